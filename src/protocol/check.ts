@@ -1,0 +1,22 @@
+/** Checks foreign values against a schema at the door. */
+import type { z } from 'zod'
+import { TwinrailError } from './errors.ts'
+
+/**
+ * Gives the parsed value or throws `bad-request`. The message names the first bad field and `details.issues` the
+ * first five, by path; the value itself is never repeated.
+ */
+export function check<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
+  const result = schema.safeParse(value)
+  if (result.success) return result.data
+  const issues = result.error.issues.slice(0, 5).map(issue => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message.slice(0, 200),
+  }))
+  const first = issues[0]
+  throw new TwinrailError(
+    'bad-request',
+    `${what}${first?.path ? `: ${first.path}` : ''}: ${first?.message ?? 'wrong shape'}`,
+    { details: { path: first?.path ?? '', issues } },
+  )
+}

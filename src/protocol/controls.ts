@@ -1,0 +1,98 @@
+/**
+ * Control messages: about one connection, never in the log. server → client. A control type has no dot, an event
+ * type has one. PROTOCOL.md, "Control messages".
+ */
+import { z } from 'zod'
+import { type ErrorCode, errorTable } from './errors.ts'
+import { Id, Offset } from './ids.ts'
+import { Replay } from './subscription.ts'
+
+const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]])
+
+/** Reasons of `end`. */
+export const EndReason = z.enum(['run-ended', 'deleted', 'forbidden'])
+export type EndReason = z.output<typeof EndReason>
+
+export const controlSchemas = {
+  hello: z.looseObject({
+    type: z.literal('hello'),
+    protocol: z.literal(1),
+    connectionId: z.string(),
+    serverTime: z.number(),
+    heartbeatMs: z.number(),
+    limits: z.looseObject({ eventBytes: z.number(), messageBytes: z.number(), subscriptions: z.number() }),
+  }),
+  subscribed: z.looseObject({
+    type: z.literal('subscribed'),
+    sessionId: Id,
+    head: Offset,
+    earliest: Offset,
+    after: Offset,
+    replay: Replay,
+  }),
+  'caught-up': z.looseObject({ type: z.literal('caught-up'), sessionId: Id, offset: Offset }),
+  gap: z.looseObject({
+    type: z.literal('gap'),
+    sessionId: Id,
+    from: Offset,
+    to: Offset,
+    reason: z.enum(['trimmed', 'skipped']),
+  }),
+  reset: z.looseObject({
+    type: z.literal('reset'),
+    sessionId: Id,
+    reason: z.enum(['epoch', 'ahead', 'lost']),
+    head: Offset,
+  }),
+  ping: z.looseObject({ type: z.literal('ping'), time: z.number() }),
+  pong: z.looseObject({ type: z.literal('pong'), time: z.number(), serverTime: z.number() }),
+  ack: z.looseObject({
+    type: z.literal('ack'),
+    id: z.string(),
+    offset: Offset.optional(),
+    runId: Id.optional(),
+    inputId: Id.optional(),
+  }),
+  nack: z.looseObject({
+    type: z.literal('nack'),
+    id: z.string().nullable(),
+    code: ErrorCodeSchema,
+    message: z.string(),
+    retryable: z.boolean(),
+    details: z.record(z.string(), z.unknown()).optional(),
+    retryAfterMs: z.number().optional(),
+  }),
+  end: z.looseObject({
+    type: z.literal('end'),
+    sessionId: Id,
+    runId: Id.optional(),
+    reason: EndReason,
+  }),
+  closing: z.looseObject({
+    type: z.literal('closing'),
+    code: ErrorCodeSchema,
+    reason: z.string(),
+    retryAfterMs: z.number().optional(),
+  }),
+} as const
+
+export type ControlType = keyof typeof controlSchemas
+
+/** Any control message; the source of the JSON Schema in the docs. */
+export const ControlSchema = z.discriminatedUnion('type', [
+  controlSchemas.hello,
+  controlSchemas.subscribed,
+  controlSchemas['caught-up'],
+  controlSchemas.gap,
+  controlSchemas.reset,
+  controlSchemas.ping,
+  controlSchemas.pong,
+  controlSchemas.ack,
+  controlSchemas.nack,
+  controlSchemas.end,
+  controlSchemas.closing,
+])
+export type Control = z.output<typeof ControlSchema>
+
+/** One control message by its type. */
+export type ControlOf<T extends ControlType> = Extract<Control, { type: T }>

@@ -1,0 +1,187 @@
+/** Events: the immutable entries of a session's log. PROTOCOL.md, "Events". */
+import { z } from 'zod'
+import { check } from './check.ts'
+import { TwinrailError } from './errors.ts'
+import { Id, Offset } from './ids.ts'
+
+const name = z.string().min(1).max(256)
+const text = z.string()
+
+/** The kinds of question that a run may ask its users. */
+export const InputKind = z.enum(['approval', 'question', 'tool'])
+
+const partStart = z.looseObject({ partId: Id, messageId: Id.optional(), role: name.optional() })
+const partDelta = z.looseObject({ partId: Id, delta: text })
+const partEnd = z.looseObject({ partId: Id })
+const step = z.looseObject({ stepId: Id, name })
+
+/** `data` of every event type of the protocol. Unknown fields pass through untouched. */
+export const eventData = {
+  'run.started': z.looseObject({
+    agent: name,
+    input: z.unknown(),
+    messageId: Id.optional(),
+    parentRunId: Id.optional(),
+  }),
+  'run.status': z.looseObject({ status: name, message: text.optional() }),
+  'run.completed': z.looseObject({
+    finishReason: name.default('stop'),
+    result: z.unknown().optional(),
+    usage: z.record(z.string(), z.unknown()).optional(),
+  }),
+  'run.failed': z.looseObject({ code: name, message: text, retryable: z.boolean().default(false) }),
+  'run.cancelled': z.looseObject({ reason: text.default('requested') }),
+  'run.cancel-requested': z.looseObject({ reason: text.optional() }),
+  'plan.updated': z.looseObject({
+    title: text.optional(),
+    steps: z.array(z.looseObject({ title: text, status: z.enum(['pending', 'running', 'done', 'failed']) })),
+  }),
+  'step.started': step,
+  'step.finished': step,
+  'text.start': partStart,
+  'text.delta': partDelta,
+  'text.end': partEnd,
+  'reasoning.start': partStart,
+  'reasoning.delta': partDelta,
+  'reasoning.end': partEnd,
+  'tool.started': z.looseObject({ toolCallId: Id, toolName: name }),
+  'tool.delta': z.looseObject({ toolCallId: Id, delta: text }),
+  'tool.called': z.looseObject({ toolCallId: Id, toolName: name, input: z.unknown() }),
+  'tool.finished': z.looseObject({ toolCallId: Id, output: z.unknown(), isError: z.boolean().optional() }),
+  'source.added': z.looseObject({
+    sourceId: Id,
+    title: text,
+    url: text.optional(),
+    excerpt: text.optional(),
+  }),
+  'artifact.start': z.looseObject({ artifactId: Id, kind: name, name }),
+  'artifact.delta': z.looseObject({ artifactId: Id, delta: text }),
+  'artifact.end': z.looseObject({ artifactId: Id }),
+  'input.requested': z.looseObject({
+    requestId: Id,
+    kind: InputKind,
+    message: text,
+    schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
+    toolCallId: Id.optional(),
+    /** When the request expires by itself, in ms since 1970. */
+    expiresAt: z.number().int().positive().optional(),
+  }),
+  'input.answered': z.looseObject({ requestId: Id, value: z.unknown() }),
+  'input.expired': z.looseObject({ requestId: Id }),
+  'input.steered': z.looseObject({ inputId: Id, text: text.min(1) }),
+  'input.applied': z.looseObject({ inputId: Id }),
+} as const
+
+/** Types of the protocol's own events. */
+export type KnownType = keyof typeof eventData
+
+/** Any event type: the protocol's, or the application's own `x.<name>`. */
+export type EventType = KnownType | `x.${string}`
+
+/** What a producer gives for an event; the server adds the rest of the envelope. */
+export type EventBody =
+  | { [T in KnownType]: { type: T; runId?: string; data: z.input<(typeof eventData)[T]> } }[KnownType]
+  | { type: `x.${string}`; runId?: string; data: unknown }
+
+type Data<T extends string> = T extends KnownType ? z.output<(typeof eventData)[T]> : unknown
+
+/** An event as every client gets it. Keys stand in this order on the wire. */
+export interface EventOf<T extends string> {
+  /** Place in the log; absent on ephemeral events only. */
+  offset: string
+  sessionId: string
+  runId?: string
+  type: T
+  /** The appending process's clock, ms since 1970. For people; order is the offset. */
+  time: number
+  /** The principal behind it. */
+  by?: string
+  /** On a folded event: the offset of the first event that it stands for. */
+  from?: string
+  data: Data<T>
+}
+
+export type TwinrailEvent = { [T in KnownType]: EventOf<T> }[KnownType] | EventOf<`x.${string}`>
+
+/** An event for who is connected now: never logged, so without an offset. */
+export interface EphemeralEvent extends Omit<EventOf<`x.${string}`>, 'offset' | 'from'> {
+  ephemeral: true
+}
+
+const CustomType = z
+  .templateLiteral(['x.', z.string()])
+  .refine(type => /^x\.[A-Za-z0-9][A-Za-z0-9._-]{0,125}$/.test(type), 'expected x.<name>')
+
+/** The application's own events: any JSON under a type `x.<name>`. */
+export const CustomBody = z.object({
+  type: CustomType,
+  runId: Id.optional(),
+  data: z.unknown().refine(data => data !== undefined, 'expected any JSON value'),
+})
+
+const knownBodies = Object.entries(eventData).map(([type, data]) =>
+  z.object({ type: z.literal(type), runId: Id.optional(), data }),
+)
+
+const KnownBody = z.discriminatedUnion('type', knownBodies as [(typeof knownBodies)[number]])
+
+/** The body of any event; the source of the JSON Schema in the docs. */
+export const EventBodySchema = z.union([KnownBody, CustomBody])
+
+const envelope = {
+  offset: Offset,
+  sessionId: Id,
+  runId: Id.optional(),
+  time: z.number().int(),
+  by: z.string().optional(),
+  from: Offset.optional(),
+}
+
+/** Any event on the wire; the source of the JSON Schema in the docs. */
+export const EventSchema = z.union([
+  ...Object.entries(eventData).map(([type, data]) =>
+    z.looseObject({ ...envelope, type: z.literal(type), data }),
+  ),
+  z.looseObject({ ...envelope, type: CustomType, data: z.unknown() }),
+])
+
+/**
+ * Checks the body of an event that came from outside and gives it back in the schema's form.
+ * @throws TwinrailError `bad-request` naming the field.
+ */
+export function parseEventBody(value: unknown, what = 'event'): EventBody {
+  const type = (value as { type?: unknown } | null)?.type
+  if (typeof type === 'string' && type.startsWith('x.')) return check(CustomBody, value, what) as EventBody
+  if (typeof type === 'string' && !Object.hasOwn(eventData, type)) {
+    throw new TwinrailError(
+      'bad-request',
+      `${what}: unknown event type; expected one of the protocol's, or x.<name> for your own`,
+      { details: { path: 'type' } },
+    )
+  }
+  return check(KnownBody, value, what) as EventBody
+}
+
+/** Ends a run; every run has exactly one, and nothing of the run follows it. */
+export const terminalTypes = ['run.completed', 'run.failed', 'run.cancelled'] as const
+export type TerminalType = (typeof terminalTypes)[number]
+
+/** Whether an event of this type ends its run. */
+export function isTerminal(type: string): type is TerminalType {
+  return type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled'
+}
+
+/** Types that only commands make; producers may not send them. */
+export const commandOnlyTypes: ReadonlySet<string> = new Set<KnownType>([
+  'run.cancel-requested',
+  'input.answered',
+  'input.steered',
+])
+
+/** For the types whose neighbours fold: the field of `data` that names the part they belong to. */
+export const deltaParts: Readonly<Record<string, 'partId' | 'toolCallId' | 'artifactId'>> = {
+  'text.delta': 'partId',
+  'reasoning.delta': 'partId',
+  'tool.delta': 'toolCallId',
+  'artifact.delta': 'artifactId',
+}

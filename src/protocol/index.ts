@@ -1,0 +1,10 @@
+/** The wire protocol: schemas, types and codes. Runs in browsers and in Node alike. */
+export * from './check.ts'
+export * from './commands.ts'
+export * from './controls.ts'
+export * from './errors.ts'
+export * from './events.ts'
+export * from './ids.ts'
+export * from './json-schema.ts'
+export * from './limits.ts'
+export * from './subscription.ts'

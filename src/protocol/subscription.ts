@@ -1,0 +1,47 @@
+/** How a client asks for a session's events: the same names in a query and in `subscribe`. */
+import { z } from 'zod'
+import { Id, Offset } from './ids.ts'
+import { HEARTBEAT_MS } from './limits.ts'
+
+/** What of the backlog is sent, and folded or not. */
+export const Replay = z.enum(['compact', 'full', 'none'])
+
+/** What happens to a subscriber that falls behind. */
+export const LagPolicy = z.enum(['conflate', 'wait', 'skip', 'disconnect'])
+
+/** Where to begin and how to deliver. Unknown fields are ignored. */
+export const SubscriptionOptions = z.object({
+  /** Start after this offset. */
+  after: Offset.optional(),
+  /** Start this many events before the head; `after` beats it. */
+  last: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** Only this run's events; the subscription ends with the run. */
+  run: Id.optional(),
+  /** `compact` folds deltas in the backlog, `full` sends it as it was, `none` starts at the head. */
+  replay: Replay.default('compact'),
+  lag: LagPolicy.default('conflate'),
+  /** Gather events for so many ms into one write; 0 writes once per event-loop turn. */
+  coalesceMs: z.number().int().min(0).max(500).default(0),
+  /** Ping after so many ms without anything else. */
+  heartbeatMs: z.number().int().min(1000).max(60_000).default(HEARTBEAT_MS),
+})
+export type SubscriptionOptions = z.output<typeof SubscriptionOptions>
+
+const digits = (what: string) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, `expected ${what}, a whole number`)
+    .transform(Number)
+
+/** {@link SubscriptionOptions} as they stand in a URL's query. */
+export const SubscriptionQuery = z
+  .object({
+    after: z.string().optional(),
+    last: digits('a count of events').optional(),
+    run: z.string().optional(),
+    replay: z.string().optional(),
+    lag: z.string().optional(),
+    coalesceMs: digits('ms').optional(),
+    heartbeatMs: digits('ms').optional(),
+  })
+  .pipe(SubscriptionOptions)
