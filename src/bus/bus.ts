@@ -1,0 +1,212 @@
+/** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
+import { encodeEvent, type LogEvent } from '../log/event.ts'
+import { keys } from '../log/keys.ts'
+import type { AppendConditions, Appended, EventLog, SessionInfo } from '../log/log.ts'
+import {
+  type EndReason,
+  formatOffset,
+  limits,
+  type SubscriptionOptions,
+  TwinrailError,
+} from '../protocol/index.ts'
+import { type RunRange, startOf } from './cursor.ts'
+import type { Rail } from './rail.ts'
+import { Subscription } from './subscription.ts'
+import { Topic, type Watcher } from './topic.ts'
+import { Viewers } from './viewers.ts'
+import { Window } from './window.ts'
+
+/** An event as its producer gives it, already checked. */
+export interface Body {
+  type: string
+  runId?: string | undefined
+  data: unknown
+}
+
+/** Who wants which events on which rail. */
+export interface SubscribeRequest<B> {
+  sessionId: string
+  options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay' | 'coalesceMs'>
+  rail: Rail<B>
+  /** UTF-8 bytes of event JSON that may be outstanding; none: as much as the rail takes. */
+  windowBytes?: number | undefined
+  /** Called once when the subscription ends by itself, after its `end` was written. */
+  onEnd(reason: EndReason): void
+}
+
+export interface BusOptions {
+  /** Recent events that a followed session keeps at hand. @default 1000 */
+  ringEvents?: number
+  /** The same in UTF-16 units of JSON. @default 1 MiB */
+  ringBytes?: number
+}
+
+interface OpenTopic {
+  topic: Topic
+  users: number
+}
+
+/** What the envelope adds to a body's JSON once the offset is known. */
+const OFFSET_BYTES = '"offset":"",'.length + 33
+
+export class Bus {
+  readonly log: EventLog
+  readonly viewers = new Viewers()
+  readonly #ring: { events: number; bytes: number }
+  readonly #topics = new Map<string, OpenTopic>()
+
+  constructor(log: EventLog, { ringEvents = 1000, ringBytes = 1024 * 1024 }: BusOptions = {}) {
+    this.log = log
+    this.#ring = { events: ringEvents, bytes: ringBytes }
+  }
+
+  /** Sessions that somebody follows in this process. */
+  get topics(): number {
+    return this.#topics.size
+  }
+
+  /**
+   * Appends events; who follows the session gets them after the log has accepted them. Refusals by condition are
+   * results, not errors.
+   * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
+   */
+  async append(
+    sessionId: string,
+    bodies: readonly Body[],
+    { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
+  ): Promise<Appended> {
+    const time = Date.now()
+    const texts = bodies.map(body => this.#encode({ ...body, sessionId, time, by }))
+    return this.log.append(sessionId, texts, conditions)
+  }
+
+  /** Hands an event to who follows the session now; nothing is logged. */
+  async tell(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
+    const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
+    if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
+    await this.log.tell(sessionId, json)
+  }
+
+  /**
+   * Makes a subscription that has sent nothing yet: call `start`, or `close`.
+   * @throws TwinrailError `session-not-found`, `run-not-found`
+   */
+  async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
+    const { sessionId, options, rail, windowBytes, onEnd } = request
+    const session = await this.session(sessionId)
+    const run = options.run === undefined ? undefined : await this.run(sessionId, options.run)
+    const { topic, release } = await this.#open(session)
+    const leave = this.viewers.arrive(sessionId, options.run)
+    return new Subscription<B>({
+      topic,
+      rail,
+      start: startOf(session, options, run),
+      head: run?.end ?? session.head,
+      logHead: session.head,
+      earliest: session.earliest,
+      run: options.run,
+      replay: options.replay,
+      coalesceMs: options.coalesceMs,
+      window: windowBytes === undefined ? undefined : new Window(windowBytes),
+      onEnd,
+      onClose() {
+        leave()
+        release()
+      },
+    })
+  }
+
+  /** Hands every event after now to the watcher; resolves once it is in place. */
+  async watch(sessionId: string, watcher: Watcher): Promise<{ head: number; stop: () => void }> {
+    const { topic, release } = await this.#open(await this.session(sessionId))
+    const unwatch = topic.watch(watcher)
+    return {
+      head: topic.head,
+      stop() {
+        unwatch()
+        release()
+      },
+    }
+  }
+
+  /** @throws TwinrailError `session-not-found` */
+  async session(sessionId: string): Promise<SessionInfo> {
+    const session = await this.log.session(sessionId)
+    if (!session) throw sessionNotFound(sessionId)
+    return session
+  }
+
+  /** Where a run lies in its session. @throws TwinrailError `run-not-found` */
+  async run(sessionId: string, runId: string): Promise<RunRange> {
+    const [started, ended] = await this.log.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+    if (!started) throw runNotFound(runId)
+    return { start: started.seq, end: ended?.seq }
+  }
+
+  /** One event by its number; `undefined` when it was trimmed. */
+  async event(sessionId: string, seq: number): Promise<LogEvent | undefined> {
+    const page = await this.log.read(sessionId, seq - 1, { events: 1, bytes: 1, through: seq })
+    return page?.events[0]
+  }
+
+  async #open(session: SessionInfo): Promise<{ topic: Topic; release: () => void }> {
+    const { sessionId, epoch, head } = session
+    let open = this.#topics.get(sessionId)
+    if (!open || open.topic.isDeleted) {
+      open = { topic: new Topic(this.log, sessionId, this.#ring), users: 0 }
+      this.#topics.set(sessionId, open)
+    }
+    const held = open
+    held.users++
+    let released = false
+    const release = () => {
+      if (released) return
+      released = true
+      if (--held.users > 0) return
+      held.topic.close()
+      if (this.#topics.get(sessionId) === held) this.#topics.delete(sessionId)
+    }
+    try {
+      await held.topic.reach(epoch, head)
+    } catch (error) {
+      release()
+      throw error
+    }
+    return { topic: held.topic, release }
+  }
+
+  #encode(parts: Parameters<typeof encodeEvent>[0]): string {
+    const text = encodeEvent(parts)
+    // A UTF-16 unit takes at most three bytes, so most events need no counting.
+    if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
+      if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
+    }
+    return text
+  }
+}
+
+function tooLarge(): TwinrailError {
+  return new TwinrailError(
+    'too-large',
+    `the event's JSON is larger than ${limits.eventBytes} bytes; split it, or send a link to the content`,
+  )
+}
+
+/** The refusal of anything that needs the session to exist. */
+export function sessionNotFound(sessionId: string): TwinrailError {
+  return new TwinrailError('session-not-found', 'there is no such session; create it first', {
+    details: { sessionId },
+  })
+}
+
+/** The refusal of anything that needs the run to exist. */
+export function runNotFound(runId: string): TwinrailError {
+  return new TwinrailError('run-not-found', 'the session has no such run; start it first', {
+    details: { runId },
+  })
+}
+
+/** The offset of an event in the log that accepted it. */
+export function offsetOf({ epoch }: { epoch: number }, seq: number): string {
+  return formatOffset(epoch, seq)
+}

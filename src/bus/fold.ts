@@ -1,0 +1,75 @@
+/** Folding: neighbouring deltas of one part become one event. PROTOCOL.md, "Folding". */
+import { LogEvent } from '../log/event.ts'
+import { deltaParts, FOLD_BYTES, formatOffset } from '../protocol/index.ts'
+
+interface DeltaEvent {
+  sessionId: string
+  time: number
+  by?: string
+  data: { delta: string; [field: string]: unknown }
+}
+
+/** Bytes that a string takes inside JSON. */
+const jsonBytes = (text: string) => Buffer.byteLength(JSON.stringify(text)) - 2
+
+/** What `from` adds to an event at the most. */
+const FROM_BYTES = ',"from":""'.length + 33
+
+/** The part that a delta belongs to, or nothing for events that never fold. */
+function partOf(event: LogEvent): string | undefined {
+  const field = deltaParts[event.type]
+  if (!field) return undefined
+  return `${event.type} ${event.runId ?? ''} ${(event.event.data as Record<string, unknown>)[field]}`
+}
+
+function join(epoch: number, first: LogEvent, last: LogEvent, deltas: string[]): LogEvent {
+  if (first === last) return last
+  const { sessionId, time, by, data } = last.event as unknown as DeltaEvent
+  const from = formatOffset(epoch, first.seq)
+  const folded = { ...data, delta: deltas.join('') }
+  const text = JSON.stringify({ sessionId, runId: last.runId, type: last.type, time, by, from, data: folded })
+  return new LogEvent(epoch, last.seq, text, first.seq)
+}
+
+/**
+ * Joins deltas of one part that stand next to each other into single events of at most `maxBytes` UTF-8 bytes: the
+ * deltas concatenated, `offset`, `time` and the other fields of the last, `from` the offset of the first. Everything
+ * else stays as it is, in its place. The events must be neighbours in what the subscription sees.
+ */
+export function fold(epoch: number, events: readonly LogEvent[], maxBytes = FOLD_BYTES): LogEvent[] {
+  const out: LogEvent[] = []
+  let part: string | undefined
+  let first: LogEvent | undefined
+  let last: LogEvent | undefined
+  let deltas: string[] = []
+  let bytes = 0
+
+  const flush = () => {
+    if (first && last) out.push(join(epoch, first, last, deltas))
+    first = last = part = undefined
+    deltas = []
+  }
+
+  for (const event of events) {
+    const eventPart = partOf(event)
+    if (eventPart === undefined) {
+      flush()
+      out.push(event)
+      continue
+    }
+    const delta = (event.event as unknown as DeltaEvent).data.delta
+    const added = jsonBytes(delta)
+    // The envelope is the last event's, so the bound is judged with this one's in place of the one before.
+    if (part !== eventPart || bytes + event.bytes + FROM_BYTES > maxBytes) {
+      flush()
+      part = eventPart
+      first = event
+      bytes = 0
+    }
+    last = event
+    deltas.push(delta)
+    bytes += added
+  }
+  flush()
+  return out
+}

@@ -1,0 +1,101 @@
+/** A subscription as an async iterable, for readers in this process that pull at their own pace. */
+import type { Bus, SubscribeRequest } from './bus.ts'
+import { type Message, messages } from './encoding.ts'
+import type { Rail } from './rail.ts'
+import type { Subscription } from './subscription.ts'
+
+/** A rail whose other end is an iterator: it is ready when everything written was taken. */
+class PullRail implements Rail<readonly Message[]> {
+  readonly encoding = messages
+  #queue: Message[] = []
+  #taker: (() => void) | undefined
+  readonly #resumes = new Set<() => void>()
+  #closed = false
+
+  ready(): boolean {
+    return this.#queue.length === 0
+  }
+
+  write(batch: readonly Message[]): void {
+    if (this.#closed) return
+    this.#queue.push(...batch)
+    this.#wake()
+  }
+
+  whenReady(resume: () => void): void {
+    this.#resumes.add(resume)
+    if (this.ready()) setImmediate(() => this.#resumeAll())
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#wake()
+  }
+
+  /** Messages in order until closed and empty. */
+  async *take(): AsyncGenerator<Message, void, void> {
+    for (;;) {
+      const taken = this.#queue
+      this.#queue = []
+      yield* taken
+      if (this.#queue.length > 0) continue
+      if (this.#closed) return
+      this.#resumeAll()
+      if (this.#queue.length > 0 || this.#closed) continue
+      await new Promise<void>(resolve => {
+        this.#taker = resolve
+      })
+    }
+  }
+
+  #wake(): void {
+    this.#taker?.()
+    this.#taker = undefined
+  }
+
+  #resumeAll(): void {
+    if (!this.ready()) return
+    const resumes = [...this.#resumes]
+    this.#resumes.clear()
+    for (const resume of resumes) resume()
+  }
+}
+
+/** A subscription that is pulled. */
+export interface PulledSubscription {
+  readonly subscription: Subscription<readonly Message[]>
+  /**
+   * Starts the subscription and gives its messages; ends after `end`, when `close` is called or when the loop over it
+   * is left. While nobody pulls, nothing is read from the log.
+   */
+  messages(): AsyncGenerator<Message, void, void>
+  /** Ends the iterable from outside. */
+  close(): void
+  /** Hands the reader one message out of turn, such as a ping. */
+  inject(message: Message): void
+}
+
+/** Makes a subscription to pull from. @throws TwinrailError as `bus.subscribe` */
+export async function pull(
+  bus: Bus,
+  request: Omit<SubscribeRequest<readonly Message[]>, 'rail' | 'onEnd'>,
+): Promise<PulledSubscription> {
+  const rail = new PullRail()
+  const subscription = await bus.subscribe({ ...request, rail, onEnd: () => rail.close() })
+  return {
+    subscription,
+    async *messages() {
+      try {
+        subscription.start()
+        yield* rail.take()
+      } finally {
+        subscription.close()
+      }
+    },
+    close() {
+      subscription.close()
+      rail.close()
+    },
+    inject: message => rail.write([message]),
+  }
+}

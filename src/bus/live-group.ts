@@ -1,0 +1,115 @@
+/** Live subscribers that get the same bytes. */
+import { isTerminal } from '../protocol/index.ts'
+import type { Encoding, WireEvent } from './encoding.ts'
+import { fold } from './fold.ts'
+import type { Subscription } from './subscription.ts'
+import type { Topic } from './topic.ts'
+
+/** Ephemeral events that wait for one flush; more are dropped, as they may be. */
+const EPHEMERAL_EVENTS = 1000
+
+/**
+ * Subscribers whose cursor equals `flushed`, for one encoding, run filter and coalescing window. A flush makes one
+ * batch of what came since and writes the same bytes to each member that can take them; who can't is no longer live.
+ */
+export class LiveGroup<B> {
+  readonly #topic: Topic
+  readonly #encoding: Encoding<B>
+  readonly #run: string | undefined
+  readonly #coalesceMs: number
+  readonly #folds: boolean
+  readonly #members = new Set<Subscription<B>>()
+  /** Subscriptions that belong here, live or catching up. */
+  readonly #attached = new Set<Subscription<B>>()
+  #ephemeral: WireEvent[] = []
+  #timer: NodeJS.Timeout | undefined
+  /** Number of the last event that went out to the members. */
+  flushed: number
+
+  constructor(
+    topic: Topic,
+    encoding: Encoding<B>,
+    run: string | undefined,
+    coalesceMs: number,
+    folds: boolean,
+  ) {
+    this.#topic = topic
+    this.#encoding = encoding
+    this.#run = run
+    this.#coalesceMs = coalesceMs
+    this.#folds = folds && coalesceMs > 0
+    this.flushed = topic.head
+  }
+
+  /** How many subscriptions belong here. */
+  get users(): number {
+    return this.#attached.size
+  }
+
+  attach(subscription: Subscription<B>): void {
+    this.#attached.add(subscription)
+  }
+
+  /** The subscription has everything up to `flushed` and wants the rest as it comes. */
+  join(subscription: Subscription<B>): void {
+    this.#members.add(subscription)
+  }
+
+  remove(subscription: Subscription<unknown>): void {
+    this.#members.delete(subscription as Subscription<B>)
+    this.#attached.delete(subscription as Subscription<B>)
+  }
+
+  addEphemeral(event: WireEvent, runId: string | undefined): void {
+    if (this.#members.size === 0 || this.#ephemeral.length >= EPHEMERAL_EVENTS) return
+    if (this.#run === undefined || this.#run === runId) this.#ephemeral.push(event)
+  }
+
+  /** Something came: flushes now, or opens the coalescing window. */
+  due(): void {
+    if (this.#coalesceMs === 0) return this.flush()
+    if (this.flushed === this.#topic.head && this.#ephemeral.length === 0) return
+    this.#timer ??= setTimeout(() => this.flush(), this.#coalesceMs)
+  }
+
+  /** Writes what came since the last flush to every member. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const { head, ring, epoch } = this.#topic
+    const before = this.flushed
+    this.flushed = head
+    const ephemeral = this.#ephemeral
+    if (ephemeral.length > 0) this.#ephemeral = []
+    if (this.#members.size === 0) return
+
+    const held = ring.after(before, head)
+    if (!held) {
+      // A hole was passed over in the topic: everybody reads on from the log.
+      for (const member of [...this.#members]) this.#leave(member, before)
+      return
+    }
+    const seen = this.#run === undefined ? held : held.filter(event => event.runId === this.#run)
+    const events = this.#folds ? fold(epoch, seen) : seen
+    if (events.length + ephemeral.length > 0) {
+      const wire: readonly WireEvent[] = ephemeral.length > 0 ? [...events, ...ephemeral] : events
+      const batch = this.#encoding.events(wire)
+      for (const member of this.#members) {
+        if (member.rail.ready() && (!member.window || member.window.take(events))) member.rail.write(batch)
+        else this.#leave(member, before)
+      }
+    }
+    if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
+      for (const member of [...this.#members]) member.end('run-ended')
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+  }
+
+  #leave(member: Subscription<B>, cursor: number): void {
+    this.#members.delete(member)
+    member.fallBehind(cursor)
+  }
+}

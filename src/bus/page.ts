@@ -1,0 +1,220 @@
+/** One page of a session's events: what `GET …/events` answers, waiting for something to come if asked to. */
+import type { LogEvent } from '../log/event.ts'
+import {
+  type Control,
+  formatOffset,
+  isTerminal,
+  PAGE_BYTES,
+  PAGE_EVENTS,
+  parseOffset,
+  type SubscriptionOptions,
+} from '../protocol/index.ts'
+import type { Bus } from './bus.ts'
+import { type RunRange, startOf } from './cursor.ts'
+import { fold } from './fold.ts'
+
+export interface PageRequest {
+  sessionId: string
+  options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>
+  /** Events at the most. @default 1000 */
+  limit?: number | undefined
+  /** Pages backwards: the events just before this offset, in their order. */
+  before?: string | undefined
+  /** Waits so long for something to come when there is nothing, in ms. @default 0 */
+  waitMs?: number | undefined
+  /** Ends the waiting: the client has left. */
+  signal?: AbortSignal | undefined
+}
+
+export interface Page {
+  events: readonly LogEvent[]
+  /** The `reset`, `gap` and `end` that a stream would send. */
+  controls: readonly Control[]
+  head: string
+  earliest: string
+  /** The cursor after this page: the next `after`, or the next `before` of a backward page. */
+  next: string
+  /** There was nothing more in this direction. */
+  caughtUp: boolean
+}
+
+/** Raw events read for one page: a compact page folds many into few. */
+const SCAN_EVENTS = 10 * PAGE_EVENTS
+
+/** @throws TwinrailError `session-not-found`, `run-not-found` */
+export async function readPage(bus: Bus, request: PageRequest): Promise<Page> {
+  if (request.before !== undefined) return readBackwards(bus, request, request.before)
+  const { sessionId, options, waitMs = 0 } = request
+  const leave = waitMs > 0 ? stayAWhile(bus, sessionId, options.run) : undefined
+  try {
+    const page = await readForwards(bus, request)
+    if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
+    const after = { ...request, options: { ...options, after: page.next } }
+    return (await somethingNew(bus, after, page.next)) ? await readForwards(bus, after) : page
+  } finally {
+    leave?.()
+  }
+}
+
+/** A poller counts as a viewer for as long as its next poll may take. */
+const POLL_GRACE_MS = 30_000
+
+function stayAWhile(bus: Bus, sessionId: string, run: string | undefined): () => void {
+  const leave = bus.viewers.arrive(sessionId, run)
+  return () => {
+    setTimeout(leave, POLL_GRACE_MS).unref()
+  }
+}
+
+/** Resolves when the session has events that the request wants, or was deleted; `false` when the time is over. */
+async function somethingNew(bus: Bus, request: PageRequest, next: string): Promise<boolean> {
+  const { sessionId, options, waitMs, signal } = request
+  const seen = parseOffset(next)?.seq ?? 0
+  return new Promise<boolean>((resolve, reject) => {
+    let stop: (() => void) | undefined
+    let over = false
+    const finish = (came: boolean) => {
+      if (over) return
+      over = true
+      clearTimeout(timer)
+      signal?.removeEventListener('abort', gone)
+      stop?.()
+      // What the same turn still brings belongs to the same page.
+      setImmediate(resolve, came)
+    }
+    const gone = () => finish(false)
+    const timer = setTimeout(gone, waitMs)
+    signal?.addEventListener('abort', gone)
+    bus
+      .watch(sessionId, {
+        event(event) {
+          if (options.run === undefined || event.runId === options.run) finish(true)
+        },
+        deleted: () => finish(true),
+      })
+      .then(watching => {
+        stop = watching.stop
+        if (over) stop()
+        // Something came between the reading and the watching.
+        else if (watching.head > seen) finish(true)
+      }, reject)
+  })
+}
+
+async function readForwards(bus: Bus, { sessionId, options, limit }: PageRequest): Promise<Page> {
+  const session = await bus.session(sessionId)
+  const run = options.run === undefined ? undefined : await bus.run(sessionId, options.run)
+  const start = startOf(session, options, run)
+  const { epoch, earliest } = session
+  const at = (seq: number) => formatOffset(epoch, seq)
+
+  const controls: Control[] = []
+  if (start.reset) controls.push({ type: 'reset', sessionId, reason: start.reset, head: at(session.head) })
+  if (start.gap) {
+    const { from, to } = start.gap
+    controls.push({ type: 'gap', sessionId, from: at(from), to: at(to), reason: 'trimmed' })
+  }
+  const found = start.over
+    ? { events: [], cursor: start.cursor, head: session.head }
+    : await scan(bus, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
+  const ended = start.over || (options.run !== undefined && found.events.some(e => isTerminal(e.type)))
+  if (ended) {
+    const { run: runId } = options
+    controls.push({ type: 'end', sessionId, ...(runId !== undefined && { runId }), reason: 'run-ended' })
+  }
+  return {
+    events: found.events,
+    controls,
+    head: at(found.head),
+    earliest: at(earliest),
+    next: at(found.cursor),
+    caughtUp: ended || found.cursor >= found.head,
+  }
+}
+
+/** Reads on until the page is full or the log has no more; the cursor moves over what the filter leaves out. */
+async function scan(
+  bus: Bus,
+  sessionId: string,
+  epoch: number,
+  after: number,
+  run: RunRange | undefined,
+  { run: runId, replay }: PageRequest['options'],
+  limit: number,
+): Promise<{ events: LogEvent[]; cursor: number; head: number }> {
+  const folds = replay !== 'full'
+  const bounds = {
+    events: folds ? SCAN_EVENTS : limit,
+    bytes: PAGE_BYTES,
+    ...(run?.end !== undefined && { through: run.end }),
+  }
+  let cursor = after
+  for (;;) {
+    const page = await bus.log.read(sessionId, cursor, bounds)
+    const last = page?.events.at(-1)
+    if (!page || page.epoch !== epoch || !last) return { events: [], cursor, head: page?.head ?? cursor }
+    const seen = runId === undefined ? page.events : page.events.filter(event => event.runId === runId)
+    const events = fit(folds ? fold(epoch, seen) : seen, limit)
+    const whole = events.length === 0 || events.at(-1)?.seq === seen.at(-1)?.seq
+    cursor = whole ? last.seq : (events.at(-1) as LogEvent).seq
+    if (events.length > 0 || cursor >= page.head) return { events, cursor, head: page.head }
+  }
+}
+
+/** The first events that a page may hold. */
+function fit(events: readonly LogEvent[], limit: number): LogEvent[] {
+  let bytes = 0
+  const count = events.findIndex((event, i) => {
+    bytes += event.bytes
+    return i > 0 && (i >= limit || bytes > PAGE_BYTES)
+  })
+  return count < 0 ? [...events] : events.slice(0, count)
+}
+
+async function readBackwards(
+  bus: Bus,
+  { sessionId, options, limit = PAGE_EVENTS }: PageRequest,
+  before: string,
+): Promise<Page> {
+  const session = await bus.session(sessionId)
+  const run = options.run === undefined ? undefined : await bus.run(sessionId, options.run)
+  const { epoch, head, earliest } = session
+  const at = (seq: number) => formatOffset(epoch, seq)
+  const { reset } = startOf(session, { after: before, last: undefined, replay: 'full' })
+  const controls: Control[] = reset ? [{ type: 'reset', sessionId, reason: reset, head: at(head) }] : []
+
+  const given = reset ? head + 1 : (parseOffset(before)?.seq ?? 0)
+  const oldest = Math.max(earliest, run?.start ?? 1)
+  let first = Math.max(oldest, Math.min(given, (run?.end ?? head) + 1))
+  const events: LogEvent[] = []
+  let bytes = 0
+  while (first > oldest && events.length < limit && bytes < PAGE_BYTES) {
+    const from = Math.max(oldest, first - limit)
+    const page = await bus.log.read(sessionId, from - 1, {
+      events: limit,
+      bytes: Number.MAX_SAFE_INTEGER,
+      through: first - 1,
+    })
+    if (!page || page.epoch !== epoch) break
+    let full = false
+    for (const event of [...page.events].reverse()) {
+      const wanted = options.run === undefined || event.runId === options.run
+      full = wanted && events.length > 0 && (events.length >= limit || bytes + event.bytes > PAGE_BYTES)
+      if (full) break
+      first = event.seq
+      if (!wanted) continue
+      events.unshift(event)
+      bytes += event.bytes
+    }
+    if (full) break
+    first = from
+  }
+  return {
+    events: options.replay === 'full' ? events : fold(epoch, events),
+    controls,
+    head: at(head),
+    earliest: at(earliest),
+    next: at(first),
+    caughtUp: first <= oldest,
+  }
+}

@@ -1,0 +1,16 @@
+/** What a transport gives a subscription to write on. */
+import type { Encoding } from './encoding.ts'
+
+/**
+ * The outgoing side of one connection. It has no queue of its own: while earlier bytes wait it is not `ready`, and
+ * the subscription reads on from the log once it is again.
+ */
+export interface Rail<B> {
+  readonly encoding: Encoding<B>
+  /** Whether everything written so far has left this process. Judged before a write, never after. */
+  ready(): boolean
+  /** Writes at once. Ownership of the bytes is shared with other rails: never change them. */
+  write(batch: B): void
+  /** Calls back once, when `ready` again; never after the connection closed. */
+  whenReady(resume: () => void): void
+}

@@ -1,0 +1,188 @@
+/** A session's live tail in this process: its recent events, and who follows them. */
+import type { LogEvent } from '../log/event.ts'
+import type { EventLog, Follower } from '../log/log.ts'
+import type { WireEvent } from './encoding.ts'
+import { LiveGroup } from './live-group.ts'
+import { Ring, type RingBounds } from './ring.ts'
+import type { Subscription } from './subscription.ts'
+
+/** Gets every event of a session in order, in this process. */
+export interface Watcher {
+  event(event: LogEvent): void
+  deleted(): void
+}
+
+/** Events read from the log at once to fill a hole. */
+const FILL = { events: 1000, bytes: 1024 * 1024 }
+
+/**
+ * Takes a session's events from the log in offset order and hands them on: to watchers at once, to live subscribers
+ * as one batch per event-loop turn (or per `coalesceMs`). Holes are filled by reading. All changes to what is live
+ * happen here and in {@link LiveGroup}, in one turn, so there is no hand-over from replay to live that could race.
+ */
+export class Topic implements Follower {
+  readonly sessionId: string
+  readonly log: EventLog
+  readonly ring: Ring
+  readonly subscriptions = new Set<Subscription<unknown>>()
+  readonly #groups = new Map<string, LiveGroup<unknown>>()
+  readonly #watchers = new Set<Watcher>()
+  readonly #toWatch: LogEvent[] = []
+  #epoch = 0
+  #head = 0
+  #deleted = false
+  #watching = false
+  #flushing = false
+  #filling: Promise<void> | undefined
+  readonly #unfollow: () => void
+
+  constructor(log: EventLog, sessionId: string, bounds: RingBounds) {
+    this.log = log
+    this.sessionId = sessionId
+    this.ring = new Ring(bounds)
+    this.#unfollow = log.follow(sessionId, this)
+  }
+
+  /** Number of the last event that has arrived here. */
+  get head(): number {
+    return this.#head
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  get isDeleted(): boolean {
+    return this.#deleted
+  }
+
+  /** Brings the topic to a reading of the log; resolves when it holds everything up to `head`. */
+  async reach(epoch: number, head: number): Promise<void> {
+    if (this.#epoch === 0) {
+      this.#epoch = epoch
+      this.#head = head
+    }
+    if (this.#epoch !== epoch) this.deleted()
+    while (!this.#deleted && this.#head < head) await this.#fill()
+  }
+
+  events(epoch: number, events: readonly LogEvent[]): void {
+    if (this.#deleted || events.length === 0) return
+    if (this.#epoch === 0) {
+      this.#epoch = epoch
+      this.#head = (events[0] as LogEvent).seq - 1
+    }
+    if (this.#epoch !== epoch) return this.deleted()
+    for (const event of events) {
+      if (event.seq <= this.#head) continue
+      if (event.seq > this.#head + 1) {
+        void this.#fill()
+        return
+      }
+      this.#take(event)
+    }
+    this.#scheduleFlush()
+    this.#notifyWatchers()
+  }
+
+  ephemeral(json: string): void {
+    const event: WireEvent = { json, bytes: Buffer.byteLength(json) }
+    const runId = (JSON.parse(json) as { runId?: string }).runId
+    for (const group of this.#groups.values()) group.addEphemeral(event, runId)
+    this.#scheduleFlush()
+  }
+
+  deleted(): void {
+    if (this.#deleted) return
+    this.#deleted = true
+    this.#unfollow()
+    for (const subscription of [...this.subscriptions]) subscription.end('deleted')
+    for (const watcher of [...this.#watchers]) watcher.deleted()
+    this.#watchers.clear()
+  }
+
+  /** The group of live subscribers that get the same bytes; made when there is none yet. */
+  group<B>(subscription: Subscription<B>): LiveGroup<B> {
+    const { rail, run, coalesceMs, folds } = subscription
+    const key = `${rail.encoding.name} ${run ?? '*'} ${coalesceMs} ${coalesceMs > 0 && folds}`
+    let group = this.#groups.get(key) as LiveGroup<B> | undefined
+    if (!group) {
+      group = new LiveGroup(this, rail.encoding, run, coalesceMs, folds)
+      this.#groups.set(key, group as LiveGroup<unknown>)
+    }
+    // Whoever joins must find everything flushed that the topic holds, so that its replay has a firm end.
+    group.flush()
+    return group
+  }
+
+  add(subscription: Subscription<unknown>): void {
+    this.subscriptions.add(subscription)
+  }
+
+  remove(subscription: Subscription<unknown>): void {
+    if (!this.subscriptions.delete(subscription)) return
+    for (const [key, group] of this.#groups) {
+      group.remove(subscription)
+      if (group.users === 0) {
+        group.close()
+        this.#groups.delete(key)
+      }
+    }
+  }
+
+  /** Hands every later event to the watcher, in order, never from within an append of its own. */
+  watch(watcher: Watcher): () => void {
+    this.#watchers.add(watcher)
+    return () => this.#watchers.delete(watcher)
+  }
+
+  close(): void {
+    this.#unfollow()
+    for (const group of this.#groups.values()) group.close()
+  }
+
+  #take(event: LogEvent): void {
+    // A group that waits for its window must not lose what it has not written yet.
+    for (const group of this.#groups.values()) {
+      if (this.ring.wouldDrop(group.flushed, event.json.length)) group.flush()
+    }
+    this.ring.push(event)
+    this.#head = event.seq
+    if (this.#watchers.size > 0) this.#toWatch.push(event)
+  }
+
+  #fill(): Promise<void> {
+    this.#filling ??= (async () => {
+      try {
+        const page = await this.log.read(this.sessionId, this.#head, FILL)
+        if (!page || page.epoch !== this.#epoch) return this.deleted()
+        // What was trimmed before it arrived here cannot be had any more; readers get their gap from the log.
+        if (page.earliest > this.#head + 1) this.#head = page.earliest - 1
+        this.#filling = undefined
+        this.events(page.epoch, page.events)
+      } finally {
+        this.#filling = undefined
+      }
+    })()
+    return this.#filling
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing || this.#groups.size === 0) return
+    this.#flushing = true
+    setImmediate(() => {
+      this.#flushing = false
+      for (const group of [...this.#groups.values()]) group.due()
+    })
+  }
+
+  /** A watcher may append; what that adds waits in line, so that every watcher sees one order. */
+  #notifyWatchers(): void {
+    if (this.#watching) return
+    this.#watching = true
+    for (let event = this.#toWatch.shift(); event; event = this.#toWatch.shift()) {
+      for (const watcher of [...this.#watchers]) watcher.event(event)
+    }
+    this.#watching = false
+  }
+}

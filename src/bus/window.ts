@@ -1,0 +1,50 @@
+/** Credit for a client that cannot stop reading: how much may be on the way to it. */
+import type { LogEvent } from '../log/event.ts'
+
+/**
+ * Counts the UTF-8 bytes of event JSON that went out beyond what the client said it has consumed. With nothing
+ * outstanding one event always goes out, however large.
+ */
+export class Window {
+  readonly size: number
+  #sent: { seq: number; bytes: number }[] = []
+  #outstanding = 0
+
+  /** @param size bytes that may be outstanding */
+  constructor(size: number) {
+    this.size = size
+  }
+
+  /** How many of these events, in order, may go out now. */
+  fit(events: readonly LogEvent[]): number {
+    let outstanding = this.#outstanding
+    let count = 0
+    for (const { bytes } of events) {
+      if (outstanding > 0 && outstanding + bytes > this.size) break
+      outstanding += bytes
+      count++
+    }
+    return count
+  }
+
+  /** Books all of these events, or none when they don't fit. */
+  take(events: readonly LogEvent[]): boolean {
+    if (this.fit(events) < events.length) return false
+    for (const { seq, bytes } of events) {
+      this.#sent.push({ seq, bytes })
+      this.#outstanding += bytes
+    }
+    return true
+  }
+
+  /** The client has consumed everything up to `seq`. */
+  consumed(seq: number): void {
+    let count = 0
+    for (const sent of this.#sent) {
+      if (sent.seq > seq) break
+      this.#outstanding -= sent.bytes
+      count++
+    }
+    this.#sent.splice(0, count)
+  }
+}

@@ -1,0 +1,64 @@
+/** One logged event: its JSON text, and what can be told of it without parsing. */
+import { formatOffset, type TwinrailEvent } from '../protocol/index.ts'
+
+/** What an event's text is made of; `offset` is put before it once the log has given one. */
+export interface EventParts {
+  sessionId: string
+  runId?: string | undefined
+  type: string
+  time: number
+  by?: string | undefined
+  data: unknown
+}
+
+/** The text that a log stores: the event's JSON without its offset, keys in the order of the wire. */
+export function encodeEvent({ sessionId, runId, type, time, by, data }: EventParts): string {
+  return JSON.stringify({ sessionId, runId, type, time, by, data })
+}
+
+const SESSION_ID = '{"sessionId":"'.length
+
+/**
+ * An event of a log. Its JSON is the stored text with the offset before it, so it is byte-identical from every driver
+ * and on every transport. Type and run are read off the text's fixed beginning; only `event` parses.
+ */
+export class LogEvent {
+  readonly seq: number
+  readonly offset: string
+  /** The offset of the first event that this one folds together; of itself when it is not a fold. */
+  readonly fromSeq: number
+  readonly json: string
+  readonly type: string
+  readonly runId: string | undefined
+  #event: TwinrailEvent | undefined
+  #bytes = 0
+
+  constructor(epoch: number, seq: number, text: string, fromSeq = seq) {
+    this.seq = seq
+    this.fromSeq = fromSeq
+    this.offset = formatOffset(epoch, seq)
+    this.json = `{"offset":"${this.offset}",${text.slice(1)}`
+    // Ids and types hold no character that JSON escapes, so the next quote ends each of them.
+    let end = text.indexOf('"', SESSION_ID)
+    this.runId = undefined
+    if (text.startsWith('","runId":"', end)) {
+      const start = end + '","runId":"'.length
+      end = text.indexOf('"', start)
+      this.runId = text.slice(start, end)
+    }
+    const start = end + '","type":"'.length
+    this.type = text.slice(start, text.indexOf('"', start))
+  }
+
+  /** UTF-8 bytes of the JSON. */
+  get bytes(): number {
+    if (this.#bytes === 0) this.#bytes = Buffer.byteLength(this.json)
+    return this.#bytes
+  }
+
+  /** The parsed event. Shared by everybody: do not change it. */
+  get event(): TwinrailEvent {
+    this.#event ??= JSON.parse(this.json) as TwinrailEvent
+    return this.#event
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * The log: append-only sessions behind one interface. A driver knows nothing of agents, buses or transports; whatever
+ * passes the contract suite (`test/fixtures/log-contract.ts`) is a driver.
+ *
+ * What every driver promises:
+ * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.
+ *   Conditions are checked in the same step; a refused append changes nothing.
+ * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and made again, or whose
+ *   store lost data, gets a new epoch, greater than any this store ever gave.
+ * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.
+ */
+import type { LogEvent } from './event.ts'
+
+/** Where a session's log stands. */
+export interface LogPosition {
+  readonly epoch: number
+  /** Number of the last event, 0 when there was none yet. */
+  readonly head: number
+  /** Number of the oldest event held; head + 1 when nothing is held. */
+  readonly earliest: number
+}
+
+/** A session as its creator described it. */
+export interface SessionInfo extends LogPosition {
+  readonly sessionId: string
+  /** ms since 1970. */
+  readonly createdAt: number
+  readonly metadata: Record<string, unknown>
+}
+
+/** What the log remembers of a key that was taken. */
+export interface KeyEntry {
+  /** Number of the event it points to; 0 when nothing was appended with it. */
+  readonly seq: number
+  /** What the taker left for those who come later. */
+  readonly note: unknown
+}
+
+/** A key to take with an append. */
+export interface OnceKey {
+  readonly key: string
+  readonly note?: unknown
+  /** Which of the appended events it points to. @default 0 */
+  readonly index?: number
+  /** Forgotten after so many ms. @default kept as long as the session */
+  readonly ttlMs?: number
+}
+
+/** A run's lease: who holds the token may append to the run. */
+export interface Lease {
+  readonly runId: string
+  readonly token: string
+  /** Runs out after so many ms unless renewed. */
+  readonly ttlMs: number
+}
+
+/** Checked in the order given here, together with the append, all or nothing. */
+export interface AppendConditions {
+  /** Makes the session when it is missing; without it a missing session refuses. */
+  readonly create?: boolean
+  /** The log must be of this incarnation. */
+  readonly epoch?: number | undefined
+  /** None of these keys may be taken; all are taken with the append. Checked in order. */
+  readonly once?: readonly OnceKey[]
+  /** None of these keys may be taken. */
+  readonly absent?: readonly string[]
+  /** Each run's lease must carry this token, or nobody holds one; it is taken or renewed. */
+  readonly leases?: readonly Lease[]
+  /** Gives these runs' leases up, whoever holds them. */
+  readonly release?: readonly string[]
+  /**
+   * Numbers the producer's events: `seq` is the first one's. What the log already has from that producer is left out
+   * and counts as done; a hole refuses. A producer that the log does not know begins at 0 or 1.
+   */
+  readonly producer?: { readonly id: string; readonly seq: number } | undefined
+}
+
+/** What became of an append. */
+export type Appended =
+  | {
+      readonly accepted: true
+      readonly epoch: number
+      /** Number of the first event of the call (as first appended, where a producer repeats itself), 0 if unknown. */
+      readonly first: number
+      /** Number of the last event in the log now. */
+      readonly head: number
+    }
+  | { readonly accepted: false; readonly reason: 'session'; readonly epoch?: undefined }
+  | { readonly accepted: false; readonly reason: 'epoch'; readonly epoch: number }
+  | {
+      readonly accepted: false
+      readonly reason: 'key'
+      readonly epoch: number
+      readonly key: string
+      readonly entry: KeyEntry
+    }
+  | { readonly accepted: false; readonly reason: 'lease'; readonly epoch: number }
+  | {
+      readonly accepted: false
+      readonly reason: 'producer'
+      readonly epoch: number
+      readonly expected: number
+    }
+
+/** A stretch of a log. */
+export interface LogPage extends LogPosition {
+  readonly events: readonly LogEvent[]
+}
+
+/** How much `read` gives at the most; at least one event if there is one. */
+export interface ReadBounds {
+  readonly events: number
+  /** UTF-16 units of text, a driver's cheap measure of bytes. */
+  readonly bytes: number
+  /** Nothing beyond this number. */
+  readonly through?: number
+}
+
+/** Gets what anybody appends to a session. Called synchronously, must not throw. */
+export interface Follower {
+  /** In order, without holes, from the first append after `follow`. */
+  events(epoch: number, events: readonly LogEvent[]): void
+  /** JSON of an ephemeral event. */
+  ephemeral(json: string): void
+  /** The session was deleted; nothing follows. */
+  deleted(): void
+}
+
+/** A fold over the log up to `seq`, kept so that it need not begin at the beginning. */
+export interface Snapshot {
+  readonly seq: number
+  readonly state: unknown
+}
+
+/** A lease that ran out without being given up. */
+export interface ExpiredLease {
+  readonly sessionId: string
+  readonly epoch: number
+  readonly runId: string
+  readonly token: string
+}
+
+export interface EventLog {
+  /** Makes the session, or gives the one that is there (`created: false`, its metadata unchanged). */
+  create(
+    sessionId: string,
+    metadata: Record<string, unknown>,
+  ): Promise<{ created: boolean; session: SessionInfo }>
+
+  /** The session as it is now, judged on the store and never on a cache; `undefined` when there is none. */
+  session(sessionId: string): Promise<SessionInfo | undefined>
+
+  /** Sessions in the order of their ids, after the given one. */
+  list(after: string | undefined, limit: number): Promise<SessionInfo[]>
+
+  /** Appends event texts made by `encodeEvent`. An empty list appends nothing but may take keys. */
+  append(sessionId: string, texts: readonly string[], conditions?: AppendConditions): Promise<Appended>
+
+  /** What the log knows of these keys, in their order. */
+  lookup(sessionId: string, keys: readonly string[]): Promise<(KeyEntry | undefined)[]>
+
+  /** Events with a number greater than `after`, from the oldest held on; `undefined` when there is no session. */
+  read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined>
+
+  /** Tells what is appended from now on, until the returned function is called. */
+  follow(sessionId: string, follower: Follower): () => void
+
+  /** Hands an ephemeral event's JSON to whoever follows the session now. */
+  tell(sessionId: string, json: string): Promise<void>
+
+  /** Keeps a snapshot, unless the log is of another epoch or has a newer one. */
+  saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void>
+
+  loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined>
+
+  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void>
+
+  /** Forgets the session and all it holds; `false` when there was none. Later appends to its epoch are refused. */
+  delete(sessionId: string): Promise<boolean>
+
+  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  renew(sessionId: string, lease: Lease): Promise<boolean>
+
+  /** Some of the leases that ran out, oldest first. They stay until released. */
+  expired(limit: number): Promise<ExpiredLease[]>
+
+  /** Frees everything. Calls after it are refused. */
+  close(): Promise<void>
+}

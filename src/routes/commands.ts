@@ -1,0 +1,68 @@
+/** Commands over HTTP: the same schema, the same `ack` and `nack` as on a WebSocket. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import {
+  type Control,
+  type ControlOf,
+  check,
+  connectionCommandTypes,
+  SessionCommand,
+  SubscriptionQuery,
+  TwinrailError,
+} from '../protocol/index.ts'
+import { allow, allowSubscription, type TransportContext } from '../transports/context.ts'
+import { serveRunStream } from '../transports/run-stream.ts'
+import { acceptsEventStream } from './accept.ts'
+import { answerWith, asTwinrailError } from './errors.ts'
+import { lastEventId } from './events.ts'
+import { sessionIdOf } from './sessions.ts'
+
+/** The command in a body, in the session that the path names. */
+function commandOf(request: FastifyRequest): SessionCommand {
+  const sessionId = sessionIdOf(request.params)
+  const body = (request.body ?? {}) as Record<string, unknown>
+  if (typeof body['type'] === 'string' && connectionCommandTypes.has(body['type'])) {
+    throw new TwinrailError('bad-request', `${body['type']} goes over a WebSocket only`, {
+      details: { path: 'type' },
+    })
+  }
+  if (body['sessionId'] !== undefined && body['sessionId'] !== sessionId) {
+    throw new TwinrailError('bad-request', 'the body names another session than the path', {
+      details: { path: 'sessionId' },
+    })
+  }
+  const command = Array.isArray(request.body) ? request.body : { ...body, sessionId }
+  return check(SessionCommand, command, 'command')
+}
+
+export function commandRoutes(app: FastifyInstance, context: TransportContext): void {
+  app.post(
+    '/v1/sessions/:sessionId/commands',
+    { errorHandler: (error, request, reply) => nack(error, request, reply) },
+    async (request, reply) => {
+      context.connections.mustBeOpen()
+      const command = commandOf(request)
+      const { id, type, sessionId } = command
+      const principal = await allow(context, request, type, sessionId)
+      const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)
+      const options = streams
+        ? check(SubscriptionQuery, { ...(request.query as object), ...lastEventId(request) }, 'query')
+        : undefined
+      if (options) await allowSubscription(context, request, sessionId, options)
+      const fields = await context.sessions.execute(command, principal)
+      const ack: ControlOf<'ack'> = { type: 'ack', id, ...fields }
+      if (!options) return ack satisfies Control
+      await serveRunStream(context, reply, sessionId, { ...options, run: fields.runId }, ack)
+      return reply
+    },
+  )
+}
+
+function nack(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { id } = (request.body ?? {}) as { id?: unknown }
+  const known = asTwinrailError(error, request)
+  answerWith(known, reply, refusal => ({
+    type: 'nack',
+    id: typeof id === 'string' && id.length <= 64 ? id : null,
+    ...refusal,
+  }))
+}

@@ -1,0 +1,87 @@
+/** A session's events over HTTP: out as a stream or in pages, in by ingest. */
+import type { Readable } from 'node:stream'
+import { StringDecoder } from 'node:string_decoder'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { check, Id, limits, SubscriptionQuery, TwinrailError } from '../protocol/index.ts'
+import type { Producer } from '../sessions/ingest.ts'
+import { allow, type TransportContext } from '../transports/context.ts'
+import { servePage } from '../transports/long-poll.ts'
+import { serveSse } from '../transports/sse.ts'
+import { eventsForm } from './accept.ts'
+import { sessionIdOf } from './sessions.ts'
+
+/** The cursor that a reconnecting EventSource sends; it wins over `after`. */
+export function lastEventId(request: FastifyRequest): { after?: string } {
+  const id = request.headers['last-event-id']
+  return typeof id === 'string' && id !== '' ? { after: id } : {}
+}
+
+const ProducerQuery = z
+  .object({ producer: Id.optional(), seq: z.coerce.number().int().min(0).optional() })
+  .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
+    message: 'producer and seq go together',
+    path: ['producer'],
+  })
+
+function producerOf(query: unknown): Producer | undefined {
+  const { producer, seq } = check(ProducerQuery, query, 'query')
+  return producer === undefined || seq === undefined ? undefined : { id: producer, seq }
+}
+
+export function eventRoutes(app: FastifyInstance, context: TransportContext): void {
+  const path = '/v1/sessions/:sessionId/events'
+
+  app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
+    const sessionId = sessionIdOf(request.params)
+    const form = eventsForm(request.headers.accept)
+    if (!form) {
+      throw new TwinrailError(
+        'bad-request',
+        'Accept text/event-stream for a stream or application/json for a page',
+      )
+    }
+    const query = { ...(request.query as object), ...lastEventId(request) }
+    const options = check(SubscriptionQuery, query, 'query')
+    if (form === 'page') return servePage(context, request, reply, sessionId, options)
+    await serveSse(context, request, reply, sessionId, options)
+    return reply
+  })
+
+  app.post(path, async request => {
+    context.connections.mustBeOpen()
+    const sessionId = sessionIdOf(request.params)
+    const producer = producerOf(request.query)
+    const principal = await allow(context, request, 'ingest', sessionId)
+    const { body } = request
+    if (isStream(body)) {
+      return context.sessions.ingestLines(sessionId, lines(body), principal, producer)
+    }
+    const values = Array.isArray(body) ? body : [body]
+    return context.sessions.ingest(sessionId, values, principal, producer)
+  })
+}
+
+/** Lets NDJSON bodies through as streams, however long: they are read line by line. */
+export function ndjsonBodies(app: FastifyInstance): void {
+  app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload))
+}
+
+const isStream = (body: unknown): body is Readable =>
+  body !== null && typeof body === 'object' && Symbol.asyncIterator in body
+
+/** The whole lines of each chunk as it comes; the last line may lack its line feed. */
+async function* lines(body: Readable): AsyncGenerator<string[]> {
+  const decoder = new StringDecoder('utf8')
+  let rest = ''
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    const parts = (rest + decoder.write(chunk)).split('\n')
+    rest = parts.pop() as string
+    if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
+      throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
+    }
+    if (parts.length > 0) yield parts
+  }
+  rest += decoder.end()
+  if (rest !== '') yield [rest]
+}

@@ -1,0 +1,44 @@
+/** What the server tells of itself: agents, health, metrics. */
+import type { FastifyInstance } from 'fastify'
+import { jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { allow, type TransportContext } from '../transports/context.ts'
+import { metricsText } from './metrics.ts'
+import { openApi } from './openapi.ts'
+
+export function metaRoutes(app: FastifyInstance, context: TransportContext): void {
+  const { sessions, connections } = context
+  const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
+    name,
+    description,
+    input: jsonSchemaOf(input),
+  }))
+
+  app.get('/v1/agents', async request => {
+    await allow(context, request, 'agents.list')
+    return { agents }
+  })
+
+  app.get('/healthz', async () => ({ status: 'ok' }))
+
+  app.get('/readyz', async () => {
+    connections.mustBeOpen()
+    try {
+      await sessions.list(undefined, 1)
+    } catch (cause) {
+      throw new TwinrailError('unavailable', 'the log cannot be reached', { cause, retryAfterMs: 1000 })
+    }
+    return { status: 'ready' }
+  })
+
+  const metrics = metricsText(context)
+  app.get('/metrics', async (_request, reply) => {
+    reply.type(metrics.contentType)
+    return metrics.text()
+  })
+
+  const document = JSON.stringify(openApi())
+  app.get('/openapi.json', async (_request, reply) => {
+    reply.type('application/json; charset=utf-8')
+    return document
+  })
+}

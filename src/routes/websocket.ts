@@ -1,0 +1,38 @@
+/** The WebSocket's route: negotiates the subprotocol before the upgrade. */
+import fastifyWebsocket from '@fastify/websocket'
+import type { FastifyInstance } from 'fastify'
+import { limits, TwinrailError } from '../protocol/index.ts'
+import type { TransportContext } from '../transports/context.ts'
+import { SUBPROTOCOL, serveWebSocket } from '../transports/websocket.ts'
+
+const offered = (header: string) => header.split(',').map(name => name.trim())
+
+export async function websocketRoutes(app: FastifyInstance, context: TransportContext): Promise<void> {
+  await app.register(fastifyWebsocket, {
+    options: {
+      maxPayload: limits.messageBytes,
+      perMessageDeflate: false,
+      handleProtocols: protocols => protocols.has(SUBPROTOCOL) && SUBPROTOCOL,
+    },
+    // ws has already begun to close with the right code (1002, 1007, 1009); terminating would cut that short.
+    errorHandler: (error, _socket, request) => request.log.debug({ err: error }, 'websocket error'),
+    // Connections are told and closed by the server's own stop.
+    preClose: done => done(),
+  })
+
+  app.route({
+    method: 'GET',
+    url: '/v1/ws',
+    exposeHeadRoute: false,
+    onRequest: async request => {
+      const header = request.headers['sec-websocket-protocol']
+      if (header !== undefined && !offered(header).includes(SUBPROTOCOL)) {
+        throw new TwinrailError('bad-request', `no known subprotocol; offer ${SUBPROTOCOL} or none`)
+      }
+    },
+    handler: async () => {
+      throw new TwinrailError('bad-request', 'expected a WebSocket upgrade; a proxy may have stripped it')
+    },
+    wsHandler: (socket, request) => serveWebSocket(context, socket, request),
+  })
+}

@@ -1,0 +1,181 @@
+/** The composition root: puts log, bus, sessions and transports together into one server. */
+import type { AddressInfo } from 'node:net'
+import fastifyCors from '@fastify/cors'
+import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { FastifySSEPlugin } from 'fastify-sse-v2'
+import type { Agent } from './agents/agent.ts'
+import { type Authorize, allowLocal, checkOrigin, isLoopback } from './auth.ts'
+import { Bus } from './bus/bus.ts'
+import type { EventLog } from './log/log.ts'
+import { createMemoryLog } from './log/memory.ts'
+import { HEARTBEAT_MS, limits } from './protocol/index.ts'
+import { commandRoutes } from './routes/commands.ts'
+import { errorHandling, unreadableRequest } from './routes/errors.ts'
+import { eventRoutes, ndjsonBodies } from './routes/events.ts'
+import { metaRoutes } from './routes/meta.ts'
+import { pageRoutes } from './routes/page.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { websocketRoutes } from './routes/websocket.ts'
+import { Sessions } from './sessions/sessions.ts'
+import { Connections } from './transports/connections.ts'
+import type { TransportContext } from './transports/context.ts'
+import { Heartbeats } from './transports/heartbeat.ts'
+
+/** How long a connection may take to read its farewell, in ms. */
+const FAREWELL_MS = 1000
+
+export interface ServerOptions {
+  /** What runs can be started of. @default none */
+  agents?: readonly Agent[]
+  /** Where sessions live. The server closes it when it is closed. @default memory */
+  log?: EventLog
+  /** Who may do what. @default everybody may do everything; only allowed on loopback */
+  authorize?: Authorize
+  /** Listens beyond loopback without an `authorize` hook. @default false */
+  insecure?: boolean
+  /** Origins of foreign pages that may use this server; each gets CORS. @default none */
+  origins?: readonly string[]
+  /** Silence after which a connection is pinged unless the client asks otherwise, in ms. @default 15 s */
+  heartbeatMs?: number
+  /** A write that waits longer ends its connection, in ms. @default 30 s */
+  stallMs?: number
+  /** What an `EventSource` waits before it reconnects, in ms. @default 2 s */
+  retryMs?: number
+  /** Over how long clients are told to spread their reconnects when the server stops, in ms. @default 5 s */
+  spreadMs?: number
+  /** The longest that a run may work, without time spent waiting for its users, in ms. @default 1 h */
+  maxRunMs?: number
+  /** How long after its process's death a run is given up, in ms. @default 15 s */
+  leaseMs?: number
+  /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
+  producerLeaseMs?: number
+  /** Fastify's logger. @default none */
+  logger?: FastifyServerOptions['logger']
+}
+
+export interface TwinrailServer {
+  /** The Fastify instance, to add routes of one's own before `listen`. */
+  readonly app: FastifyInstance
+  readonly bus: Bus
+  readonly sessions: Sessions
+  /**
+   * Begins to listen; resolves with the address, such as `http://127.0.0.1:8787`.
+   * @throws Error when the host is not loopback and there is neither an `authorize` hook nor `insecure`
+   */
+  listen(options?: { host?: string; port?: number }): Promise<string>
+  /**
+   * Stops: takes nothing new, gives runs `graceMs` to end, tells every subscriber to come back later, frees
+   * everything. Idempotent.
+   * @param graceMs default 10 s
+   */
+  close(options?: { graceMs?: number }): Promise<void>
+}
+
+/** Makes a server that does not listen yet. */
+export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
+  const log = options.log ?? createMemoryLog()
+  const origins = new Set(options.origins)
+  let loopback = true
+
+  const app = Fastify({
+    logger: options.logger ?? false,
+    bodyLimit: limits.messageBytes,
+    forceCloseConnections: 'idle',
+    // A stream may be asked for at any time of a long connection, and an ingest may take hours.
+    requestTimeout: 0,
+    clientErrorHandler(error, socket) {
+      if (error.code !== 'ECONNRESET' && socket.writable) socket.end(unreadableRequest)
+      else socket.destroy()
+    },
+  })
+  const bus = new Bus(log)
+  const sessions = new Sessions({
+    bus,
+    agents: options.agents ?? [],
+    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs']),
+    onError: (error, about) => app.log.error({ err: error, ...about }, 'something failed'),
+  })
+  const context: TransportContext = {
+    bus,
+    sessions,
+    authorize: options.authorize ?? allowLocal,
+    heartbeats: new Heartbeats(),
+    connections: new Connections(options.spreadMs ?? 5000),
+    heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
+    stallMs: options.stallMs ?? 30_000,
+    retryMs: options.retryMs ?? 2000,
+  }
+
+  app.removeContentTypeParser('text/plain')
+  ndjsonBodies(app)
+  errorHandling(app)
+  app.addHook('onRequest', async request => checkOrigin(request.headers, origins, loopback))
+  if (origins.size > 0) {
+    await app.register(fastifyCors, {
+      origin: [...origins],
+      credentials: true,
+      methods: ['GET', 'POST', 'DELETE'],
+      exposedHeaders: ['retry-after'],
+    })
+  }
+  await app.register(FastifySSEPlugin)
+  await websocketRoutes(app, context)
+  sessionRoutes(app, context)
+  commandRoutes(app, context)
+  eventRoutes(app, context)
+  metaRoutes(app, context)
+  pageRoutes(app, pageFolder)
+
+  let closing: Promise<void> | undefined
+  async function stop(graceMs: number): Promise<void> {
+    context.connections.stop()
+    // Runs that end within their grace are seen to end by who watches them.
+    await sessions.close(graceMs)
+    await new Promise(resolve => setImmediate(resolve))
+    context.connections.closeAll()
+    context.heartbeats.close()
+    // Who does not take the farewell in time is cut off.
+    const cut = setTimeout(() => {
+      app.server.closeAllConnections()
+      for (const client of app.websocketServer.clients) client.terminate()
+    }, FAREWELL_MS)
+    await app.close()
+    clearTimeout(cut)
+    await log.close()
+  }
+
+  return {
+    app,
+    bus,
+    sessions,
+    async listen({ host = '127.0.0.1', port = 8787 } = {}) {
+      loopback = isLoopback(host)
+      if (!loopback && !options.authorize && !options.insecure) {
+        throw new Error(
+          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, give an authorize hook, or say insecure`,
+        )
+      }
+      await app.listen({ host, port })
+      const address = app.server.address() as AddressInfo
+      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+      return `http://${name}:${address.port}`
+    },
+    close({ graceMs = 10_000 } = {}) {
+      closing ??= stop(graceMs)
+      return closing
+    },
+  }
+}
+
+/** Built files stand in dist/, sources do not; the page is the same for both. */
+const pageFolder = new URL(
+  import.meta.url.includes('/dist/src/') ? '../../client/page/' : '../client/page/',
+  import.meta.url,
+)
+
+/** The options that were given, of these. */
+function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
+  return Object.fromEntries(
+    names.filter(name => options[name] !== undefined).map(name => [name, options[name]]),
+  ) as Pick<T, K>
+}

@@ -1,0 +1,315 @@
+/** Commands that change a session: each becomes an event, and the first in log order wins. */
+import { createHash, randomUUID } from 'node:crypto'
+import type { Agent } from '../agents/agent.ts'
+import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
+import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
+import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
+import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { type AnswerNote, alreadyAnswered, type RunNote, refused, runEnded } from './conditions.ts'
+import type { Expiry } from './expiry.ts'
+import { checkAnswer } from './input-schema.ts'
+import type { Principal } from './principal.ts'
+import type { Runner } from './runner.ts'
+import type { SessionStates } from './states.ts'
+
+/** What an `ack` says beside its id. */
+export interface AckFields {
+  /** Where the event stands that the command became. */
+  offset?: string
+  runId?: string
+  inputId?: string
+}
+
+type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
+
+/** What the commands work with. */
+export interface CommandParts {
+  readonly bus: Bus
+  readonly states: SessionStates
+  readonly runner: Runner
+  readonly expiry: Expiry
+  readonly agents: ReadonlyMap<string, Agent>
+  onAppended(sessionId: string, epoch: number, first: number, head: number): void
+}
+
+/** Tells whether two JSON values are the same without keeping either: the order of keys does not matter. */
+export function digest(value: unknown): string {
+  const sorted = (_: string, part: unknown) =>
+    part !== null && typeof part === 'object' && !Array.isArray(part)
+      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : part
+  return createHash('sha256')
+    .update(JSON.stringify(value, sorted) ?? 'undefined')
+    .digest('base64url')
+}
+
+export class Commands {
+  readonly #parts: CommandParts
+
+  constructor(parts: CommandParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Carries a command out; resolves when its event is in the log. A retry, told by its `key` (or for `run.start` by its
+   * runId, for `input.answer` by its value), gets the first one's ack and changes nothing.
+   * @throws TwinrailError why it was refused; nothing has changed then
+   */
+  async execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
+    if (command.key !== undefined) {
+      const [session, [done]] = await Promise.all([
+        this.#parts.bus.log.session(command.sessionId),
+        this.#parts.bus.log.lookup(command.sessionId, [keys.command(principal.id, command.key)]),
+      ])
+      if (session && done) return ackOf(session.epoch, done)
+    }
+    switch (command.type) {
+      case 'run.start':
+        return this.#start(command, principal)
+      case 'run.cancel':
+        return this.#cancel(command, principal)
+      case 'input.answer':
+        return this.#answer(command, principal)
+      case 'input.steer':
+        return this.#steer(command, principal)
+      case 'publish':
+        return this.#publish(command, principal)
+    }
+  }
+
+  async #start(command: Of<'run.start'>, principal: Principal): Promise<AckFields> {
+    const { agents, runner } = this.#parts
+    const { sessionId, runId = randomUUID(), onNoViewers } = command
+    const note: RunNote = { agent: command.agent, digest: digest(command.input), by: principal.id }
+    if (command.runId !== undefined) {
+      const known = await this.#known(sessionId, keys.run(runId))
+      if (known) return repeatedStart(known.epoch, runId, known.entry, note)
+    }
+    const agent = agents.get(command.agent)
+    if (!agent) {
+      throw new TwinrailError('agent-not-found', 'there is no such agent; GET /v1/agents lists them', {
+        details: { agent: command.agent.slice(0, 256) },
+      })
+    }
+    const input = check(agent.input, command.input, 'input')
+    const started = {
+      type: 'run.started',
+      runId,
+      data: { agent: agent.name, input: command.input, messageId: randomUUID() },
+    }
+    const ack = { runId }
+    const run = { key: keys.run(runId), note }
+    let appended = await this.#append(command, principal, [started], ack, {
+      create: true,
+      once: [run],
+      absent: [keys.cancel(runId)],
+      leases: [runner.lease(runId)],
+    })
+    if (!appended.accepted && appended.reason === 'key' && appended.key === keys.cancel(runId)) {
+      // The cancel came first: the run is told of, but never begins.
+      const { reason } = appended.entry.note as { reason: string }
+      const cancelled = { type: 'run.cancelled', runId, data: { reason } }
+      appended = await this.#append(command, principal, [started, cancelled], ack, {
+        once: [run, { key: keys.end(runId), note: { type: 'run.cancelled' }, index: 1 }],
+      })
+      if (appended.accepted) return { ...ack, offset: offsetOf(appended, appended.first) }
+    }
+    if (!appended.accepted) {
+      if (appended.reason === 'key' && appended.key === run.key) {
+        return repeatedStart(appended.epoch, runId, appended.entry, note)
+      }
+      return this.#settle(command, principal, appended)
+    }
+    const { epoch, first: startSeq } = appended
+    // Begun in a later turn, so that the ack can be on its way before the run's first event.
+    setImmediate(() =>
+      runner.start({ agent, sessionId, runId, epoch, startSeq, input, by: principal.id, onNoViewers }),
+    )
+    return { ...ack, offset: offsetOf({ epoch }, startSeq) }
+  }
+
+  async #cancel(command: Of<'run.cancel'>, principal: Principal): Promise<AckFields> {
+    const { sessionId, runId, reason } = command
+    const { epoch } = await this.#parts.bus.session(sessionId)
+    const told = reason ?? 'requested'
+    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
+    if (!started) {
+      const remembered = await this.#append(
+        command,
+        principal,
+        [],
+        {},
+        {
+          epoch,
+          once: [{ key: keys.cancel(runId), note: { reason: told }, ttlMs: COMMAND_KEY_TTL_MS }],
+          absent: [keys.run(runId)],
+        },
+      )
+      if (remembered.accepted) return {}
+      const key = remembered.reason === 'key' ? remembered.key : undefined
+      if (key === keys.cancel(runId)) return {}
+      // The run was started meanwhile.
+      if (key !== keys.run(runId)) return this.#settle(command, principal, remembered)
+    }
+    const bodies = [
+      { type: 'run.cancel-requested', runId, data: reason === undefined ? {} : { reason } },
+      { type: 'run.cancelled', runId, data: { reason: told } },
+    ]
+    const appended = await this.#append(
+      command,
+      principal,
+      bodies,
+      {},
+      {
+        epoch,
+        once: [{ key: keys.end(runId), note: { type: 'run.cancelled' }, index: 1 }],
+        release: [runId],
+      },
+    )
+    return this.#settle(command, principal, appended)
+  }
+
+  async #answer(command: Of<'input.answer'>, principal: Principal): Promise<AckFields> {
+    const { bus, states, expiry } = this.#parts
+    const { sessionId, requestId, value } = command
+    const session = await bus.session(sessionId)
+    const { epoch } = session
+    const [asked, answered] = await bus.log.lookup(sessionId, [keys.input(requestId), keys.answer(requestId)])
+    if (!asked) {
+      throw new TwinrailError('input-not-found', 'the session has no question of that id', {
+        details: { requestId },
+      })
+    }
+    if (answered) return repeatedAnswer(epoch, requestId, answered, value, principal)
+    const { runId } = (asked.note ?? {}) as { runId?: string }
+    const [ended] = runId === undefined ? [] : await bus.log.lookup(sessionId, [keys.end(runId)])
+    if (ended) throw runEnded(epoch, runId as string, ended)
+
+    const { pendingInputs } = await states.get(await bus.session(sessionId))
+    const pending = pendingInputs.find(input => input.requestId === requestId)
+    if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
+      await expiry.expire(sessionId, runId, requestId)
+    }
+    checkAnswer(pending?.schema, value)
+
+    const note: AnswerNote = { by: principal.id, value }
+    const body = { type: 'input.answered', runId, data: { requestId, value } }
+    const appended = await this.#append(
+      command,
+      principal,
+      [body],
+      {},
+      {
+        epoch,
+        once: [{ key: keys.answer(requestId), note }],
+        absent: runId === undefined ? [] : [keys.end(runId)],
+      },
+    )
+    if (!appended.accepted && appended.reason === 'key' && appended.key === keys.answer(requestId)) {
+      return repeatedAnswer(epoch, requestId, appended.entry, value, principal)
+    }
+    expiry.cancel(sessionId, requestId)
+    return this.#settle(command, principal, appended)
+  }
+
+  async #steer(command: Of<'input.steer'>, principal: Principal): Promise<AckFields> {
+    const { sessionId, runId, text } = command
+    const { epoch } = await this.#parts.bus.session(sessionId)
+    await this.#mustExist(sessionId, runId)
+    const ack = { inputId: randomUUID() }
+    const body = { type: 'input.steered', runId, data: { ...ack, text } }
+    const appended = await this.#append(command, principal, [body], ack, {
+      epoch,
+      absent: [keys.end(runId)],
+    })
+    return this.#settle(command, principal, appended, ack)
+  }
+
+  async #publish(command: Of<'publish'>, principal: Principal): Promise<AckFields> {
+    const { sessionId, event, ephemeral } = command
+    const { runId } = event
+    if (runId !== undefined) {
+      await this.#parts.bus.session(sessionId)
+      await this.#mustExist(sessionId, runId)
+    }
+    const absent = runId === undefined ? [] : [keys.end(runId)]
+    const bodies = ephemeral ? [] : [event]
+    const appended = await this.#append(command, principal, bodies, {}, { create: true, absent })
+    if (!ephemeral) return this.#settle(command, principal, appended)
+    if (!appended.accepted) return this.#settle(command, principal, appended)
+    await this.#parts.bus.tell(sessionId, event, principal.id)
+    return {}
+  }
+
+  /** Appends in the principal's name, under the command's key if it has one. */
+  async #append(
+    command: SessionCommand,
+    principal: Principal,
+    bodies: readonly Body[],
+    ack: AckFields,
+    conditions: AppendConditions,
+  ): Promise<Appended> {
+    const key: OnceKey[] =
+      command.key === undefined
+        ? []
+        : [{ key: keys.command(principal.id, command.key), note: ack, ttlMs: COMMAND_KEY_TTL_MS }]
+    const appended = await this.#parts.bus.append(command.sessionId, bodies, {
+      ...conditions,
+      once: [...key, ...(conditions.once ?? [])],
+      by: principal.id,
+    })
+    if (appended.accepted && bodies.length > 0) {
+      this.#parts.onAppended(command.sessionId, appended.epoch, appended.first, appended.head)
+    }
+    return appended
+  }
+
+  /** The ack of an append, or of the command that was first under the same key, or the refusal. */
+  #settle(command: SessionCommand, principal: Principal, appended: Appended, ack: AckFields = {}): AckFields {
+    if (appended.accepted) return { ...ack, offset: offsetOf(appended, appended.first) }
+    if (appended.reason === 'key' && appended.key === keys.command(principal.id, command.key ?? '')) {
+      return ackOf(appended.epoch, appended.entry)
+    }
+    throw refused(command.sessionId, appended)
+  }
+
+  async #known(sessionId: string, key: string): Promise<{ epoch: number; entry: KeyEntry } | undefined> {
+    const session = await this.#parts.bus.log.session(sessionId)
+    const [entry] = session ? await this.#parts.bus.log.lookup(sessionId, [key]) : []
+    return session && entry && { epoch: session.epoch, entry }
+  }
+
+  async #mustExist(sessionId: string, runId: string): Promise<void> {
+    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
+    if (!started) throw runNotFound(runId)
+  }
+}
+
+function ackOf(epoch: number, { seq, note }: KeyEntry): AckFields {
+  return { ...(note as AckFields), ...(seq > 0 && { offset: offsetOf({ epoch }, seq) }) }
+}
+
+function repeatedStart(epoch: number, runId: string, entry: KeyEntry, note: RunNote): AckFields {
+  const first = entry.note as RunNote
+  const offset = offsetOf({ epoch }, entry.seq)
+  if (first.agent !== note.agent || first.digest !== note.digest) {
+    throw new TwinrailError('conflict', 'the runId is in use for another agent or input; choose a new one', {
+      details: { runId, offset },
+    })
+  }
+  return { runId, offset }
+}
+
+function repeatedAnswer(
+  epoch: number,
+  requestId: string,
+  entry: KeyEntry,
+  value: unknown,
+  principal: Principal,
+): AckFields {
+  const note = entry.note as AnswerNote
+  if (!('expired' in note) && note.by === principal.id && digest(note.value) === digest(value)) {
+    return { offset: offsetOf({ epoch }, entry.seq) }
+  }
+  throw alreadyAnswered(epoch, requestId, entry)
+}

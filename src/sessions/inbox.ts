@@ -1,0 +1,87 @@
+/** What users send into a running run, as the log tells it: answers and steering. */
+import type { Answer, Steer } from '../agents/agent.ts'
+import type { LogEvent } from '../log/event.ts'
+import { TwinrailError } from '../protocol/index.ts'
+
+interface Waiting {
+  resolve(answer: Answer): void
+  reject(reason: unknown): void
+}
+
+/** Takes a run's `input.*` events in log order and hands them to whoever waits for them. */
+export class Inbox {
+  /** Questions that the agent waits on. */
+  readonly #waiting = new Map<string, Waiting>()
+  /** Outcomes that came before the agent asked: only when a run is taken over. */
+  readonly #early = new Map<string, Answer | 'expired'>()
+  readonly #steers: Steer[] = []
+  #steered: (() => void) | undefined
+  #closed: { reason: unknown } | undefined
+
+  event({ event }: LogEvent): void {
+    const { offset, by } = event
+    if (event.type === 'input.answered') {
+      const { requestId, value } = event.data
+      this.#settle(requestId, { value, by, offset })
+    } else if (event.type === 'input.expired') {
+      this.#settle(event.data.requestId, 'expired')
+    } else if (event.type === 'input.steered') {
+      const { inputId, text } = event.data
+      this.#steers.push({ inputId, text, by })
+      this.#steered?.()
+    } else if (event.type === 'input.applied') {
+      const at = this.#steers.findIndex(steer => steer.inputId === event.data.inputId)
+      if (at >= 0) this.#steers.splice(at, 1)
+    }
+  }
+
+  /** Resolves with the answer to a question. @throws TwinrailError `input-expired`; the reason given to `close` */
+  answer(requestId: string): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      if (this.#closed) return reject(this.#closed.reason)
+      this.#waiting.set(requestId, { resolve, reject })
+      const early = this.#early.get(requestId)
+      this.#early.delete(requestId)
+      if (early) this.#settle(requestId, early)
+    })
+  }
+
+  /** Takes every steering message that waits. */
+  takeSteers(): Steer[] {
+    return this.#steers.splice(0)
+  }
+
+  /** Resolves when a steering message waits; `false` when none will come any more. */
+  async untilSteered(): Promise<boolean> {
+    while (this.#steers.length === 0) {
+      if (this.#closed) return false
+      await new Promise<void>(resolve => {
+        this.#steered = resolve
+      })
+    }
+    return true
+  }
+
+  /** The run is over: nobody gets anything any more. */
+  close(reason: unknown): void {
+    if (this.#closed) return
+    this.#closed = { reason }
+    for (const { reject } of this.#waiting.values()) reject(reason)
+    this.#waiting.clear()
+    this.#steered?.()
+  }
+
+  #settle(requestId: string, outcome: Answer | 'expired'): void {
+    const waiting = this.#waiting.get(requestId)
+    if (!waiting) {
+      this.#early.set(requestId, outcome)
+      return
+    }
+    this.#waiting.delete(requestId)
+    if (outcome !== 'expired') waiting.resolve(outcome)
+    else
+      waiting.reject(
+        new TwinrailError('input-expired', 'nobody answered in time', { details: { requestId } }),
+      )
+  }
+}

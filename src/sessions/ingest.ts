@@ -1,0 +1,299 @@
+/** Ingest: events from producers outside, in any language. PROTOCOL.md, "Ingest". */
+import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
+import { keys } from '../log/keys.ts'
+import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
+import { commandOnlyTypes, isTerminal, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import { digest } from './commands.ts'
+import { type RunNote, refused, runEnded } from './conditions.ts'
+import type { Expiry } from './expiry.ts'
+import { checkSchema } from './input-schema.ts'
+import type { Principal } from './principal.ts'
+
+/** Where ingested events stand. */
+export interface Ingested {
+  /** Offset of the first; absent where a producer repeats what is no longer its last call. */
+  first?: string
+  /** Offset of the log's last event. */
+  head: string
+  /** How many of the events given are in the log now. */
+  count: number
+}
+
+/** A producer that numbers its events, so that retries are exact. */
+export interface Producer {
+  id: string
+  /** Number of the first event given. */
+  seq: number
+}
+
+export interface IngestParts {
+  readonly bus: Bus
+  readonly expiry: Expiry
+  /** How long a run opened by ingest lives without another event, in ms. */
+  readonly leaseMs: number
+  onAppended(sessionId: string, epoch: number, first: number, head: number): void
+}
+
+interface Batch {
+  bodies: Body[]
+  conditions: AppendConditions
+}
+
+export class Ingest {
+  readonly #parts: IngestParts
+
+  constructor(parts: IngestParts) {
+    this.#parts = parts
+  }
+
+  /**
+   * Appends events as one, all or nothing, and makes the session when it is missing.
+   * @throws TwinrailError naming the first bad event; nothing is appended then
+   */
+  async all(
+    sessionId: string,
+    values: readonly unknown[],
+    principal: Principal,
+    producer?: Producer,
+  ): Promise<Ingested> {
+    if (values.length === 0) throw new TwinrailError('bad-request', 'expected at least one event, got none')
+    const bodies = values.map((value, i) => parse(value, values.length === 1 ? 'event' : `event ${i}`))
+    const { conditions } = await this.#batch(sessionId, bodies, principal)
+    const appended = await this.#append(sessionId, { bodies, conditions }, principal, producer)
+    if (!appended.accepted) {
+      await this.#startCancelled(sessionId, bodies, appended, principal)
+      throw this.#refusal(sessionId, appended, principal)
+    }
+    const { first, head } = appended
+    return {
+      ...(first > 0 && { first: offsetOf(appended, first) }),
+      head: offsetOf(appended, head),
+      count: bodies.length,
+    }
+  }
+
+  /**
+   * Appends line after line of NDJSON. The first bad line ends it; what stood before stays.
+   * @throws TwinrailError with `details {first, head, count}` of what was appended
+   */
+  async lines(
+    sessionId: string,
+    batches: AsyncIterable<readonly string[]>,
+    principal: Principal,
+    producer?: Producer,
+  ): Promise<Ingested> {
+    let first: string | undefined
+    let head: string | undefined
+    let count = 0
+    const add = async (values: readonly unknown[]) => {
+      if (values.length === 0) return
+      const numbered = producer && { id: producer.id, seq: producer.seq + count }
+      const done = await this.all(sessionId, values, principal, numbered)
+      first ??= done.first
+      head = done.head
+      count += values.length
+    }
+    try {
+      for await (const lines of batches) {
+        const { values, error } = parseLines(lines, count)
+        // Together they cost one append; one by one only when that is refused, to find the line.
+        try {
+          await add(values)
+        } catch (refusal) {
+          if (values.length <= 1 || !(refusal instanceof TwinrailError) || refusal.retryable) throw refusal
+          for (const value of values) await add([value])
+        }
+        if (error) throw error
+      }
+      if (head === undefined) throw new TwinrailError('bad-request', 'expected at least one event, got none')
+    } catch (error) {
+      if (!(error instanceof TwinrailError)) throw error
+      const sofar = { ...(first && { first }), ...(head && { head }), count }
+      throw new TwinrailError(error.code, count > 0 ? `line ${count + 1}: ${error.message}` : error.message, {
+        details: { ...error.details, ...sofar },
+        ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
+      })
+    }
+    return { ...(first !== undefined && { first }), head, count }
+  }
+
+  /** What must hold for these events to be appended. */
+  async #batch(sessionId: string, bodies: readonly Body[], principal: Principal): Promise<Batch> {
+    const once: OnceKey[] = []
+    const absent = new Set<string>()
+    const leases = new Map<string, Lease>()
+    const opened = new Set<string>()
+    const ended = new Map<string, string>()
+
+    for (const [index, { type, runId, data }] of bodies.entries()) {
+      if (runId !== undefined) {
+        const terminal = ended.get(runId)
+        if (terminal) {
+          throw new TwinrailError('run-ended', `event ${index}: the run ends before it`, {
+            details: { runId, type: terminal },
+          })
+        }
+        if (type === 'run.started') {
+          const { agent, input } = data as { agent: string; input?: unknown }
+          const note: RunNote = { agent, digest: digest(input), by: principal.id, external: true }
+          once.push({ key: keys.run(runId), note, index })
+          absent.add(keys.cancel(runId))
+          opened.add(runId)
+        } else if (!leases.has(runId)) {
+          await this.#mustOwn(sessionId, runId, principal)
+        }
+        leases.set(runId, this.#lease(runId, principal))
+        if (isTerminal(type)) {
+          once.push({ key: keys.end(runId), note: { type }, index })
+          ended.set(runId, type)
+        } else {
+          absent.add(keys.end(runId))
+        }
+      }
+      const { requestId } = data as { requestId?: string }
+      if (type === 'input.requested')
+        once.push({ key: keys.input(requestId as string), note: { runId }, index })
+      if (type === 'input.expired') {
+        once.push({ key: keys.answer(requestId as string), note: { expired: true }, index })
+      }
+    }
+    // An `end` key that this very call takes cannot be wanted absent for the events before it.
+    return {
+      bodies: [...bodies],
+      conditions: {
+        create: true,
+        once,
+        absent: [...absent],
+        leases: [...leases.values()],
+        release: [...ended.keys()],
+      },
+    }
+  }
+
+  #lease(runId: string, principal: Principal): Lease {
+    return { runId, token: `producer:${principal.id}`, ttlMs: this.#parts.leaseMs }
+  }
+
+  async #mustOwn(sessionId: string, runId: string, principal: Principal): Promise<void> {
+    const [started, ended] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+    if (!started) throw runNotFound(runId)
+    const { by, external } = started.note as RunNote
+    if (!external || by !== principal.id) {
+      throw new TwinrailError(
+        'forbidden',
+        'the run belongs to somebody else; ingest into runs that you opened',
+        {
+          details: { runId },
+        },
+      )
+    }
+    if (ended) {
+      const { epoch } = await this.#parts.bus.session(sessionId)
+      throw runEnded(epoch, runId, ended)
+    }
+  }
+
+  async #append(
+    sessionId: string,
+    { bodies, conditions }: Batch,
+    principal: Principal,
+    producer: Producer | undefined,
+  ): Promise<Appended> {
+    const appended = await this.#parts.bus.append(sessionId, bodies, {
+      ...conditions,
+      ...(producer && { producer }),
+      by: principal.id,
+    })
+    if (appended.accepted) {
+      if (appended.first > 0) {
+        this.#parts.onAppended(sessionId, appended.epoch, appended.first, appended.head)
+      }
+      for (const { type, runId, data } of bodies) {
+        const { requestId, expiresAt } = data as { requestId?: string; expiresAt?: number }
+        if (type === 'input.requested' && expiresAt !== undefined) {
+          this.#parts.expiry.schedule(sessionId, runId, requestId as string, expiresAt)
+        }
+      }
+    }
+    return appended
+  }
+
+  /** Where a cancel came before the run: tells of the run and its end, and refuses what follows. */
+  async #startCancelled(
+    sessionId: string,
+    bodies: readonly Body[],
+    refusal: Appended & { accepted: false },
+    principal: Principal,
+  ): Promise<void> {
+    if (refusal.reason !== 'key' || !refusal.key.startsWith('cancel:')) return
+    const index = bodies.findIndex(
+      ({ type, runId }) => type === 'run.started' && keys.cancel(runId as string) === refusal.key,
+    )
+    const started = bodies[index] as Body & { runId: string }
+    const { runId } = started
+    const { conditions } = await this.#batch(sessionId, [started], principal)
+    const { reason } = refusal.entry.note as { reason: string }
+    const end = { key: keys.end(runId), note: { type: 'run.cancelled' }, index: 1 }
+    const appended = await this.#append(
+      sessionId,
+      {
+        bodies: [started, { type: 'run.cancelled', runId, data: { reason } }],
+        conditions: { once: [...(conditions.once ?? []), end] },
+      },
+      principal,
+      undefined,
+    )
+    if (appended.accepted) {
+      throw runEnded(appended.epoch, runId, { seq: appended.first + 1, note: { type: 'run.cancelled' } })
+    }
+  }
+
+  #refusal(sessionId: string, appended: Appended & { accepted: false }, principal: Principal): TwinrailError {
+    if (appended.reason === 'key' && appended.key.startsWith('run:')) {
+      const { by, external } = appended.entry.note as RunNote
+      if (!external || by !== principal.id) {
+        return new TwinrailError('forbidden', 'the runId belongs to somebody else; choose another')
+      }
+    }
+    return refused(sessionId, appended)
+  }
+}
+
+/** Types that make no sense without their run. */
+const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
+
+function parse(value: unknown, what: string): Body {
+  const body = parseEventBody(value, what)
+  if (commandOnlyTypes.has(body.type)) {
+    throw new TwinrailError('bad-request', `${what}: only commands make this type`, {
+      details: { path: 'type' },
+    })
+  }
+  if (needsRun(body.type) && body.runId === undefined) {
+    throw new TwinrailError('bad-request', `${what}: this type needs a runId`, { details: { path: 'runId' } })
+  }
+  if (body.type === 'input.requested') checkSchema(body.data.schema as Record<string, unknown> | undefined)
+  return body
+}
+
+/** The values of the lines up to the first that is not JSON or not an event. Empty lines are passed over. */
+function parseLines(lines: readonly string[], before: number): { values: unknown[]; error?: TwinrailError } {
+  const values: unknown[] = []
+  for (const line of lines) {
+    if (line.trim() === '') continue
+    let value: unknown
+    try {
+      value = JSON.parse(line)
+    } catch {
+      return { values, error: new TwinrailError('bad-request', 'not JSON; expected one event a line') }
+    }
+    try {
+      parse(value, `line ${before + values.length + 1}`)
+    } catch (error) {
+      if (error instanceof TwinrailError) return { values, error }
+      throw error
+    }
+    values.push(value)
+  }
+  return { values }
+}

@@ -1,0 +1,40 @@
+/** Checks answers against the JSON Schema of their question. */
+import { type Schema, Validator } from '@cfworker/json-schema'
+import { TwinrailError } from '../protocol/index.ts'
+
+type JsonSchema = Record<string, unknown> | boolean
+
+function validate(schema: JsonSchema, value: unknown) {
+  return new Validator(schema as Schema | boolean, '2020-12').validate(value)
+}
+
+/** @throws TwinrailError `bad-request` when the schema itself cannot be used */
+export function checkSchema(schema: JsonSchema | undefined): void {
+  if (schema === undefined) return
+  try {
+    validate(schema, null)
+  } catch {
+    throw new TwinrailError('bad-request', 'input.requested: data.schema is not a usable JSON Schema', {
+      details: { path: 'data.schema' },
+    })
+  }
+}
+
+/** @throws TwinrailError `bad-request` with the first few places where the value does not meet the schema */
+export function checkAnswer(schema: JsonSchema | undefined, value: unknown): void {
+  if (schema === undefined) return
+  const { valid, errors } = validate(schema, value)
+  if (valid) return
+  const issues = errors.slice(-5).map(error => ({
+    path: `value${error.instanceLocation.slice(1).replaceAll('/', '.')}`,
+    message: error.error.slice(0, 200),
+  }))
+  const last = issues.at(-1)
+  throw new TwinrailError(
+    'bad-request',
+    `the answer does not meet the question's schema: ${last?.path}: ${last?.message}`,
+    {
+      details: { path: last?.path, issues },
+    },
+  )
+}

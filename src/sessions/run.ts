@@ -1,0 +1,324 @@
+/** One execution of an agent: drives its generator, logs what it yields, and sees to the one terminal. */
+import { randomUUID } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import {
+  type Agent,
+  type Answer,
+  type AskRequest,
+  type RunContext,
+  RunError,
+  type RunResult,
+} from '../agents/agent.ts'
+import type { Body, Bus } from '../bus/bus.ts'
+import type { LogEvent } from '../log/event.ts'
+import { keys } from '../log/keys.ts'
+import type { AppendConditions, Lease } from '../log/log.ts'
+import {
+  check,
+  commandOnlyTypes,
+  Id,
+  isTerminal,
+  type OnNoViewers,
+  parseEventBody,
+  type TerminalType,
+  TwinrailError,
+} from '../protocol/index.ts'
+import { Inbox } from './inbox.ts'
+import { checkSchema } from './input-schema.ts'
+import { RunClock } from './run-clock.ts'
+
+/** What a run is made of. */
+export interface RunParts {
+  readonly bus: Bus
+  readonly agent: Agent
+  readonly sessionId: string
+  readonly runId: string
+  readonly epoch: number
+  /** Number of its `run.started`. */
+  readonly startSeq: number
+  /** What the agent's schema made of the caller's input. */
+  readonly input: unknown
+  readonly by: string | undefined
+  readonly onNoViewers: OnNoViewers
+  /** Running time, without time spent in `ask`, in ms. */
+  readonly maxMs: number
+  readonly lease: Lease
+  /** Called after every append, with where the log stands. */
+  onAppended(first: number, head: number): void
+  /** An `input.requested` with an end was logged. */
+  onExpiring(runId: string, requestId: string, expiresAt: number): void
+  /** Reports what users are not told: the agent's own exception, with the id that they were given. */
+  onAgentError(error: unknown, errorId: string): void
+}
+
+/** Thrown inside a run that has its terminal, or lost its session or lease: unwinds, never leaves this file. */
+class RunOver extends Error {}
+
+/** Types that an agent yields none of: the server or a command makes them. */
+const notTheAgents = new Set<string>([
+  ...commandOnlyTypes,
+  'run.started',
+  'run.cancelled',
+  'input.requested',
+  'input.applied',
+  'input.expired',
+])
+
+/** Events logged in one event-loop turn before a fast agent lets others have theirs. */
+const TURN_EVENTS = 100
+
+export class Run {
+  readonly #parts: RunParts
+  readonly #inbox = new Inbox()
+  readonly #abort = new AbortController()
+  readonly #clock: RunClock
+  #stopWatching: (() => void) | undefined
+  #stopViewing: (() => void) | undefined
+  #viewerTimer: NodeJS.Timeout | undefined
+  /** Rejects the step that the generator is taking. */
+  #interrupt: ((reason: unknown) => void) | undefined
+  #inTurn = 0
+  /** Resolves when the run is over and everything it held is freed. Never rejects. */
+  readonly done: Promise<void>
+
+  constructor(parts: RunParts) {
+    this.#parts = parts
+    this.#clock = new RunClock(parts.maxMs, () => void this.#timeOut())
+    this.done = this.#run()
+  }
+
+  get lease(): Lease {
+    return this.#parts.lease
+  }
+
+  get sessionId(): string {
+    return this.#parts.sessionId
+  }
+
+  /** Ends the run with this terminal, unless it has one. Resolves when it is in the log. */
+  async end(terminal: { type: TerminalType; data: unknown }): Promise<void> {
+    const { runId } = this.#parts
+    await this.#append([{ ...terminal, runId }], {
+      once: [{ key: keys.end(runId), note: { type: terminal.type } }],
+      release: [runId],
+    }).catch(error => {
+      if (!(error instanceof RunOver)) throw error
+    })
+    this.#over('the run has ended')
+  }
+
+  /** Stops driving the run and leaves the log as it is: its lease belongs to somebody else now. */
+  fence(): void {
+    this.#over('the run’s lease is lost')
+  }
+
+  async #run(): Promise<void> {
+    try {
+      await this.#watch()
+      const { agent, input } = this.#parts
+      const result = await this.#drive(agent.run(input, this.#context()))
+      await this.end({
+        type: 'run.completed',
+        data: {
+          finishReason: result?.finishReason ?? 'stop',
+          ...(result?.result !== undefined && { result: result.result }),
+          ...(result?.usage !== undefined && { usage: result.usage }),
+        },
+      })
+    } catch (error) {
+      if (!this.#abort.signal.aborted && !(error instanceof RunOver))
+        await this.end(this.#failure(error)).catch(this.#report)
+    } finally {
+      this.#over('the run has ended')
+      this.#clock.stop()
+      clearTimeout(this.#viewerTimer)
+      this.#stopViewing?.()
+      this.#stopWatching?.()
+    }
+  }
+
+  /** Pulls the generator; each event is in the log before it is resumed. */
+  async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
+    const { runId, agent } = this.#parts
+    try {
+      for (;;) {
+        const step = await this.#step(generator)
+        if (step.done) return (step.value as RunResult | undefined) ?? undefined
+        const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
+        if (notTheAgents.has(body.type)) {
+          throw new TwinrailError(
+            'bad-request',
+            `agent ${agent.name} yielded ${body.type}, which agents may not`,
+          )
+        }
+        if (isTerminal(body.type)) {
+          await this.end({ type: body.type, data: body.data })
+          throw new RunOver()
+        }
+        await this.#append([{ ...body, runId }])
+        // Appends to a fast log resolve without leaving the turn, and a flush needs its turn, too.
+        if (++this.#inTurn >= TURN_EVENTS) {
+          this.#inTurn = 0
+          await nextTurn()
+        }
+      }
+    } finally {
+      // Not awaited: a generator that hangs would never return.
+      generator.return().catch(() => {})
+    }
+  }
+
+  /** The generator's next step, or a rejection as soon as the run is over: an agent may ignore its signal. */
+  #step(generator: ReturnType<Agent['run']>): ReturnType<ReturnType<Agent['run']>['next']> {
+    return new Promise((resolve, reject) => {
+      if (this.#abort.signal.aborted) return reject(new RunOver())
+      this.#interrupt = reject
+      generator.next().then(resolve, reject)
+    })
+  }
+
+  #context(): RunContext {
+    const { bus, sessionId, runId, by, startSeq } = this.#parts
+    const inbox = this.#inbox
+    const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
+      if (steers.length === 0) return steers
+      await this.#append(steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })))
+      return steers
+    }
+    return {
+      sessionId,
+      runId,
+      by,
+      signal: this.#abort.signal,
+      history: () => history(bus, sessionId, startSeq - 1),
+      ask: request => this.#ask(request),
+      steering: {
+        take: () => apply(inbox.takeSteers()),
+        async *[Symbol.asyncIterator]() {
+          while (await inbox.untilSteered()) yield* await apply(inbox.takeSteers())
+        },
+      },
+    }
+  }
+
+  async #ask({ requestId = randomUUID(), ...request }: AskRequest): Promise<Answer> {
+    const { runId } = this.#parts
+    check(Id, requestId, 'ask: requestId')
+    checkSchema(request.schema)
+    const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
+    const answer = this.#inbox.answer(requestId)
+    answer.catch(() => {})
+    this.#clock.pause()
+    try {
+      await this.#append([body], { once: [{ key: keys.input(requestId), note: { runId } }] })
+      if (request.expiresAt !== undefined) this.#parts.onExpiring(runId, requestId, request.expiresAt)
+      return await answer
+    } finally {
+      this.#clock.resume()
+    }
+  }
+
+  /** Follows the session's log for what concerns this run, from its start on. */
+  async #watch(): Promise<void> {
+    const { bus, sessionId, startSeq, runId, onNoViewers } = this.#parts
+    const early: LogEvent[] = []
+    let take = (event: LogEvent): void => {
+      early.push(event)
+    }
+    const watching = await bus
+      .watch(sessionId, { event: event => take(event), deleted: () => this.#over('the session was deleted') })
+      .catch(() => {
+        throw new RunOver()
+      })
+    this.#stopWatching = watching.stop
+    for (let after = startSeq; after < watching.head; ) {
+      const page = await bus.log.read(sessionId, after, {
+        events: 1000,
+        bytes: 1024 * 1024,
+        through: watching.head,
+      })
+      const last = page?.events.at(-1)
+      if (!page || !last) break
+      for (const event of page.events) this.#event(event)
+      after = last.seq
+    }
+    for (const event of early) this.#event(event)
+    take = event => this.#event(event)
+    if (this.#abort.signal.aborted) throw new RunOver()
+    if (onNoViewers === 'continue') return
+    this.#stopViewing = bus.viewers.watch(sessionId, runId, watched => {
+      clearTimeout(this.#viewerTimer)
+      if (watched) return
+      this.#viewerTimer = setTimeout(() => {
+        this.end({ type: 'run.cancelled', data: { reason: 'no-viewers' } }).catch(this.#report)
+      }, onNoViewers.cancelAfterMs)
+    })
+  }
+
+  #event(event: LogEvent): void {
+    if (event.runId !== this.#parts.runId) return
+    if (isTerminal(event.type)) this.#over('the run has ended')
+    else if (event.type.startsWith('input.')) this.#inbox.event(event)
+  }
+
+  /** Appends for the run, as long as it is alive and this process holds it. @throws RunOver otherwise */
+  async #append(bodies: readonly Body[], conditions: AppendConditions = {}): Promise<void> {
+    const { bus, sessionId, runId, epoch, lease } = this.#parts
+    const appended = await bus.append(sessionId, bodies, {
+      epoch,
+      absent: [keys.end(runId)],
+      leases: [lease],
+      ...conditions,
+    })
+    if (appended.accepted) return this.#parts.onAppended(appended.first, appended.head)
+    if (appended.reason === 'key' && appended.key.startsWith('input:')) {
+      const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
+      // A run that was taken over asks again what it had asked.
+      if (asker === runId) return
+      throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
+    }
+    this.#over('the run has ended')
+    throw new RunOver()
+  }
+
+  #over(reason: string): void {
+    if (this.#abort.signal.aborted) return
+    const over = new RunOver(reason)
+    this.#abort.abort(new DOMException(reason, 'AbortError'))
+    this.#inbox.close(this.#abort.signal.reason)
+    this.#interrupt?.(over)
+  }
+
+  async #timeOut(): Promise<void> {
+    const seconds = Math.round(this.#parts.maxMs / 1000)
+    const message = `the run took longer than the ${seconds} s that the server allows`
+    await this.end({ type: 'run.failed', data: { code: 'timeout', message, retryable: false } }).catch(
+      this.#report,
+    )
+  }
+
+  /** The terminal for what the agent threw. Texts of exceptions that are not meant for users stay here. */
+  #failure(error: unknown): { type: TerminalType; data: unknown } {
+    if (error instanceof RunError || error instanceof TwinrailError) {
+      const code = error instanceof TwinrailError && error.code === 'bad-request' ? 'bad-event' : error.code
+      const { message, retryable } = error
+      return { type: 'run.failed', data: { code, message, retryable } }
+    }
+    const errorId = randomUUID()
+    this.#parts.onAgentError(error, errorId)
+    const message = `the agent failed; the server's log has the cause under ${errorId}`
+    return { type: 'run.failed', data: { code: 'agent-error', message, retryable: false, errorId } }
+  }
+
+  readonly #report = (error: unknown) => this.#parts.onAgentError(error, randomUUID())
+}
+
+async function* history(bus: Bus, sessionId: string, through: number) {
+  for (let after = 0; after < through; ) {
+    const page = await bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024, through })
+    const last = page?.events.at(-1)
+    if (!page || !last) return
+    for (const event of page.events) yield event.event
+    after = last.seq
+  }
+}

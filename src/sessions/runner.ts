@@ -1,0 +1,126 @@
+/** The runs of this process: starts them, keeps their leases, and ends those whose producer is lost. */
+import { randomUUID } from 'node:crypto'
+import type { Agent } from '../agents/agent.ts'
+import type { Bus } from '../bus/bus.ts'
+import { keys } from '../log/keys.ts'
+import type { Lease } from '../log/log.ts'
+import type { OnNoViewers } from '../protocol/index.ts'
+import { Run } from './run.ts'
+
+export interface RunnerOptions {
+  /** The longest that a run may work, without time spent waiting for its users, in ms. */
+  maxRunMs: number
+  /** How long after this process's death its runs are given up, in ms. */
+  leaseMs: number
+  /** Called after every append of a run. */
+  onAppended(sessionId: string, epoch: number, first: number, head: number): void
+  onExpiring(sessionId: string, runId: string, requestId: string, expiresAt: number): void
+  /** What users are not told: exceptions of agents and of the log. */
+  onError(error: unknown, context: Record<string, unknown>): void
+}
+
+/** A run whose `run.started` is in the log. */
+export interface StartedRun {
+  agent: Agent
+  sessionId: string
+  runId: string
+  epoch: number
+  startSeq: number
+  input: unknown
+  by: string
+  onNoViewers: OnNoViewers
+}
+
+/** Expired leases that are looked at in one go. */
+const REAP_AT_ONCE = 100
+
+export class Runner {
+  readonly #bus: Bus
+  readonly #options: RunnerOptions
+  readonly #runs = new Set<Run>()
+  /** Tells this process's leases from every other's. */
+  readonly #token = randomUUID()
+  readonly #timer: NodeJS.Timeout
+  #keeping: Promise<void> | undefined
+
+  constructor(bus: Bus, options: RunnerOptions) {
+    this.#bus = bus
+    this.#options = options
+    // A third of the lease leaves two more tries when a renewal is late.
+    this.#timer = setInterval(() => void this.#keep(), Math.min(1000, options.leaseMs / 3))
+    this.#timer.unref()
+  }
+
+  /** Runs that have no terminal yet. */
+  get active(): number {
+    return this.#runs.size
+  }
+
+  /** The lease that a run of this process holds. */
+  lease(runId: string): Lease {
+    return { runId, token: this.#token, ttlMs: this.#options.leaseMs }
+  }
+
+  start(started: StartedRun): void {
+    const { sessionId, epoch, runId } = started
+    const { maxRunMs, onAppended, onExpiring, onError } = this.#options
+    const run = new Run({
+      ...started,
+      bus: this.#bus,
+      maxMs: maxRunMs,
+      lease: this.lease(runId),
+      onAppended: (first, head) => onAppended(sessionId, epoch, first, head),
+      onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, run, requestId, expiresAt),
+      onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
+    })
+    this.#runs.add(run)
+    void run.done.then(() => this.#runs.delete(run))
+  }
+
+  /** Waits for the runs to end by themselves, then fails what is left as `restart`. */
+  async close(graceMs: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const grace = new Promise<void>(resolve => {
+      timer = setTimeout(resolve, graceMs)
+    })
+    await Promise.race([Promise.all([...this.#runs].map(run => run.done)), grace])
+    clearTimeout(timer)
+    const data = { code: 'restart', message: 'the server was stopped while the run worked', retryable: true }
+    await Promise.allSettled([...this.#runs].map(run => run.end({ type: 'run.failed', data })))
+    clearInterval(this.#timer)
+    await this.#keeping
+  }
+
+  /** One round: first this process's own leases, so that a long pause does not cost it its runs. */
+  #keep(): Promise<void> {
+    this.#keeping ??= (async () => {
+      try {
+        await this.#renew()
+        await this.#reap()
+      } catch (error) {
+        this.#options.onError(error, { what: 'leases' })
+      } finally {
+        this.#keeping = undefined
+      }
+    })()
+    return this.#keeping
+  }
+
+  async #renew(): Promise<void> {
+    for (const run of this.#runs) {
+      if (!(await this.#bus.log.renew(run.sessionId, run.lease))) run.fence()
+    }
+  }
+
+  async #reap(): Promise<void> {
+    for (const { sessionId, epoch, runId } of await this.#bus.log.expired(REAP_AT_ONCE)) {
+      const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
+      const appended = await this.#bus.append(sessionId, [{ type: 'run.failed', runId, data }], {
+        epoch,
+        once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
+        release: [runId],
+      })
+      if (appended.accepted) this.#options.onAppended(sessionId, epoch, appended.first, appended.head)
+    }
+  }
+}

@@ -1,0 +1,157 @@
+/** Sessions: the one door from transports to runs, commands and state. */
+import { randomBytes } from 'node:crypto'
+import type { Agent } from '../agents/agent.ts'
+import type { Bus } from '../bus/bus.ts'
+import type { SessionInfo } from '../log/log.ts'
+import { formatOffset, type SessionCommand } from '../protocol/index.ts'
+import { type AckFields, Commands } from './commands.ts'
+import { Expiry } from './expiry.ts'
+import { Ingest, type Ingested, type Producer } from './ingest.ts'
+import type { Principal } from './principal.ts'
+import { Runner } from './runner.ts'
+import type { PendingInput, RunState } from './state.ts'
+import { SessionStates } from './states.ts'
+
+export interface SessionsOptions {
+  bus: Bus
+  agents: readonly Agent[]
+  /** The longest that a run may work, without time spent waiting for its users, in ms. @default 1 h */
+  maxRunMs?: number
+  /** How long after its process's death a run is given up, in ms. @default 15 s */
+  leaseMs?: number
+  /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
+  producerLeaseMs?: number
+  /** What users are not told: exceptions of agents and of the log. */
+  onError(error: unknown, context: Record<string, unknown>): void
+}
+
+/** A session as `GET /v1/sessions/:sessionId` tells it. */
+export interface SessionDescription {
+  sessionId: string
+  metadata: Record<string, unknown>
+  head: string
+  earliest: string
+  runs: RunState[]
+  pendingInputs: PendingInput[]
+}
+
+/** A session as a list tells it. */
+export type SessionSummary = Omit<SessionDescription, 'runs' | 'pendingInputs'> & { createdAt: number }
+
+/** An id that nobody guesses: 144 random bits. */
+export function newSessionId(): string {
+  return `s-${randomBytes(18).toString('hex')}`
+}
+
+export class Sessions {
+  readonly bus: Bus
+  readonly agents: ReadonlyMap<string, Agent>
+  readonly runner: Runner
+  readonly #states: SessionStates
+  readonly #expiry: Expiry
+  readonly #commands: Commands
+  readonly #ingest: Ingest
+
+  constructor(options: SessionsOptions) {
+    const { bus, onError } = options
+    this.bus = bus
+    this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
+    this.#states = new SessionStates(bus.log)
+    this.#expiry = new Expiry(bus, error => onError(error, { what: 'expiry' }))
+    const onAppended = (sessionId: string, epoch: number, first: number, head: number) => {
+      this.#states
+        .appended(sessionId, epoch, first, head)
+        .catch(error => onError(error, { what: 'snapshot' }))
+    }
+    this.runner = new Runner(bus, {
+      maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
+      leaseMs: options.leaseMs ?? 15_000,
+      onAppended,
+      onExpiring: (...question) => this.#expiry.schedule(...question),
+      onError,
+    })
+    this.#commands = new Commands({
+      bus,
+      states: this.#states,
+      runner: this.runner,
+      expiry: this.#expiry,
+      agents: this.agents,
+      onAppended,
+    })
+    this.#ingest = new Ingest({
+      bus,
+      expiry: this.#expiry,
+      leaseMs: options.producerLeaseMs ?? 60_000,
+      onAppended,
+    })
+  }
+
+  /** Makes a session, or finds the one that is there. */
+  async create(
+    sessionId = newSessionId(),
+    metadata: Record<string, unknown> = {},
+  ): Promise<{ created: boolean; sessionId: string; head: string }> {
+    const { created, session } = await this.bus.log.create(sessionId, metadata)
+    return { created, sessionId, head: formatOffset(session.epoch, session.head) }
+  }
+
+  /** Sessions in the order of their ids, after the given one. */
+  async list(after: string | undefined, limit: number): Promise<SessionSummary[]> {
+    return (await this.bus.log.list(after, limit)).map(summary)
+  }
+
+  /** The session with its open runs and questions. @throws TwinrailError `session-not-found` */
+  async describe(sessionId: string): Promise<SessionDescription> {
+    const session = await this.bus.session(sessionId)
+    const { runs, pendingInputs } = await this.#states.get(session)
+    const { createdAt: _, ...rest } = summary(session)
+    return { ...rest, runs, pendingInputs }
+  }
+
+  /** Deletes the session; its runs are aborted and its subscribers told. `false` when there was none. */
+  async delete(sessionId: string): Promise<boolean> {
+    this.#states.forget(sessionId)
+    return this.bus.log.delete(sessionId)
+  }
+
+  /** See {@link Commands.execute}. */
+  execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
+    return this.#commands.execute(command, principal)
+  }
+
+  /** See {@link Ingest.all}. */
+  ingest(
+    sessionId: string,
+    values: readonly unknown[],
+    principal: Principal,
+    producer?: Producer,
+  ): Promise<Ingested> {
+    return this.#ingest.all(sessionId, values, principal, producer)
+  }
+
+  /** See {@link Ingest.lines}. */
+  ingestLines(
+    sessionId: string,
+    batches: AsyncIterable<readonly string[]>,
+    principal: Principal,
+    producer?: Producer,
+  ): Promise<Ingested> {
+    return this.#ingest.lines(sessionId, batches, principal, producer)
+  }
+
+  /** Gives runs so long to end, in ms, then fails what is left; frees all timers. */
+  async close(graceMs: number): Promise<void> {
+    await this.runner.close(graceMs)
+    this.#expiry.close()
+  }
+}
+
+function summary({ sessionId, metadata, epoch, head, earliest, createdAt }: SessionInfo): SessionSummary {
+  return {
+    sessionId,
+    metadata,
+    head: formatOffset(epoch, head),
+    earliest: formatOffset(epoch, earliest),
+    createdAt,
+  }
+}

@@ -1,0 +1,61 @@
+/** The open connections of this server, so that a stop can tell them. */
+import { TwinrailError } from '../protocol/index.ts'
+
+/** A connection that the server can end. */
+export interface Connection {
+  readonly transport: 'sse' | 'websocket'
+  /** Says why and ends; the connection leaves the registry by itself. */
+  close(reason: TwinrailError): void
+}
+
+export class Connections {
+  readonly #open = new Set<Connection>()
+  readonly #spreadMs: number
+  #stopping = false
+
+  /** @param spreadMs over how long clients are told to spread their reconnects when the server stops */
+  constructor(spreadMs: number) {
+    this.#spreadMs = spreadMs
+  }
+
+  get stopping(): boolean {
+    return this.#stopping
+  }
+
+  count(transport: Connection['transport']): number {
+    let count = 0
+    for (const connection of this.#open) if (connection.transport === transport) count++
+    return count
+  }
+
+  add(connection: Connection): void {
+    this.#open.add(connection)
+  }
+
+  remove(connection: Connection): void {
+    this.#open.delete(connection)
+  }
+
+  /** From now on nothing new is let in. */
+  stop(): void {
+    this.#stopping = true
+  }
+
+  /** @throws TwinrailError `restart` once the server is stopping */
+  mustBeOpen(): void {
+    if (this.#stopping) throw this.restart()
+  }
+
+  /** Tells every connection to come back, each at a time of its own, and ends it. */
+  closeAll(): void {
+    for (const connection of [...this.#open]) connection.close(this.restart())
+  }
+
+  /** The reason that clients get when the server stops: come back, but not all at once. */
+  restart(): TwinrailError {
+    const retryAfterMs = Math.round(Math.random() * this.#spreadMs)
+    return new TwinrailError('restart', 'the server is stopping; reconnect with your last offset', {
+      retryAfterMs,
+    })
+  }
+}

@@ -1,0 +1,77 @@
+/** What every transport works with, and what they have in common. */
+import { randomUUID } from 'node:crypto'
+import type { FastifyRequest } from 'fastify'
+import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
+import type { Bus } from '../bus/bus.ts'
+import {
+  type ControlOf,
+  type LagPolicy,
+  limits,
+  type SubscriptionOptions,
+  type TwinrailError,
+} from '../protocol/index.ts'
+import type { Principal } from '../sessions/principal.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import type { Connections } from './connections.ts'
+import type { Heartbeats } from './heartbeat.ts'
+
+export interface TransportContext {
+  readonly bus: Bus
+  readonly sessions: Sessions
+  readonly authorize: Authorize
+  readonly heartbeats: Heartbeats
+  readonly connections: Connections
+  /** Silence after which a connection is pinged unless the client asks otherwise, in ms. */
+  readonly heartbeatMs: number
+  /** A write that waits longer ends its connection, in ms. */
+  readonly stallMs: number
+  /** What an `EventSource` waits before it reconnects, in ms. */
+  readonly retryMs: number
+}
+
+/** Asks the door. @throws TwinrailError */
+export function allow(
+  context: TransportContext,
+  request: FastifyRequest,
+  action: Action,
+  sessionId?: string,
+): Promise<Principal> {
+  return mustBeAllowed(context.authorize, request, action, sessionId)
+}
+
+/** Asks the door for a subscription, and for the right to slow producers down where that is wanted. */
+export async function allowSubscription(
+  context: TransportContext,
+  request: FastifyRequest,
+  sessionId: string,
+  { lag }: Pick<SubscriptionOptions, 'lag'>,
+): Promise<void> {
+  await allow(context, request, 'subscribe', sessionId)
+  if (lag === ('wait' satisfies (typeof LagPolicy.options)[number])) {
+    await allow(context, request, 'subscribe:wait', sessionId)
+  }
+}
+
+/** The greeting of every connection. */
+export function hello(heartbeatMs: number): ControlOf<'hello'> {
+  return {
+    type: 'hello',
+    protocol: 1,
+    connectionId: randomUUID(),
+    serverTime: Date.now(),
+    heartbeatMs,
+    limits,
+  }
+}
+
+export function ping(): ControlOf<'ping'> {
+  return { type: 'ping', time: Date.now() }
+}
+
+/** When the ping that follows the greeting is sent, in ms: late enough to show whether something buffers. */
+export const SECOND_MESSAGE_MS = 500
+
+/** The farewell before the server closes a connection. */
+export function closing({ code, message, retryAfterMs }: TwinrailError): ControlOf<'closing'> {
+  return { type: 'closing', code, reason: message, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+}

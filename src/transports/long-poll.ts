@@ -1,0 +1,60 @@
+/** Long-poll: a session's events a page at a time, the last resort where streams are blocked. PROTOCOL.md, "Pages". */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { z } from 'zod'
+import { type Page, readPage } from '../bus/page.ts'
+import { check, Offset, PAGE_EVENTS, type SubscriptionOptions, WAIT_MS } from '../protocol/index.ts'
+import { allow, type TransportContext } from './context.ts'
+
+/** What a page's query says beside the subscription's own names. */
+const PageQuery = z.object({
+  limit: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .default(PAGE_EVENTS)
+    .transform(limit => Math.min(limit, PAGE_EVENTS)),
+  before: Offset.optional(),
+  wait: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .transform(wait => Math.min(wait, WAIT_MS)),
+})
+
+/** Answers with one page; waits for something to come when the query says so. @throws TwinrailError */
+export async function servePage(
+  context: TransportContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sessionId: string,
+  options: SubscriptionOptions,
+): Promise<FastifyReply> {
+  context.connections.mustBeOpen()
+  await allow(context, request, 'subscribe', sessionId)
+  const { limit, before, wait } = check(PageQuery, request.query, 'query')
+  const gone = new AbortController()
+  const leave = () => gone.abort()
+  reply.raw.once('close', leave)
+  const page = await readPage(context.bus, {
+    sessionId,
+    options,
+    limit,
+    before,
+    waitMs: wait,
+    signal: gone.signal,
+  })
+  reply.raw.off('close', leave)
+  return reply
+    .header('cache-control', 'no-store')
+    .header('vary', 'Accept')
+    .type('application/json; charset=utf-8')
+    .send(pageJson(page))
+}
+
+/** The page's JSON, with every event's text as the log has it. */
+function pageJson({ events, controls, head, earliest, next, caughtUp }: Page): string {
+  const texts = events.map(event => event.json).join(',')
+  const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })
+  return `{"events":[${texts}],${rest.slice(1)}`
+}

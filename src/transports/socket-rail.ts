@@ -1,0 +1,98 @@
+/** A rail that writes shared bytes straight to a connection's socket; SSE and WebSocket both ride on it. */
+import type { Duplex } from 'node:stream'
+import type { Encoding } from '../bus/encoding.ts'
+import type { Rail } from '../bus/rail.ts'
+import type { Control } from '../protocol/index.ts'
+import type { Beating, Heartbeats } from './heartbeat.ts'
+
+const EMPTY = Buffer.alloc(0)
+
+export interface SocketRailOptions {
+  encoding: Encoding<Buffer>
+  heartbeats: Heartbeats
+  heartbeatMs: number
+  /** A write that waits longer than this ends the connection, in ms. */
+  stallMs: number
+  /** Writes what keeps an idle connection alive and tells a dead one; called only when nothing waits. */
+  ping(): void
+  /** A write has waited for too long. */
+  onStalled(): void
+}
+
+export class SocketRail implements Rail<Buffer>, Beating {
+  readonly encoding: Encoding<Buffer>
+  readonly #socket: Duplex
+  readonly #options: SocketRailOptions
+  readonly #resumes = new Set<() => void>()
+  #probing = false
+  #closed = false
+  /** Since when bytes wait, on the wheel's clock; 0 when none do. */
+  #waitingSince = 0
+  heartbeatMs: number
+  wroteAt: number
+
+  constructor(socket: Duplex, options: SocketRailOptions) {
+    this.#socket = socket
+    this.#options = options
+    this.encoding = options.encoding
+    this.heartbeatMs = options.heartbeatMs
+    this.wroteAt = options.heartbeats.now()
+    options.heartbeats.add(this)
+  }
+
+  ready(): boolean {
+    return this.#socket.writableLength === 0 && !this.#closed
+  }
+
+  /** Bytes that wait in this process. */
+  get waitingBytes(): number {
+    return this.#socket.writableLength
+  }
+
+  write(bytes: Buffer): void {
+    if (this.#closed) return
+    this.#socket.write(bytes)
+    this.wroteAt = this.#options.heartbeats.now()
+  }
+
+  control(message: Control): void {
+    this.write(this.encoding.control(message))
+  }
+
+  whenReady(resume: () => void): void {
+    if (this.#closed) return
+    this.#resumes.add(resume)
+    if (this.#probing) return
+    this.#probing = true
+    this.#waitingSince = this.#options.heartbeats.now()
+    // `drain` never comes for small writes; the callback of an empty one always does, once all before it is out.
+    this.#socket.write(EMPTY, error => {
+      this.#probing = false
+      this.#waitingSince = 0
+      if (error || this.#closed) return
+      const resumes = [...this.#resumes]
+      this.#resumes.clear()
+      for (const resume of resumes) resume()
+    })
+  }
+
+  /** Changes how much silence is allowed. */
+  beatEvery(ms: number): void {
+    this.heartbeatMs = ms
+    if (!this.#closed) this.#options.heartbeats.add(this)
+  }
+
+  beat(): void {
+    const { heartbeats, stallMs, ping, onStalled } = this.#options
+    if (this.#waitingSince > 0 && heartbeats.now() - this.#waitingSince >= stallMs) onStalled()
+    else if (this.ready()) ping()
+    else this.whenReady(() => {})
+  }
+
+  /** Forgets the socket: nothing is written any more, nobody is called back. */
+  close(): void {
+    this.#closed = true
+    this.#resumes.clear()
+    this.#options.heartbeats.remove(this)
+  }
+}

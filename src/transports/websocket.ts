@@ -1,0 +1,263 @@
+/** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
+import type { FastifyRequest } from 'fastify'
+import type { WebSocket } from 'ws'
+import { websocket } from '../bus/encoding.ts'
+import type { Subscription } from '../bus/subscription.ts'
+import {
+  Command,
+  type ConnectionCommand,
+  type Control,
+  check,
+  connectionCommandTypes,
+  limits,
+  parseOffset,
+  refusalOf,
+  type SessionCommand,
+  TwinrailError,
+} from '../protocol/index.ts'
+import type { Connection } from './connections.ts'
+import {
+  allow,
+  allowSubscription,
+  closing,
+  hello,
+  ping,
+  SECOND_MESSAGE_MS,
+  type TransportContext,
+} from './context.ts'
+import { SocketRail } from './socket-rail.ts'
+
+/** The subprotocol that this server speaks. */
+export const SUBPROTOCOL = 'twinrail.v1'
+
+/** Commands that may wait on one connection; the socket is not read beyond them. */
+const PENDING_COMMANDS = 100
+
+/** Bytes of answers that may wait for one connection; the socket is not read while there are more. */
+const UNREAD_BYTES = 256 * 1024
+
+/** Heartbeats without a sign of life after which the peer counts as dead. */
+const DEAD_AFTER_BEATS = 3
+
+type Of<T extends ConnectionCommand['type']> = Extract<ConnectionCommand, { type: T }>
+
+/** Takes over an upgraded socket. */
+export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
+  new WebSocketConnection(context, socket, request)
+}
+
+class WebSocketConnection implements Connection {
+  readonly transport = 'websocket'
+  readonly #context: TransportContext
+  readonly #socket: WebSocket
+  readonly #request: FastifyRequest
+  readonly #rail: SocketRail
+  readonly #subscriptions = new Map<string, Subscription<Buffer>>()
+  /** The last command of each session: the next one waits for it. */
+  readonly #last = new Map<string, Promise<void>>()
+  #pending = 0
+  #silentBeats = 0
+  #second: NodeJS.Timeout | undefined
+
+  constructor(context: TransportContext, socket: WebSocket, request: FastifyRequest) {
+    this.#context = context
+    this.#socket = socket
+    this.#request = request
+    this.#rail = new SocketRail(request.raw.socket, {
+      encoding: websocket,
+      heartbeats: context.heartbeats,
+      heartbeatMs: context.heartbeatMs,
+      stallMs: context.stallMs,
+      ping: () => this.#ping(),
+      onStalled: () => socket.terminate(),
+    })
+    socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
+    socket.on('pong', () => {
+      this.#silentBeats = 0
+    })
+    socket.on('close', () => this.#forget())
+    // What the client sends meanwhile stays in the socket.
+    socket.pause()
+    void this.#open()
+  }
+
+  close(reason: TwinrailError): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#send(closing(reason))
+    // Raw frames and ws must not write side by side once ws has begun to close.
+    this.#forget()
+    this.#socket.close(reason.close, truncated(reason.message))
+  }
+
+  async #open(): Promise<void> {
+    try {
+      this.#context.connections.mustBeOpen()
+      await allow(this.#context, this.#request, 'connect')
+    } catch (error) {
+      if (!(error instanceof TwinrailError))
+        this.#request.log.error({ err: error }, 'the authorize hook failed')
+      this.close(error instanceof TwinrailError ? error : failed())
+      return
+    }
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    this.#context.connections.add(this)
+    this.#send(hello(this.#context.heartbeatMs))
+    this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
+    this.#socket.resume()
+  }
+
+  #send(control: Control): void {
+    this.#rail.control(control)
+  }
+
+  #ping(): void {
+    if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#socket.terminate()
+    this.#send(ping())
+    this.#socket.ping()
+  }
+
+  #message(data: Buffer, isBinary: boolean): void {
+    this.#silentBeats = 0
+    if (this.#socket.readyState !== this.#socket.OPEN) return
+    let value: unknown
+    try {
+      if (!isBinary) value = JSON.parse(data.toString())
+    } catch {
+      // Answered below, like everything else that is not a JSON object.
+    }
+    if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+      const fault = new TwinrailError('bad-request', 'expected one JSON object in a text message')
+      this.#send({ type: 'nack', id: null, ...refusalOf(fault) })
+      return this.close(fault)
+    }
+    let command: Command
+    try {
+      command = check(Command, value, 'command')
+    } catch (error) {
+      this.#refuse(idOf(value), error)
+      return this.#throttle()
+    }
+    this.#enqueue(command)
+  }
+
+  /** Commands on one session take effect in the order sent; on several they don't wait for each other. */
+  #enqueue(command: Command): void {
+    const lane = command.type === 'ping' ? '' : command.sessionId
+    this.#pending++
+    this.#throttle()
+    const before = this.#last.get(lane)
+    const done = (before ?? Promise.resolve())
+      .then(() => this.#execute(command))
+      .catch(error => this.#refuse(command.id ?? null, error))
+      .then(() => {
+        if (this.#last.get(lane) === done) this.#last.delete(lane)
+        this.#pending--
+        this.#throttle()
+      })
+    this.#last.set(lane, done)
+  }
+
+  /** Stops reading from a client that asks faster than it is answered, or that does not read its answers. */
+  #throttle(): void {
+    if (!this.#isOpen) return
+    const unread = this.#rail.waitingBytes > UNREAD_BYTES
+    if (unread) this.#rail.whenReady(this.#onReady)
+    if (unread || this.#pending >= PENDING_COMMANDS) this.#socket.pause()
+    else this.#socket.resume()
+  }
+
+  readonly #onReady = () => this.#throttle()
+
+  get #isOpen(): boolean {
+    return this.#socket.readyState === this.#socket.OPEN
+  }
+
+  async #execute(command: Command): Promise<void> {
+    if (!this.#isOpen) return
+    if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand)
+    this.#context.connections.mustBeOpen()
+    const { id, type, sessionId } = command as SessionCommand
+    const principal = await allow(this.#context, this.#request, type, sessionId)
+    const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
+    this.#send({ type: 'ack', id, ...ack })
+  }
+
+  async #control(command: ConnectionCommand): Promise<void> {
+    switch (command.type) {
+      case 'ping':
+        return this.#send({ type: 'pong', time: command.time, serverTime: Date.now() })
+      case 'subscribe':
+        return this.#subscribe(command)
+      case 'unsubscribe':
+        this.#subscriptions.get(command.sessionId)?.close()
+        this.#subscriptions.delete(command.sessionId)
+        return this.#send({ type: 'ack', id: command.id })
+      case 'window': {
+        const seq = parseOffset(command.offset)?.seq ?? 0
+        this.#subscriptions.get(command.sessionId)?.consumed(seq)
+        if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
+      }
+    }
+  }
+
+  async #subscribe(command: Of<'subscribe'>): Promise<void> {
+    const { id, sessionId, windowBytes } = command
+    const old = this.#subscriptions.get(sessionId)
+    if (!old && this.#subscriptions.size >= limits.subscriptions) {
+      throw new TwinrailError(
+        'rate-limited',
+        `this connection has ${limits.subscriptions} subscriptions; end one, or open another connection`,
+      )
+    }
+    await allowSubscription(this.#context, this.#request, sessionId, command)
+    const subscription = await this.#context.bus.subscribe({
+      sessionId,
+      options: command,
+      rail: this.#rail,
+      windowBytes,
+      onEnd: () => {
+        if (this.#subscriptions.get(sessionId) === subscription) this.#subscriptions.delete(sessionId)
+      },
+    })
+    if (!this.#isOpen) return subscription.close()
+    old?.close()
+    this.#subscriptions.set(sessionId, subscription)
+    if (command.heartbeatMs < this.#rail.heartbeatMs) this.#rail.beatEvery(command.heartbeatMs)
+    this.#send({ type: 'ack', id })
+    subscription.start()
+  }
+
+  #refuse(id: string | null, error: unknown): void {
+    if (!(error instanceof TwinrailError)) this.#request.log.error({ err: error }, 'a command failed')
+    this.#send({ type: 'nack', id, ...refusalOf(error) })
+  }
+
+  #forget(): void {
+    clearTimeout(this.#second)
+    for (const subscription of this.#subscriptions.values()) subscription.close()
+    this.#subscriptions.clear()
+    this.#rail.close()
+    this.#context.connections.remove(this)
+  }
+}
+
+function failed(): TwinrailError {
+  return new TwinrailError('internal', 'the server failed; its log has the cause')
+}
+
+/** The id of a message that is no command, if it can be told. */
+function idOf(value: object): string | null {
+  const { id } = value as { id?: unknown }
+  return typeof id === 'string' && id.length > 0 && id.length <= 64 ? id : null
+}
+
+/** A close frame's reason holds 123 bytes of UTF-8. */
+function truncated(reason: string): string {
+  const bytes = Buffer.from(reason)
+  return bytes.length <= 123
+    ? reason
+    : bytes
+        .subarray(0, 120)
+        .toString()
+        .replace(/\uFFFD+$/, '')
+}
