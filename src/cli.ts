@@ -1,0 +1,101 @@
+#!/usr/bin/env node
+/** The command `twinrail`. */
+import { readFileSync } from 'node:fs'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { parseSettings, SettingsError, serveSettings, unknownVariables, variableOf } from './config.ts'
+import { serve } from './serve.ts'
+import { runCommand, tailCommand } from './terminal/index.ts'
+
+const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
+const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
+  version: string
+}
+
+/** Exit code of bad usage. */
+const USAGE = 2
+
+const transports = ['sse', 'websocket', 'long-poll'] as const
+
+const program = new Command('twinrail')
+  .description('Agent runs as durable sessions over SSE, WebSocket and long-poll.')
+  .version(version)
+  .showSuggestionAfterError()
+  .showHelpAfterError('(--help lists what there is)')
+  .exitOverride(error => {
+    process.exit(error.exitCode === 0 ? 0 : USAGE)
+  })
+
+const serveCommand = program.command('serve').description('start the server')
+for (const [name, { flag, about, schema }] of Object.entries(serveSettings)) {
+  const preset = schema.safeParse(undefined).data
+  const shown =
+    preset === undefined || Array.isArray(preset) || preset === false ? '' : ` (default: ${preset})`
+  serveCommand.addOption(new Option(flag, `${about}${shown}`).env(variableOf(name)))
+}
+serveCommand.action(async (given: Record<string, unknown>) => {
+  for (const name of unknownVariables(process.env)) {
+    process.stderr.write(`twinrail: ${name} is no setting of mine; --help lists them\n`)
+  }
+  await serve(parseSettings(given))
+})
+
+/** A command that talks to a server. */
+function clientCommand(usage: string, about: string): Command {
+  return program
+    .command(usage)
+    .description(about)
+    .addOption(
+      new Option('--url <url>', 'the server')
+        .env('TWINRAIL_URL')
+        .default('http://127.0.0.1:8787')
+        .argParser(url),
+    )
+    .addOption(
+      new Option('--transport <name>', 'how events come')
+        .env('TWINRAIL_TRANSPORT')
+        .choices(transports)
+        .default('sse'),
+    )
+    .option('--json', 'print one event a line, as JSON', false)
+}
+
+clientCommand('run <agent> <input>', 'start a run and watch it; Ctrl-C cancels it')
+  .option('--session <id>', 'the session to run in (default: a new one)')
+  .action(async (agent: string, input: string, { session, ...options }) => {
+    process.exitCode = await runCommand({ ...terminal(), ...options, agent, input, sessionId: session })
+  })
+
+clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
+  .option('--after <offset>', 'start after this offset')
+  .option('--last <count>', 'start so many events before the end', count)
+  .option('--run <id>', 'only this run, to its end')
+  .addOption(new Option('--replay <how>', 'the backlog').choices(['compact', 'full', 'none']))
+  .action(async (sessionId: string, options) => {
+    process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
+  })
+
+/** This process's terminal; its signal aborts on Ctrl-C, a second one ends the process. */
+function terminal() {
+  const interrupt = new AbortController()
+  process.once('SIGINT', () => interrupt.abort())
+  const { stdout, stderr, stdin } = process
+  return { stdout, stderr, stdin, signal: interrupt.signal }
+}
+
+function url(text: string): string {
+  if (URL.canParse(text) && /^https?:/.test(text)) return text
+  throw new InvalidArgumentError('expected a URL such as http://127.0.0.1:8787')
+}
+
+function count(text: string): number {
+  if (/^\d{1,15}$/.test(text)) return Number(text)
+  throw new InvalidArgumentError('expected a whole number')
+}
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  if (!(error instanceof SettingsError)) throw error
+  process.stderr.write(`${error.message}\n`)
+  process.exit(USAGE)
+}

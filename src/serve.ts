@@ -1,0 +1,89 @@
+/** `twinrail serve`: the server with the agents that ship, from settings. */
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { openAiAgentFromEnv } from './agents/ai-sdk/openai.ts'
+import { createDeepsearch } from './agents/deepsearch/deepsearch.ts'
+import { playback } from './agents/playback.ts'
+import { openLog, type ServeSettings, SettingsError } from './config.ts'
+import { createServer } from './server.ts'
+
+const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
+
+/** What deepsearch answers from unless told otherwise: a newcomer can ask Twinrail about itself. */
+const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
+  fileURLToPath(new URL(path, packageRoot)),
+)
+
+/**
+ * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when it
+ * listens.
+ * @throws SettingsError when it cannot listen or a folder is missing
+ */
+export async function serve(settings: ServeSettings): Promise<void> {
+  const { host, port, corpus, graceMs } = settings
+  for (const path of corpus ?? []) {
+    if (!existsSync(path)) throw new SettingsError(`--corpus: there is no ${path}`)
+  }
+  const chat = agentFromEnv()
+  const server = await createServer({
+    agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation }), playback, ...(chat ? [chat] : [])],
+    log: await openLog(settings.log),
+    origins: settings.origin,
+    insecure: settings.insecure,
+    heartbeatMs: settings.heartbeatMs,
+    maxRunMs: settings.maxRunMs,
+    spreadMs: settings.spreadMs,
+    logger: { level: settings.logLevel },
+  })
+
+  let stopping = false
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1)
+    stopping = true
+    process.stderr.write(`\n${signal}: stopping; runs have ${graceMs / 1000} s to end. Again: at once\n`)
+    server.close({ graceMs }).then(
+      () => process.exit(0),
+      error => {
+        process.stderr.write(`twinrail: could not stop cleanly: ${error}\n`)
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+
+  const address = await server.listen({ host, port }).catch(error => {
+    throw new SettingsError(cannotListen(error, host, port))
+  })
+  process.stdout.write(
+    [
+      `Twinrail listens on ${address}`,
+      `  page    ${address}/`,
+      `  try     npx twinrail run deepsearch "When should I use SSE and when WebSocket?"`,
+      `  agents  ${[...server.sessions.agents.keys()].join(', ')}`,
+      '',
+    ].join('\n'),
+  )
+}
+
+function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
+  try {
+    return openAiAgentFromEnv(process.env)
+  } catch (error) {
+    throw new SettingsError((error as Error).message)
+  }
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `port ${port} is in use on ${host}; stop what uses it, or choose another with --port`
+    case 'EACCES':
+      return `port ${port} on ${host} needs rights that this process lacks; choose one above 1023 with --port`
+    case 'ENOTFOUND':
+    case 'EADDRNOTAVAIL':
+      return `${host} is no address of this machine; choose another with --host`
+    default:
+      return error.message
+  }
+}
