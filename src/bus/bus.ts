@@ -1,15 +1,19 @@
 /** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
+import type { z } from 'zod'
 import { encodeEvent, type LogEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo } from '../log/log.ts'
 import {
   type EndReason,
   formatOffset,
+  type LagPolicy,
   limits,
   type SubscriptionOptions,
   TwinrailError,
 } from '../protocol/index.ts'
 import { type RunRange, startOf } from './cursor.ts'
+import { defaultHoldBounds, type HoldBounds } from './holds.ts'
+import { defaultLagLimits, type LagLimits } from './lag.ts'
 import type { Rail } from './rail.ts'
 import { Subscription } from './subscription.ts'
 import { Topic, type Watcher } from './topic.ts'
@@ -30,6 +34,10 @@ export interface SubscribeRequest<B> {
   rail: Rail<B>
   /** UTF-8 bytes of event JSON that may be outstanding; none: as much as the rail takes. */
   windowBytes?: number | undefined
+  /** What happens when the subscriber falls behind. @default "conflate" */
+  lag?: { policy: z.output<typeof LagPolicy>; limits?: Partial<LagLimits> } | undefined
+  /** Called once when `lag.policy` is `disconnect` and the subscriber fell too far behind; nothing was sent. */
+  onTooSlow?(): void
   /** Called once when the subscription ends by itself, after its `end` was written. */
   onEnd(reason: EndReason): void
 }
@@ -39,6 +47,10 @@ export interface BusOptions {
   ringEvents?: number
   /** The same in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
+  /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
+  lag?: LagLimits
+  /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
+  hold?: HoldBounds
 }
 
 interface OpenTopic {
@@ -55,9 +67,15 @@ export class Bus {
   readonly #ring: { events: number; bytes: number }
   readonly #topics = new Map<string, OpenTopic>()
 
-  constructor(log: EventLog, { ringEvents = 1000, ringBytes = 1024 * 1024 }: BusOptions = {}) {
+  readonly #lag: LagLimits
+  readonly #hold: HoldBounds
+
+  constructor(log: EventLog, options: BusOptions = {}) {
+    const { ringEvents = 1000, ringBytes = 1024 * 1024 } = options
     this.log = log
     this.#ring = { events: ringEvents, bytes: ringBytes }
+    this.#lag = options.lag ?? defaultLagLimits
+    this.#hold = options.hold ?? defaultHoldBounds
   }
 
   /** Sessions that somebody follows in this process. */
@@ -92,7 +110,7 @@ export class Bus {
    * @throws TwinrailError `session-not-found`, `run-not-found`
    */
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
-    const { sessionId, options, rail, windowBytes, onEnd } = request
+    const { sessionId, options, rail, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
     const session = await this.session(sessionId)
     const run = options.run === undefined ? undefined : await this.run(sessionId, options.run)
     const { topic, release } = await this.#open(session)
@@ -108,6 +126,12 @@ export class Bus {
       replay: options.replay,
       coalesceMs: options.coalesceMs,
       window: windowBytes === undefined ? undefined : new Window(windowBytes),
+      lag: lag?.policy ?? 'conflate',
+      limits: {
+        events: Math.min(lag?.limits?.events ?? Infinity, this.#lag.events),
+        bytes: Math.min(lag?.limits?.bytes ?? Infinity, this.#lag.bytes),
+      },
+      onTooSlow,
       onEnd,
       onClose() {
         leave()
@@ -127,6 +151,11 @@ export class Bus {
         release()
       },
     }
+  }
+
+  /** Resolves when the session's producers may go on: slow `wait` subscribers hold them up. Commands never wait. */
+  admitted(sessionId: string): Promise<void> | undefined {
+    return this.#topics.get(sessionId)?.topic.holds.held
   }
 
   /** @throws TwinrailError `session-not-found` */
@@ -153,7 +182,7 @@ export class Bus {
     const { sessionId, epoch, head } = session
     let open = this.#topics.get(sessionId)
     if (!open || open.topic.isDeleted) {
-      open = { topic: new Topic(this.log, sessionId, this.#ring), users: 0 }
+      open = { topic: new Topic(this.log, sessionId, this.#ring, this.#hold), users: 0 }
       this.#topics.set(sessionId, open)
     }
     const held = open

@@ -25,6 +25,8 @@ export class LiveGroup<B> {
   #timer: NodeJS.Timeout | undefined
   /** Number of the last event that went out to the members. */
   flushed: number
+  /** What the topic had written by then. */
+  #written: number
 
   constructor(
     topic: Topic,
@@ -39,6 +41,7 @@ export class LiveGroup<B> {
     this.#coalesceMs = coalesceMs
     this.#folds = folds && coalesceMs > 0
     this.flushed = topic.head
+    this.#written = topic.written
   }
 
   /** How many subscriptions belong here. */
@@ -77,13 +80,14 @@ export class LiveGroup<B> {
     clearTimeout(this.#timer)
     this.#timer = undefined
     const { head, ring, epoch } = this.#topic
-    const before = this.flushed
+    const before = { cursor: this.flushed, written: this.#written }
     this.flushed = head
+    this.#written = this.#topic.written
     const ephemeral = this.#ephemeral
     if (ephemeral.length > 0) this.#ephemeral = []
     if (this.#members.size === 0) return
 
-    const held = ring.after(before, head)
+    const held = ring.after(before.cursor, head)
     if (!held) {
       // A hole was passed over in the topic: everybody reads on from the log.
       for (const member of [...this.#members]) this.#leave(member, before)
@@ -108,8 +112,8 @@ export class LiveGroup<B> {
     clearTimeout(this.#timer)
   }
 
-  #leave(member: Subscription<B>, cursor: number): void {
+  #leave(member: Subscription<B>, before: { cursor: number; written: number }): void {
     this.#members.delete(member)
-    member.fallBehind(cursor)
+    member.fallBehind(before.cursor, before.written)
   }
 }

@@ -1,27 +1,29 @@
 /** A client's cursor over a session's log. */
 
 import type { z } from 'zod'
-import type { LogEvent } from '../log/event.ts'
 import {
   type Control,
   type EndReason,
-  FOLD_BYTES,
   formatOffset,
   isTerminal,
+  type LagPolicy,
   type Replay,
 } from '../protocol/index.ts'
 import type { Start } from './cursor.ts'
 import { fold } from './fold.ts'
+import { fullness, HIGH_MARK, type LagLimits, LOW_MARK } from './lag.ts'
 import type { LiveGroup } from './live-group.ts'
+import type { CatchUpPage } from './pages.ts'
 import type { Rail } from './rail.ts'
+import { Skipper, type Stretch } from './skip.ts'
 import type { Topic } from './topic.ts'
 import type { Window } from './window.ts'
 
-/** What one read of the log brings at the most. */
-const PAGE = { events: 1000, bytes: 256 * 1024 }
-
 /** UTF-16 units that one subscriber gets in one event-loop turn while it catches up; the others have theirs then. */
 const TURN_BUDGET = 256 * 1024
+
+/** When a log that could not be read is tried again, in ms. */
+const RETRY_MS = 500
 
 /** What a subscription is made of; see `bus.subscribe`. */
 export interface SubscriptionParts<B> {
@@ -37,6 +39,10 @@ export interface SubscriptionParts<B> {
   replay: z.output<typeof Replay>
   coalesceMs: number
   window: Window | undefined
+  lag: z.output<typeof LagPolicy>
+  limits: LagLimits
+  /** The subscriber fell too far behind under `disconnect`; the transport ends the connection. */
+  onTooSlow: () => void
   /** `end` is written: the subscription is over by itself. */
   onEnd: (reason: EndReason) => void
   /** The subscription is over, whoever ended it. */
@@ -61,6 +67,8 @@ export class Subscription<B> {
   #cursor: number
   #state: 'new' | 'reading' | 'waiting' | 'live' | 'over' = 'new'
   #caughtUp = false
+  /** What the topic had written up to the cursor, in UTF-16 units; counts from `caught-up` on. */
+  #written = 0
 
   constructor(parts: SubscriptionParts<B>) {
     this.#parts = parts
@@ -86,8 +94,15 @@ export class Subscription<B> {
     return over && !reset && !gap
   }
 
-  get isOver(): boolean {
-    return this.#state === 'over'
+  /** Not live: it reads on from the ring or the log. */
+  get isLagging(): boolean {
+    return this.#state === 'reading' || this.#state === 'waiting'
+  }
+
+  /** How full its lag limits are; 0 until it has caught up once. */
+  get fullness(): number {
+    if (!this.#caughtUp || !this.isLagging) return 0
+    return fullness(this.#parts.limits, this.#topic.head - this.#cursor, this.#topic.written - this.#written)
   }
 
   /** Sends what opens the stream and begins to deliver. Once. */
@@ -105,18 +120,32 @@ export class Subscription<B> {
       replay,
     })
     if (start.reset) this.#control({ type: 'reset', sessionId, reason: start.reset, head })
-    if (start.gap) this.#gap(start.gap.from, start.gap.to)
+    if (start.gap) this.#gap(start.gap, 'trimmed')
     this.#state = 'reading'
     if (this.#topic.isDeleted) return this.end('deleted')
-    if (start.over) return this.end('run-ended')
-    void this.#read()
+    if (start.over) {
+      this.#caughtUp = this.pointless
+      return this.end('run-ended')
+    }
+    this.#readOn()
   }
 
-  /** The group has left this subscription behind at `cursor`. */
-  fallBehind(cursor: number): void {
+  /** The group has left this subscription behind at `cursor`, when the topic had written so much. */
+  fallBehind(cursor: number, written: number): void {
     if (this.#state === 'over') return
     this.#cursor = cursor
+    this.#written = written
     this.#waitForRail()
+    this.checkLag()
+  }
+
+  /** Applies the lag policy; called whenever the lag has grown. */
+  checkLag(): void {
+    const { lag, onTooSlow } = this.#parts
+    if (lag === 'wait' && this.fullness >= HIGH_MARK) this.#topic.holds.hold(this)
+    if (lag !== 'disconnect' || this.fullness < 1) return
+    this.close()
+    onTooSlow()
   }
 
   /** The client has consumed everything up to `seq`. */
@@ -144,6 +173,7 @@ export class Subscription<B> {
   close(): void {
     if (this.#state === 'over') return
     this.#state = 'over'
+    this.#topic.holds.release(this)
     this.#topic.remove(this as Subscription<unknown>)
     this.#parts.onClose()
   }
@@ -154,9 +184,17 @@ export class Subscription<B> {
   }
 
   readonly #resume = () => {
-    if (this.#state !== 'waiting') return
+    if (this.#state === 'waiting') this.#readOn()
+  }
+
+  #readOn(): void {
     this.#state = 'reading'
-    void this.#read()
+    this.#read().catch(() => {
+      // The log is away; the cursor stands where it stood.
+      if (this.#state !== 'reading') return
+      this.#state = 'waiting'
+      setTimeout(this.#resume, RETRY_MS).unref()
+    })
   }
 
   /** Sends pages from the cursor on until it stands where the group stands; then it is live. */
@@ -165,22 +203,25 @@ export class Subscription<B> {
     while (this.#state === 'reading') {
       const { flushed } = this.#group
       if (this.#cursor >= this.#parts.head) this.#sendCaughtUp()
-      if (this.#cursor >= flushed) {
-        this.#state = 'live'
-        this.#group.join(this)
-        return
-      }
+      if (this.#cursor >= flushed) return this.#goLive()
       if (!this.rail.ready()) return this.#waitForRail()
+      if (this.#parts.lag === 'skip' && this.fullness >= 1) {
+        await this.#skip(flushed)
+        continue
+      }
       // The first stretch ends where `caught-up` belongs.
-      const through = this.#caughtUp ? flushed : this.#parts.head
-      const held = this.#topic.ring.after(this.#cursor, through)
-      const page = held ? held.slice(0, PAGE.events) : await this.#fromLog(through)
-      if (this.#state !== 'reading' || !page) return
-      const sent = this.#send(page)
-      if (sent < 0) return
-      budget -= sent
-      if (budget <= 0) return this.#nextTurn()
+      const page = await this.#page(this.#caughtUp ? flushed : this.#parts.head)
+      if (this.#state !== 'reading') return
+      if (!page) return this.#topic.deleted()
+      budget -= this.#send(page)
+      if (budget <= 0 && this.#state === 'reading') return this.#nextTurn()
     }
+  }
+
+  #goLive(): void {
+    this.#state = 'live'
+    this.#topic.holds.release(this)
+    this.#group.join(this)
   }
 
   #nextTurn(): void {
@@ -190,36 +231,21 @@ export class Subscription<B> {
     })
   }
 
-  async #fromLog(through: number): Promise<readonly LogEvent[] | undefined> {
-    const page = await this.#topic.log
-      .read(this.sessionId, this.#cursor, { ...PAGE, through })
-      .catch(() => undefined)
-    if (this.#state !== 'reading') return undefined
-    if (!page) {
-      // The log is away: the rail's next readiness tries again.
-      setTimeout(() => this.#state === 'reading' && this.#waitForRail(), 500).unref()
-      return undefined
-    }
-    if (page.epoch !== this.#topic.epoch) {
-      this.#topic.deleted()
-      return undefined
-    }
-    if (page.earliest > this.#cursor + 1) {
-      const to = Math.min(page.earliest - 1, through)
-      this.#gap(this.#cursor + 1, to)
-      this.#cursor = to
-    }
-    return page.events
+  #page(through: number): CatchUpPage | Promise<CatchUpPage | undefined> {
+    const { pages, epoch } = this.#topic
+    // What is filtered or bounded for one subscriber is folded for it alone.
+    const shared = this.folds && this.run === undefined && !this.window
+    return shared ? pages.folded(epoch, this.#cursor, through) : pages.raw(epoch, this.#cursor, through)
   }
 
-  /** Sends one page, folded and filtered; gives its size, or -1 when reading must not go on now. */
-  #send(page: readonly LogEvent[]): number {
-    const last = page.at(-1)
-    if (!last) return 0
-    const seen = this.run === undefined ? page : page.filter(event => event.runId === this.run)
-    const maxFold = Math.min(FOLD_BYTES, this.window?.size ?? FOLD_BYTES)
-    let events = this.folds ? fold(this.#topic.epoch, seen, maxFold) : seen
-    let cursor = last.seq
+  /** Sends one page and moves the cursor; gives its size in UTF-16 units. */
+  #send(page: CatchUpPage): number {
+    this.#passTrimmed(page)
+    let { events } = page
+    let cursor = page.last
+    const alone = this.run !== undefined || this.window !== undefined
+    if (this.run !== undefined) events = events.filter(event => event.runId === this.run)
+    if (alone && this.folds) events = fold(this.#topic.epoch, events, this.window?.size)
     if (this.window) {
       const fit = this.window.fit(events)
       if (fit < events.length) {
@@ -228,34 +254,59 @@ export class Subscription<B> {
       }
       this.window.take(events)
     }
-    if (events.length > 0) this.rail.write(this.rail.encoding.events(events))
+    if (events.length > 0) {
+      this.rail.write(alone ? this.rail.encoding.events(events) : page.encoded(this.rail.encoding))
+    }
     this.#cursor = cursor
-    if (this.run !== undefined && events.some(event => isTerminal(event.type))) {
-      this.end('run-ended')
-      return -1
-    }
-    if (cursor < last.seq) {
-      // The window is full; `consumed` goes on.
-      this.#state = 'waiting'
-      return -1
-    }
+    this.#written += page.covered
+    if (this.fullness < LOW_MARK) this.#topic.holds.release(this)
+    if (this.run !== undefined && events.some(event => isTerminal(event.type))) this.end('run-ended')
+    // With a full window `consumed` goes on.
+    else if (cursor < page.last) this.#state = 'waiting'
     return events.reduce((size, event) => size + event.json.length, 0)
+  }
+
+  /** Jumps over what it missed: only what somebody waits for is sent, and a `gap` for each stretch left out. */
+  async #skip(through: number): Promise<void> {
+    const { pages, epoch, written } = this.#topic
+    const skipper = new Skipper()
+    while (this.#cursor < through) {
+      const page = await pages.raw(epoch, this.#cursor, through)
+      if (this.#state !== 'reading') return
+      if (!page) return this.#topic.deleted()
+      this.#passTrimmed(page)
+      for (const event of page.events) {
+        if (this.run !== undefined && event.runId !== this.run) continue
+        const kept = skipper.take(event)
+        if (kept?.gap) this.#gap(kept.gap, 'skipped')
+        if (kept) this.rail.write(this.rail.encoding.events([event]))
+        if (kept && this.run !== undefined && isTerminal(event.type)) return this.end('run-ended')
+      }
+      this.#cursor = page.last
+    }
+    const rest = skipper.rest()
+    if (rest) this.#gap(rest, 'skipped')
+    this.#written = written
+  }
+
+  /** Tells of what was trimmed while the subscriber lagged. */
+  #passTrimmed({ earliest, last }: CatchUpPage): void {
+    if (earliest <= this.#cursor + 1) return
+    const to = Math.min(earliest - 1, last)
+    this.#gap({ from: this.#cursor + 1, to }, 'trimmed')
+    this.#cursor = to
   }
 
   #sendCaughtUp(): void {
     if (this.#caughtUp) return
     this.#caughtUp = true
+    this.#written = this.#topic.written
     this.#control({ type: 'caught-up', sessionId: this.sessionId, offset: this.#offset(this.#cursor) })
   }
 
-  #gap(from: number, to: number): void {
-    this.#control({
-      type: 'gap',
-      sessionId: this.sessionId,
-      from: this.#offset(from),
-      to: this.#offset(to),
-      reason: 'trimmed',
-    })
+  #gap({ from, to }: Stretch, reason: 'trimmed' | 'skipped'): void {
+    const { sessionId } = this
+    this.#control({ type: 'gap', sessionId, from: this.#offset(from), to: this.#offset(to), reason })
   }
 
   #control(control: Control): void {

@@ -2,7 +2,9 @@
 import type { LogEvent } from '../log/event.ts'
 import type { EventLog, Follower } from '../log/log.ts'
 import type { WireEvent } from './encoding.ts'
+import { type HoldBounds, Holds } from './holds.ts'
 import { LiveGroup } from './live-group.ts'
+import { Pages } from './pages.ts'
 import { Ring, type RingBounds } from './ring.ts'
 import type { Subscription } from './subscription.ts'
 
@@ -24,28 +26,39 @@ export class Topic implements Follower {
   readonly sessionId: string
   readonly log: EventLog
   readonly ring: Ring
+  readonly pages: Pages
+  /** Producers of this session that wait for slow subscribers. */
+  readonly holds: Holds
   readonly subscriptions = new Set<Subscription<unknown>>()
   readonly #groups = new Map<string, LiveGroup<unknown>>()
   readonly #watchers = new Set<Watcher>()
   readonly #toWatch: LogEvent[] = []
   #epoch = 0
   #head = 0
+  #written = 0
   #deleted = false
   #watching = false
   #flushing = false
   #filling: Promise<void> | undefined
   readonly #unfollow: () => void
 
-  constructor(log: EventLog, sessionId: string, bounds: RingBounds) {
+  constructor(log: EventLog, sessionId: string, bounds: RingBounds, holdBounds: HoldBounds) {
     this.log = log
     this.sessionId = sessionId
     this.ring = new Ring(bounds)
+    this.pages = new Pages(log, sessionId, this.ring)
+    this.holds = new Holds(holdBounds)
     this.#unfollow = log.follow(sessionId, this)
   }
 
   /** Number of the last event that has arrived here. */
   get head(): number {
     return this.#head
+  }
+
+  /** UTF-16 units of all events that have arrived here: what lag in bytes is measured by. */
+  get written(): number {
+    return this.#written
   }
 
   get epoch(): number {
@@ -138,6 +151,7 @@ export class Topic implements Follower {
 
   close(): void {
     this.#unfollow()
+    this.holds.close()
     for (const group of this.#groups.values()) group.close()
   }
 
@@ -148,6 +162,7 @@ export class Topic implements Follower {
     }
     this.ring.push(event)
     this.#head = event.seq
+    this.#written += event.json.length
     if (this.#watchers.size > 0) this.#toWatch.push(event)
   }
 
@@ -173,6 +188,7 @@ export class Topic implements Follower {
     setImmediate(() => {
       this.#flushing = false
       for (const group of [...this.#groups.values()]) group.due()
+      for (const subscription of this.subscriptions) if (subscription.isLagging) subscription.checkLag()
     })
   }
 

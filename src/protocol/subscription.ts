@@ -20,6 +20,10 @@ export const SubscriptionOptions = z.object({
   /** `compact` folds deltas in the backlog, `full` sends it as it was, `none` starts at the head. */
   replay: Replay.default('compact'),
   lag: LagPolicy.default('conflate'),
+  /** Events behind the head at which the lag policy acts; at most the server's own limit. */
+  lagEvents: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** The same in bytes of event JSON. */
+  lagBytes: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
   /** Gather events for so many ms into one write; 0 writes once per event-loop turn. */
   coalesceMs: z.number().int().min(0).max(500).default(0),
   /** Ping after so many ms without anything else. */
@@ -41,6 +45,8 @@ export const SubscriptionQuery = z
     run: z.string().optional(),
     replay: z.string().optional(),
     lag: z.string().optional(),
+    lagEvents: digits('a count of events').optional(),
+    lagBytes: digits('bytes').optional(),
     coalesceMs: digits('ms').optional(),
     heartbeatMs: digits('ms').optional(),
   })

@@ -65,6 +65,7 @@ export class Ingest {
       throw this.#refusal(sessionId, appended, principal)
     }
     const { first, head } = appended
+    await this.#parts.bus.admitted(sessionId)
     return {
       ...(first > 0 && { first: offsetOf(appended, first) }),
       head: offsetOf(appended, head),

@@ -139,7 +139,7 @@ export class Run {
 
   /** Pulls the generator; each event is in the log before it is resumed. */
   async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
-    const { runId, agent } = this.#parts
+    const { bus, sessionId, runId, agent } = this.#parts
     try {
       for (;;) {
         const step = await this.#step(generator)
@@ -156,6 +156,7 @@ export class Run {
           throw new RunOver()
         }
         await this.#append([{ ...body, runId }])
+        await bus.admitted(sessionId)
         // Appends to a fast log resolve without leaving the turn, and a flush needs its turn, too.
         if (++this.#inTurn >= TURN_EVENTS) {
           this.#inTurn = 0

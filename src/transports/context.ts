@@ -3,13 +3,8 @@ import { randomUUID } from 'node:crypto'
 import type { FastifyRequest } from 'fastify'
 import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
 import type { Bus } from '../bus/bus.ts'
-import {
-  type ControlOf,
-  type LagPolicy,
-  limits,
-  type SubscriptionOptions,
-  type TwinrailError,
-} from '../protocol/index.ts'
+import type { LagLimits } from '../bus/lag.ts'
+import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Connections } from './connections.ts'
@@ -47,7 +42,7 @@ export async function allowSubscription(
   { lag }: Pick<SubscriptionOptions, 'lag'>,
 ): Promise<void> {
   await allow(context, request, 'subscribe', sessionId)
-  if (lag === ('wait' satisfies (typeof LagPolicy.options)[number])) {
+  if (lag === 'wait') {
     await allow(context, request, 'subscribe:wait', sessionId)
   }
 }
@@ -74,4 +69,17 @@ export const SECOND_MESSAGE_MS = 500
 /** The farewell before the server closes a connection. */
 export function closing({ code, message, retryAfterMs }: TwinrailError): ControlOf<'closing'> {
   return { type: 'closing', code, reason: message, ...(retryAfterMs !== undefined && { retryAfterMs }) }
+}
+
+/** The lag limits that a client asks for; the server's own are the bounds. */
+export function lagLimits({ lagEvents, lagBytes }: SubscriptionOptions): Partial<LagLimits> {
+  return {
+    ...(lagEvents !== undefined && { events: lagEvents }),
+    ...(lagBytes !== undefined && { bytes: lagBytes }),
+  }
+}
+
+/** The end of a connection that fell too far behind. */
+export function tooSlow(): TwinrailError {
+  return new TwinrailError('too-slow', 'you fell too far behind; reconnect with your last offset')
 }

@@ -8,9 +8,11 @@ import {
   allowSubscription,
   closing,
   hello,
+  lagLimits,
   ping,
   SECOND_MESSAGE_MS,
   type TransportContext,
+  tooSlow,
 } from './context.ts'
 import { SocketRail } from './socket-rail.ts'
 
@@ -42,6 +44,8 @@ export async function serveSse(
       sessionId,
       options,
       rail: stream.rail,
+      lag: { policy: options.lag, limits: lagLimits(options) },
+      onTooSlow: () => stream.close(tooSlow()),
       onEnd: () => stream.end(),
     })
     if (subscription.pointless) {

@@ -21,9 +21,11 @@ import {
   allowSubscription,
   closing,
   hello,
+  lagLimits,
   ping,
   SECOND_MESSAGE_MS,
   type TransportContext,
+  tooSlow,
 } from './context.ts'
 import { SocketRail } from './socket-rail.ts'
 
@@ -215,6 +217,8 @@ class WebSocketConnection implements Connection {
       options: command,
       rail: this.#rail,
       windowBytes,
+      lag: { policy: command.lag, limits: lagLimits(command) },
+      onTooSlow: () => this.close(tooSlow()),
       onEnd: () => {
         if (this.#subscriptions.get(sessionId) === subscription) this.#subscriptions.delete(sessionId)
       },
