@@ -80,6 +80,11 @@ export const serveSettings = {
     about: 'over how long clients spread their reconnects when the server stops',
     schema: milliseconds(600_000).default(5000),
   },
+  compression: {
+    flag: '--compression',
+    about: 'compress streams for clients that ask; off where secrets and foreign text mix in a session',
+    schema: flag.default(false),
+  },
   logLevel: {
     flag: '--log-level <level>',
     about: 'what the server writes about itself: fatal, error, warn, info, debug, trace or silent',

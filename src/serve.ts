@@ -33,6 +33,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
+    compression: settings.compression,
     logger: { level: settings.logLevel },
   })
 
@@ -70,7 +71,9 @@ function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
   try {
     return openAiAgentFromEnv(process.env)
   } catch (error) {
-    throw new SettingsError((error as Error).message)
+    // Many machines have a stray OPENAI_API_KEY: the other agents serve all the same.
+    process.stderr.write(`twinrail: no agent chat: ${(error as Error).message}\n`)
+    return undefined
   }
 }
 

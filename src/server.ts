@@ -39,6 +39,11 @@ export interface ServerOptions {
   heartbeatMs?: number
   /** A write that waits longer ends its connection, in ms. @default 30 s */
   stallMs?: number
+  /**
+   * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary, so where secrets
+   * and foreign text mix in a session the length of its messages tells of them: leave it off there. @default false
+   */
+  compression?: boolean
   /** What an `EventSource` waits before it reconnects, in ms. @default 2 s */
   retryMs?: number
   /** Over how long clients are told to spread their reconnects when the server stops, in ms. @default 5 s */
@@ -104,6 +109,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
     stallMs: options.stallMs ?? 30_000,
     retryMs: options.retryMs ?? 2000,
+    compression: options.compression ?? false,
   }
 
   app.removeContentTypeParser('text/plain')

@@ -1,4 +1,5 @@
 /** A subscription as an async iterable, for readers in this process that pull at their own pace. */
+import type { Control } from '../protocol/index.ts'
 import type { Bus, SubscribeRequest } from './bus.ts'
 import { type Message, messages } from './encoding.ts'
 import type { Rail } from './rail.ts'
@@ -7,6 +8,7 @@ import type { Subscription } from './subscription.ts'
 /** A rail whose other end is an iterator: it is ready when everything written was taken. */
 class PullRail implements Rail<readonly Message[]> {
   readonly encoding = messages
+  readonly history = undefined
   #queue: Message[] = []
   #taker: (() => void) | undefined
   readonly #resumes = new Set<() => void>()
@@ -20,6 +22,10 @@ class PullRail implements Rail<readonly Message[]> {
     if (this.#closed) return
     this.#queue.push(...batch)
     this.#wake()
+  }
+
+  control(control: Control): void {
+    this.write(messages.control(control))
   }
 
   whenReady(resume: () => void): void {

@@ -1,6 +1,6 @@
 /** Live subscribers that get the same bytes. */
 import { isTerminal } from '../protocol/index.ts'
-import type { Encoding, WireEvent } from './encoding.ts'
+import type { Encoding, LiveEncoder, WireEvent } from './encoding.ts'
 import { fold } from './fold.ts'
 import type { Subscription } from './subscription.ts'
 import type { Topic } from './topic.ts'
@@ -15,6 +15,7 @@ const EPHEMERAL_EVENTS = 1000
 export class LiveGroup<B> {
   readonly #topic: Topic
   readonly #encoding: Encoding<B>
+  readonly #live: LiveEncoder<B> | undefined
   readonly #run: string | undefined
   readonly #coalesceMs: number
   readonly #folds: boolean
@@ -37,6 +38,7 @@ export class LiveGroup<B> {
   ) {
     this.#topic = topic
     this.#encoding = encoding
+    this.#live = encoding.live?.()
     this.#run = run
     this.#coalesceMs = coalesceMs
     this.#folds = folds && coalesceMs > 0
@@ -97,11 +99,12 @@ export class LiveGroup<B> {
     const events = this.#folds ? fold(epoch, seen) : seen
     if (events.length + ephemeral.length > 0) {
       const wire: readonly WireEvent[] = ephemeral.length > 0 ? [...events, ...ephemeral] : events
-      const batch = this.#encoding.events(wire)
       for (const member of this.#members) {
-        if (member.rail.ready() && (!member.window || member.window.take(events))) member.rail.write(batch)
-        else this.#leave(member, before)
+        const { rail, window } = member
+        if (!rail.ready() || (window && !window.take(events))) this.#leave(member, before)
       }
+      const batch = this.#encode(wire)
+      for (const { rail } of this.#members) rail.write(batch, this.#live)
     }
     if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
       for (const member of [...this.#members]) member.end('run-ended')
@@ -112,8 +115,17 @@ export class LiveGroup<B> {
     clearTimeout(this.#timer)
   }
 
+  #encode(events: readonly WireEvent[]): B {
+    if (!this.#live) return this.#encoding.events(events)
+    let continued = true
+    for (const { rail } of this.#members) continued &&= rail.history === this.#live
+    return this.#live.events(events, continued)
+  }
+
   #leave(member: Subscription<B>, before: { cursor: number; written: number }): void {
     this.#members.delete(member)
+    // It misses a batch that later ones may refer to.
+    member.rail.history = undefined
     member.fallBehind(before.cursor, before.written)
   }
 }

@@ -1,5 +1,6 @@
 /** What a transport gives a subscription to write on. */
-import type { Encoding } from './encoding.ts'
+import type { Control } from '../protocol/index.ts'
+import type { Encoding, LiveEncoder } from './encoding.ts'
 
 /**
  * The outgoing side of one connection. It has no queue of its own: while earlier bytes wait it is not `ready`, and
@@ -9,8 +10,15 @@ export interface Rail<B> {
   readonly encoding: Encoding<B>
   /** Whether everything written so far has left this process. Judged before a write, never after. */
   ready(): boolean
-  /** Writes at once. Ownership of the bytes is shared with other rails: never change them. */
-  write(batch: B): void
+  /**
+   * Writes at once. Ownership of the bytes is shared with other rails: never change them.
+   * @param history the encoder that may refer to these bytes in its next batch
+   */
+  write(batch: B, history?: LiveEncoder<B>): void
+  /** The encoder that the last bytes came from, where the next ones may refer to them. */
+  history: LiveEncoder<B> | undefined
+  /** Writes a control message. */
+  control(control: Control): void
   /** Calls back once, when `ready` again; never after the connection closed. */
   whenReady(resume: () => void): void
 }

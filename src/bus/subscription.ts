@@ -310,7 +310,7 @@ export class Subscription<B> {
   }
 
   #control(control: Control): void {
-    this.rail.write(this.rail.encoding.control(control))
+    this.rail.control(control)
   }
 
   #offset(seq: number): string {

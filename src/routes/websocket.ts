@@ -11,7 +11,13 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
   await app.register(fastifyWebsocket, {
     options: {
       maxPayload: limits.messageBytes,
-      perMessageDeflate: false,
+      // Our own frames are deflated once for all; these bounds keep ws out of what we don't do.
+      perMessageDeflate: context.compression && {
+        clientNoContextTakeover: true,
+        serverNoContextTakeover: false,
+        // Refuses offers that ask for a smaller window; its type lacks what ws documents.
+        serverMaxWindowBits: false as unknown as number,
+      },
       handleProtocols: protocols => protocols.has(SUBPROTOCOL) && SUBPROTOCOL,
     },
     // ws has already begun to close with the right code (1002, 1007, 1009); terminating would cut that short.

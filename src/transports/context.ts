@@ -20,6 +20,8 @@ export interface TransportContext {
   readonly heartbeatMs: number
   /** A write that waits longer ends its connection, in ms. */
   readonly stallMs: number
+  /** Whether clients that ask for it get their streams compressed. */
+  readonly compression: boolean
   /** What an `EventSource` waits before it reconnects, in ms. */
   readonly retryMs: number
 }

@@ -1,14 +1,16 @@
 /** A rail that writes shared bytes straight to a connection's socket; SSE and WebSocket both ride on it. */
 import type { Duplex } from 'node:stream'
-import type { Encoding } from '../bus/encoding.ts'
+import type { Encoding, LiveEncoder } from '../bus/encoding.ts'
 import type { Rail } from '../bus/rail.ts'
 import type { Control } from '../protocol/index.ts'
 import type { Beating, Heartbeats } from './heartbeat.ts'
 
 const EMPTY = Buffer.alloc(0)
 
-export interface SocketRailOptions {
-  encoding: Encoding<Buffer>
+export interface SocketRailOptions<B> {
+  encoding: Encoding<B>
+  /** The bytes of a batch; called once per batch written, in order. */
+  bytesOf(batch: B): Buffer
   heartbeats: Heartbeats
   heartbeatMs: number
   /** A write that waits longer than this ends the connection, in ms. */
@@ -19,10 +21,10 @@ export interface SocketRailOptions {
   onStalled(): void
 }
 
-export class SocketRail implements Rail<Buffer>, Beating {
-  readonly encoding: Encoding<Buffer>
+export class SocketRail<B = Buffer> implements Rail<B>, Beating {
+  readonly encoding: Encoding<B>
   readonly #socket: Duplex
-  readonly #options: SocketRailOptions
+  readonly #options: SocketRailOptions<B>
   readonly #resumes = new Set<() => void>()
   #probing = false
   #closed = false
@@ -30,8 +32,9 @@ export class SocketRail implements Rail<Buffer>, Beating {
   #waitingSince = 0
   heartbeatMs: number
   wroteAt: number
+  history: LiveEncoder<B> | undefined
 
-  constructor(socket: Duplex, options: SocketRailOptions) {
+  constructor(socket: Duplex, options: SocketRailOptions<B>) {
     this.#socket = socket
     this.#options = options
     this.encoding = options.encoding
@@ -49,14 +52,15 @@ export class SocketRail implements Rail<Buffer>, Beating {
     return this.#socket.writableLength
   }
 
-  write(bytes: Buffer): void {
+  write(batch: B, history?: LiveEncoder<B>): void {
     if (this.#closed) return
-    this.#socket.write(bytes)
+    this.#socket.write(this.#options.bytesOf(batch))
+    this.history = history
     this.wroteAt = this.#options.heartbeats.now()
   }
 
   control(message: Control): void {
-    this.write(this.encoding.control(message))
+    this.write(this.encoding.control(message), this.encoding.controlsKeepHistory ? this.history : undefined)
   }
 
   whenReady(resume: () => void): void {

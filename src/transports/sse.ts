@@ -1,6 +1,7 @@
 /** SSE: a subscription as an event stream. PROTOCOL.md, "SSE". */
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { sseChunked, sseControl, ssePlain } from '../bus/encoding.ts'
+import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
 import { type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Connection } from './connections.ts'
@@ -15,6 +16,7 @@ import {
   tooSlow,
 } from './context.ts'
 import { SocketRail } from './socket-rail.ts'
+import { type SseBody, sseBody } from './sse-body.ts'
 
 /** Kept from caches, compressors and nginx's buffer. */
 const sseHeaders = {
@@ -36,7 +38,19 @@ export async function serveSse(
   sessionId: string,
   options: SubscriptionOptions,
 ): Promise<void> {
-  const stream = new SseStream(context, request, reply)
+  const body = sseBody(request, context.compression)
+  return stream(context, request, reply, sessionId, options, body)
+}
+
+async function stream<B>(
+  context: TransportContext,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  sessionId: string,
+  options: SubscriptionOptions,
+  body: SseBody<B>,
+): Promise<void> {
+  const stream = new SseStream(context, request, reply, body)
   try {
     context.connections.mustBeOpen()
     await allowSubscription(context, request, sessionId, options)
@@ -72,48 +86,50 @@ function refuseForNow(context: TransportContext, reply: FastifyReply, reason: Tw
 }
 
 /** Writes the stream's head. A hijacked reply sends nothing by itself, so what hooks have set (CORS) is copied. */
-export function writeHead(reply: FastifyReply): void {
+export function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): void {
   const set = reply.getHeaders() as Record<string, string>
   const vary = set['vary'] ? `${sseHeaders.vary}, ${set['vary']}` : sseHeaders.vary
-  reply.raw.writeHead(200, { ...set, ...sseHeaders, vary })
+  reply.raw.writeHead(200, { ...set, ...sseHeaders, ...headers, vary })
 }
 
 /** One event stream on one response. */
-class SseStream implements Connection {
+class SseStream<B> implements Connection {
   readonly transport = 'sse'
-  readonly rail: SocketRail
+  readonly rail: SocketRail<B>
   readonly #context: TransportContext
   readonly #reply: FastifyReply
-  readonly #request: FastifyRequest
-  #subscription: Subscription<Buffer> | undefined
+  readonly #body: SseBody<B>
+  readonly #socket: Socket
+  #subscription: Subscription<B> | undefined
   #second: NodeJS.Timeout | undefined
 
-  constructor(context: TransportContext, request: FastifyRequest, reply: FastifyReply) {
+  constructor(context: TransportContext, request: FastifyRequest, reply: FastifyReply, body: SseBody<B>) {
     this.#context = context
-    this.#request = request
     this.#reply = reply
-    const { raw } = request
-    this.rail = new SocketRail(raw.socket, {
-      encoding: raw.httpVersion === '1.1' ? sseChunked : ssePlain,
+    this.#body = body
+    this.#socket = request.raw.socket
+    this.rail = new SocketRail<B>(this.#socket, {
+      encoding: body.encoding,
+      bytesOf: batch => body.bytesOf(batch),
       heartbeats: context.heartbeats,
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
       ping: () => this.rail.control(ping()),
-      onStalled: () => raw.socket.destroy(),
+      onStalled: () => this.#socket.destroy(),
     })
   }
 
   /** Sends the head, the greeting and then the subscription's events. */
-  async open(heartbeatMs: number, subscription: Subscription<Buffer>): Promise<void> {
+  async open(heartbeatMs: number, subscription: Subscription<B>): Promise<void> {
     const { raw } = this.#reply
     this.#subscription = subscription
     this.#reply.hijack()
     raw.once('close', () => this.forget())
-    if (raw.socket !== this.#request.raw.socket) await turnOf(raw)
-    if (raw.destroyed || this.#request.raw.socket.destroyed) return this.forget()
+    if (raw.socket !== this.#socket) await turnOf(raw)
+    if (raw.destroyed || this.#socket.destroyed) return this.forget()
     this.#context.connections.add(this)
-    writeHead(this.#reply)
-    raw.write(`retry: ${this.#context.retryMs}\n\n`)
+    writeHead(this.#reply, this.#body.headers)
+    raw.write(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
     this.rail.beatEvery(heartbeatMs)
     this.rail.control(hello(heartbeatMs))
     this.#second = setTimeout(() => this.rail.control(ping()), SECOND_MESSAGE_MS)
@@ -123,13 +139,14 @@ class SseStream implements Connection {
   /** Ends the response after what was written. */
   end(): void {
     this.forget()
-    this.#reply.raw.end()
+    this.#reply.raw.end(this.#body.last(''))
   }
 
   close(reason: TwinrailError): void {
     const retryMs = reason.retryAfterMs ?? this.#context.retryMs
     this.forget()
-    this.#reply.raw.end(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`)
+    this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
+    cutOff(this.#socket, this.#reply.raw)
   }
 
   /** Frees everything; nothing is written any more. */
@@ -139,6 +156,15 @@ class SseStream implements Connection {
     this.rail.close()
     this.#context.connections.remove(this)
   }
+}
+
+/** How long a client may take to read its farewell, in ms. */
+const FAREWELL_MS = 5000
+
+/** Ends the connection of a client that does not read its farewell: it may have stopped reading for good. */
+function cutOff(socket: Socket, raw: FastifyReply['raw']): void {
+  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS).unref()
+  raw.once('close', () => clearTimeout(timer))
 }
 
 /**

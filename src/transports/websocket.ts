@@ -1,6 +1,7 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
 import {
@@ -66,13 +67,16 @@ class WebSocketConnection implements Connection {
     this.#socket = socket
     this.#request = request
     this.#rail = new SocketRail(request.raw.socket, {
-      encoding: websocket,
+      encoding: socket.extensions.includes('permessage-deflate') ? websocketDeflate : websocket,
+      bytesOf: batch => batch,
       heartbeats: context.heartbeats,
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
       ping: () => this.#ping(),
       onStalled: () => socket.terminate(),
     })
+    // The plugin's listener holds the request and its reply: 2.5 KiB for every open socket.
+    socket.removeAllListeners('error').on('error', ignored)
     socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
     socket.on('pong', () => {
       this.#silentBeats = 0
@@ -244,6 +248,9 @@ class WebSocketConnection implements Connection {
     this.#context.connections.remove(this)
   }
 }
+
+/** ws closes with the right code by itself (1002, 1007, 1009). */
+const ignored = () => {}
 
 function failed(): TwinrailError {
   return new TwinrailError('internal', 'the server failed; its log has the cause')

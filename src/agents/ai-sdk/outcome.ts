@@ -1,0 +1,55 @@
+/** What a model call left behind: why it ended, what it cost, and which tool calls wait for something. */
+import type { ApprovalRequest, StreamPart, ToolCall, Usage } from './sdk.ts'
+
+export class Outcome {
+  finishReason = 'other'
+  usage: Usage = {}
+  /** The call's tool calls without a result, by id. */
+  readonly open = new Map<string, ToolCall>()
+  /** Those that need somebody's consent. */
+  readonly approvals: ApprovalRequest[] = []
+  /** Whether there are results that the model has not seen. */
+  hasResults = false
+
+  note(part: StreamPart): void {
+    switch (part.type) {
+      case 'tool-call':
+        this.open.set(part.toolCallId, part)
+        break
+      case 'tool-result':
+        if (!part.preliminary) this.#noteResult(part.toolCallId)
+        break
+      case 'tool-error':
+      case 'tool-output-denied':
+        this.#noteResult(part.toolCallId)
+        break
+      case 'tool-approval-request':
+        if (!part.isAutomatic) this.approvals.push(part)
+        break
+      case 'finish-step':
+        this.finishReason = part.finishReason
+        this.usage = part.usage
+    }
+  }
+
+  #noteResult(toolCallId: string): void {
+    const call = this.open.get(toolCallId)
+    // What was called before has been seen by now, and what the provider ran as soon as it was done.
+    if (call && !call.providerExecuted) this.hasResults = true
+    this.open.delete(toolCallId)
+  }
+}
+
+/** Adds the tokens of a model call to a run's. */
+export function addUsage(sum: Record<string, number>, usage: Usage): void {
+  const counts = {
+    inputTokens: usage.inputTokens,
+    outputTokens: usage.outputTokens,
+    totalTokens: usage.totalTokens,
+    cachedInputTokens: usage.inputTokenDetails?.cacheReadTokens,
+    reasoningTokens: usage.outputTokenDetails?.reasoningTokens,
+  }
+  for (const [name, count] of Object.entries(counts)) {
+    if (count !== undefined) sum[name] = (sum[name] ?? 0) + count
+  }
+}

@@ -1,0 +1,88 @@
+/** What this project uses of the package `ai`, by structure, so that ai 6 and ai 7 both fit. */
+import { loadPeer } from './peer.ts'
+
+/** A language model of any AI SDK provider, or a gateway model's name. */
+export type Model = string | { readonly specificationVersion: string; readonly provider: string }
+
+/** The AI SDK's tools by name; a tool without `execute` is run by the clients. */
+export type Tools = Readonly<Record<string, object>>
+
+/** A message of the conversation with the model. */
+export interface ModelMessage {
+  role: string
+  content: unknown
+}
+
+export interface ToolCall {
+  toolCallId: string
+  toolName: string
+  input: unknown
+  /** The provider runs the tool itself. */
+  providerExecuted?: boolean | undefined
+}
+
+/** A tool call that waits for somebody's consent. */
+export interface ApprovalRequest {
+  approvalId: string
+  toolCall: ToolCall
+  /** ai 7: why the call needs it. */
+  reason?: string | undefined
+  /** ai 7: the developer's own rule has decided already. */
+  isAutomatic?: boolean | undefined
+}
+
+/** Token counts of one model call. */
+export interface Usage {
+  inputTokens?: number | undefined
+  outputTokens?: number | undefined
+  totalTokens?: number | undefined
+  inputTokenDetails?: { cacheReadTokens?: number | undefined } | undefined
+  outputTokenDetails?: { reasoningTokens?: number | undefined } | undefined
+}
+
+/** The parts of a model's stream that mean something here; others pass unseen. */
+export type StreamPart =
+  | { type: 'text-start' | 'text-end' | 'reasoning-start' | 'reasoning-end'; id: string }
+  | { type: 'text-delta' | 'reasoning-delta'; id: string; text: string }
+  | { type: 'tool-input-start'; id: string; toolName: string }
+  | { type: 'tool-input-delta'; id: string; delta: string }
+  | ({ type: 'tool-call' } & ToolCall)
+  | { type: 'tool-result'; toolCallId: string; output: unknown; preliminary?: boolean | undefined }
+  | { type: 'tool-error'; toolCallId: string; error: unknown }
+  | { type: 'tool-output-denied'; toolCallId: string }
+  | ({ type: 'tool-approval-request' } & ApprovalRequest)
+  | { type: 'source'; id: string; url?: string; title?: string | undefined }
+  | { type: 'start-step' }
+  | { type: 'finish-step'; finishReason: string; usage: Usage }
+  | { type: 'error'; error: unknown }
+
+interface StreamOptions {
+  model: Model
+  tools?: Tools | undefined
+  system?: unknown
+  messages?: ModelMessage[] | undefined
+  maxRetries?: number | undefined
+  abortSignal?: AbortSignal | undefined
+  prepareStep?(options: { messages: ModelMessage[] }): unknown
+  onError?(event: { error: unknown }): unknown
+  stopWhen?: unknown
+  streamRetries?: unknown
+}
+
+interface StreamResult {
+  readonly fullStream: AsyncIterable<{ readonly type: string }>
+  /** ai 6: everything that the call added to the conversation. */
+  readonly response: PromiseLike<{ readonly messages: readonly ModelMessage[] }>
+  /** ai 7: the same; `response.messages` there lacks the results of approved tools. */
+  readonly responseMessages?: PromiseLike<readonly ModelMessage[]>
+}
+
+/** The module `ai`, generation 6 or 7. */
+export interface AiSdk {
+  streamText(options: StreamOptions): StreamResult
+}
+
+/** Loads the optional peer `ai`. */
+export function loadAiSdk(): Promise<AiSdk> {
+  return loadPeer('ai', () => import('ai'))
+}

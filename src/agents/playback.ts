@@ -1,0 +1,145 @@
+/** Plays events at a given pace: made-up text, or a recording. For tests, demos and benchmarks. */
+import { performance } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { z } from 'zod'
+import { type EventBody, isTerminal, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import { defineAgent } from './agent.ts'
+import { safeId } from './ids.ts'
+import { mulberry32 } from './random.ts'
+
+/** The longest that a timer can wait, in ms. */
+const LONGEST_SLEEP = 2 ** 31 - 1
+
+const Generated = z.object({
+  count: z.int().min(0).max(10_000_000).describe('Text deltas'),
+  rate: z.number().min(0).max(100_000).describe('Deltas per second; 0 = as fast as it may'),
+  bytes: z
+    .int()
+    .min(1)
+    .max(65_536)
+    .optional()
+    .describe('UTF-8 bytes of each delta; without it, one word each'),
+  seed: z.int().default(1).describe('Equal seeds give equal text'),
+  messages: z.int().min(1).max(10_000).default(1).describe('Texts that the deltas are spread over'),
+})
+
+const RecordedEvent = z
+  .looseObject({
+    type: z.string(),
+    data: z.unknown(),
+    time: z.number().optional().describe('ms since 1970; without it, right after the event before'),
+  })
+  .superRefine(({ type, data }, { addIssue }) => {
+    if (!isPlayable(type)) return
+    try {
+      parseEventBody({ type, data })
+    } catch (error) {
+      if (!(error instanceof TwinrailError)) throw error
+      addIssue({ code: 'custom', message: error.message, path: String(error.details?.['path']).split('.') })
+    }
+  })
+
+const Recorded = z.object({
+  events: z.array(RecordedEvent).max(100_000),
+  speed: z.number().min(0).max(1_000_000).default(1).describe('2 = twice as fast; 0 = as fast as it may'),
+})
+
+/** What `playback` takes: how much to make up, or what was recorded. */
+export const PlaybackInput = z.union([Generated, Recorded], {
+  error: 'expected {count, rate} of generated text, or {events} of a recording',
+})
+
+export type PlaybackInput = z.output<typeof PlaybackInput>
+
+/** An event, and when it may come at the earliest: ms from the run's start. */
+interface Cue {
+  at: number
+  body: EventBody
+}
+
+/**
+ * Plays events at a given pace, in an open loop: each has its time from the start on, so a slow log makes it late,
+ * never later and later. What is due at the same time goes out at once.
+ *
+ * Generated text (`count`, `rate`) is `text.start`, `count` deltas at `rate` a second, `text.end`, `messages` times
+ * over; equal seeds (default 1) give equal deltas. A recording (`events`) keeps its spacing, divided by `speed`, from
+ * its first event on; what agents may not yield (`run.started`, terminals, `run.cancel-requested`, `input.*`) is left
+ * out, and of the envelope only type and data stay, so folded events play as they are.
+ */
+export const playback = defineAgent<PlaybackInput>({
+  name: 'playback',
+  description: 'Plays generated or recorded events at a given pace.',
+  input: PlaybackInput,
+  async *run(input, { runId, signal }) {
+    const start = performance.now()
+    const cues = 'events' in input ? recorded(input) : generated(input, runId)
+    for (const { at, body } of cues) {
+      const due = start + at
+      while (performance.now() < due) {
+        await sleep(Math.min(due - performance.now(), LONGEST_SLEEP), undefined, { signal })
+      }
+      signal.throwIfAborted()
+      yield body
+    }
+  },
+})
+
+function* generated(input: z.output<typeof Generated>, runId: string): Generator<Cue, void, void> {
+  const { count, rate, bytes, seed, messages } = input
+  const texts = bytes === undefined ? words(seed) : pieces(words(seed), bytes)
+  for (let message = 1, index = 0; message <= messages; message++) {
+    const partId = safeId(`${runId}:${message}`)
+    yield { at: 0, body: { type: 'text.start', data: { partId } } }
+    for (const end = Math.round((count * message) / messages); index < end; index++) {
+      const at = rate === 0 ? 0 : (index * 1000) / rate
+      yield { at, body: { type: 'text.delta', data: { partId, delta: texts.next().value } } }
+    }
+    yield { at: 0, body: { type: 'text.end', data: { partId } } }
+  }
+}
+
+function* recorded({ events, speed }: z.output<typeof Recorded>): Generator<Cue, void, void> {
+  let first: number | undefined
+  let at = 0
+  for (const { type, data, time } of events) {
+    if (time !== undefined && speed > 0) {
+      first ??= time
+      at = (time - first) / speed
+    }
+    if (isPlayable(type)) yield { at, body: { type, data } as EventBody }
+  }
+}
+
+/** Whether an agent may yield events of this type. */
+function isPlayable(type: string): boolean {
+  return !(
+    type === 'run.started' ||
+    type === 'run.cancel-requested' ||
+    type.startsWith('input.') ||
+    isTerminal(type)
+  )
+}
+
+const VOCABULARY = (
+  'the of and to in is that it for was on are as with they be at one have this from by hot but some what there we ' +
+  'can out other were all your when up use word how said an each she which do their time if will way about many ' +
+  'then them would write like so these her long make thing see him two has look more day could go come did sound'
+).split(' ')
+
+/** Lower-case ASCII words without end, each with what parts it from the next. */
+function* words(seed: number): Generator<string, never, void> {
+  const random = mulberry32(seed)
+  for (;;) {
+    const word = VOCABULARY[Math.floor(random() * VOCABULARY.length)]!
+    const mark = random()
+    yield word + (mark < 0.06 ? '. ' : mark < 0.14 ? ', ' : ' ')
+  }
+}
+
+/** The same text in pieces of `length` characters. */
+function* pieces(texts: Generator<string, never, void>, length: number): Generator<string, never, void> {
+  for (let rest = ''; ; rest = rest.slice(length)) {
+    while (rest.length < length) rest += texts.next().value
+    yield rest.slice(0, length)
+  }
+}

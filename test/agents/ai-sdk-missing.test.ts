@@ -1,0 +1,23 @@
+import { register } from 'node:module'
+import t from 'tap'
+import { fakeRun, play } from '../fixtures/run-context.ts'
+
+// In this process the optional peers cannot be found.
+const hook = `export function resolve(specifier, context, next) {
+  const isPeer = specifier === 'ai' || specifier.startsWith('@ai-sdk/')
+  return next(isPeer ? 'twinrail-has-no-such-package' : specifier, context)
+}`
+register(`data:text/javascript,${encodeURIComponent(hook)}`)
+
+t.test('the modules load without the AI SDK; a run says what to install', async t => {
+  const { aiSdkAgent } = await import('../../src/agents/ai-sdk.ts')
+  const { openAiAgentFromEnv } = await import('../../src/agents/ai-sdk/openai.ts')
+  const ai = { streamText: () => t.fail('called') as never }
+  const env = { OPENAI_API_KEY: 'sk-1', OPENAI_MODEL: 'm' }
+
+  const chat = await play(aiSdkAgent({ model: 'any/model' }), { prompt: 'Hi' }, fakeRun())
+  t.match(chat.error, { name: 'RunError', code: 'not-installed', message: /npm install ai$/ })
+
+  const openAi = await play(openAiAgentFromEnv(env, { ai })!, { prompt: 'Hi' }, fakeRun())
+  t.match(openAi.error, { code: 'not-installed', message: /npm install ai @ai-sdk\/openai-compatible$/ })
+})

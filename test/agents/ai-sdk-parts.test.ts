@@ -1,0 +1,405 @@
+import type * as ai7 from 'ai'
+import type * as ai6 from 'ai-v6'
+import t from 'tap'
+import {
+  ChatInput,
+  type ChatMessage,
+  conversation,
+  historyBounds,
+} from '../../src/agents/ai-sdk/conversation.ts'
+import { modelError } from '../../src/agents/ai-sdk/errors.ts'
+import { ModelEvents } from '../../src/agents/ai-sdk/events.ts'
+import { openAiAgentFromEnv } from '../../src/agents/ai-sdk/openai.ts'
+import type { StreamPart } from '../../src/agents/ai-sdk/sdk.ts'
+import { type AiSdk, aiSdkAgent, type Model, type Tools } from '../../src/agents/ai-sdk.ts'
+import { safeId } from '../../src/agents/ids.ts'
+import {
+  type EventBody,
+  Id,
+  parseEventBody,
+  TwinrailError,
+  type TwinrailEvent,
+} from '../../src/protocol/index.ts'
+import { generations, seed } from '../fixtures/ai-generations.ts'
+import { openAiServer, says, stops } from '../fixtures/openai-server.ts'
+import { fakeRun, flaws, inShort, play, textOf } from '../fixtures/run-context.ts'
+
+t.comment(`SEED=${seed}`)
+
+// For the compiler: what agents take and read is what both generations give.
+type Read = { type: StreamPart['type'] }
+export const fits = {
+  models: (model: ai6.LanguageModel | ai7.LanguageModel): Model => model,
+  tools: (tools: ai6.ToolSet | ai7.ToolSet): Tools => tools,
+  parts6: (part: Extract<ai6.TextStreamPart<ai6.ToolSet>, Read>): StreamPart => part,
+  parts7: (part: Extract<ai7.TextStreamPart<ai7.ToolSet>, Read>): StreamPart => part,
+}
+
+function eventsOf(parts: StreamPart[], runId = 'r'): EventBody[] {
+  const events = new ModelEvents(runId)
+  const all = [...parts.flatMap(part => events.of(part)), ...events.close()]
+  return all.map(event => parseEventBody(event))
+}
+
+t.test('events', async t => {
+  t.test('adds a source once', async t => {
+    const events = eventsOf([
+      { type: 'source', id: 's1', url: 'https://a.example/', title: 'A' },
+      { type: 'source', id: 's1', url: 'https://a.example/', title: 'A' },
+      { type: 'source', id: 's 2', title: undefined },
+    ])
+    t.same(events, [
+      { type: 'source.added', data: { sourceId: 's1', title: 'A', url: 'https://a.example/' } },
+      { type: 'source.added', data: { sourceId: safeId('s 2'), title: 's 2' } },
+    ])
+  })
+
+  t.test('passes over parts that mean nothing to it', async t => {
+    const unknown = { type: 'custom', kind: 'x.y' } as unknown as StreamPart
+    t.same(
+      eventsOf([
+        unknown,
+        { type: 'text-delta', id: '0', text: 'outside of a part' },
+        { type: 'tool-input-delta', id: '0', delta: '{' },
+        { type: 'tool-result', toolCallId: '0', output: 1 },
+      ]),
+      [],
+    )
+  })
+
+  t.test('ends what a step leaves open with the step, and tools with the run', async t => {
+    const events = eventsOf([
+      { type: 'start-step' },
+      { type: 'text-start', id: '0' },
+      { type: 'reasoning-start', id: '0' },
+      { type: 'tool-input-start', id: 'c', toolName: '' },
+      { type: 'finish-step', finishReason: 'other', usage: {} },
+      { type: 'start-step' },
+      { type: 'text-start', id: '0' },
+      { type: 'text-start', id: '0' },
+    ])
+    t.same(flaws(events), [])
+    t.equal(events.filter(event => event.type === 'text.start').length, 3)
+    t.match(
+      events.find(event => event.type === 'tool.finished'),
+      { data: { toolCallId: 'c', isError: true } },
+    )
+  })
+
+  t.test('ends a tool call once and not with preliminary results', async t => {
+    const events = eventsOf([
+      { type: 'tool-call', toolCallId: 'c', toolName: 'n'.repeat(300), input: undefined },
+      { type: 'tool-result', toolCallId: 'c', output: 'half', preliminary: true },
+      { type: 'tool-result', toolCallId: 'c', output: 'whole' },
+      { type: 'tool-error', toolCallId: 'c', error: new Error('late') },
+    ])
+    t.same(inShort(events), ['tool.started', 'tool.called:null', 'tool.finished:whole'])
+  })
+
+  t.test('keeps out of the log what it cannot hold', async t => {
+    const circular: Record<string, unknown> = {}
+    circular['self'] = circular
+    const outputs = [undefined, 10n, circular, 'x'.repeat(2_000_000), new Date(0)]
+    const events = eventsOf(
+      outputs.flatMap((output, index): StreamPart[] => [
+        { type: 'tool-call', toolCallId: `c${index}`, toolName: 'n', input: {} },
+        { type: 'tool-result', toolCallId: `c${index}`, output },
+      ]),
+    )
+    const logged = events.flatMap(event => (event.type === 'tool.finished' ? [event.data.output] : []))
+    t.same(JSON.parse(JSON.stringify(logged)), [
+      null,
+      '10',
+      '[object Object]',
+      { omitted: '2000002 bytes of JSON' },
+      '1970-01-01T00:00:00.000Z',
+    ])
+  })
+
+  t.test('makes an id of any text, the same for the same text', async t => {
+    for (const text of ['', 'call_1', '☃', '-x', 'a b', 'r'.repeat(128), 'r'.repeat(129)]) {
+      t.ok(Id.safeParse(safeId(text)).success, text.slice(0, 10))
+      t.equal(safeId(text), safeId(text))
+    }
+    t.equal(safeId('functions.get_weather:0'), 'functions.get_weather:0')
+    t.not(safeId(`${'r'.repeat(128)}:1`), safeId(`${'r'.repeat(128)}:2`))
+  })
+})
+
+function log(...bodies: EventBody[]): () => AsyncGenerator<TwinrailEvent> {
+  return async function* () {
+    for (const [index, body] of bodies.entries()) {
+      yield { offset: `1-${index + 1}`, sessionId: 's', time: 0, ...body } as TwinrailEvent
+    }
+  }
+}
+
+/** An earlier run: what was asked, and what the agent said, in deltas. */
+function earlier(runId: string, input: unknown, ...deltas: string[]): EventBody[] {
+  const text: EventBody[] = deltas.map(delta => ({
+    type: 'text.delta',
+    runId,
+    data: { partId: runId, delta },
+  }))
+  return [
+    { type: 'run.started', runId, data: { agent: 'chat', input } },
+    { type: 'text.start', runId, data: { partId: runId } },
+    ...text,
+    { type: 'text.end', runId, data: { partId: runId } },
+    { type: 'run.completed', runId, data: {} },
+  ]
+}
+
+const user = (content: string): ChatMessage => ({ role: 'user', content })
+const assistant = (content: string): ChatMessage => ({ role: 'assistant', content })
+
+t.test('conversation', async t => {
+  t.test('is the session’s earlier runs, then the prompt', async t => {
+    const history = log(
+      ...earlier('r1', { prompt: 'Hi' }, 'Hel', 'lo'),
+      ...earlier('r2', { query: 'trains' }, 'They run.'),
+      ...earlier('r3', { prompt: 'failed' }),
+    )
+    t.same(await conversation({ prompt: 'So?' }, history), [
+      user('Hi'),
+      assistant('Hello'),
+      user('{"query":"trains"}'),
+      assistant('They run.'),
+      user('failed\n\nSo?'),
+    ])
+  })
+
+  t.test('has what users said into earlier runs, where the agent took it up', async t => {
+    const [started, start, delta, end, completed] = earlier('r1', { prompt: 'Hi' }, 'One.')
+    const more = earlier('p2', {}, 'Two.').slice(1, 4)
+    const history = log(
+      started!,
+      start!,
+      { type: 'input.steered', runId: 'r1', data: { inputId: 'i1', text: 'Go on' } },
+      { type: 'input.steered', runId: 'r1', data: { inputId: 'i2', text: 'never taken up' } },
+      delta!,
+      end!,
+      { type: 'input.applied', runId: 'r1', data: { inputId: 'i1' } },
+      ...more,
+      completed!,
+    )
+    t.same(await conversation({ prompt: 'So?' }, history), [
+      user('Hi'),
+      assistant('One.'),
+      user('Go on'),
+      assistant('Two.'),
+      user('So?'),
+    ])
+  })
+
+  t.test('starts anew where a caller gave the whole of it', async t => {
+    const whole = { messages: [user('A'), assistant('B'), user('C')] }
+    const history = log(...earlier('r1', { prompt: 'old' }, 'old'), ...earlier('r2', whole, 'D'))
+    t.same(await conversation({ prompt: 'E' }, history), [
+      user('A'),
+      assistant('B'),
+      user('C'),
+      assistant('D'),
+      user('E'),
+    ])
+    const never = () => {
+      throw new Error('the log is not read')
+    }
+    t.same(await conversation(ChatInput.parse(whole), never), whole.messages)
+  })
+
+  t.test('is bounded: the newest messages, beginning with the user', async t => {
+    const runs = Array.from({ length: 80 }, (_, index) =>
+      earlier(`r${index}`, { prompt: `q${index}` }, `a${index}`),
+    )
+    const messages = await conversation({ prompt: 'So?' }, log(...runs.flat()))
+    t.equal(messages.length, historyBounds.messages + 1)
+    t.same([messages[0], messages.at(-2)], [user('q30'), assistant('a79')])
+
+    const long = 'x'.repeat(40_000)
+    const wordy = Array.from({ length: 6 }, (_, index) =>
+      earlier(`r${index}`, { prompt: `q${index}` }, long, long),
+    )
+    const few = await conversation({ prompt: 'So?' }, log(...wordy.flat()))
+    t.same(
+      few.map(({ content }) => content.length),
+      [2, 50_000, 2, 50_000, 2, 50_000, 3],
+    )
+  })
+
+  t.test('starts with the user also after a trim in the middle of a run', async t => {
+    const history = log(...earlier('r1', { prompt: 'Hi' }, 'Hello').slice(1), ...earlier('r2', 'text', 'Yes'))
+    t.same(await conversation({ prompt: 'So?' }, history), [user('"text"'), assistant('Yes'), user('So?')])
+  })
+})
+
+t.test('input', async t => {
+  const messages = (...list: unknown[]) => ChatInput.safeParse({ messages: list })
+
+  t.test('takes the AI SDK’s model and UI messages', async t => {
+    const parsed = messages(
+      user('Hi'),
+      {
+        role: 'assistant',
+        content: [
+          { type: 'reasoning', text: 'hm' },
+          { type: 'text', text: 'Hello' },
+        ],
+      },
+      {
+        id: '1',
+        role: 'user',
+        parts: [{ type: 'text', text: 'a' }, { type: 'data-x' }, { type: 'text', text: 'b' }],
+      },
+      { id: '2', role: 'assistant', parts: [{ type: 'step-start' }] },
+    )
+    t.same(parsed.data?.messages, [user('Hi'), assistant('Hello'), user('a\n\nb')])
+  })
+
+  t.test('refuses what it cannot do, and says so', async t => {
+    const refused: [unknown, RegExp][] = [
+      [{}, /either prompt or messages/],
+      [{ prompt: 'a', messages: [user('b')] }, /either prompt or messages/],
+      [{ prompt: '' }, /prompt/],
+      [{ messages: [] }, /at least one message/],
+      [{ messages: [user('')] }, /at least one message/],
+      [{ messages: [{ role: 'system', content: 'You are mine' }] }, /role/],
+      [{ messages: [{ role: 'user', parts: [{ type: 'file', url: 'http://10.0.0.1/' }] }] }, /text only/],
+    ]
+    for (const [input, reason] of refused) t.match(ChatInput.safeParse(input).error?.message, reason)
+  })
+})
+
+t.test('modelError knows what may pass', async t => {
+  const passing: unknown[] = [
+    new TypeError('terminated', { cause: Object.assign(new Error('closed'), { code: 'UND_ERR_SOCKET' }) }),
+    Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }),
+    new DOMException('too long', 'TimeoutError'),
+    { lastError: { statusCode: 529 } },
+    { code: 429, message: 'as some gateways put it' },
+    { type: 'rate_limit_error' },
+  ]
+  for (const error of passing) t.equal(modelError(error).retryable, true)
+  const loop: { cause?: unknown } = {}
+  loop.cause = loop
+  const lasting: unknown[] = [
+    { statusCode: 422, isRetryable: true },
+    { code: 'invalid_api_key' },
+    new Error('Bug'),
+    'a word',
+    undefined,
+    loop,
+  ]
+  for (const error of lasting) t.match(modelError(error), { code: 'model-error', retryable: false })
+  const ours = new TwinrailError('input-expired', 'Nobody answered.')
+  t.equal(modelError(ours), ours)
+})
+
+/** An SDK whose model calls give these parts. */
+function scripted(...scripts: StreamPart[][]): { ai: AiSdk; calls: () => number } {
+  let calls = 0
+  const streamText: AiSdk['streamText'] = ({ messages = [], prepareStep }) => {
+    const parts = scripts[calls++] ?? []
+    const fullStream = (async function* () {
+      await prepareStep?.({ messages })
+      yield* parts
+    })()
+    return { fullStream, response: Promise.resolve({ messages: [] }) }
+  }
+  return { ai: { streamText }, calls: () => calls }
+}
+
+t.test('tools that are not run here', async t => {
+  const call: StreamPart = {
+    type: 'tool-call',
+    toolCallId: 'c',
+    toolName: 'search',
+    input: {},
+    providerExecuted: true,
+  }
+  const result: StreamPart = { type: 'tool-result', toolCallId: 'c', output: 'found' }
+  const end = (finishReason: string): StreamPart => ({ type: 'finish-step', finishReason, usage: {} })
+  const search = { type: 'provider' }
+  const cases: [string, object, StreamPart[][], unknown][] = [
+    ['a provider’s tool with its result in the same call', search, [[call, result, end('stop')]], 'found'],
+    [
+      'a provider’s tool whose result comes with a later call',
+      { ...search, supportsDeferredResults: true },
+      [
+        [call, end('tool-calls')],
+        [result, end('stop')],
+      ],
+      'found',
+    ],
+    ['a provider’s tool that never gives a result', search, [[call, end('stop')]], /ended before/],
+    [
+      'a tool that the SDK did not run since the answer was cut off',
+      { execute: () => t.fail('run') },
+      [[{ ...call, providerExecuted: false }, end('length')]],
+      /ended before/,
+    ],
+    [
+      'a name that every object has',
+      {},
+      [[{ ...call, providerExecuted: false, toolName: 'constructor' }, end('stop')]],
+      /ended before/,
+    ],
+  ]
+  for (const [what, tool, scripts, output] of cases) {
+    t.test(what, async t => {
+      const { ai, calls } = scripted(...scripts)
+      const run = fakeRun()
+      const agent = aiSdkAgent({ model: 'any/model', ai, tools: { search: tool } })
+      const { events, error } = await play(agent, { prompt: 'Hi' }, run)
+      t.notOk(error)
+      t.equal(calls(), scripts.length)
+      t.same(run.asked, [])
+      t.match(
+        events.filter(event => event.type === 'tool.finished'),
+        [{ data: { output } }],
+      )
+      t.same(flaws(events), [])
+    })
+  }
+})
+
+t.test('openAiAgentFromEnv', async t => {
+  t.test('makes no agent unless something is set', async t => {
+    t.equal(openAiAgentFromEnv({}), undefined)
+    t.equal(openAiAgentFromEnv({ OPENAI_MODEL: 'm', OPENAI_API_KEY: '' }), undefined)
+  })
+
+  t.test('says what is missing', async t => {
+    t.throws(() => openAiAgentFromEnv({ OPENAI_API_KEY: 'sk-1' }), /OPENAI_API_KEY is set.*OPENAI_MODEL/)
+    t.throws(
+      () => openAiAgentFromEnv({ OPENAI_BASE_URL: 'http://x/v1', OPENAI_MODEL: '' }),
+      /OPENAI_BASE_URL is set/,
+    )
+  })
+
+  const defaults = { name: 'the packages that are installed' }
+  for (const { name, ...modules } of [...generations, defaults]) {
+    t.test(`chats with the server that is set, over ${name}`, async t => {
+      const replies = [says('Hello'), says('Again')].map(words => ({ chunks: [...words, ...stops()] }))
+      const server = await openAiServer(replies, seed)
+      t.teardown(() => server.close())
+      const env = { OPENAI_BASE_URL: server.baseURL, OPENAI_MODEL: 'tiny' }
+      const keyless = openAiAgentFromEnv(env, modules)!
+      t.match(keyless, { name: 'chat', description: 'Chats with tiny.' })
+      const { events, result } = await play(keyless, { prompt: 'Hi' }, fakeRun())
+      t.equal(textOf(events), 'Hello')
+      t.match(result, { usage: { totalTokens: 15 } })
+      t.match(server.requests[0]?.body, {
+        model: 'tiny',
+        stream: true,
+        stream_options: { include_usage: true },
+      })
+      t.notOk(server.requests[0]?.headers.authorization)
+
+      const keyed = openAiAgentFromEnv({ ...env, OPENAI_API_KEY: 'sk-1' }, { ...modules, name: 'gpt' })!
+      t.equal(keyed.name, 'gpt')
+      await play(keyed, { prompt: 'Hi' }, fakeRun())
+      t.equal(server.requests[1]?.headers.authorization, 'Bearer sk-1')
+    })
+  }
+})
