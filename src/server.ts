@@ -5,9 +5,10 @@ import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastif
 import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal, checkOrigin, isLoopback } from './auth.ts'
-import { Bus } from './bus/bus.ts'
+import { Bus, type BusOptions } from './bus/bus.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
+import { createMetrics } from './metrics.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { errorHandling, unreadableRequest } from './routes/errors.ts'
@@ -44,6 +45,8 @@ export interface ServerOptions {
    * and foreign text mix in a session the length of its messages tells of them: leave it off there. @default false
    */
   compression?: boolean
+  /** Sizes of what a followed session keeps at hand, how far subscribers may lag, how long they hold producers. */
+  delivery?: Omit<BusOptions, 'observer'>
   /** What an `EventSource` waits before it reconnects, in ms. @default 2 s */
   retryMs?: number
   /** Over how long clients are told to spread their reconnects when the server stops, in ms. @default 5 s */
@@ -93,7 +96,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       else socket.destroy()
     },
   })
-  const bus = new Bus(log)
+  const metrics = createMetrics()
+  const bus = new Bus(log, { ...options.delivery, observer: metrics.observer })
   const sessions = new Sessions({
     bus,
     agents: options.agents ?? [],
@@ -110,6 +114,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     stallMs: options.stallMs ?? 30_000,
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
+    onLost: metrics.lost,
   }
 
   app.removeContentTypeParser('text/plain')
@@ -129,7 +134,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   sessionRoutes(app, context)
   commandRoutes(app, context)
   eventRoutes(app, context)
-  metaRoutes(app, context)
+  metrics.measure(context)
+  metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
 
   let closing: Promise<void> | undefined

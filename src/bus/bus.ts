@@ -14,6 +14,7 @@ import {
 import { type RunRange, startOf } from './cursor.ts'
 import { defaultHoldBounds, type HoldBounds } from './holds.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
+import { type BusObserver, nobody } from './observer.ts'
 import type { Rail } from './rail.ts'
 import { Subscription } from './subscription.ts'
 import { Topic, type Watcher } from './topic.ts'
@@ -49,6 +50,8 @@ export interface BusOptions {
   ringBytes?: number
   /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
   lag?: LagLimits
+  /** Who measures. @default nobody */
+  observer?: BusObserver
   /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
   hold?: HoldBounds
 }
@@ -69,6 +72,7 @@ export class Bus {
 
   readonly #lag: LagLimits
   readonly #hold: HoldBounds
+  readonly #observer: BusObserver
 
   constructor(log: EventLog, options: BusOptions = {}) {
     const { ringEvents = 1000, ringBytes = 1024 * 1024 } = options
@@ -76,11 +80,17 @@ export class Bus {
     this.#ring = { events: ringEvents, bytes: ringBytes }
     this.#lag = options.lag ?? defaultLagLimits
     this.#hold = options.hold ?? defaultHoldBounds
+    this.#observer = options.observer ?? nobody
   }
 
   /** Sessions that somebody follows in this process. */
   get topics(): number {
     return this.#topics.size
+  }
+
+  /** The subscriptions of this process, for who measures them. */
+  *subscriptions(): Generator<Subscription<unknown>> {
+    for (const { topic } of this.#topics.values()) yield* topic.subscriptions
   }
 
   /**
@@ -182,7 +192,7 @@ export class Bus {
     const { sessionId, epoch, head } = session
     let open = this.#topics.get(sessionId)
     if (!open || open.topic.isDeleted) {
-      open = { topic: new Topic(this.log, sessionId, this.#ring, this.#hold), users: 0 }
+      open = { topic: new Topic(this.log, sessionId, this.#ring, this.#hold, this.#observer), users: 0 }
       this.#topics.set(sessionId, open)
     }
     const held = open

@@ -27,8 +27,12 @@ export class Holds {
   #released: (() => void) | undefined
   #held: Promise<void> | undefined
 
-  constructor(bounds: HoldBounds) {
+  readonly #onHeld: () => void
+
+  /** @param onHeld called when producers begin to wait */
+  constructor(bounds: HoldBounds, onHeld: () => void = () => {}) {
     this.#bounds = bounds
+    this.#onHeld = onHeld
   }
 
   /** Resolves when producers may go on; nothing when they may go on at once. */
@@ -49,6 +53,7 @@ export class Holds {
         this.#released = resolve
       })
       this.#timer = setTimeout(() => this.#dropSlowest(), left)
+      this.#onHeld()
     }
     this.#holders.add(holder)
     return true

@@ -17,6 +17,6 @@ export const HIGH_MARK = 0.8
 export const LOW_MARK = 0.3
 
 /** How full the limits are; 1 is at the limit. */
-export function fullness(limits: LagLimits, events: number, bytes: number): number {
-  return Math.max(events / limits.events, bytes / limits.bytes)
+export function fullness(limits: LagLimits, lag: LagLimits): number {
+  return Math.max(lag.events / limits.events, lag.bytes / limits.bytes)
 }

@@ -66,8 +66,10 @@ export class LiveGroup<B> {
   }
 
   addEphemeral(event: WireEvent, runId: string | undefined): void {
-    if (this.#members.size === 0 || this.#ephemeral.length >= EPHEMERAL_EVENTS) return
-    if (this.#run === undefined || this.#run === runId) this.#ephemeral.push(event)
+    if (this.#members.size === 0) return
+    if (this.#run !== undefined && this.#run !== runId) return
+    if (this.#ephemeral.length < EPHEMERAL_EVENTS) this.#ephemeral.push(event)
+    else this.#topic.observer.dropped(1)
   }
 
   /** Something came: flushes now, or opens the coalescing window. */
@@ -105,6 +107,7 @@ export class LiveGroup<B> {
       }
       const batch = this.#encode(wire)
       for (const { rail } of this.#members) rail.write(batch, this.#live)
+      this.#topic.observer.batch(wire.length, this.#members.size, this.#topic.delayMs)
     }
     if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
       for (const member of [...this.#members]) member.end('run-ended')

@@ -99,10 +99,17 @@ export class Subscription<B> {
     return this.#state === 'reading' || this.#state === 'waiting'
   }
 
+  /** How far it is behind the head. */
+  get lag(): { events: number; bytes: number } {
+    if (!this.isLagging) return { events: 0, bytes: 0 }
+    const bytes = this.#caughtUp ? this.#topic.written - this.#written : 0
+    return { events: this.#topic.head - this.#cursor, bytes }
+  }
+
   /** How full its lag limits are; 0 until it has caught up once. */
   get fullness(): number {
-    if (!this.#caughtUp || !this.isLagging) return 0
-    return fullness(this.#parts.limits, this.#topic.head - this.#cursor, this.#topic.written - this.#written)
+    if (!this.#caughtUp) return 0
+    return fullness(this.#parts.limits, this.lag)
   }
 
   /** Sends what opens the stream and begins to deliver. Once. */
@@ -245,6 +252,7 @@ export class Subscription<B> {
     let cursor = page.last
     const alone = this.run !== undefined || this.window !== undefined
     if (this.run !== undefined) events = events.filter(event => event.runId === this.run)
+    const covered = this.run === undefined ? page.last - this.#cursor : events.length
     if (alone && this.folds) events = fold(this.#topic.epoch, events, this.window?.size)
     if (this.window) {
       const fit = this.window.fit(events)
@@ -257,6 +265,7 @@ export class Subscription<B> {
     if (events.length > 0) {
       this.rail.write(alone ? this.rail.encoding.events(events) : page.encoded(this.rail.encoding))
     }
+    this.#topic.observer.caughtUp(covered, events.length)
     this.#cursor = cursor
     this.#written += page.covered
     if (this.fullness < LOW_MARK) this.#topic.holds.release(this)
@@ -270,6 +279,7 @@ export class Subscription<B> {
   async #skip(through: number): Promise<void> {
     const { pages, epoch, written } = this.#topic
     const skipper = new Skipper()
+    let skipped = 0
     while (this.#cursor < through) {
       const page = await pages.raw(epoch, this.#cursor, through)
       if (this.#state !== 'reading') return
@@ -278,12 +288,14 @@ export class Subscription<B> {
       for (const event of page.events) {
         if (this.run !== undefined && event.runId !== this.run) continue
         const kept = skipper.take(event)
+        if (!kept) skipped++
         if (kept?.gap) this.#gap(kept.gap, 'skipped')
         if (kept) this.rail.write(this.rail.encoding.events([event]))
         if (kept && this.run !== undefined && isTerminal(event.type)) return this.end('run-ended')
       }
       this.#cursor = page.last
     }
+    this.#topic.observer.skipped(skipped)
     const rest = skipper.rest()
     if (rest) this.#gap(rest, 'skipped')
     this.#written = written

@@ -4,6 +4,7 @@ import type { EventLog, Follower } from '../log/log.ts'
 import type { WireEvent } from './encoding.ts'
 import { type HoldBounds, Holds } from './holds.ts'
 import { LiveGroup } from './live-group.ts'
+import type { BusObserver } from './observer.ts'
 import { Pages } from './pages.ts'
 import { Ring, type RingBounds } from './ring.ts'
 import type { Subscription } from './subscription.ts'
@@ -29,6 +30,7 @@ export class Topic implements Follower {
   readonly pages: Pages
   /** Producers of this session that wait for slow subscribers. */
   readonly holds: Holds
+  readonly observer: BusObserver
   readonly subscriptions = new Set<Subscription<unknown>>()
   readonly #groups = new Map<string, LiveGroup<unknown>>()
   readonly #watchers = new Set<Watcher>()
@@ -39,21 +41,35 @@ export class Topic implements Follower {
   #deleted = false
   #watching = false
   #flushing = false
+  /** When the oldest event that is not flushed yet arrived, in ms, monotonic. */
+  #arrivedAt = 0
   #filling: Promise<void> | undefined
   readonly #unfollow: () => void
 
-  constructor(log: EventLog, sessionId: string, bounds: RingBounds, holdBounds: HoldBounds) {
+  constructor(
+    log: EventLog,
+    sessionId: string,
+    bounds: RingBounds,
+    holdBounds: HoldBounds,
+    observer: BusObserver,
+  ) {
     this.log = log
     this.sessionId = sessionId
     this.ring = new Ring(bounds)
     this.pages = new Pages(log, sessionId, this.ring)
-    this.holds = new Holds(holdBounds)
+    this.holds = new Holds(holdBounds, () => observer.held())
+    this.observer = observer
     this.#unfollow = log.follow(sessionId, this)
   }
 
   /** Number of the last event that has arrived here. */
   get head(): number {
     return this.#head
+  }
+
+  /** How long the oldest event that is not flushed yet has been here, in ms. */
+  get delayMs(): number {
+    return performance.now() - this.#arrivedAt
   }
 
   /** UTF-16 units of all events that have arrived here: what lag in bytes is measured by. */
@@ -185,6 +201,7 @@ export class Topic implements Follower {
   #scheduleFlush(): void {
     if (this.#flushing || this.#groups.size === 0) return
     this.#flushing = true
+    this.#arrivedAt = performance.now()
     setImmediate(() => {
       this.#flushing = false
       for (const group of [...this.#groups.values()]) group.due()

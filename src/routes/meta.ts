@@ -1,11 +1,11 @@
 /** What the server tells of itself: agents, health, metrics. */
 import type { FastifyInstance } from 'fastify'
+import type { Metrics } from '../metrics.ts'
 import { jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
-import { metricsText } from './metrics.ts'
 import { openApi } from './openapi.ts'
 
-export function metaRoutes(app: FastifyInstance, context: TransportContext): void {
+export function metaRoutes(app: FastifyInstance, context: TransportContext, metrics: Metrics): void {
   const { sessions, connections } = context
   const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
     name,
@@ -30,7 +30,6 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext): voi
     return { status: 'ready' }
   })
 
-  const metrics = metricsText(context)
   app.get('/metrics', async (_request, reply) => {
     reply.type(metrics.contentType)
     return metrics.text()

@@ -1,4 +1,5 @@
 /** The WebSocket's route: negotiates the subprotocol before the upgrade. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance } from 'fastify'
 import { limits, TwinrailError } from '../protocol/index.ts'
@@ -6,6 +7,9 @@ import type { TransportContext } from '../transports/context.ts'
 import { SUBPROTOCOL, serveWebSocket } from '../transports/websocket.ts'
 
 const offered = (header: string) => header.split(',').map(name => name.trim())
+
+/** The response that belongs to an upgrade. */
+const responses = new WeakMap<IncomingMessage, ServerResponse>()
 
 export async function websocketRoutes(app: FastifyInstance, context: TransportContext): Promise<void> {
   await app.register(fastifyWebsocket, {
@@ -39,6 +43,13 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
     handler: async () => {
       throw new TwinrailError('bad-request', 'expected a WebSocket upgrade; a proxy may have stripped it')
     },
-    wsHandler: (socket, request) => serveWebSocket(context, socket, request),
+    preHandler: async (request, reply) => {
+      responses.set(request.raw, reply.raw)
+    },
+    wsHandler: (socket, request) => {
+      // The upgraded socket would hold its unused response for as long as it lives: 2 KiB each.
+      responses.get(request.raw)?.detachSocket(request.raw.socket)
+      serveWebSocket(context, socket, request)
+    },
   })
 }

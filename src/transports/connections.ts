@@ -1,9 +1,16 @@
 /** The open connections of this server, so that a stop can tell them. */
 import { TwinrailError } from '../protocol/index.ts'
 
+/** Transports that hold a connection open. */
+export type TransportName = 'sse' | 'websocket'
+
 /** A connection that the server can end. */
 export interface Connection {
-  readonly transport: 'sse' | 'websocket'
+  readonly transport: TransportName
+  /** Bytes that wait for its socket in this process. */
+  readonly waitingBytes: number
+  /** How many sessions it follows. */
+  readonly subscriptions: number
   /** Says why and ends; the connection leaves the registry by itself. */
   close(reason: TwinrailError): void
 }
@@ -22,10 +29,9 @@ export class Connections {
     return this.#stopping
   }
 
-  count(transport: Connection['transport']): number {
-    let count = 0
-    for (const connection of this.#open) if (connection.transport === transport) count++
-    return count
+  /** The open ones, for who measures them. */
+  [Symbol.iterator](): Iterator<Connection> {
+    return this.#open.values()
   }
 
   add(connection: Connection): void {

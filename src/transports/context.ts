@@ -7,8 +7,11 @@ import type { LagLimits } from '../bus/lag.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
 import type { Sessions } from '../sessions/sessions.ts'
-import type { Connections } from './connections.ts'
+import type { Connections, TransportName } from './connections.ts'
 import type { Heartbeats } from './heartbeat.ts'
+
+/** Why the server gives a connection up: it lags too far, takes no bytes, or shows no sign of life. */
+export type LossReason = 'too-slow' | 'stalled' | 'silent'
 
 export interface TransportContext {
   readonly bus: Bus
@@ -22,6 +25,8 @@ export interface TransportContext {
   readonly stallMs: number
   /** Whether clients that ask for it get their streams compressed. */
   readonly compression: boolean
+  /** Tells whoever measures that a connection was given up. */
+  onLost(transport: TransportName, reason: LossReason): void
   /** What an `EventSource` waits before it reconnects, in ms. */
   readonly retryMs: number
 }

@@ -31,9 +31,11 @@ export async function serveRunStream(
 
 class RunStream implements Connection, Beating {
   readonly transport = 'sse'
+  readonly subscriptions = 1
   readonly heartbeatMs: number
   wroteAt: number
   readonly #context: TransportContext
+  readonly #reply: FastifyReply
   readonly #pulled: PulledSubscription
   readonly #second: NodeJS.Timeout
   #farewell: Control | undefined
@@ -45,6 +47,7 @@ class RunStream implements Connection, Beating {
     heartbeatMs: number,
   ) {
     this.#context = context
+    this.#reply = reply
     this.#pulled = pulled
     this.heartbeatMs = heartbeatMs
     this.wroteAt = context.heartbeats.now()
@@ -56,6 +59,10 @@ class RunStream implements Connection, Beating {
 
   beat(): void {
     this.#pulled.inject({ control: ping() })
+  }
+
+  get waitingBytes(): number {
+    return this.#reply.raw.writableLength
   }
 
   close(reason: TwinrailError): void {

@@ -22,6 +22,7 @@ import {
   allowSubscription,
   closing,
   hello,
+  type LossReason,
   lagLimits,
   ping,
   SECOND_MESSAGE_MS,
@@ -73,7 +74,7 @@ class WebSocketConnection implements Connection {
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
       ping: () => this.#ping(),
-      onStalled: () => socket.terminate(),
+      onStalled: () => this.#lose('stalled'),
     })
     // The plugin's listener holds the request and its reply: 2.5 KiB for every open socket.
     socket.removeAllListeners('error').on('error', ignored)
@@ -85,6 +86,14 @@ class WebSocketConnection implements Connection {
     // What the client sends meanwhile stays in the socket.
     socket.pause()
     void this.#open()
+  }
+
+  get subscriptions(): number {
+    return this.#subscriptions.size
+  }
+
+  get waitingBytes(): number {
+    return this.#rail.waitingBytes
   }
 
   close(reason: TwinrailError): void {
@@ -116,8 +125,14 @@ class WebSocketConnection implements Connection {
     this.#rail.control(control)
   }
 
+  /** Cuts a connection off that no farewell would reach. */
+  #lose(reason: LossReason): void {
+    this.#context.onLost('websocket', reason)
+    this.#socket.terminate()
+  }
+
   #ping(): void {
-    if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#socket.terminate()
+    if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#lose('silent')
     this.#send(ping())
     this.#socket.ping()
   }
@@ -222,7 +237,10 @@ class WebSocketConnection implements Connection {
       rail: this.#rail,
       windowBytes,
       lag: { policy: command.lag, limits: lagLimits(command) },
-      onTooSlow: () => this.close(tooSlow()),
+      onTooSlow: () => {
+        this.#context.onLost('websocket', 'too-slow')
+        this.close(tooSlow())
+      },
       onEnd: () => {
         if (this.#subscriptions.get(sessionId) === subscription) this.#subscriptions.delete(sessionId)
       },

@@ -1,0 +1,15 @@
+/** What the bus tells whoever measures it. Called on hot paths: be quick, never throw. */
+export interface BusObserver {
+  /** One batch went to so many live subscribers; `delayMs` after its first event arrived here. */
+  batch(events: number, receivers: number, delayMs: number): void
+  /** A subscriber that caught up got `events` events as `sent`. */
+  caughtUp(events: number, sent: number): void
+  /** Events that a `skip` subscriber did not get. */
+  skipped(events: number): void
+  /** Ephemeral events that were dropped. */
+  dropped(events: number): void
+  /** Producers of a session begin to be held up. */
+  held(): void
+}
+
+export const nobody: BusObserver = { batch() {}, caughtUp() {}, skipped() {}, dropped() {}, held() {} }

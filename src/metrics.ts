@@ -1,0 +1,129 @@
+/** Metrics in Prometheus' text form. No session, run or client ever becomes a label. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import type { Bus } from './bus/bus.ts'
+import type { BusObserver } from './bus/observer.ts'
+import type { Sessions } from './sessions/sessions.ts'
+import type { Connections, TransportName } from './transports/connections.ts'
+import type { LossReason } from './transports/context.ts'
+
+/** What is measured when somebody asks. */
+export interface Measured {
+  readonly bus: Bus
+  readonly sessions: Sessions
+  readonly connections: Connections
+}
+
+export interface Metrics {
+  /** Counts what the bus does. */
+  readonly observer: BusObserver
+  /** Counts connections that the server gave up. */
+  lost(transport: TransportName, reason: LossReason): void
+  /** Says what the gauges look at; once. */
+  measure(measured: Measured): void
+  readonly contentType: string
+  text(): Promise<string>
+}
+
+/** Makes the metrics of one server: several in one process don't share numbers. */
+export function createMetrics(): Metrics {
+  const register = new Registry()
+  const registers = [register]
+  collectDefaultMetrics({ register })
+  const counter = (name: string, help: string, labelNames: string[] = []) =>
+    new Counter({ name: `twinrail_${name}`, help, labelNames, registers })
+
+  const events = counter('delivered_events_total', 'Events sent to live subscribers')
+  const replayed = counter('replayed_events_total', 'Events that subscribers who caught up were sent')
+  const folded = counter('folded_events_total', 'Events that went out as part of another one')
+  const skipped = counter('skipped_events_total', 'Events that skip subscribers did not get')
+  const dropped = counter('dropped_ephemeral_events_total', 'Ephemeral events dropped')
+  const held = counter('producer_holds_total', 'Times that slow wait subscribers held producers up')
+  const lost = counter('lost_connections_total', 'Connections that the server gave up', [
+    'transport',
+    'reason',
+  ])
+  const missed = counter('missed_heartbeats_total', 'Connections that showed no sign of life')
+  const batch = new Histogram({
+    name: 'twinrail_batch_events',
+    help: 'Events written together to live subscribers',
+    buckets: [1, 2, 5, 10, 20, 50, 100, 500],
+    registers,
+  })
+  const delay = new Histogram({
+    name: 'twinrail_append_to_write_seconds',
+    help: "From an event's arrival in this process to its write to live subscribers",
+    buckets: [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5],
+    registers,
+  })
+
+  return {
+    contentType: register.contentType,
+    text: () => register.metrics(),
+    observer: {
+      batch(count, receivers, delayMs) {
+        events.inc(count * receivers)
+        batch.observe(count)
+        delay.observe(delayMs / 1000)
+      },
+      caughtUp(count, sent) {
+        replayed.inc(sent)
+        if (count > sent) folded.inc(count - sent)
+      },
+      skipped: count => skipped.inc(count),
+      dropped: count => dropped.inc(count),
+      held: () => held.inc(),
+    },
+    lost(transport, reason) {
+      lost.inc({ transport, reason })
+      if (reason === 'silent') missed.inc()
+    },
+    measure: measured => gauges(register, measured),
+  }
+}
+
+/** What is there now, looked at when asked. */
+function gauges(register: Registry, { bus, sessions, connections }: Measured): void {
+  const gauge = (name: string, help: string, read: () => number) =>
+    new Gauge({
+      name: `twinrail_${name}`,
+      help,
+      registers: [register],
+      collect() {
+        this.set(read())
+      },
+    })
+  const lags = () => [...bus.subscriptions()].map(subscription => subscription.lag)
+  const sum = (numbers: readonly number[]) => numbers.reduce((a, b) => a + b, 0)
+
+  const byTransport = (name: string, help: string, read: (transport: TransportName) => number) =>
+    new Gauge({
+      name: `twinrail_${name}`,
+      help,
+      labelNames: ['transport'],
+      registers: [register],
+      collect() {
+        for (const transport of ['sse', 'websocket'] as const) this.set({ transport }, read(transport))
+      },
+    })
+  const on = (transport: TransportName) => [...connections].filter(open => open.transport === transport)
+  byTransport('connections', 'Open connections', transport => on(transport).length)
+  byTransport('subscriptions', 'Open subscriptions', transport =>
+    sum(on(transport).map(open => open.subscriptions)),
+  )
+  byTransport('buffered_bytes', 'Bytes that wait for their sockets', transport =>
+    sum(on(transport).map(open => open.waitingBytes)),
+  )
+  gauge('followed_sessions', 'Sessions that somebody follows in this process', () => bus.topics)
+  gauge('active_runs', 'Runs of this process that have no terminal yet', () => sessions.runner.active)
+  gauge(
+    'lagging_subscriptions',
+    'Subscriptions behind the head',
+    () => lags().filter(lag => lag.events > 0).length,
+  )
+  gauge('lag_events', 'Events behind the head, all subscriptions together', () =>
+    sum(lags().map(lag => lag.events)),
+  )
+  gauge('lag_bytes', 'Bytes of event JSON behind the head, all subscriptions together', () =>
+    sum(lags().map(lag => lag.bytes)),
+  )
+}
