@@ -1,0 +1,80 @@
+/** Sends commands by POST, safe to retry. PROTOCOL.md, "Commands". */
+import type { z } from 'zod'
+import type { SessionCommand } from '../src/protocol/commands.ts'
+import type { ControlOf } from '../src/protocol/controls.ts'
+import { type Backoff, backoffMs, sleep } from './backoff.ts'
+import { ClientError, errorOfResponse } from './errors.ts'
+import { endpoint, expectType } from './rail.ts'
+import { Watchdog } from './watchdog.ts'
+
+type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
+
+/** A command as an application writes it: the ids that pair and protect it are made here. */
+export type CommandBody = Without<z.input<typeof SessionCommand>, 'id' | 'sessionId'>
+
+export interface SendOptions {
+  url: string
+  sessionId: string
+  command: CommandBody
+  /** How often it is sent at the most, while the way to the server fails. @default 5 */
+  attempts?: number | undefined
+  signal?: AbortSignal | undefined
+  headers?: Record<string, string> | undefined
+  /** @default the global one */
+  fetch?: typeof fetch | undefined
+  backoff?: Partial<Backoff> | undefined
+}
+
+/**
+ * Sends one command and gives back its `ack`. Every attempt carries the same `key`, and a `run.start` the same
+ * `runId`: a command whose answer was lost takes effect once, and a prompt never starts two runs.
+ * @throws ClientError the server's refusal, or the last attempt's failure
+ */
+export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'>> {
+  const { sessionId, signal, attempts = 5 } = options
+  const command: CommandBody & { id: string; sessionId: string } = {
+    id: newId(),
+    key: newId(),
+    ...options.command,
+    sessionId,
+  }
+  if (command.type === 'run.start') command.runId ??= newId()
+  const body = JSON.stringify(command)
+
+  for (let failures = 0; ; failures += 1) {
+    try {
+      return await post(options, body)
+    } catch (error) {
+      signal?.throwIfAborted()
+      if (!(error instanceof ClientError && error.retryable) || failures + 1 >= attempts) throw error
+      await sleep(backoffMs(failures, error.retryAfterMs ?? 0, options.backoff), signal)
+    }
+  }
+}
+
+async function post({ url, sessionId, signal, headers, ...options }: SendOptions, body: string) {
+  const watchdog = new Watchdog(undefined)
+  const connection = new AbortController()
+  const send = options.fetch ?? globalThis.fetch
+  try {
+    const response = await watchdog.wait(
+      send(endpoint(url, `sessions/${encodeURIComponent(sessionId)}/commands`), {
+        method: 'POST',
+        headers: { ...headers, 'content-type': 'application/json' },
+        body,
+        signal: signal ? AbortSignal.any([signal, connection.signal]) : connection.signal,
+      }),
+    )
+    if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
+    expectType(response, 'application/json')
+    return (await watchdog.wait(response.json())) as ControlOf<'ack'>
+  } finally {
+    connection.abort()
+  }
+}
+
+/** A new id of 128 random bits; `crypto.randomUUID` is missing in pages that came over plain HTTP. */
+export function newId(): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(16))
+  return Array.from(bytes, byte => byte.toString(16).padStart(2, '0')).join('')
+}

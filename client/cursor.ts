@@ -1,0 +1,74 @@
+/** A subscription's place in the log, as the client knows it. PROTOCOL.md, "Ids, offsets, cursors". */
+import { type Position, parseOffset } from '../src/protocol/ids.ts'
+import { ClientError } from './errors.ts'
+import type { Message } from './rail.ts'
+
+/** Keeps the last offset and nothing else: offsets only rise, so one tells what was had before. */
+export class Cursor {
+  readonly #contiguous: boolean
+  #offset: string | undefined
+  /** Where the server said that delivery on this connection starts. */
+  #start: string | undefined
+
+  /** @param contiguous whether every offset is expected; false on a `run=` stream. */
+  constructor(after: string | undefined, contiguous: boolean) {
+    this.#offset = after
+    this.#contiguous = contiguous
+  }
+
+  /** What to resume after; `undefined` is from the start. */
+  get offset(): string | undefined {
+    return this.#offset
+  }
+
+  /**
+   * Moves with a message; false says that it was had before.
+   * @throws ClientError `out-of-step` when an event leaves a hole behind it or overlaps what was had.
+   */
+  take(message: Message): boolean {
+    if (message.kind === 'event') return 'offset' in message.event ? this.#event(message.event) : true
+    const { control } = message
+    if (control.type === 'subscribed') {
+      this.#start = control.after
+      this.#advance(control.after)
+    }
+    if (control.type === 'caught-up') this.#advance(control.offset)
+    if (control.type === 'gap') this.#advance(control.to)
+    if (control.type === 'reset') this.#reset(control.head)
+    return true
+  }
+
+  #event({ offset, from }: { offset: string; from?: string }): boolean {
+    const at = positionOf(offset)
+    const seen = this.#offset === undefined ? undefined : positionOf(this.#offset)
+    if (seen?.epoch === at.epoch && at.seq <= seen.seq) return false
+    if (seen) {
+      const first = positionOf(from ?? offset)
+      const fits = this.#contiguous ? first.seq === seen.seq + 1 : first.seq > seen.seq
+      if (!fits || at.epoch !== seen.epoch) {
+        throw new ClientError('out-of-step', `After ${this.#offset} came ${from ?? offset}`)
+      }
+    }
+    this.#offset = offset
+    return true
+  }
+
+  #advance(offset: string): void {
+    const seen = this.#offset === undefined ? undefined : positionOf(this.#offset)
+    const at = positionOf(offset)
+    if (seen?.epoch !== at.epoch || at.seq > seen.seq) this.#offset = offset
+  }
+
+  /** What was held is void. The connection's start holds when it is of this log already. */
+  #reset(head: string): void {
+    const start = this.#start === undefined ? undefined : positionOf(this.#start)
+    const end = positionOf(head)
+    this.#offset = start?.epoch === end.epoch && start.seq <= end.seq ? this.#start : undefined
+  }
+}
+
+function positionOf(offset: string): Position {
+  const position = parseOffset(offset)
+  if (!position) throw new ClientError('protocol-error', `The server sent a malformed offset: ${offset}`)
+  return position
+}

@@ -1,0 +1,43 @@
+/** The SSE rail: over fetch, since EventSource hides the status, cannot send headers and never stops reading. */
+import { createParser } from 'eventsource-parser'
+import { ClientError, errorOfResponse } from './errors.ts'
+import { endOf, eventsUrl, expectType, type Message, parseMessage, type Rail } from './rail.ts'
+import { Watchdog } from './watchdog.ts'
+
+/** Characters of one unfinished event: twice what the server lets an event be. */
+const EVENT_CHARS = 2 * 1024 * 1024
+
+export const sse: Rail = async function* (request) {
+  const { fetch, signal } = request
+  const watchdog = new Watchdog(request.start.heartbeatMs)
+  const headers = { ...request.headers, accept: 'text/event-stream' }
+  const response = await watchdog.wait(fetch(eventsUrl(request), { headers, cache: 'no-store', signal }))
+  if (response.status === 204) return yield endOf(request)
+  if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
+  expectType(response, 'text/event-stream')
+  request.onOpen()
+
+  const messages: Message[] = []
+  const parser = createParser({
+    maxBufferSize: EVENT_CHARS,
+    onEvent: ({ data }) => {
+      if (data !== '') messages.push(parseMessage(data))
+    },
+    onRetry: request.onRetry,
+    onError: error => {
+      if (error.type === 'max-buffer-size-exceeded') throw new ClientError('protocol-error', error.message)
+    },
+  })
+  const decoder = new TextDecoder()
+  const reader = response.body!.getReader()
+  for (;;) {
+    const { done, value } = await watchdog.wait(reader.read())
+    if (done) return
+    request.onBytes(value.byteLength)
+    parser.feed(decoder.decode(value, { stream: true }))
+    for (const message of messages.splice(0)) {
+      watchdog.heard(message)
+      yield message
+    }
+  }
+}

@@ -1,0 +1,125 @@
+/** Follows a session and shows it: what `run` and `tail` share. */
+import { WebSocket } from 'ws'
+import {
+  type FollowOptions,
+  type FollowStatus,
+  follow,
+  type Message,
+  sendCommand,
+} from '../../client/index.ts'
+import { isTerminal, type TerminalType, type TwinrailEvent } from '../protocol/index.ts'
+import { approval, type Question } from './answers.ts'
+import { type Input, Questions } from './questions.ts'
+import { outcomeOf, Renderer } from './render.ts'
+import type { Environment, Output, Screen } from './screen.ts'
+import { StatusLine, statusText } from './status-line.ts'
+import { duration } from './text.ts'
+
+/** What every command is given. */
+export interface TerminalOptions {
+  url: string
+  transport: FollowOptions['transport']
+  /** Print each event's JSON on a line of its own instead of showing it. */
+  json: boolean
+  stdout: Output
+  stderr: Output
+  stdin: Input
+  /** Aborts on Ctrl-C. */
+  signal: AbortSignal
+  /** @default process.env */
+  env?: Environment
+  /** Raises Ctrl-C when the terminal cannot, as at a prompt. @default sends this process SIGINT */
+  interrupt?: () => void
+}
+
+type Terminal = Extract<TwinrailEvent, { type: TerminalType }>
+type Control = Extract<Message, { kind: 'control' }>['control']
+
+type Followed = Pick<FollowOptions, 'sessionId' | 'run' | 'after' | 'last' | 'replay'>
+
+/**
+ * Shows what `followed` brings until it ends, and gives the last terminal that passed.
+ * @throws ClientError when the server refuses; the reason of `signal` or of `screen.gone` when they abort
+ */
+export async function watch(
+  options: TerminalOptions,
+  followed: Followed,
+  screen: Screen,
+  signal: AbortSignal,
+): Promise<Terminal | undefined> {
+  const { url, transport, json, stderr, stdin, env = process.env } = options
+  const { sessionId } = followed
+  const began = Date.now()
+  const renderer = new Renderer(screen)
+  const statusLine = new StatusLine(stderr, env)
+  const questions = new Questions({
+    screen,
+    stdin,
+    asks: Boolean(stdin.isTTY && stderr.isTTY) && !json,
+    answer: (requestId, value) =>
+      sendCommand({ url, sessionId, signal, command: { type: 'input.answer', requestId, value } }),
+    elsewhere: question => elsewhere(url, sessionId, question),
+    interrupt: options.interrupt ?? (() => process.kill(process.pid, 'SIGINT')),
+  })
+  let outcome: Terminal | undefined
+  let events = 0
+  let status: FollowStatus | undefined
+  const onStatus = (next: FollowStatus) => {
+    const waits = next.state === 'waiting' && status?.state !== 'waiting'
+    if (waits && !statusLine.shown)
+      screen.note(`· ${next.error.message}; back in ${duration(next.retryInMs)}`)
+    status = next
+  }
+
+  statusLine.start(() => (status ? statusText(status, events, Date.now() - began) : ''))
+  try {
+    const until = AbortSignal.any([signal, screen.gone])
+    for await (const message of follow({ url, transport, WebSocket, ...followed, signal: until, onStatus })) {
+      if (message.kind === 'control') {
+        if (message.control.type === 'caught-up') questions.caughtUp()
+        const told = noteOfControl(message.control)
+        if (told) screen.note(told, 'yellow')
+        continue
+      }
+      const event = message.event as TwinrailEvent
+      events += 1
+      questions.heard(event)
+      if (json) screen.line(message.json ?? JSON.stringify(event))
+      else renderer.show(event)
+      questions.ask()
+      if (isTerminal(event.type)) outcome = event as Terminal
+      await screen.drained()
+    }
+  } finally {
+    questions.close()
+    statusLine.stop()
+    screen.end()
+  }
+  if (json && outcome) screen.note(outcomeOf(outcome).text, outcomeOf(outcome).format)
+  return outcome
+}
+
+function noteOfControl(control: Control): string | undefined {
+  switch (control.type) {
+    case 'gap':
+      return `· the events from ${control.from} to ${control.to} are gone (${control.reason})`
+    case 'reset':
+      return `· the session’s log is another one (${control.reason}): starting over`
+    case 'end':
+      return control.reason === 'run-ended'
+        ? undefined
+        : `· the session ended for this client: ${control.reason}`
+    default:
+      return undefined
+  }
+}
+
+function elsewhere(url: string, sessionId: string, { requestId, kind, schema }: Question): string {
+  const value = kind === 'approval' ? approval(schema, true) : 'your answer'
+  const command = JSON.stringify({ id: '1', type: 'input.answer', requestId, value })
+  const server = url.replace(/\/$/, '')
+  return (
+    `To answer, open ${server}/#${sessionId}, or give your value in:\n` +
+    `  curl ${server}/v1/sessions/${sessionId}/commands -H 'content-type: application/json' -d '${command}'`
+  )
+}
