@@ -28,7 +28,6 @@ export interface Metrics {
 export function createMetrics(): Metrics {
   const register = new Registry()
   const registers = [register]
-  collectDefaultMetrics({ register })
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name: `twinrail_${name}`, help, labelNames, registers })
 
@@ -58,7 +57,7 @@ export function createMetrics(): Metrics {
 
   return {
     contentType: register.contentType,
-    text: () => register.metrics(),
+    text: async () => `${await register.metrics()}\n${await processMetrics().metrics()}`,
     observer: {
       batch(count, receivers, delayMs) {
         events.inc(count * receivers)
@@ -79,6 +78,17 @@ export function createMetrics(): Metrics {
     },
     measure: measured => gauges(register, measured),
   }
+}
+
+let ofProcess: Registry | undefined
+
+/** Metrics of the process: its memory, event loop and garbage collection. Made once, when first asked for. */
+function processMetrics(): Registry {
+  if (!ofProcess) {
+    ofProcess = new Registry()
+    collectDefaultMetrics({ register: ofProcess })
+  }
+  return ofProcess
 }
 
 /** What is there now, looked at when asked. */

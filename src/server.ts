@@ -11,7 +11,7 @@ import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
-import { errorHandling, unreadableRequest } from './routes/errors.ts'
+import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
 import { eventRoutes, ndjsonBodies } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
@@ -91,6 +91,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     forceCloseConnections: 'idle',
     // A stream may be asked for at any time of a long connection, and an ingest may take hours.
     requestTimeout: 0,
+    // Ids have 128 characters; in a URL each may take three. What is longer still gets its answer from the schema.
+    routerOptions: { maxParamLength: 512 },
+    frameworkErrors: answerUnroutable,
     clientErrorHandler(error, socket) {
       if (error.code !== 'ECONNRESET' && socket.writable) socket.end(unreadableRequest)
       else socket.destroy()
@@ -118,8 +121,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 
   app.removeContentTypeParser('text/plain')
-  ndjsonBodies(app)
   errorHandling(app)
+  // Before any hook that may refuse: the plugin's own sees to it that a refused upgrade's socket is closed.
+  await websocketRoutes(app, context)
   app.addHook('onRequest', async request => checkOrigin(request.headers, origins, loopback))
   if (origins.size > 0) {
     await app.register(fastifyCors, {
@@ -130,10 +134,13 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     })
   }
   await app.register(FastifySSEPlugin)
-  await websocketRoutes(app, context)
   sessionRoutes(app, context)
   commandRoutes(app, context)
-  eventRoutes(app, context)
+  // In a scope of its own: only events are taken as NDJSON.
+  await app.register(async scope => {
+    ndjsonBodies(scope)
+    eventRoutes(scope, context)
+  })
   metrics.measure(context)
   metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)

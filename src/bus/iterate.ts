@@ -75,6 +75,8 @@ export interface PulledSubscription {
    * is left. While nobody pulls, nothing is read from the log.
    */
   messages(): AsyncGenerator<Message, void, void>
+  /** Whether everything given so far was taken. */
+  ready(): boolean
   /** Ends the iterable from outside. */
   close(): void
   /** Hands the reader one message out of turn, such as a ping. */
@@ -102,6 +104,7 @@ export async function pull(
       subscription.close()
       rail.close()
     },
+    ready: () => rail.ready(),
     inject: message => rail.write([message]),
   }
 }

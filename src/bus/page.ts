@@ -2,6 +2,7 @@
 import type { LogEvent } from '../log/event.ts'
 import {
   type Control,
+  type EndReason,
   formatOffset,
   isTerminal,
   PAGE_BYTES,
@@ -50,7 +51,9 @@ export async function readPage(bus: Bus, request: PageRequest): Promise<Page> {
     const page = await readForwards(bus, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
-    return (await somethingNew(bus, after, page.next)) ? await readForwards(bus, after) : page
+    const news = await somethingNew(bus, after, page.next)
+    if (news === 'events') return await readForwards(bus, after)
+    return news === 'deleted' ? { ...page, controls: [endOf(request, 'deleted')] } : page
   } finally {
     leave?.()
   }
@@ -66,42 +69,53 @@ function stayAWhile(bus: Bus, sessionId: string, run: string | undefined): () =>
   }
 }
 
-/** Resolves when the session has events that the request wants, or was deleted; `false` when the time is over. */
-async function somethingNew(bus: Bus, request: PageRequest, next: string): Promise<boolean> {
+/** Resolves when the session has events that the request wants, was deleted, or the time is over. */
+async function somethingNew(
+  bus: Bus,
+  request: PageRequest,
+  next: string,
+): Promise<'events' | 'deleted' | 'nothing'> {
   const { sessionId, options, waitMs, signal } = request
   const seen = parseOffset(next)?.seq ?? 0
-  return new Promise<boolean>((resolve, reject) => {
+  return new Promise((resolve, reject) => {
     let stop: (() => void) | undefined
     let over = false
-    const finish = (came: boolean) => {
+    const finish = (news: 'events' | 'deleted' | 'nothing') => {
       if (over) return
       over = true
       clearTimeout(timer)
       signal?.removeEventListener('abort', gone)
       stop?.()
       // What the same turn still brings belongs to the same page.
-      setImmediate(resolve, came)
+      setImmediate(resolve, news)
     }
-    const gone = () => finish(false)
+    const gone = () => finish('nothing')
     const timer = setTimeout(gone, waitMs)
+    if (signal?.aborted) return gone()
     signal?.addEventListener('abort', gone)
     bus
       .watch(sessionId, {
         event(event) {
-          if (options.run === undefined || event.runId === options.run) finish(true)
+          if (options.run === undefined || event.runId === options.run) finish('events')
         },
-        deleted: () => finish(true),
+        deleted: () => finish('deleted'),
       })
       .then(watching => {
         stop = watching.stop
         if (over) stop()
         // Something came between the reading and the watching.
-        else if (watching.head > seen) finish(true)
+        else if (watching.head > seen) finish('events')
       }, reject)
   })
 }
 
-async function readForwards(bus: Bus, { sessionId, options, limit }: PageRequest): Promise<Page> {
+/** The `end` that a stream would send. */
+function endOf({ sessionId, options: { run } }: PageRequest, reason: EndReason): Control {
+  return { type: 'end', sessionId, ...(run !== undefined && { runId: run }), reason }
+}
+
+async function readForwards(bus: Bus, request: PageRequest): Promise<Page> {
+  const { sessionId, options, limit } = request
   const session = await bus.session(sessionId)
   const run = options.run === undefined ? undefined : await bus.run(sessionId, options.run)
   const start = startOf(session, options, run)
@@ -118,10 +132,7 @@ async function readForwards(bus: Bus, { sessionId, options, limit }: PageRequest
     ? { events: [], cursor: start.cursor, head: session.head }
     : await scan(bus, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
   const ended = start.over || (options.run !== undefined && found.events.some(e => isTerminal(e.type)))
-  if (ended) {
-    const { run: runId } = options
-    controls.push({ type: 'end', sessionId, ...(runId !== undefined && { runId }), reason: 'run-ended' })
-  }
+  if (ended) controls.push(endOf(request, 'run-ended'))
   return {
     events: found.events,
     controls,

@@ -1,6 +1,7 @@
 /** A session's live tail in this process: its recent events, and who follows them. */
 import type { LogEvent } from '../log/event.ts'
 import type { EventLog, Follower } from '../log/log.ts'
+import { TwinrailError } from '../protocol/index.ts'
 import type { WireEvent } from './encoding.ts'
 import { type HoldBounds, Holds } from './holds.ts'
 import { LiveGroup } from './live-group.ts'
@@ -92,7 +93,12 @@ export class Topic implements Follower {
       this.#head = head
     }
     if (this.#epoch !== epoch) this.deleted()
-    while (!this.#deleted && this.#head < head) await this.#fill()
+    while (!this.#deleted && this.#head < head) {
+      const before = this.#head
+      await this.#fill()
+      if (this.#head === before)
+        throw new TwinrailError('unavailable', 'the log does not give what it says it holds')
+    }
   }
 
   events(epoch: number, events: readonly LogEvent[]): void {

@@ -34,6 +34,12 @@ export interface StartedRun {
 /** Expired leases that are looked at in one go. */
 const REAP_AT_ONCE = 100
 
+/** The terminal of a run that the server's stop cut short. */
+const stopped = {
+  type: 'run.failed',
+  data: { code: 'restart', message: 'the server was stopped while the run worked', retryable: true },
+} as const
+
 export class Runner {
   readonly #bus: Bus
   readonly #options: RunnerOptions
@@ -42,6 +48,7 @@ export class Runner {
   readonly #token = randomUUID()
   readonly #timer: NodeJS.Timeout
   #keeping: Promise<void> | undefined
+  #closed = false
 
   constructor(bus: Bus, options: RunnerOptions) {
     this.#bus = bus
@@ -75,6 +82,8 @@ export class Runner {
     })
     this.#runs.add(run)
     void run.done.then(() => this.#runs.delete(run))
+    // Its start was accepted just before the server stopped.
+    if (this.#closed) run.end(stopped).catch(error => onError(error, { runId }))
   }
 
   /** Waits for the runs to end by themselves, then fails what is left as `restart`. */
@@ -85,8 +94,8 @@ export class Runner {
     })
     await Promise.race([Promise.all([...this.#runs].map(run => run.done)), grace])
     clearTimeout(timer)
-    const data = { code: 'restart', message: 'the server was stopped while the run worked', retryable: true }
-    await Promise.allSettled([...this.#runs].map(run => run.end({ type: 'run.failed', data })))
+    this.#closed = true
+    await Promise.allSettled([...this.#runs].map(run => run.end(stopped)))
     clearInterval(this.#timer)
     await this.#keeping
   }

@@ -1,0 +1,88 @@
+/** Holds the documentation to the source. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { serveSettings } from '../src/config.ts'
+import {
+  controlSchemas,
+  errorTable,
+  eventData,
+  SessionCommand,
+  SubscriptionOptions,
+} from '../src/protocol/index.ts'
+
+const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
+const protocol = read('PROTOCOL.md')
+
+/** The rows of the first table under a heading, as cells. */
+function tableUnder(heading: string): string[][] {
+  const section = protocol.split(/^#+ /m).find(part => part.startsWith(`${heading}\n`))
+  if (!section) throw new Error(`PROTOCOL.md has no heading ${heading}`)
+  const lines = section.split('\n')
+  const start = lines.findIndex(line => line.startsWith('|'))
+  const length = lines.slice(start).findIndex(line => !line.startsWith('|'))
+  return lines
+    .slice(start, length < 0 ? undefined : start + length)
+    .slice(2)
+    .map(line =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map(cell => cell.trim()),
+    )
+}
+
+/** What stands in backticks in a cell. */
+const codes = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(match => match[1] as string)
+
+t.test('the error table is the source’s', async t => {
+  const wanted = Object.entries(errorTable).map(([code, { status, close, retryable, meaning }]) => [
+    `\`${code}\``,
+    String(status),
+    String(close),
+    retryable ? 'yes' : 'no',
+    meaning,
+  ])
+  t.strictSame(tableUnder('Errors'), wanted)
+})
+
+t.test('every close code that the source uses is explained, with the same word on retrying', async t => {
+  const rows = tableUnder('Close codes')
+  for (const { close, retryable } of Object.values(errorTable)) {
+    const row = rows.find(([code = '']) => code.split(', ').includes(String(close)))
+    t.ok(row, `${close} is explained`)
+    t.equal(row?.[1], retryable ? 'yes' : 'no', `${close}: retry`)
+  }
+})
+
+t.test('every event type has its row, and no row is of none', async t => {
+  const rows = tableUnder('Events').flatMap(([types]) => codes(types))
+  t.strictSame(new Set(rows), new Set([...Object.keys(eventData), 'x.<name>']))
+})
+
+t.test('every control message has its row', async t => {
+  const rows = tableUnder('Control messages').flatMap(([type]) => codes(type))
+  t.strictSame(rows.sort(), Object.keys(controlSchemas).sort())
+})
+
+t.test('every command has its row', async t => {
+  const rows = tableUnder('Commands').flatMap(([type]) => codes(type))
+  const commands = SessionCommand.options.map(option => option.shape.type.value)
+  t.strictSame(rows.sort(), [...commands, 'subscribe', 'unsubscribe', 'window', 'ping'].sort())
+})
+
+t.test('every way to subscribe has its row', async t => {
+  const rows = tableUnder('Subscribing').flatMap(([name]) => codes(name))
+  t.strictSame(new Set(rows), new Set([...Object.keys(SubscriptionOptions.shape), 'windowBytes']))
+})
+
+t.test('README names only scripts, flags and files that are there', async t => {
+  const readme = read('README.md')
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  for (const [, script = ''] of readme.matchAll(/npm (?:run )?([a-z]+)\b/g)) {
+    if (script !== 'ci') t.ok(scripts[script], `npm script ${script}`)
+  }
+  const flags = Object.values(serveSettings).map(({ flag }) => flag.split(' ')[0])
+  const known = new Set([...flags, '--transport', '--help'])
+  for (const [, flag = ''] of readme.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)) t.ok(known.has(flag), flag)
+  for (const [, file = ''] of readme.matchAll(/\]\(([^):]+)\)/g)) t.ok(read(file).length > 0, file)
+})
