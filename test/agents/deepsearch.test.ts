@@ -1,0 +1,387 @@
+import fc from 'fast-check'
+import t, { type Test } from 'tap'
+import type { z } from 'zod'
+import { createDeepsearch } from '../../src/agents/deepsearch/index.ts'
+import { type EventBody, type eventData, Id } from '../../src/protocol/index.ts'
+import { type FakeRunOptions, fakeRun, flaws, type Played, play, textOf } from '../fixtures/run-context.ts'
+
+const corpus = 'test/fixtures/corpus'
+const deepsearch = createDeepsearch({ corpus })
+
+interface Result {
+  answer: string
+  sources: { sourceId: string; title: string; url: string }[]
+  questions: string[]
+}
+
+function ask(query: string, input: object = {}, options: FakeRunOptions = {}): Promise<Played> {
+  return play(deepsearch, { query, ...input }, fakeRun(options))
+}
+
+function resultOf({ result }: Played): Result {
+  return result?.result as Result
+}
+
+function dataOf<T extends keyof typeof eventData>(events: EventBody[], type: T) {
+  return events
+    .filter(event => event.type === type)
+    .map(({ data }) => data as z.output<(typeof eventData)[T]>)
+}
+
+function plans(events: EventBody[]): string[][] {
+  return dataOf(events, 'plan.updated').map(({ steps }) =>
+    steps.map(({ title, status }) => `${title} ${status}`),
+  )
+}
+
+/** What holds for every run, whatever was asked. */
+function sound(t: Test, played: Played): void {
+  const { answer, sources } = resultOf(played)
+  t.same(flaws(played.events), [])
+  t.equal(textOf(played.events), answer)
+  t.same(
+    dataOf(played.events, 'source.added').map(({ sourceId, title, url }) => ({ sourceId, title, url })),
+    sources,
+  )
+  t.equal(new Set(sources.map(({ url }) => url)).size, sources.length, 'each source once')
+  const cited = [...answer.matchAll(/ \[(\d+)\]$/gm)].map(([, number]) => Number(number))
+  t.same(
+    [...new Set(cited)].sort((a, b) => a - b),
+    sources.map((_source, i) => i + 1),
+    'what is cited is a source, and each source is cited',
+  )
+}
+
+t.test('a question', async t => {
+  t.test('goes through its phases in order', async t => {
+    const played = await ask('When should I use SSE and when WebSocket?')
+    sound(t, played)
+    const phases = played.events.map(({ type, data }) =>
+      type === 'run.status' ? (data as { status: string }).status : type,
+    )
+    t.same(
+      phases.filter((phase, i) => phase !== phases[i - 1]),
+      [
+        'query_decomposition',
+        'plan.updated',
+        'searching',
+        ...['step.started', 'tool.started', 'tool.called'],
+        ...['step.started', 'tool.started', 'tool.called'],
+        'plan.updated',
+        ...['tool.finished', 'source.added', 'step.finished', 'plan.updated'],
+        ...['tool.finished', 'source.added', 'step.finished', 'plan.updated'],
+        'generating',
+        'text.start',
+        'text.delta',
+        'text.end',
+      ],
+    )
+    t.same(plans(played.events), [
+      ['When should I use SSE? pending', 'When should I use WebSocket? pending'],
+      ['When should I use SSE? running', 'When should I use WebSocket? running'],
+      ['When should I use SSE? done', 'When should I use WebSocket? running'],
+      ['When should I use SSE? done', 'When should I use WebSocket? done'],
+    ])
+    t.equal(played.result?.finishReason, 'stop')
+  })
+
+  t.test('is answered part by part, with the sentences that matter and their sources', async t => {
+    const { answer, sources, questions } = resultOf(await ask('When should I use SSE and when WebSocket?'))
+    t.same(questions, ['When should I use SSE?', 'When should I use WebSocket?'])
+    t.match(answer, /^\*\*When should I use SSE\?\*\*\n\nUse SSE when the server talks .* \[1\]$/m)
+    t.match(
+      answer,
+      /^\*\*When should I use WebSocket\?\*\*\n\nUse WebSocket when the client sends .* \[2\]$/m,
+    )
+    t.same(sources, [
+      {
+        sourceId: 's1',
+        title: 'Choosing a transport > Server-sent events',
+        url: 'transports.md#server-sent-events',
+      },
+      { sourceId: 's2', title: 'Choosing a transport > WebSocket', url: 'transports.md#websocket' },
+    ])
+  })
+
+  t.test('alone has no heading; code comes with the sentence that introduces it', async t => {
+    t.equal(
+      resultOf(await ask('How do I cancel a run?')).answer,
+      [
+        'To cancel a run, send the command `run.cancel` with its id: [1]',
+        "```js\nawait session.cancel(runId, { reason: 'not needed' })\n```",
+        'The run ends at once, and everybody who watches it sees `run.cancelled`. Closing a connection never cancels a run. [1]',
+      ].join('\n\n'),
+    )
+  })
+
+  t.test('finds HTML, and shows a table as a list', async t => {
+    t.equal(
+      resultOf(await ask('What happens when a client falls behind?')).answer,
+      [
+        'A client that falls behind keeps its cursor and reads on from the log; the server keeps no queue for it. What happens next is the client’s `policy`: [1]',
+        '',
+        '- `conflate` – what it does: joins neighbouring deltas into one event; good for: chat.',
+        '- `skip` – what it does: jumps to the newest event; good for: dashboards & games. [1]',
+      ].join('\n'),
+    )
+  })
+
+  t.test('may be Chinese or German, or misspelt', async t => {
+    const chinese = await ask('客户端断线重连后会怎样？')
+    sound(t, chinese)
+    t.equal(
+      resultOf(chinese).answer,
+      '客户端断线重连后，会从游标处继续读取日志。服务器先补发错过的事件，再发送实时事件。 [1]',
+    )
+    t.equal(resultOf(chinese).sources[0]?.url, 'zh/%E6%8C%87%E5%8D%97.md#断线重连')
+    t.match(resultOf(await ask('长轮询适合什么？')).answer, /^长轮询适合两者都被防火墙拦截的网络。 \[1\]$/)
+    t.match(resultOf(await ask('Wie lösche ich eine Sitzung?')).answer, /löscht man mit `DELETE/)
+    t.match(resultOf(await ask('How much does compresion save?')).answer, /saves 80 %/)
+  })
+
+  t.test('gets text that cannot become markup of its own', async t => {
+    const { answer } = resultOf(await ask('onerror img tags'))
+    t.match(answer, /`<script>` tags such as \\<img src=x onerror=alert\(1\)>/)
+  })
+
+  t.test('is asked for sources no more often than it wants', async t => {
+    const played = await ask('When should I use SSE and when WebSocket?', { maxSources: 1 })
+    sound(t, played)
+    t.equal(resultOf(played).sources.length, 1)
+    t.match(resultOf(played).answer, /WebSocket\?\*\*\n\nLeft out: `maxSources` is used up\.$/)
+  })
+})
+
+t.test('nothing found', async t => {
+  t.test('is said plainly', async t => {
+    for (const query of [
+      'What is the capital of France?',
+      '如何烤面包？',
+      'zebra, pelican, flamingo',
+      '?!',
+      'and',
+    ]) {
+      const played = await ask(query)
+      sound(t, played)
+      t.equal(played.result?.finishReason, 'no-results')
+      t.same(resultOf(played).sources, [])
+      t.match(
+        resultOf(played).answer,
+        /^(?:\*\*.*\*\*\n\n)?Nothing in the corpus answers “.+”; it holds 6 documents\.$/m,
+      )
+      t.match(plans(played.events).at(-1)?.join(), / failed$/)
+    }
+  })
+
+  t.test('for one of two questions does not spoil the other', async t => {
+    const played = await ask('How do I cancel a run? What is the capital of France?')
+    sound(t, played)
+    t.equal(played.result?.finishReason, 'stop')
+    t.same(plans(played.events).at(-1), [
+      'How do I cancel a run? done',
+      'What is the capital of France? failed',
+    ])
+    t.match(
+      resultOf(played).answer,
+      /run\.cancel[\s\S]*Nothing in the corpus answers “What is the capital of France\?”/,
+    )
+  })
+
+  t.test('in a corpus without documents comes with what to do', async t => {
+    for (const corpus of [t.testdir({ 'picture.png': '' }), '/does/not/exist', []]) {
+      const played = await play(createDeepsearch({ corpus }), { query: 'SSE vs WebSocket' }, fakeRun())
+      sound(t, played)
+      t.equal(played.result?.finishReason, 'no-results')
+      t.match(
+        resultOf(played).answer,
+        /^The corpus holds no documents.*Start the server with `--corpus DIR`.*$/,
+      )
+    }
+  })
+})
+
+t.test('confirm', async t => {
+  const query = 'SSE vs WebSocket'
+
+  t.test('asks for approval of the plan before anything is searched', async t => {
+    const run = fakeRun({ answer: () => ({ approved: true }) })
+    const before: string[] = []
+    const played = await play(deepsearch, { query, confirm: true }, run, ({ type }) => {
+      if (run.asked.length === 0) before.push(type)
+    })
+    sound(t, played)
+    t.same(before, ['run.status', 'plan.updated'])
+    const [request, ...others] = run.asked
+    t.same(others, [])
+    t.equal(request?.kind, 'approval')
+    t.equal(
+      request?.message,
+      'May I search for this?\n- SSE vs WebSocket\n- What is SSE?\n- What is WebSocket?',
+    )
+    t.match(request?.schema, {
+      type: 'object',
+      required: ['approved'],
+      properties: { approved: { type: 'boolean' }, questions: { type: 'array', items: { type: 'string' } } },
+    })
+    t.equal(played.result?.finishReason, 'stop')
+    t.equal(resultOf(played).questions.length, 3)
+  })
+
+  t.test('takes questions from the answer instead of its own', async t => {
+    const questions = [' How do I cancel\n a run? ', ' ', 'What is a session?']
+    const played = await ask(query, { confirm: true }, { answer: () => ({ approved: true, questions }) })
+    sound(t, played)
+    t.same(resultOf(played).questions, ['How do I cancel a run?', 'What is a session?'])
+    t.same(plans(played.events)[1], ['How do I cancel a run? pending', 'What is a session? pending'])
+  })
+
+  t.test('keeps its own questions when the answer has none to search for', async t => {
+    const played = await ask(
+      query,
+      { confirm: true },
+      { answer: () => ({ approved: true, questions: [' '] }) },
+    )
+    t.equal(resultOf(played).questions.length, 3)
+  })
+
+  t.test('searches nothing and says so when it is declined', async t => {
+    const played = await ask(query, { confirm: true }, { answer: () => ({ approved: false }) })
+    sound(t, played)
+    t.equal(played.result?.finishReason, 'declined')
+    t.equal(resultOf(played).answer, 'The plan was not approved, so nothing was searched.')
+    t.same(dataOf(played.events, 'tool.called'), [])
+  })
+})
+
+t.test('a message sent into the run', async t => {
+  const steer = 'and how do I cancel\na run?'
+  const title = 'and how do I cancel a run?'
+
+  for (const when of [
+    'query_decomposition',
+    'searching',
+    'generating',
+    'text.start',
+    'last delta',
+  ] as const) {
+    t.test(`is a further question when it comes with ${when}`, async t => {
+      const run = fakeRun()
+      const played = await play(deepsearch, { query: 'What is a session?' }, run, event => {
+        const isStatus = event.type === 'run.status' && event.data.status === when
+        const isLast = when === 'last delta' && event.type === 'text.delta' && event.data.delta === '[3]'
+        if (run.asked.length === 0 && (isStatus || isLast || event.type === when)) {
+          run.said.push(steer)
+          run.asked.push({ kind: 'question', message: 'said once' })
+        }
+      })
+      sound(t, played)
+      const { answer, questions } = resultOf(played)
+      t.same(questions, ['What is a session?', title])
+      t.match(plans(played.events).at(-1), ['What is a session? done', `${title} done`])
+      t.match(answer, /^(?:\*\*What is a session\?\*\*\n\n)?- session – meaning: a durable, ordered log/)
+      t.match(answer, /\n\n\*\*and how do I cancel a run\?\*\*\n\nTo cancel a run, send the command/)
+    })
+  }
+
+  t.test('may bring what the query did not find', async t => {
+    const run = fakeRun()
+    const played = await play(deepsearch, { query: 'zebra?' }, run, ({ type }) => {
+      if (type === 'text.start') run.said.push('What is a session?', ' ')
+    })
+    sound(t, played)
+    t.equal(played.result?.finishReason, 'stop')
+    t.match(
+      resultOf(played).answer,
+      /^Nothing in the corpus[\s\S]*\n\n\*\*What is a session\?\*\*\n\n- session/,
+    )
+  })
+
+  t.test('that asks the same again is told so', async t => {
+    const run = fakeRun()
+    const played = await play(deepsearch, { query: 'How do I cancel a run?' }, run, ({ type }) => {
+      if (type === 'text.start') run.said.push('How do I cancel a run?')
+    })
+    t.match(resultOf(played).answer, /What is said above answers this too\.$/)
+  })
+
+  t.test('is bounded in length and number', async t => {
+    const run = fakeRun()
+    run.said.push('x'.repeat(10_000))
+    const played = await play(deepsearch, { query: 'zebra?' }, run, ({ type }) => {
+      if (type === 'run.status') run.said.push('What is a session?')
+    })
+    sound(t, played)
+    t.equal(resultOf(played).questions[1]?.length, 2000)
+    t.equal(resultOf(played).questions.length, 100)
+  })
+})
+
+t.test('cancelled, it stops where it is', async t => {
+  const reason = { name: 'AbortError' }
+  for (const when of ['query_decomposition', 'searching', 'tool.finished', 'text.delta']) {
+    const run = fakeRun()
+    const agent = createDeepsearch({ corpus, paceMs: when === 'text.delta' ? 60_000 : 0 })
+    const { events, error } = await play(agent, { query: 'SSE vs WebSocket' }, run, ({ type, data }) => {
+      if (type === when || (data as { status?: string }).status === when) run.cancel()
+    })
+    t.match(error, reason, when)
+    t.not(events.at(-1)?.type, 'text.end')
+  }
+})
+
+t.test('input', async t => {
+  t.same(deepsearch.input.parse({ query: ' a ' }), { query: 'a', confirm: false, maxSources: 8 })
+  for (const wrong of [{}, { query: ' ' }, { query: 'x'.repeat(2001) }, { query: 'a', maxSources: 0 }]) {
+    t.notOk(deepsearch.input.safeParse(wrong).success)
+  }
+})
+
+t.test('runs share one corpus and keep their ids apart', async t => {
+  const agent = createDeepsearch({ corpus })
+  const runIds = ['a', 'b', `${'r'.repeat(127)}1`, `${'r'.repeat(127)}2`]
+  const runs = await Promise.all(
+    runIds.map(runId => play(agent, { query: 'SSE vs WebSocket' }, fakeRun({ runId }))),
+  )
+  const ids = runs.flatMap(({ events }) =>
+    events.flatMap(({ type, data }) => {
+      const { partId, stepId } = data as { partId?: string; stepId?: string }
+      return type === 'text.start' ? [partId] : type === 'step.started' ? [stepId] : []
+    }),
+  )
+  t.equal(new Set(ids.map(id => Id.parse(id))).size, 4 * (1 + 3))
+  t.equal(new Set(runs.map(run => resultOf(run).answer)).size, 1)
+})
+
+t.test('any question gets a sound answer', async t => {
+  const words = fc.constantFrom(
+    'SSE',
+    'WebSocket',
+    'run',
+    'session',
+    'cancel',
+    'and',
+    'when',
+    '会话',
+    '断线',
+    'a',
+    '?',
+    ',',
+  )
+  const questions = fc.oneof(
+    fc.array(words, { minLength: 1, maxLength: 12 }).map(words => words.join(' ')),
+    fc.string({ unit: 'binary', minLength: 1, maxLength: 200 }),
+  )
+  const isAsked = (query: string) => query.trim() !== ''
+  await fc.assert(
+    fc.asyncProperty(questions.filter(isAsked), async query => {
+      const played = await ask(query)
+      if (played.error) throw played.error
+      const { answer, sources } = resultOf(played)
+      t.same(flaws(played.events), [])
+      t.not(answer, '')
+      t.equal(textOf(played.events), answer)
+      t.equal(played.result?.finishReason, sources.length > 0 ? 'stop' : 'no-results')
+    }),
+    { numRuns: 150 },
+  )
+})
