@@ -10,8 +10,8 @@ export interface RingBounds {
 /** A ring of neighbouring events. The newest always stays, however large. */
 export class Ring {
   readonly #bounds: RingBounds
-  #events: LogEvent[] = []
-  /** How many at the front are gone; they are cut off now and then, so that dropping one costs nothing. */
+  /** The first `#dropped` places are empty; they are cut off now and then, so that dropping one costs nothing. */
+  #events: (LogEvent | undefined)[] = []
   #dropped = 0
   #bytes = 0
 
@@ -20,29 +20,25 @@ export class Ring {
   }
 
   push(event: LogEvent): void {
+    // What stands before a hole is no neighbour any more.
+    if (event.seq !== (this.#events.at(-1)?.seq ?? 0) + 1) this.#clear()
+    const drop = this.#toDrop(event.json.length)
+    for (const end = this.#dropped + drop; this.#dropped < end; this.#dropped++) {
+      this.#bytes -= this.#events[this.#dropped]?.json.length ?? 0
+      this.#events[this.#dropped] = undefined
+    }
     this.#events.push(event)
     this.#bytes += event.json.length
-    while (
-      this.#events.length - this.#dropped > 1 &&
-      (this.#bytes > this.#bounds.bytes || this.#events.length - this.#dropped > this.#bounds.events)
-    ) {
-      this.#bytes -= (this.#events[this.#dropped++] as LogEvent).json.length
-    }
     if (this.#dropped > this.#bounds.events) {
       this.#events = this.#events.slice(this.#dropped)
       this.#dropped = 0
     }
   }
 
-  /** Whether one more event of this size would push out what follows `seq`. */
+  /** Whether one more event of this size would push out something that follows `seq`. */
   wouldDrop(seq: number, size: number): boolean {
     const oldest = this.#events[this.#dropped]
-    return (
-      oldest !== undefined &&
-      oldest.seq > seq &&
-      (this.#bytes + size > this.#bounds.bytes ||
-        this.#events.length - this.#dropped + 1 > this.#bounds.events)
-    )
+    return oldest !== undefined && oldest.seq + this.#toDrop(size) - 1 > seq
   }
 
   /** The events after `seq` up to `through`, or nothing when some of them are not held any more. */
@@ -50,6 +46,24 @@ export class Ring {
     const oldest = this.#events[this.#dropped]
     if (!oldest || oldest.seq > seq + 1) return undefined
     const start = this.#dropped + seq + 1 - oldest.seq
-    return this.#events.slice(start, start + Math.max(0, through - seq))
+    return this.#events.slice(start, start + Math.max(0, through - seq)) as LogEvent[]
+  }
+
+  /** How many of the oldest must go before an event of this size fits. */
+  #toDrop(size: number): number {
+    const held = this.#events.length - this.#dropped
+    let bytes = this.#bytes + size
+    let count = Math.max(0, held + 1 - this.#bounds.events)
+    for (let i = 0; i < count; i++) bytes -= this.#events[this.#dropped + i]?.json.length ?? 0
+    while (count < held && bytes > this.#bounds.bytes) {
+      bytes -= this.#events[this.#dropped + count++]?.json.length ?? 0
+    }
+    return Math.min(count, held)
+  }
+
+  #clear(): void {
+    this.#events = []
+    this.#dropped = 0
+    this.#bytes = 0
   }
 }

@@ -60,7 +60,7 @@ export interface AppendConditions {
   readonly create?: boolean
   /** The log must be of this incarnation. */
   readonly epoch?: number | undefined
-  /** None of these keys may be taken; all are taken with the append. Checked in order. */
+  /** None of these keys may be taken, none may come twice; all are taken with the append. Checked in order. */
   readonly once?: readonly OnceKey[]
   /** None of these keys may be taken. */
   readonly absent?: readonly string[]
@@ -70,7 +70,8 @@ export interface AppendConditions {
   readonly release?: readonly string[]
   /**
    * Numbers the producer's events: `seq` is the first one's. What the log already has from that producer is left out
-   * and counts as done; a hole refuses. A producer that the log does not know begins at 0 or 1.
+   * and counts as done, with the keys that point to it; a hole refuses. A call that is done as a whole is accepted
+   * without further checks and writes nothing. A producer that the log does not know begins at 0 or 1.
    */
   readonly producer?: { readonly id: string; readonly seq: number } | undefined
 }

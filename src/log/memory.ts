@@ -1,36 +1,11 @@
 /** The log in this process's memory: for tests and embedding. Gone with the process. */
+import { entryOf, type Held, type HeldKey, type HeldLease, type HeldProducer, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
-import type {
-  AppendConditions,
-  Appended,
-  EventLog,
-  ExpiredLease,
-  Follower,
-  KeyEntry,
-  LogPage,
-  ReadBounds,
-  SessionInfo,
-  Snapshot,
-} from './log.ts'
+import { Followers } from './followers.ts'
+import type { EventLog, ExpiredLease, LogPage, ReadBounds, SessionInfo, Snapshot } from './log.ts'
+import { logClosed, mustReach } from './refusals.ts'
 
-interface HeldKey extends KeyEntry {
-  readonly expiresAt: number
-}
-
-interface HeldLease {
-  readonly token: string
-  readonly expiresAt: number
-}
-
-interface Producer {
-  /** Number that the producer's next event has. */
-  next: number
-  /** Where its last call began: its own number, and the log's. */
-  lastSeq: number
-  lastFirst: number
-}
-
-class Session {
+class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
   readonly metadata: Record<string, unknown>
@@ -39,10 +14,10 @@ class Session {
   earliest = 1
   readonly keys = new Map<string, HeldKey>()
   readonly leases = new Map<string, HeldLease>()
-  readonly producers = new Map<string, Producer>()
+  readonly producers = new Map<string, HeldProducer>()
   snapshot: Snapshot | undefined
   /** The number of keys at which the expired ones are looked for. */
-  sweepAt = 1024
+  #sweepAt = 1024
 
   constructor(epoch: number, createdAt: number, metadata: Record<string, unknown>) {
     this.epoch = epoch
@@ -54,30 +29,46 @@ class Session {
     return this.earliest + this.texts.length - 1
   }
 
-  key(key: string, now: number): HeldKey | undefined {
-    const held = this.keys.get(key)
-    return held && held.expiresAt > now ? held : undefined
+  key(key: string): HeldKey | undefined {
+    return this.keys.get(key)
+  }
+
+  lease(runId: string): HeldLease | undefined {
+    return this.leases.get(runId)
+  }
+
+  producer(id: string): HeldProducer | undefined {
+    return this.producers.get(id)
   }
 
   /** Keeps expired keys from gathering, at a cost that is constant per key taken. */
   sweep(now: number): void {
-    if (this.keys.size < this.sweepAt) return
+    if (this.keys.size < this.#sweepAt) return
     for (const [key, held] of this.keys) if (held.expiresAt <= now) this.keys.delete(key)
-    this.sweepAt = Math.max(1024, this.keys.size * 2)
+    this.#sweepAt = Math.max(1024, this.keys.size * 2)
   }
 }
 
 /** Gives the driver `memory`. @param clock ms since 1970, for tests of what expires */
 export function createMemoryLog({ clock = Date.now }: { clock?: () => number } = {}): EventLog {
-  const sessions = new Map<string, Session>()
-  const followers = new Map<string, Set<Follower>>()
+  const held = new Map<string, Session>()
+  const followers = new Followers()
   let lastEpoch = 0
+  let closed = false
 
-  function make(sessionId: string, metadata: Record<string, unknown>): Session {
-    lastEpoch = Math.max(clock(), lastEpoch + 1)
-    const session = new Session(lastEpoch, clock(), metadata)
-    sessions.set(sessionId, session)
-    return session
+  function sessions(): Map<string, Session> {
+    if (closed) throw logClosed()
+    return held
+  }
+
+  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  function draft(metadata: Record<string, unknown>): Session {
+    return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata)
+  }
+
+  function keep(sessionId: string, session: Session): void {
+    lastEpoch = session.epoch
+    sessions().set(sessionId, session)
   }
 
   function describe(sessionId: string, session: Session): SessionInfo {
@@ -98,146 +89,90 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     return events
   }
 
-  /** Why the conditions refuse, or nothing when they hold. */
-  function refusal(session: Session, conditions: AppendConditions, now: number): Appended | undefined {
-    const { epoch } = session
-    if (conditions.epoch !== undefined && conditions.epoch !== epoch) {
-      return { accepted: false, reason: 'epoch', epoch }
-    }
-    const wanted = [...(conditions.once ?? []).map(once => once.key), ...(conditions.absent ?? [])]
-    for (const key of wanted) {
-      const entry = session.key(key, now)
-      if (entry) return { accepted: false, reason: 'key', epoch, key, entry }
-    }
-    for (const { runId, token } of conditions.leases ?? []) {
-      const held = session.leases.get(runId)
-      if (held && held.token !== token) return { accepted: false, reason: 'lease', epoch }
-    }
-    if (conditions.producer) {
-      const { id, seq } = conditions.producer
-      const expected = session.producers.get(id)?.next ?? Math.min(seq, 1)
-      if (seq > expected) return { accepted: false, reason: 'producer', epoch, expected }
-    }
-    return undefined
-  }
-
-  /** Leaves out what the producer has already appended. */
-  function fresh(session: Session, texts: readonly string[], producer: AppendConditions['producer']) {
-    if (!producer) return { texts, first: 0 }
-    const known = session.producers.get(producer.id)
-    const next = known?.next ?? producer.seq
-    const done = Math.min(texts.length, next - producer.seq)
-    const first = done > 0 && known?.lastSeq === producer.seq ? known.lastFirst : 0
-    const start = session.head + 1
-    session.producers.set(producer.id, {
-      next: Math.max(next, producer.seq + texts.length),
-      lastSeq: producer.seq,
-      lastFirst: done > 0 ? first : start,
-    })
-    return { texts: texts.slice(done), first: done > 0 ? first : start }
-  }
-
   return {
     async create(sessionId, metadata) {
-      const there = sessions.get(sessionId)
-      const session = there ?? make(sessionId, metadata)
+      const there = sessions().get(sessionId)
+      const session = there ?? draft(metadata)
+      if (!there) keep(sessionId, session)
       return { created: !there, session: describe(sessionId, session) }
     },
 
     async session(sessionId) {
-      const session = sessions.get(sessionId)
+      const session = sessions().get(sessionId)
       return session && describe(sessionId, session)
     },
 
     async list(after, limit) {
-      const ids = [...sessions.keys()].filter(id => after === undefined || id > after).sort()
-      return ids.slice(0, limit).map(id => describe(id, sessions.get(id) as Session))
+      const ids = [...sessions().keys()].filter(id => after === undefined || id > after).sort()
+      return ids.slice(0, limit).map(id => describe(id, held.get(id) as Session))
     },
 
     async append(sessionId, texts, conditions = {}) {
       const now = clock()
-      let session = sessions.get(sessionId)
-      if (!session && !(conditions.create && conditions.epoch === undefined)) {
+      const there = sessions().get(sessionId)
+      if (!there && !(conditions.create && conditions.epoch === undefined)) {
         return { accepted: false, reason: 'session' }
       }
-      // A log that is about to be made holds nothing that could refuse but a producer's hole.
-      const refused = refusal(session ?? new Session(0, 0, {}), conditions, now)
-      if (refused) return refused
-      session ??= make(sessionId, {})
-
-      const { texts: added, first: repeated } = fresh(session, texts, conditions.producer)
+      const session = there ?? draft({})
       const start = session.head + 1
-      for (const text of added) session.texts.push(text)
-      for (const { key, note, index = 0, ttlMs } of conditions.once ?? []) {
-        const seq = added.length === 0 ? 0 : start + index
-        session.keys.set(key, { seq, note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs })
-      }
-      session.sweep(now)
-      for (const { runId, token, ttlMs } of conditions.leases ?? []) {
-        session.leases.set(runId, { token, expiresAt: now + ttlMs })
-      }
-      for (const runId of conditions.release ?? []) session.leases.delete(runId)
+      const { appended, writes } = judge(session, texts.length, conditions, now)
+      if (!writes) return appended
+      if (!there) keep(sessionId, session)
 
-      const following = followers.get(sessionId)
-      if (following && added.length > 0) {
+      const added = texts.slice(writes.skip)
+      for (const text of added) session.texts.push(text)
+      for (const [key, entry] of writes.keys) session.keys.set(key, entry)
+      session.sweep(now)
+      for (const [runId, lease] of writes.leases) session.leases.set(runId, lease)
+      for (const runId of writes.release) session.leases.delete(runId)
+      if (writes.producer) session.producers.set(...writes.producer)
+
+      if (added.length > 0 && followers.has(sessionId)) {
         const { epoch } = session
         const events = added.map((text, i) => new LogEvent(epoch, start + i, text))
-        for (const follower of [...following]) follower.events(epoch, events)
+        followers.events(sessionId, epoch, events)
       }
-      return {
-        accepted: true,
-        epoch: session.epoch,
-        first: conditions.producer ? repeated : start,
-        head: session.head,
-      }
+      return appended
     },
 
     async lookup(sessionId, keys) {
-      const session = sessions.get(sessionId)
+      const session = sessions().get(sessionId)
       const now = clock()
-      return keys.map(key => {
-        const held = session?.key(key, now)
-        return held && { seq: held.seq, note: held.note }
-      })
+      return keys.map(key => entryOf(session?.key(key), now))
     },
 
     async read(sessionId, after, bounds): Promise<LogPage | undefined> {
-      const session = sessions.get(sessionId)
+      const session = sessions().get(sessionId)
       if (!session) return undefined
       const { epoch, head, earliest } = session
       return { epoch, head, earliest, events: slice(session, after, bounds) }
     },
 
     follow(sessionId, follower) {
-      const following = followers.get(sessionId) ?? new Set()
-      followers.set(sessionId, following.add(follower))
-      return () => {
-        following.delete(follower)
-        if (following.size === 0 && followers.get(sessionId) === following) followers.delete(sessionId)
-      }
+      if (closed) throw logClosed()
+      return followers.follow(sessionId, follower)
     },
 
     async tell(sessionId, json) {
-      for (const follower of [...(followers.get(sessionId) ?? [])]) follower.ephemeral(json)
+      if (closed) throw logClosed()
+      followers.ephemeral(sessionId, json)
     },
 
     async saveSnapshot(sessionId, epoch, snapshot) {
-      const session = sessions.get(sessionId)
-      if (session?.epoch === epoch && snapshot.seq >= (session.snapshot?.seq ?? 0))
-        session.snapshot = snapshot
+      const session = sessions().get(sessionId)
+      if (session?.epoch !== epoch || snapshot.seq < (session.snapshot?.seq ?? 0)) return
+      session.snapshot = snapshot
     },
 
     async loadSnapshot(sessionId, epoch) {
-      const session = sessions.get(sessionId)
+      const session = sessions().get(sessionId)
       return session?.epoch === epoch ? session.snapshot : undefined
     },
 
     async trim(sessionId, epoch, through, snapshot) {
-      const session = sessions.get(sessionId)
-      if (!session || session.epoch !== epoch) return
-      if (snapshot.seq < through) {
-        throw new RangeError(`trim through ${through} needs a snapshot that reaches it, got ${snapshot.seq}`)
-      }
+      const session = sessions().get(sessionId)
+      if (session?.epoch !== epoch) return
+      mustReach(snapshot, through)
       const gone = Math.min(through, session.head) - session.earliest + 1
       if (gone <= 0) return
       session.texts = session.texts.slice(gone)
@@ -246,13 +181,13 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     },
 
     async delete(sessionId) {
-      if (!sessions.delete(sessionId)) return false
-      for (const follower of [...(followers.get(sessionId) ?? [])]) follower.deleted()
+      if (!sessions().delete(sessionId)) return false
+      followers.deleted(sessionId)
       return true
     },
 
     async renew(sessionId, { runId, token, ttlMs }) {
-      const leases = sessions.get(sessionId)?.leases
+      const leases = sessions().get(sessionId)?.leases
       if (leases?.get(runId)?.token !== token) return false
       leases.set(runId, { token, expiresAt: clock() + ttlMs })
       return true
@@ -261,7 +196,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     async expired(limit) {
       const now = clock()
       const found: (ExpiredLease & { expiresAt: number })[] = []
-      for (const [sessionId, { epoch, leases }] of sessions) {
+      for (const [sessionId, { epoch, leases }] of sessions()) {
         for (const [runId, { token, expiresAt }] of leases) {
           if (expiresAt <= now) found.push({ sessionId, epoch, runId, token, expiresAt })
         }
@@ -273,7 +208,8 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     },
 
     async close() {
-      sessions.clear()
+      closed = true
+      held.clear()
       followers.clear()
     },
   }

@@ -25,3 +25,6 @@ export const PAGE_BYTES = 1024 * 1024
 
 /** The longest long-poll, in ms. */
 export const WAIT_MS = 30_000
+
+/** Arrays and objects within each other. What is nested deeper overflows the stack of whoever walks through it. */
+export const NESTING = 500

@@ -31,7 +31,8 @@ export const SubscriptionOptions = z.object({
 })
 export type SubscriptionOptions = z.output<typeof SubscriptionOptions>
 
-const digits = (what: string) =>
+/** A whole number as it stands in a URL's query; nothing else reads as one. */
+export const wholeNumber = (what: string) =>
   z
     .string()
     .regex(/^\d{1,15}$/, `expected ${what}, a whole number`)
@@ -41,13 +42,13 @@ const digits = (what: string) =>
 export const SubscriptionQuery = z
   .object({
     after: z.string().optional(),
-    last: digits('a count of events').optional(),
+    last: wholeNumber('a count of events').optional(),
     run: z.string().optional(),
     replay: z.string().optional(),
     lag: z.string().optional(),
-    lagEvents: digits('a count of events').optional(),
-    lagBytes: digits('bytes').optional(),
-    coalesceMs: digits('ms').optional(),
-    heartbeatMs: digits('ms').optional(),
+    lagEvents: wholeNumber('a count of events').optional(),
+    lagBytes: wholeNumber('bytes').optional(),
+    coalesceMs: wholeNumber('ms').optional(),
+    heartbeatMs: wholeNumber('ms').optional(),
   })
   .pipe(SubscriptionOptions)

@@ -39,18 +39,33 @@ export function answerWith(
     .send(form(refusalOf(error)))
 }
 
-/** `{"error":{…}}` for every route but commands, unknown routes and unreadable requests included. */
+/** Answers `{"error":{…}}`. */
+function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  answerWith(asTwinrailError(error, request), reply, ({ code, message, details, retryAfterMs }) => ({
+    error: {
+      code,
+      message,
+      requestId: request.id,
+      ...(details && { details }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    },
+  }))
+}
+
+/** Answers a request whose URL leads to no route, such as one with a broken escape. No hooks run for it. */
+export function answerUnroutable(_error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  const { raw } = request
+  // Nobody else closes the socket of an upgrade.
+  if (raw.headers.upgrade !== undefined) reply.raw.once('finish', () => raw.socket.destroy())
+  answer(
+    new TwinrailError('bad-request', 'the URL cannot be read: an escape is broken, or a part too long'),
+    request,
+    reply,
+  )
+}
+
+/** The same form for every route but commands, unknown routes and unreadable requests included. */
 export function errorHandling(app: FastifyInstance): void {
-  const answer = (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
-    answerWith(asTwinrailError(error, request), reply, ({ code, message, details, retryAfterMs }) => ({
-      error: {
-        code,
-        message,
-        requestId: request.id,
-        ...(details && { details }),
-        ...(retryAfterMs !== undefined && { retryAfterMs }),
-      },
-    }))
   app.setErrorHandler(answer)
   app.setNotFoundHandler((request, reply) =>
     answer(new TwinrailError('not-found', 'there is no such route; see /openapi.json'), request, reply),

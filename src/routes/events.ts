@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { check, Id, limits, SubscriptionQuery, TwinrailError } from '../protocol/index.ts'
+import { check, Id, limits, SubscriptionQuery, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import type { Producer } from '../sessions/ingest.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { servePage } from '../transports/long-poll.ts'
@@ -18,7 +18,7 @@ export function lastEventId(request: FastifyRequest): { after?: string } {
 }
 
 const ProducerQuery = z
-  .object({ producer: Id.optional(), seq: z.coerce.number().int().min(0).optional() })
+  .object({ producer: Id.optional(), seq: wholeNumber('the number of the first event').optional() })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
     message: 'producer and seq go together',
     path: ['producer'],

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { mustBeAllowed } from '../auth.ts'
-import { check, Id, TwinrailError } from '../protocol/index.ts'
+import { check, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
@@ -22,7 +22,9 @@ export const CreateSession = z.object({
 
 const ListQuery = z.object({
   after: Id.optional(),
-  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  limit: wholeNumber('a count of sessions')
+    .refine(limit => limit >= 1 && limit <= 1000, 'expected 1 to 1000')
+    .default(100),
 })
 
 /** The session's id in a path. */

@@ -151,11 +151,10 @@ export class Ingest {
           absent.add(keys.end(runId))
         }
       }
-      const { requestId } = data as { requestId?: string }
-      if (type === 'input.requested')
-        once.push({ key: keys.input(requestId as string), note: { runId }, index })
-      if (type === 'input.expired') {
-        once.push({ key: keys.answer(requestId as string), note: { expired: true }, index })
+      if (type === 'input.requested') {
+        once.push({ key: keys.input(requestIdOf(data)), note: { runId }, index })
+      } else if (type === 'input.expired') {
+        once.push({ key: keys.answer(requestIdOf(data)), note: { expired: true }, index })
       }
     }
     // An `end` key that this very call takes cannot be wanted absent for the events before it.
@@ -210,10 +209,9 @@ export class Ingest {
         this.#parts.onAppended(sessionId, appended.epoch, appended.first, appended.head)
       }
       for (const { type, runId, data } of bodies) {
-        const { requestId, expiresAt } = data as { requestId?: string; expiresAt?: number }
-        if (type === 'input.requested' && expiresAt !== undefined) {
-          this.#parts.expiry.schedule(sessionId, runId, requestId as string, expiresAt)
-        }
+        if (type !== 'input.requested') continue
+        const { requestId, expiresAt } = data as { requestId: string; expiresAt?: number }
+        if (expiresAt !== undefined) this.#parts.expiry.schedule(sessionId, runId, requestId, expiresAt)
       }
     }
     return appended
@@ -259,6 +257,8 @@ export class Ingest {
     return refused(sessionId, appended)
   }
 }
+
+const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId
 
 /** Types that make no sense without their run. */
 const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')

@@ -17,8 +17,10 @@ export interface Connection {
 
 export class Connections {
   readonly #open = new Set<Connection>()
+  readonly #waiting = new Set<() => void>()
   readonly #spreadMs: number
   #stopping = false
+  #closed = false
 
   /** @param spreadMs over how long clients are told to spread their reconnects when the server stops */
   constructor(spreadMs: number) {
@@ -52,9 +54,18 @@ export class Connections {
     if (this.#stopping) throw this.restart()
   }
 
+  /** A request waits for news: it is let go when everything is closed. @returns what to call when it waits no more */
+  wait(letGo: () => void): () => void {
+    if (this.#closed) letGo()
+    this.#waiting.add(letGo)
+    return () => this.#waiting.delete(letGo)
+  }
+
   /** Tells every connection to come back, each at a time of its own, and ends it. */
   closeAll(): void {
+    this.#closed = true
     for (const connection of [...this.#open]) connection.close(this.restart())
+    for (const letGo of [...this.#waiting]) letGo()
   }
 
   /** The reason that clients get when the server stops: come back, but not all at once. */

@@ -2,24 +2,26 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import { type Page, readPage } from '../bus/page.ts'
-import { check, Offset, PAGE_EVENTS, type SubscriptionOptions, WAIT_MS } from '../protocol/index.ts'
+import {
+  check,
+  Offset,
+  PAGE_EVENTS,
+  type SubscriptionOptions,
+  WAIT_MS,
+  wholeNumber,
+} from '../protocol/index.ts'
 import { allow, type TransportContext } from './context.ts'
 
 /** What a page's query says beside the subscription's own names. */
 const PageQuery = z.object({
-  limit: z.coerce
-    .number()
-    .int()
-    .min(1)
-    .default(PAGE_EVENTS)
-    .transform(limit => Math.min(limit, PAGE_EVENTS)),
+  limit: wholeNumber('a count of events')
+    .refine(limit => limit > 0, 'expected at least 1')
+    .transform(limit => Math.min(limit, PAGE_EVENTS))
+    .default(PAGE_EVENTS),
   before: Offset.optional(),
-  wait: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .default(0)
-    .transform(wait => Math.min(wait, WAIT_MS)),
+  wait: wholeNumber('ms')
+    .transform(wait => Math.min(wait, WAIT_MS))
+    .default(0),
 })
 
 /** Answers with one page; waits for something to come when the query says so. @throws TwinrailError */
@@ -36,6 +38,8 @@ export async function servePage(
   const gone = new AbortController()
   const leave = () => gone.abort()
   reply.raw.once('close', leave)
+  if (reply.raw.destroyed) leave()
+  const waited = context.connections.wait(leave)
   const page = await readPage(context.bus, {
     sessionId,
     options,
@@ -43,8 +47,10 @@ export async function servePage(
     before,
     waitMs: wait,
     signal: gone.signal,
+  }).finally(() => {
+    waited()
+    reply.raw.off('close', leave)
   })
-  reply.raw.off('close', leave)
   return reply
     .header('cache-control', 'no-store')
     .header('vary', 'Accept')

@@ -6,9 +6,17 @@ import type { Message } from '../bus/encoding.ts'
 import { type PulledSubscription, pull } from '../bus/iterate.ts'
 import type { Control, ControlOf, SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Connection } from './connections.ts'
-import { closing, hello, ping, SECOND_MESSAGE_MS, type TransportContext } from './context.ts'
+import {
+  closing,
+  hello,
+  lagLimits,
+  ping,
+  SECOND_MESSAGE_MS,
+  type TransportContext,
+  tooSlow,
+} from './context.ts'
 import type { Beating } from './heartbeat.ts'
-import { writeHead } from './sse.ts'
+import { cutOff, writeHead } from './sse.ts'
 
 /**
  * Streams `hello`, the `ack` and then the run's events to the one who started it. One reader's own stream: it goes
@@ -21,8 +29,18 @@ export async function serveRunStream(
   options: SubscriptionOptions,
   ack: ControlOf<'ack'>,
 ): Promise<void> {
-  const pulled = await pull(context.bus, { sessionId, options })
+  const pulled = await pull(context.bus, {
+    sessionId,
+    options,
+    lag: { policy: options.lag, limits: lagLimits(options) },
+    onTooSlow() {
+      context.onLost('sse', 'too-slow')
+      stream.close(tooSlow())
+    },
+  })
   reply.hijack()
+  // A client that has left meanwhile tells so no more.
+  if (reply.raw.destroyed) return pulled.close()
   writeHead(reply)
   reply.raw.write(`retry: ${context.retryMs}\n\n`)
   const stream = new RunStream(context, reply, pulled, options.heartbeatMs)
@@ -39,6 +57,8 @@ class RunStream implements Connection, Beating {
   readonly #pulled: PulledSubscription
   readonly #second: NodeJS.Timeout
   #farewell: Control | undefined
+  /** When a beat first found messages that nobody takes, on the wheel's clock. */
+  #stuckSince = 0
 
   constructor(
     context: TransportContext,
@@ -58,7 +78,13 @@ class RunStream implements Connection, Beating {
   }
 
   beat(): void {
-    this.#pulled.inject({ control: ping() })
+    if (this.#pulled.ready()) return this.#pulled.inject({ control: ping() })
+    const now = this.#context.heartbeats.now()
+    if (this.#stuckSince <= this.wroteAt) this.#stuckSince = now
+    else if (now - this.#stuckSince >= this.#context.stallMs) {
+      this.#context.onLost('sse', 'stalled')
+      this.#reply.raw.destroy()
+    }
   }
 
   get waitingBytes(): number {
@@ -68,6 +94,7 @@ class RunStream implements Connection, Beating {
   close(reason: TwinrailError): void {
     this.#farewell = closing(reason)
     this.#pulled.close()
+    cutOff(this.#reply.raw)
   }
 
   async *messages(ack: ControlOf<'ack'>): AsyncGenerator<EventMessage> {

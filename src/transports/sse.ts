@@ -135,6 +135,8 @@ class SseStream<B> implements Connection {
     raw.once('close', () => this.forget())
     if (raw.socket !== this.#socket) await turnOf(raw)
     if (raw.destroyed || this.#socket.destroyed) return this.forget()
+    // Being let in, or waiting for its turn, may have taken until the server stops.
+    this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
     raw.write(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
@@ -161,7 +163,7 @@ class SseStream<B> implements Connection {
     const retryMs = reason.retryAfterMs ?? this.#context.retryMs
     this.forget()
     this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
-    cutOff(this.#socket, this.#reply.raw)
+    cutOff(this.#reply.raw)
   }
 
   /** Frees everything; nothing is written any more. */
@@ -177,8 +179,8 @@ class SseStream<B> implements Connection {
 const FAREWELL_MS = 5000
 
 /** Ends the connection of a client that does not read its farewell: it may have stopped reading for good. */
-function cutOff(socket: Socket, raw: FastifyReply['raw']): void {
-  const timer = setTimeout(() => socket.destroy(), FAREWELL_MS).unref()
+export function cutOff(raw: FastifyReply['raw']): void {
+  const timer = setTimeout(() => raw.destroy(), FAREWELL_MS).unref()
   raw.once('close', () => clearTimeout(timer))
 }
 

@@ -108,6 +108,7 @@ class WebSocketConnection implements Connection {
     try {
       this.#context.connections.mustBeOpen()
       await allow(this.#context, this.#request, 'connect')
+      this.#context.connections.mustBeOpen()
     } catch (error) {
       if (!(error instanceof TwinrailError))
         this.#request.log.error({ err: error }, 'the authorize hook failed')
@@ -224,12 +225,7 @@ class WebSocketConnection implements Connection {
   async #subscribe(command: Of<'subscribe'>): Promise<void> {
     const { id, sessionId, windowBytes } = command
     const old = this.#subscriptions.get(sessionId)
-    if (!old && this.#subscriptions.size >= limits.subscriptions) {
-      throw new TwinrailError(
-        'rate-limited',
-        `this connection has ${limits.subscriptions} subscriptions; end one, or open another connection`,
-      )
-    }
+    this.#mustHaveRoom(sessionId)
     await allowSubscription(this.#context, this.#request, sessionId, command)
     const subscription = await this.#context.bus.subscribe({
       sessionId,
@@ -246,11 +242,27 @@ class WebSocketConnection implements Connection {
       },
     })
     if (!this.#isOpen) return subscription.close()
+    try {
+      // Those of other sessions were let in meanwhile.
+      this.#mustHaveRoom(sessionId)
+    } catch (error) {
+      subscription.close()
+      throw error
+    }
     old?.close()
     this.#subscriptions.set(sessionId, subscription)
     if (command.heartbeatMs < this.#rail.heartbeatMs) this.#rail.beatEvery(command.heartbeatMs)
     this.#send({ type: 'ack', id })
     subscription.start()
+  }
+
+  /** @throws TwinrailError `rate-limited` */
+  #mustHaveRoom(sessionId: string): void {
+    if (this.#subscriptions.has(sessionId) || this.#subscriptions.size < limits.subscriptions) return
+    throw new TwinrailError(
+      'rate-limited',
+      `this connection has ${limits.subscriptions} subscriptions; end one, or open another connection`,
+    )
   }
 
   #refuse(id: string | null, error: unknown): void {

@@ -1,0 +1,112 @@
+/** What an append's conditions come to, judged against what a driver holds. Pure: drivers look up and write. */
+import type { AppendConditions, Appended, KeyEntry } from './log.ts'
+
+export interface HeldKey extends KeyEntry {
+  /** ms since 1970; Infinity when it lasts as long as the session. */
+  readonly expiresAt: number
+}
+
+export interface HeldLease {
+  readonly token: string
+  /** ms since 1970. */
+  readonly expiresAt: number
+}
+
+export interface HeldProducer {
+  /** Number that the producer's next event has. */
+  readonly next: number
+  /** Where its last call began: its own number, and the log's. */
+  readonly lastSeq: number
+  readonly lastFirst: number
+}
+
+/** A session as its driver holds it. */
+export interface Held {
+  readonly epoch: number
+  /** Number of the last event. */
+  readonly head: number
+  /** May give an expired one. */
+  key(key: string): HeldKey | undefined
+  lease(runId: string): HeldLease | undefined
+  producer(id: string): HeldProducer | undefined
+}
+
+/** What an accepted append writes. */
+export interface Writes {
+  /** Leading texts of the call that the log already has. */
+  readonly skip: number
+  readonly keys: readonly (readonly [key: string, held: HeldKey])[]
+  readonly leases: readonly (readonly [runId: string, held: HeldLease])[]
+  /** Runs whose leases go, after `leases` were set. */
+  readonly release: readonly string[]
+  readonly producer?: readonly [id: string, held: HeldProducer]
+}
+
+export type Verdict =
+  | { readonly appended: Appended & { accepted: true }; readonly writes: Writes }
+  | { readonly appended: Appended & { accepted: false }; readonly writes?: undefined }
+
+const NOTHING: Omit<Writes, 'skip'> = { keys: [], leases: [], release: [] }
+
+/** The key's entry, unless it has expired. */
+export function entryOf(held: HeldKey | undefined, now: number): KeyEntry | undefined {
+  return held && held.expiresAt > now ? { seq: held.seq, note: held.note } : undefined
+}
+
+/** Judges an append of `count` events. @param now ms since 1970 */
+export function judge(held: Held, count: number, conditions: AppendConditions, now: number): Verdict {
+  const { epoch, head } = held
+  if (conditions.epoch !== undefined && conditions.epoch !== epoch) {
+    return { appended: { accepted: false, reason: 'epoch', epoch } }
+  }
+
+  const { producer } = conditions
+  const known = producer && held.producer(producer.id)
+  const skip = producer && known ? Math.max(0, Math.min(count, known.next - producer.seq)) : 0
+  const repeats = producer && known?.lastSeq === producer.seq ? known.lastFirst : 0
+  if (skip > 0 && skip === count) {
+    return { appended: { accepted: true, epoch, first: repeats, head }, writes: { ...NOTHING, skip } }
+  }
+
+  // Keys of events that the log has already were taken with them.
+  const once = (conditions.once ?? []).filter(({ index = 0 }) => skip === 0 || index >= skip)
+  const taken = new Map<string, unknown>()
+  for (const { key, note } of once) {
+    const entry = taken.has(key) ? { seq: 0, note: taken.get(key) } : entryOf(held.key(key), now)
+    if (entry) return { appended: { accepted: false, reason: 'key', epoch, key, entry } }
+    taken.set(key, note)
+  }
+  for (const key of conditions.absent ?? []) {
+    const entry = entryOf(held.key(key), now)
+    if (entry) return { appended: { accepted: false, reason: 'key', epoch, key, entry } }
+  }
+  for (const { runId, token } of conditions.leases ?? []) {
+    const lease = held.lease(runId)
+    if (lease && lease.token !== token) return { appended: { accepted: false, reason: 'lease', epoch } }
+  }
+  if (producer) {
+    const expected = known?.next ?? Math.min(producer.seq, 1)
+    if (producer.seq > expected) return { appended: { accepted: false, reason: 'producer', epoch, expected } }
+  }
+
+  const first = skip > 0 ? repeats : head + 1
+  return {
+    appended: { accepted: true, epoch, first, head: head + count - skip },
+    writes: {
+      skip,
+      keys: once.map(({ key, note, index = 0, ttlMs }) => {
+        const seq = count === 0 ? 0 : head + 1 + index - skip
+        return [key, { seq, note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs }]
+      }),
+      leases: (conditions.leases ?? []).map(({ runId, token, ttlMs }) => [
+        runId,
+        { token, expiresAt: now + ttlMs },
+      ]),
+      release: conditions.release ?? [],
+      ...(producer &&
+        count > 0 && {
+          producer: [producer.id, { next: producer.seq + count, lastSeq: producer.seq, lastFirst: first }],
+        }),
+    },
+  }
+}

@@ -1,0 +1,191 @@
+/** Who may import whom: section 9 of the design. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, posix, relative } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import ts from 'typescript'
+
+const root = join(dirname(fileURLToPath(import.meta.url)), '..')
+
+interface Import {
+  from: string
+  to: string
+  typeOnly: boolean
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
+    .filter(entry => entry.isFile() && /\.tsx?$/.test(entry.name))
+    .map(entry => relative(root, join(entry.parentPath, entry.name)).split('\\').join('/'))
+    .sort()
+}
+
+/** Every import of a file, also `export … from` and `import()`; types that are imported singly count as types. */
+function importsOf(from: string): Import[] {
+  const source = ts.createSourceFile(
+    from,
+    readFileSync(join(root, from), 'utf8'),
+    ts.ScriptTarget.Latest,
+    true,
+  )
+  const found: Import[] = []
+  const add = (specifier: ts.Expression, typeOnly: boolean) => {
+    if (!ts.isStringLiteralLike(specifier)) return
+    const { text } = specifier
+    found.push({ from, to: text.startsWith('.') ? posix.join(posix.dirname(from), text) : text, typeOnly })
+  }
+  const visit = (node: ts.Node): void => {
+    if (ts.isImportDeclaration(node)) {
+      const clause = node.importClause
+      const named = clause?.namedBindings
+      const all =
+        clause !== undefined &&
+        !clause.name &&
+        named !== undefined &&
+        ts.isNamedImports(named) &&
+        named.elements.every(element => element.isTypeOnly)
+      add(node.moduleSpecifier, clause?.isTypeOnly === true || all)
+    } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
+      add(node.moduleSpecifier, node.isTypeOnly)
+    } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
+      add(node.argument.literal, true)
+    } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      if (node.arguments[0]) add(node.arguments[0], false)
+    }
+    ts.forEachChild(node, visit)
+  }
+  visit(source)
+  return found
+}
+
+const files = ['src', 'client', 'bench'].flatMap(filesIn)
+const imports = files.flatMap(importsOf)
+const internal = imports.filter(({ to }) => /^(src|client|bench)\//.test(to))
+
+const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
+/** What all drivers share: the interface, events, keys, and what they would else write twice. */
+const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|refusals)\.ts$/
+/** Files that put everything together. */
+const COMPOSITION = /^src\/(server|serve|config|cli|index)\.ts$/
+const PUBLIC = ['src/index.ts', 'src/protocol/index.ts', 'client/index.ts', 'client/react.ts']
+
+/** For each layer, lowest first: what it may import beside its own files. */
+const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
+  { name: 'protocol', files: /^src\/protocol\//, may: [] },
+  { name: 'guide', files: /^src\/guide\//, may: [/^src\/protocol\//] },
+  { name: 'log', files: /^src\/log\//, may: [/^src\/protocol\//] },
+  { name: 'bus', files: /^src\/bus\//, may: [/^src\/protocol\//, /^src\/log\//] },
+  {
+    name: 'sessions',
+    files: /^src\/sessions\//,
+    may: [/^src\/(protocol|log|bus)\//, /^src\/agents\/agent\.ts$/],
+  },
+  { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
+  { name: 'auth', files: /^src\/auth\.ts$/, may: [/^src\/(protocol|sessions)\//] },
+  {
+    name: 'transports',
+    files: /^src\/(transports|dialects)\//,
+    may: [/^src\/(protocol|guide|log|bus|sessions|agents)\//, /^src\/auth\.ts$/],
+  },
+  { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
+  {
+    name: 'routes',
+    files: /^src\/routes\//,
+    may: [
+      /^src\/(protocol|guide|log|bus|sessions|agents|transports|dialects)\//,
+      /^src\/(auth|metrics)\.ts$/,
+    ],
+  },
+  { name: 'terminal', files: /^src\/terminal\//, may: [/^src\/protocol\//, /^src\/guide\//, /^client\//] },
+  { name: 'composition', files: COMPOSITION, may: [/^src\//] },
+  { name: 'client', files: /^client\//, may: [/^src\/protocol\//, /^src\/guide\//] },
+  { name: 'bench', files: /^bench\//, may: [] },
+]
+
+const show = ({ from, to }: Import) => `${from} → ${to}`
+
+t.test('the files are there and belong somewhere', async t => {
+  t.ok(files.length > 50)
+  t.ok(internal.length > 100)
+  for (const file of files) {
+    t.equal(layers.filter(layer => layer.files.test(file)).length, 1, file)
+  }
+  const known = new Set([...files, 'package.json'])
+  t.same(internal.filter(({ to }) => !known.has(to)).map(show), [], 'every import leads somewhere')
+})
+
+t.test('each layer imports only what stands below it', async t => {
+  for (const { name, files, may } of layers) {
+    const wrong = internal.filter(
+      ({ from, to }) =>
+        files.test(from) &&
+        !files.test(to) &&
+        !may.some(allowed => allowed.test(to)) &&
+        !(name === 'bench' && PUBLIC.includes(to)),
+    )
+    t.same(wrong.map(show), [], name)
+  }
+})
+
+t.test('drivers import only the log’s interface and what all of them share', async t => {
+  const ownFolder = ({ from, to }: Import) => DRIVERS.exec(from)?.[1] === DRIVERS.exec(to)?.[1]
+  const wrong = internal.filter(
+    one =>
+      DRIVERS.test(one.from) &&
+      !ownFolder(one) &&
+      !DRIVER_NEEDS.test(one.to) &&
+      !one.to.startsWith('src/protocol/'),
+  )
+  t.same(wrong.map(show), [])
+  t.ok(internal.some(({ from }) => DRIVERS.test(from)))
+})
+
+t.test('only the composition root knows a driver', async t => {
+  const wrong = internal.filter(
+    ({ from, to }) => DRIVERS.test(to) && !DRIVERS.test(from) && !COMPOSITION.test(from),
+  )
+  t.same(wrong.map(show), [])
+})
+
+t.test('transports never import each other', async t => {
+  const TRANSPORT = /^src\/transports\/(sse|websocket|long-poll)\.ts$/
+  const wrong = internal.filter(({ from, to }) => TRANSPORT.test(from) && TRANSPORT.test(to))
+  t.same(wrong.map(show), [])
+})
+
+t.test('the command line’s pictures are drawn by the command line only', async t => {
+  const wrong = internal.filter(
+    ({ from, to }) =>
+      to.startsWith('src/terminal/') && !from.startsWith('src/terminal/') && from !== 'src/cli.ts',
+  )
+  t.same(wrong.map(show), [])
+})
+
+t.test('what runs in browsers needs nothing of Node', async t => {
+  const isomorphic = /^(src\/protocol|src\/guide|client)\//
+  const packages = new Set(['zod', 'eventsource-parser', 'react'])
+  const wrong = imports.filter(
+    ({ from, to }) =>
+      isomorphic.test(from) && !/^(src|client)\//.test(to) && !packages.has(to.split('/')[0] as string),
+  )
+  t.same(wrong.map(show), [])
+})
+
+t.test('there are no cycles', async t => {
+  const graph = new Map(files.map(file => [file, [] as string[]]))
+  for (const { from, to, typeOnly } of internal) if (!typeOnly) graph.get(from)?.push(to)
+  const cycles: string[] = []
+  const done = new Set<string>()
+  const walk = (file: string, path: string[]): void => {
+    const at = path.indexOf(file)
+    if (at >= 0) {
+      cycles.push([...path.slice(at), file].join(' → '))
+      return
+    }
+    if (done.has(file)) return
+    for (const next of graph.get(file) ?? []) walk(next, [...path, file])
+    done.add(file)
+  }
+  for (const file of files) walk(file, [])
+  t.same(cycles, [])
+})
