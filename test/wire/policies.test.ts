@@ -11,15 +11,7 @@ import {
   seqOf,
   WsClient,
 } from '../fixtures/wire-clients.ts'
-import {
-  call,
-  command,
-  createSession,
-  eventually,
-  serve,
-  startRun,
-  type Wire,
-} from '../fixtures/wire-server.ts'
+import { command, createSession, eventually, serve, startRun, type Wire } from '../fixtures/wire-server.ts'
 
 /** More than a kernel hides for a stalled connection: 4–8 MB here. */
 const DELTAS = 2500
