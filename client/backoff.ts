@@ -5,11 +5,21 @@ export interface Backoff {
   baseMs: number
   /** Upper bound of any wait, the server's own wish aside, in ms. @default 30000 */
   capMs: number
+  /** Failures in a row after which the error is thrown; 0 gives up at the first. @default Infinity */
+  attempts: number
+  /** How long a connection must have been open for its failure to count as the first, in ms. @default 5000 */
+  stableMs: number
   /** A number from 0 to 1. @default Math.random */
   random: () => number
 }
 
-const defaults: Backoff = { baseMs: 1000, capMs: 30_000, random: Math.random }
+export const defaultBackoff: Backoff = {
+  baseMs: 1000,
+  capMs: 30_000,
+  attempts: Number.POSITIVE_INFINITY,
+  stableMs: 5000,
+  random: Math.random,
+}
 
 /**
  * Ms to wait after the `failures`-th failure in a row, counted from 0: a random part of a bound that doubles up to
@@ -17,22 +27,28 @@ const defaults: Backoff = { baseMs: 1000, capMs: 30_000, random: Math.random }
  * server, so the higher of the two would bring them all back at the same moment.
  */
 export function backoffMs(failures: number, floorMs: number, backoff: Partial<Backoff> = {}): number {
-  const { baseMs, capMs, random } = { ...defaults, ...backoff }
+  const { baseMs, capMs, random } = { ...defaultBackoff, ...backoff }
   return floorMs + random() * Math.min(capMs, baseMs * 2 ** failures)
 }
 
-/** Resolves after `ms`; rejects with the signal's reason as soon as it aborts. */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+/**
+ * Resolves after `ms`; rejects with the signal's reason as soon as it aborts.
+ * @param early is given the way to end it before its time
+ */
+export function sleep(ms: number, signal?: AbortSignal, early?: (end: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
     const stop = () => {
       clearTimeout(timer)
       reject(signal?.reason)
     }
-    const timer = setTimeout(() => {
+    const end = () => {
+      clearTimeout(timer)
       signal?.removeEventListener('abort', stop)
       resolve()
-    }, ms)
+    }
+    const timer = setTimeout(end, ms)
     signal?.addEventListener('abort', stop, { once: true })
+    early?.(end)
   })
 }

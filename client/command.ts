@@ -5,6 +5,7 @@ import type { ControlOf } from '../src/protocol/controls.ts'
 import { type Backoff, backoffMs, sleep } from './backoff.ts'
 import { ClientError, errorOfResponse } from './errors.ts'
 import { endpoint, expectType } from './rail.ts'
+import type { SharedSocket } from './sockets.ts'
 import { Watchdog } from './watchdog.ts'
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
@@ -23,6 +24,8 @@ export interface SendOptions {
   /** @default the global one */
   fetch?: typeof fetch | undefined
   backoff?: Partial<Backoff> | undefined
+  /** Gives a WebSocket to send it over, if there is one; asked before each attempt. @default POST */
+  socket?: (() => SharedSocket | undefined) | undefined
 }
 
 /**
@@ -43,7 +46,9 @@ export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'
 
   for (let failures = 0; ; failures += 1) {
     try {
-      return await post(options, body)
+      const socket = options.socket?.()
+      if (!socket) return await post(options, body)
+      return await abortable(socket.command(command), signal)
     } catch (error) {
       signal?.throwIfAborted()
       if (!(error instanceof ClientError && error.retryable) || failures + 1 >= attempts) throw error
@@ -70,6 +75,21 @@ async function post({ url, sessionId, signal, headers, ...options }: SendOptions
     return (await watchdog.wait(response.json())) as ControlOf<'ack'>
   } finally {
     connection.abort()
+  }
+}
+
+/** Gives up waiting when the signal aborts. */
+async function abortable<T>(wire: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return wire
+  let stop: (() => void) | undefined
+  const aborted = new Promise<never>((_, reject) => {
+    stop = () => reject(signal.reason)
+    signal.addEventListener('abort', stop)
+  })
+  try {
+    return await Promise.race([wire, aborted])
+  } finally {
+    signal.removeEventListener('abort', stop!)
   }
 }
 

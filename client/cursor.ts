@@ -1,7 +1,8 @@
 /** A subscription's place in the log, as the client knows it. PROTOCOL.md, "Ids, offsets, cursors". */
-import { type Position, parseOffset } from '../src/protocol/ids.ts'
+import type { Position } from '../src/protocol/ids.ts'
 import { ClientError } from './errors.ts'
 import type { Message } from './rail.ts'
+import { parseOffset } from './wire.ts'
 
 /** Keeps the last offset and nothing else: offsets only rise, so one tells what was had before. */
 export class Cursor {

@@ -12,6 +12,8 @@ const onTheWay = {
   'out-of-step': true,
   /** What came is not the protocol; often a proxy's page, or a wrong URL. */
   'protocol-error': false,
+  /** The client was closed. */
+  closed: false,
 } as const
 
 /** Whether another attempt may help, by code. */

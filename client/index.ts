@@ -1,7 +1,15 @@
-/** The client: follow a session over any transport, send it commands. Runs in browsers and in Node alike. */
+/** The client: follow sessions over any transport, start runs, send commands. Runs in browsers and in Node alike. */
 export * from './backoff.ts'
+export { type Choice, chooseTransport, type Environment, type Needs } from './choice.ts'
+export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
 export * from './command.ts'
 export * from './errors.ts'
-export { type FollowOptions, follow } from './follow.ts'
+export { type Auth, type FollowOptions, follow } from './follow.ts'
+export type { Quality, QualitySnapshot } from './quality.ts'
+export { EventQueue, QUEUE_LIMIT } from './queue.ts'
 export { endpoint, type Message, type Socket, type SocketConstructor, type Transport } from './rail.ts'
+export { forgetVerdicts } from './route.ts'
+export type { Run, RunOptions, Terminal } from './run.ts'
+export type { Schema, Schemas } from './schemas.ts'
+export type * from './session.ts'
 export type { FollowStatus } from './status.ts'

@@ -18,16 +18,16 @@ export const longPoll: Rail = async function* (request) {
   const { sessionId, start, fetch, signal } = request
   const watchdog = new Watchdog(start.heartbeatMs)
   const headers = { ...request.headers, accept: 'application/json' }
-  const wait = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
+  const longest = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
   let { after } = start
   let live = false
-  for (;;) {
+  // the first page comes at once, so that the rail is known to work
+  for (let wait: number | undefined; ; wait = longest) {
     const address = eventsUrl(request, { after, wait })
     const response = await watchdog.wait(fetch(address, { headers, cache: 'no-store', signal }))
     if (response.status === 204) return yield endOf(request)
     if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
     expectType(response, 'application/json')
-    request.onOpen()
 
     const bytes = await watchdog.wait(response.arrayBuffer())
     request.onBytes(bytes.byteLength)

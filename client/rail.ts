@@ -3,6 +3,7 @@ import type { Control } from '../src/protocol/controls.ts'
 import type { EphemeralEvent, TwinrailEvent } from '../src/protocol/events.ts'
 import type { SubscriptionOptions } from '../src/protocol/subscription.ts'
 import { ClientError } from './errors.ts'
+import type { Sockets } from './sockets.ts'
 
 /** The transports that a client can choose from. */
 export type Transport = 'sse' | 'websocket' | 'long-poll'
@@ -37,7 +38,7 @@ export type SocketConstructor = new (
 
 /** Where to begin, as the server understands it. */
 export type Start = {
-  [K in 'after' | 'run' | 'replay' | 'last' | 'heartbeatMs']?: SubscriptionOptions[K] | undefined
+  [K in 'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs']?: SubscriptionOptions[K] | undefined
 }
 
 /** What a rail is given for one connection. */
@@ -47,19 +48,24 @@ export interface RailRequest {
   start: Start
   headers: Record<string, string>
   fetch: typeof fetch
-  WebSocket: SocketConstructor | undefined
+  /** Whether somebody wants to know the server’s clock. */
+  wantsClock: boolean
+  /** The WebSockets that subscriptions share. */
+  sockets: Sockets
   /** Aborts when the connection is to be closed, at the latest when the rail has returned. */
   signal: AbortSignal
-  /** The server accepted the connection. */
-  onOpen(): void
   /** So many more bytes came, as they are after any decompression. */
   onBytes(count: number): void
   /** The server asks to wait at least so many ms before coming back. */
   onRetry(ms: number): void
+  /** The server's clock showed `serverTime` somewhen between `sentAt` and now. */
+  onClock(sentAt: number, serverTime: number): void
+  /** Something on the way holds bytes back. */
+  onBuffering(): void
 }
 
 /**
- * Opens one connection and yields what it says, reading on only when more is asked for. Ends quietly when the wire
+ * Opens one connection and yields what it says, from the first word on; reads on only when more is asked for. Ends quietly when the wire
  * does, too early or not; throws a {@link ClientError} when it is refused or broken.
  */
 export type Rail = (request: RailRequest) => AsyncGenerator<Message, void, undefined>

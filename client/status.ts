@@ -3,7 +3,7 @@ import type { Transport } from './rail.ts'
 
 export type FollowStatus = {
   transport: Transport
-  /** Connections tried so far; one more than the reconnects. */
+  /** Times that it set out to connect; one more than the reconnects. */
   attempts: number
   /** Bytes received over all connections, as they are after decompression. */
   bytes: number
@@ -23,33 +23,24 @@ type State = FollowStatus extends infer S
 
 /** Counts attempts and bytes, and tells every change. */
 export class Progress {
-  readonly #transport: Transport
   readonly #onStatus: ((status: FollowStatus) => void) | undefined
+  #transport: Transport
   #state: State = { state: 'connecting' }
   #attempts = 0
   #bytes = 0
-  #openedAt: number | undefined
 
   constructor(transport: Transport, onStatus: ((status: FollowStatus) => void) | undefined) {
     this.#transport = transport
     this.#onStatus = onStatus
   }
 
-  /** How long the current or last connection has been open, in ms; 0 when it never was. */
-  get openMs(): number {
-    return this.#openedAt === undefined ? 0 : Date.now() - this.#openedAt
-  }
-
   connecting(): void {
     this.#attempts += 1
-    this.#openedAt = undefined
     this.#become({ state: 'connecting' })
   }
 
-  /** May be said again: each page of a long-poll says it. */
-  open(): void {
-    if (this.#openedAt !== undefined) return
-    this.#openedAt = Date.now()
+  open(transport: Transport): void {
+    this.#transport = transport
     this.#become({ state: 'open' })
   }
 

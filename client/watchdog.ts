@@ -2,9 +2,13 @@
 import { HEARTBEAT_MS } from '../src/protocol/limits.ts'
 import { ClientError } from './errors.ts'
 import type { Message } from './rail.ts'
+import { onWake } from './wake.ts'
 
 /** So many heartbeats without a byte, and the wire is taken for dead. */
-const PATIENCE = 2.5
+export const PATIENCE = 2.5
+
+/** The same when the page wakes up: a phone that slept missed what a heartbeat would have told. */
+const PATIENCE_ON_WAKE = 1.2
 
 /**
  * Bounds each wait for the wire by two and a half heartbeats. Only waiting counts: a consumer that takes its time
@@ -31,10 +35,15 @@ export class Watchdog {
    * @throws ClientError `silent` when it takes too long, `connection-lost` when the wire fails.
    */
   async wait<T>(wire: Promise<T>): Promise<T> {
-    const ms = PATIENCE * this.#heartbeatMs
+    const began = Date.now()
     let timer: ReturnType<typeof setTimeout> | undefined
+    let stop: (() => void) | undefined
     const silence = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new ClientError('silent', `Nothing came for ${ms / 1000} s`)), ms)
+      const give = () => reject(silent(Date.now() - began))
+      timer = setTimeout(give, PATIENCE * this.#heartbeatMs)
+      stop = onWake(() => {
+        if (Date.now() - began > PATIENCE_ON_WAKE * this.#heartbeatMs) give()
+      })
     })
     try {
       return await Promise.race([wire, silence])
@@ -43,8 +52,14 @@ export class Watchdog {
       throw new ClientError('connection-lost', reasonOf(error), { cause: error })
     } finally {
       clearTimeout(timer)
+      stop?.()
     }
   }
+}
+
+/** The error of a wire that said nothing for `ms`. */
+export function silent(ms: number): ClientError {
+  return new ClientError('silent', `Nothing came for ${Math.round(ms) / 1000} s`)
 }
 
 /** Node's fetch says only "fetch failed"; its cause says why. */

@@ -236,7 +236,7 @@ t.test('websocket: holds no more than its bound when the server minds no window'
   let full: (() => void) | undefined
   const onStatus = (status: FollowStatus) => {
     statuses.push(status)
-    if (status.bytes > 3_000_000) full?.()
+    if (status.bytes > 2_359_296) full?.()
   }
   const seen: string[] = []
   for await (const message of open(fake, 'websocket', { onStatus })) {

@@ -1,0 +1,98 @@
+/** A bounded queue for consumers that cannot slow down, such as a page that draws once a frame. */
+import type { TwinrailEvent } from '../src/protocol/events.ts'
+import { FOLD_BYTES } from '../src/protocol/limits.ts'
+import type { SessionEvent } from './session.ts'
+import { deltaParts } from './wire.ts'
+
+/** Messages that a queue holds before its stream is no longer read. */
+export const QUEUE_LIMIT = 100
+
+/** Neighbouring deltas of one part as one event, as the server folds them; nothing when they are not that. */
+export function folded(before: SessionEvent, next: SessionEvent): TwinrailEvent | undefined {
+  const field = deltaParts[next.type]
+  if (!field || before.type !== next.type) return undefined
+  const [old, added] = [before, next] as unknown as Delta[]
+  if (old!.runId !== added!.runId || old!.data[field] !== added!.data[field]) return undefined
+  const delta = old!.data.delta + added!.data.delta
+  if (delta.length > FOLD_BYTES / 2) return undefined
+  const from = old!.from ?? old!.offset
+  return { ...added!, from, data: { ...added!.data, delta } } as unknown as TwinrailEvent
+}
+
+interface Delta {
+  runId?: string
+  offset: string
+  from?: string
+  data: { delta: string; [field: string]: unknown }
+}
+
+/**
+ * Holds at most `limit` messages. Full, it folds neighbouring deltas; still full, it drops ephemeral events, which are
+ * the only ones that may be dropped; and when that does not help, {@link room} makes the reader wait.
+ */
+export class EventQueue {
+  readonly #limit: number
+  #held: SessionEvent[] = []
+  #wake: (() => void) | undefined
+  /** Events that were folded into others here. */
+  folded = 0
+  /** Ephemeral events that were dropped here. */
+  dropped = 0
+
+  constructor(limit = QUEUE_LIMIT) {
+    this.#limit = limit
+  }
+
+  get length(): number {
+    return this.#held.length
+  }
+
+  push(event: SessionEvent): void {
+    this.#held.push(event)
+    if (this.#held.length <= this.#limit) return
+    this.#fold()
+    if (this.#held.length > this.#limit) this.#drop()
+  }
+
+  /** Everything held; the queue is empty then. */
+  take(): SessionEvent[] {
+    const taken = this.#held
+    this.#held = []
+    this.#wake?.()
+    return taken
+  }
+
+  /** Resolves when there is room for another message. */
+  async room(): Promise<void> {
+    while (this.#held.length >= this.#limit) {
+      this.#fold()
+      if (this.#held.length < this.#limit) return
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
+    }
+  }
+
+  /** Ephemeral events stand outside the order, so a fold may reach over them. */
+  #fold(): void {
+    const kept: SessionEvent[] = []
+    let last = -1
+    for (const event of this.#held) {
+      const joined = last < 0 ? undefined : folded(kept[last]!, event)
+      if (joined) {
+        kept[last] = joined
+        this.folded += 1
+        continue
+      }
+      if (!('ephemeral' in event)) last = kept.length
+      kept.push(event)
+    }
+    this.#held = kept
+  }
+
+  #drop(): void {
+    const kept = this.#held.filter(event => !('ephemeral' in event))
+    this.dropped += this.#held.length - kept.length
+    this.#held = kept
+  }
+}
