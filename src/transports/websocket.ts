@@ -102,6 +102,8 @@ class WebSocketConnection implements Connection {
     // Raw frames and ws must not write side by side once ws has begun to close.
     this.#forget()
     this.#socket.close(reason.close, truncated(reason.message))
+    // The client's own close frame must be read, even where its commands were not.
+    this.#socket.resume()
   }
 
   async #open(): Promise<void> {
@@ -118,6 +120,7 @@ class WebSocketConnection implements Connection {
     if (this.#socket.readyState !== this.#socket.OPEN) return
     this.#context.connections.add(this)
     this.#send(hello(this.#context.heartbeatMs))
+    this.#rail.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
     this.#socket.resume()
   }
@@ -215,8 +218,8 @@ class WebSocketConnection implements Connection {
         this.#subscriptions.delete(command.sessionId)
         return this.#send({ type: 'ack', id: command.id })
       case 'window': {
-        const seq = parseOffset(command.offset)?.seq ?? 0
-        this.#subscriptions.get(command.sessionId)?.consumed(seq)
+        const consumed = parseOffset(command.offset)
+        if (consumed) this.#subscriptions.get(command.sessionId)?.consumed(consumed)
         if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
       }
     }
@@ -251,7 +254,8 @@ class WebSocketConnection implements Connection {
     }
     old?.close()
     this.#subscriptions.set(sessionId, subscription)
-    if (command.heartbeatMs < this.#rail.heartbeatMs) this.#rail.beatEvery(command.heartbeatMs)
+    const { heartbeatMs = this.#rail.heartbeatMs } = command
+    if (heartbeatMs < this.#rail.heartbeatMs) this.#rail.beatEvery(heartbeatMs)
     this.#send({ type: 'ack', id })
     subscription.start()
   }
