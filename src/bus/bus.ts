@@ -16,7 +16,7 @@ import { defaultHoldBounds, type HoldBounds } from './holds.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
 import { type BusObserver, nobody } from './observer.ts'
 import type { Rail } from './rail.ts'
-import { Subscription } from './subscription.ts'
+import { type Beginning, Subscription } from './subscription.ts'
 import { Topic, type Watcher } from './topic.ts'
 import { Viewers } from './viewers.ts'
 import { Window } from './window.ts'
@@ -121,17 +121,19 @@ export class Bus {
    */
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
     const { sessionId, options, rail, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
-    const session = await this.session(sessionId)
-    const run = options.run === undefined ? undefined : await this.run(sessionId, options.run)
-    const { topic, release } = await this.#open(session)
+    let opened = await this.#begin(sessionId, options)
+    let closed = false
     const leave = this.viewers.arrive(sessionId, options.run)
     return new Subscription<B>({
-      topic,
+      beginning: opened,
+      beginAnew: async () => {
+        const anew = await this.#begin(sessionId, { run: options.run, replay: options.replay })
+        opened.release()
+        opened = anew
+        if (closed) anew.release()
+        return anew
+      },
       rail,
-      start: startOf(session, options, run),
-      head: run?.end ?? session.head,
-      logHead: session.head,
-      earliest: session.earliest,
       run: options.run,
       replay: options.replay,
       coalesceMs: options.coalesceMs,
@@ -144,8 +146,9 @@ export class Bus {
       onTooSlow,
       onEnd,
       onClose() {
+        closed = true
         leave()
-        release()
+        opened.release()
       },
     })
   }
@@ -188,10 +191,29 @@ export class Bus {
     return page?.events[0]
   }
 
+  /** A subscription's beginning, judged on a fresh reading of the log; `release` frees what it holds. */
+  async #begin(
+    sessionId: string,
+    options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>,
+  ): Promise<Beginning & { release: () => void }> {
+    const session = await this.session(sessionId)
+    const run = options.run === undefined ? undefined : await this.run(sessionId, options.run)
+    const { topic, release } = await this.#open(session)
+    const { head: logHead, earliest } = session
+    return {
+      topic,
+      release,
+      start: startOf(session, options, run),
+      head: run?.end ?? logHead,
+      logHead,
+      earliest,
+    }
+  }
+
   async #open(session: SessionInfo): Promise<{ topic: Topic; release: () => void }> {
     const { sessionId, epoch, head } = session
     let open = this.#topics.get(sessionId)
-    if (!open || open.topic.isDeleted) {
+    if (!open || open.topic.isOver) {
       open = { topic: new Topic(this.log, sessionId, this.#ring, this.#hold, this.#observer), users: 0 }
       this.#topics.set(sessionId, open)
     }

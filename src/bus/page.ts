@@ -99,6 +99,8 @@ async function somethingNew(
           if (options.run === undefined || event.runId === options.run) finish('events')
         },
         deleted: () => finish('deleted'),
+        // Reading again tells of it.
+        lost: () => finish('events'),
       })
       .then(watching => {
         stop = watching.stop

@@ -7,7 +7,9 @@ import {
   formatOffset,
   isTerminal,
   type LagPolicy,
+  type Position,
   type Replay,
+  TwinrailError,
 } from '../protocol/index.ts'
 import type { Start } from './cursor.ts'
 import { fold } from './fold.ts'
@@ -25,22 +27,32 @@ const TURN_BUDGET = 256 * 1024
 /** When a log that could not be read is tried again, in ms. */
 const RETRY_MS = 500
 
-/** What a subscription is made of; see `bus.subscribe`. */
-export interface SubscriptionParts<B> {
+/** Where a subscription begins, on a fresh reading of the log. */
+export interface Beginning {
   topic: Topic
-  rail: Rail<B>
   start: Start
   /** Number of the last event that `caught-up` waits for: the log's when the subscription was made, or the run's. */
   head: number
   /** Number of the last event in the log then. */
   logHead: number
   earliest: number
+}
+
+/** What a subscription is made of; see `bus.subscribe`. */
+export interface SubscriptionParts<B> {
+  beginning: Beginning
+  rail: Rail<B>
   run: string | undefined
   replay: z.output<typeof Replay>
   coalesceMs: number
   window: Window | undefined
   lag: z.output<typeof LagPolicy>
   limits: LagLimits
+  /**
+   * A beginning without a cursor on a log that lost events.
+   * @throws TwinrailError `session-not-found`, `run-not-found`
+   */
+  beginAnew: () => Promise<Beginning>
   /** The subscriber fell too far behind under `disconnect`; the transport ends the connection. */
   onTooSlow: () => void
   /** `end` is written: the subscription is over by itself. */
@@ -62,26 +74,26 @@ export class Subscription<B> {
   readonly folds: boolean
   readonly window: Window | undefined
   readonly #parts: SubscriptionParts<B>
-  readonly #topic: Topic
-  readonly #group: LiveGroup<B>
+  #beginning: Beginning
+  #topic: Topic
+  #group: LiveGroup<B>
   #cursor: number
-  #state: 'new' | 'reading' | 'waiting' | 'live' | 'over' = 'new'
+  #state: 'new' | 'reading' | 'waiting' | 'live' | 'moving' | 'over' = 'new'
   #caughtUp = false
   /** What the topic had written up to the cursor, in UTF-16 units; counts from `caught-up` on. */
   #written = 0
 
   constructor(parts: SubscriptionParts<B>) {
     this.#parts = parts
-    this.#topic = parts.topic
+    this.#beginning = parts.beginning
+    this.#topic = parts.beginning.topic
     this.rail = parts.rail
     this.run = parts.run
     this.coalesceMs = parts.coalesceMs
     this.folds = parts.replay !== 'full'
     this.window = parts.window
-    this.#cursor = parts.start.cursor
-    this.#group = parts.topic.group(this)
-    this.#group.attach(this)
-    parts.topic.add(this as Subscription<unknown>)
+    this.#cursor = parts.beginning.start.cursor
+    this.#group = this.#enter()
   }
 
   get sessionId(): string {
@@ -90,7 +102,7 @@ export class Subscription<B> {
 
   /** Nothing will come: the client has all of an ended run, and nothing to forget. */
   get pointless(): boolean {
-    const { over, reset, gap } = this.#parts.start
+    const { over, reset, gap } = this.#beginning.start
     return over && !reset && !gap
   }
 
@@ -115,8 +127,9 @@ export class Subscription<B> {
   /** Sends what opens the stream and begins to deliver. Once. */
   start(): void {
     if (this.#state !== 'new') return
-    const { start, logHead, earliest, replay } = this.#parts
+    const { start, logHead, earliest } = this.#beginning
     const { sessionId } = this
+    const { replay } = this.#parts
     const head = this.#offset(logHead)
     this.#control({
       type: 'subscribed',
@@ -127,14 +140,22 @@ export class Subscription<B> {
       replay,
     })
     if (start.reset) this.#control({ type: 'reset', sessionId, reason: start.reset, head })
-    if (start.gap) this.#gap(start.gap, 'trimmed')
-    this.#state = 'reading'
-    if (this.#topic.isDeleted) return this.end('deleted')
-    if (start.over) {
-      this.#caughtUp = this.pointless
-      return this.end('run-ended')
-    }
-    this.#readOn()
+    this.#begin()
+  }
+
+  /** The log lost events that were seen: says so and starts over on what is left. */
+  lost(): void {
+    // One that has not begun yet starts over when it begins.
+    if (this.#state === 'over' || this.#state === 'new' || this.#state === 'moving') return
+    this.#state = 'moving'
+    this.#topic.holds.release(this)
+    this.#topic.remove(this as Subscription<unknown>)
+    this.#startOver().catch(() => {
+      // Nothing is left of the session, or of the run.
+      if (this.#state !== 'moving') return
+      this.#state = 'reading'
+      this.end('deleted')
+    })
   }
 
   /** The group has left this subscription behind at `cursor`, when the topic had written so much. */
@@ -155,8 +176,9 @@ export class Subscription<B> {
     onTooSlow()
   }
 
-  /** The client has consumed everything up to `seq`. */
-  consumed(seq: number): void {
+  /** The client has consumed everything up to there. What it says of another incarnation of the log means nothing. */
+  consumed({ epoch, seq }: Position): void {
+    if (epoch !== this.#topic.epoch) return
     this.window?.consumed(seq)
     if (this.#state === 'waiting') this.#waitForRail()
   }
@@ -185,6 +207,53 @@ export class Subscription<B> {
     this.#parts.onClose()
   }
 
+  #enter(): LiveGroup<B> {
+    const group = this.#topic.group(this)
+    group.attach(this)
+    this.#topic.add(this as Subscription<unknown>)
+    return group
+  }
+
+  /** After `subscribed`, or `reset`: tells what is missing and reads on. */
+  #begin(): void {
+    const { start } = this.#beginning
+    if (start.gap) this.#gap(start.gap, 'trimmed')
+    this.#state = 'reading'
+    if (this.#topic.isLost) return this.lost()
+    if (this.#topic.isOver) return this.end('deleted')
+    if (start.over) {
+      this.#caughtUp = this.pointless
+      return this.end('run-ended')
+    }
+    this.#readOn()
+  }
+
+  async #startOver(): Promise<void> {
+    for (;;) {
+      try {
+        this.#beginning = await this.#parts.beginAnew()
+        break
+      } catch (error) {
+        if (!(error instanceof TwinrailError && error.retryable)) throw error
+        await new Promise(resolve => setTimeout(resolve, RETRY_MS).unref())
+      }
+      if (this.#state !== 'moving') return
+    }
+    // Closed meanwhile: what was opened is freed by who opened it.
+    if (this.#state !== 'moving') return
+    const { topic, start, logHead } = this.#beginning
+    this.#topic = topic
+    this.#cursor = start.cursor
+    this.#caughtUp = false
+    this.#written = 0
+    this.window?.clear()
+    this.rail.history = undefined
+    this.#group = this.#enter()
+    const { sessionId } = this
+    this.#control({ type: 'reset', sessionId, reason: 'lost', head: this.#offset(logHead) })
+    this.#begin()
+  }
+
   #waitForRail(): void {
     this.#state = 'waiting'
     this.rail.whenReady(this.#resume)
@@ -207,9 +276,10 @@ export class Subscription<B> {
   /** Sends pages from the cursor on until it stands where the group stands; then it is live. */
   async #read(): Promise<void> {
     let budget = TURN_BUDGET
-    while (this.#state === 'reading') {
+    const topic = this.#topic
+    while (this.#reads(topic)) {
       const { flushed } = this.#group
-      if (this.#cursor >= this.#parts.head) this.#sendCaughtUp()
+      if (this.#cursor >= this.#beginning.head) this.#sendCaughtUp()
       if (this.#cursor >= flushed) return this.#goLive()
       if (!this.rail.ready()) return this.#waitForRail()
       if (this.#parts.lag === 'skip' && this.fullness >= 1) {
@@ -217,12 +287,17 @@ export class Subscription<B> {
         continue
       }
       // The first stretch ends where `caught-up` belongs.
-      const page = await this.#page(this.#caughtUp ? flushed : this.#parts.head)
-      if (this.#state !== 'reading') return
-      if (!page) return this.#topic.deleted()
+      const page = await this.#page(this.#caughtUp ? flushed : this.#beginning.head)
+      if (!this.#reads(topic)) return
+      if (!page) return topic.deleted()
       budget -= this.#send(page)
       if (budget <= 0 && this.#state === 'reading') return this.#nextTurn()
     }
+  }
+
+  /** Whether it still reads, and still on the log that it began to read on. */
+  #reads(topic: Topic): boolean {
+    return this.#state === 'reading' && this.#topic === topic
   }
 
   #goLive(): void {
@@ -277,13 +352,14 @@ export class Subscription<B> {
 
   /** Jumps over what it missed: only what somebody waits for is sent, and a `gap` for each stretch left out. */
   async #skip(through: number): Promise<void> {
-    const { pages, epoch, written } = this.#topic
+    const topic = this.#topic
+    const { pages, epoch, written } = topic
     const skipper = new Skipper()
     let skipped = 0
     while (this.#cursor < through) {
       const page = await pages.raw(epoch, this.#cursor, through)
-      if (this.#state !== 'reading') return
-      if (!page) return this.#topic.deleted()
+      if (!this.#reads(topic)) return
+      if (!page) return topic.deleted()
       this.#passTrimmed(page)
       for (const event of page.events) {
         if (this.run !== undefined && event.runId !== this.run) continue

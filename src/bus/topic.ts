@@ -14,10 +14,15 @@ import type { Subscription } from './subscription.ts'
 export interface Watcher {
   event(event: LogEvent): void
   deleted(): void
+  /** The log lost events that were seen: it begins anew, and this was the last of the old one. */
+  lost(): void
 }
 
 /** Events read from the log at once to fill a hole. */
 const FILL = { events: 1000, bytes: 1024 * 1024 }
+
+/** When a hole that could not be filled is tried again, in ms. */
+const FILL_RETRY_MS = 500
 
 /**
  * Takes a session's events from the log in offset order and hands them on: to watchers at once, to live subscribers
@@ -39,7 +44,7 @@ export class Topic implements Follower {
   #epoch = 0
   #head = 0
   #written = 0
-  #deleted = false
+  #state: 'open' | 'deleted' | 'lost' = 'open'
   #watching = false
   #flushing = false
   /** When the oldest event that is not flushed yet arrived, in ms, monotonic. */
@@ -82,8 +87,13 @@ export class Topic implements Follower {
     return this.#epoch
   }
 
-  get isDeleted(): boolean {
-    return this.#deleted
+  /** Whether the session, or this incarnation of its log, is over. */
+  get isOver(): boolean {
+    return this.#state !== 'open'
+  }
+
+  get isLost(): boolean {
+    return this.#state === 'lost'
   }
 
   /** Brings the topic to a reading of the log; resolves when it holds everything up to `head`. */
@@ -93,7 +103,7 @@ export class Topic implements Follower {
       this.#head = head
     }
     if (this.#epoch !== epoch) this.deleted()
-    while (!this.#deleted && this.#head < head) {
+    while (!this.isOver && this.#head < head) {
       const before = this.#head
       await this.#fill()
       if (this.#head === before)
@@ -102,7 +112,7 @@ export class Topic implements Follower {
   }
 
   events(epoch: number, events: readonly LogEvent[]): void {
-    if (this.#deleted || events.length === 0) return
+    if (this.isOver || events.length === 0) return
     if (this.#epoch === 0) {
       this.#epoch = epoch
       this.#head = (events[0] as LogEvent).seq - 1
@@ -111,7 +121,7 @@ export class Topic implements Follower {
     for (const event of events) {
       if (event.seq <= this.#head) continue
       if (event.seq > this.#head + 1) {
-        void this.#fill()
+        this.#fillSoon()
         return
       }
       this.#take(event)
@@ -128,12 +138,16 @@ export class Topic implements Follower {
   }
 
   deleted(): void {
-    if (this.#deleted) return
-    this.#deleted = true
-    this.#unfollow()
+    if (!this.#leave('deleted')) return
     for (const subscription of [...this.subscriptions]) subscription.end('deleted')
-    for (const watcher of [...this.#watchers]) watcher.deleted()
-    this.#watchers.clear()
+    for (const watcher of this.#forgetWatchers()) watcher.deleted()
+  }
+
+  /** What is left of the log is another topic's. */
+  lost(): void {
+    if (!this.#leave('lost')) return
+    for (const subscription of [...this.subscriptions]) subscription.lost()
+    for (const watcher of this.#forgetWatchers()) watcher.lost()
   }
 
   /** The group of live subscribers that get the same bytes; made when there is none yet. */
@@ -177,6 +191,19 @@ export class Topic implements Follower {
     for (const group of this.#groups.values()) group.close()
   }
 
+  #leave(state: 'deleted' | 'lost'): boolean {
+    if (this.isOver) return false
+    this.#state = state
+    this.#unfollow()
+    return true
+  }
+
+  #forgetWatchers(): Watcher[] {
+    const watchers = [...this.#watchers]
+    this.#watchers.clear()
+    return watchers
+  }
+
   #take(event: LogEvent): void {
     // A group that waits for its window must not lose what it has not written yet.
     for (const group of this.#groups.values()) {
@@ -202,6 +229,13 @@ export class Topic implements Follower {
       }
     })()
     return this.#filling
+  }
+
+  /** Fills a hole; while the log is away, again and again. */
+  #fillSoon(): void {
+    this.#fill().catch(() => {
+      if (!this.isOver) setTimeout(() => this.#fillSoon(), FILL_RETRY_MS).unref()
+    })
   }
 
   #scheduleFlush(): void {

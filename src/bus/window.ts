@@ -47,4 +47,10 @@ export class Window {
     }
     this.#sent.splice(0, count)
   }
+
+  /** What is on the way does not count any more: the client forgets it. */
+  clear(): void {
+    this.#sent = []
+    this.#outstanding = 0
+  }
 }

@@ -125,6 +125,11 @@ export interface Follower {
   ephemeral(json: string): void
   /** The session was deleted; nothing follows. */
   deleted(): void
+  /**
+   * The store lost events that were seen here. What is left is now the log of this epoch, up to `head`; `events` goes
+   * on from there. Only drivers whose store can forget call it.
+   */
+  lost?(epoch: number, head: number): void
 }
 
 /** A fold over the log up to `seq`, kept so that it need not begin at the beginning. */

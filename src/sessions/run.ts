@@ -227,7 +227,11 @@ export class Run {
       early.push(event)
     }
     const watching = await bus
-      .watch(sessionId, { event: event => take(event), deleted: () => this.#over('the session was deleted') })
+      .watch(sessionId, {
+        event: event => take(event),
+        deleted: () => this.#over('the session was deleted'),
+        lost: () => this.#over('the log lost events of the run'),
+      })
       .catch(() => {
         throw new RunOver()
       })

@@ -1,0 +1,243 @@
+/**
+ * The log in Redis (or Valkey) 7 or later, for several processes: per session a header and a stream on one hash slot,
+ * changed by one script at a time. Entry `0-<seq>` of the stream under the header's epoch E is the event `E-<seq>`.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Cluster, Redis, RedisOptions } from 'ioredis'
+import { TwinrailError } from '../protocol/index.ts'
+import { judge } from './conditions.ts'
+import { LogEvent } from './event.ts'
+import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
+import { addedOf, appendArguments, appendedOf, noteOf } from './redis/arguments.ts'
+import { Connection, clientOptions, mustFit, RedisUnfit } from './redis/connection.ts'
+import { LeaseIndex } from './redis/leases.ts'
+import { connectorTo, infoOf, Store } from './redis/store.ts'
+import { Tails } from './redis/tails.ts'
+import { logClosed, mustReach } from './refusals.ts'
+
+export { RedisUnfit } from './redis/connection.ts'
+
+export interface RedisLogOptions {
+  /** Such as `redis://:password@host:6379/0`, `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
+  url?: string
+  /**
+   * Makes the clients itself, for Sentinel, Cluster and whatever a URL cannot say: called once for commands and once
+   * for the subscriber. The client must have these options (a Cluster as its `redisOptions`).
+   */
+  connect?: (options: RedisOptions) => Redis | Cluster
+  /** What every key begins with. @default "twinrail:" */
+  prefix?: string
+  /** How long a call waits for Redis before it is refused as `unavailable`, in ms. @default 5 s */
+  deadlineMs?: number
+  /** A followed session without news is read again after so long, in ms. @default 5 s */
+  recheckMs?: number
+  /** What an operator should know, in words. @default process.emitWarning */
+  warn?: (message: string) => void
+  /** Failures that nobody waits for: a connection is away, a check could not be made. @default ignored */
+  onError?: (error: unknown) => void
+  /** ms since 1970, for tests of what expires. @default Redis's own time, so that nodes' clocks need not agree */
+  clock?: () => number
+}
+
+/** A session that nobody has written to yet, as its conditions are judged. */
+const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
+
+/** How much of a followed session is read at once. */
+const PAGE = { events: 1000, bytes: 1024 * 1024 }
+
+/**
+ * Opens the driver `redis`.
+ * @throws RedisUnfit when Redis may evict sessions, is too old or cannot be reached
+ */
+export async function createRedisLog(options: RedisLogOptions = {}): Promise<EventLog> {
+  const { prefix = 'twinrail:', deadlineMs = 5000, recheckMs = 5000, onError = () => {} } = options
+  const { url = 'redis://127.0.0.1:6379', warn = message => process.emitWarning(message) } = options
+  const connect = options.connect ?? (await connectorTo(url))
+  const client = () => connect(clientOptions(deadlineMs))
+  const node = randomUUID()
+  let closed = false
+  const pending = new Set<Promise<unknown>>()
+
+  const commands: Connection = new Connection(client(), deadlineMs, async () => tails.pullAll(), onError)
+  const subscriber: Connection = new Connection(
+    client(),
+    deadlineMs,
+    async () => tails.subscribeAll(),
+    onError,
+  )
+  const store = new Store(commands, prefix, node, options.clock)
+  const leases = new LeaseIndex(store.leases, options.clock ?? (() => performance.now()))
+  const tails: Tails = new Tails({
+    subscriber,
+    node,
+    channelOf: store.channelOf,
+    sessionOf: store.sessionOf,
+    read: (sessionId, after) => store.read(sessionId, after, PAGE, 'first'),
+    recover: (...known) => store.recover(...known),
+    recheckMs,
+    onError: error => {
+      // While Redis is away nothing is lost: the next check, or the next connection, tries again.
+      if (!(error instanceof TwinrailError)) onError(error)
+    },
+  })
+  try {
+    await commands.connect()
+    await mustFit(commands.client, warn)
+    await subscriber.connect()
+  } catch (error) {
+    tails.close()
+    await Promise.all([commands.close(), subscriber.close()])
+    if (error instanceof RedisUnfit) throw error
+    const { message } = error as Error
+    throw new RedisUnfit(`cannot use the Redis at ${url.replace(/\/\/[^@/]*@/, '//')}: ${message}`)
+  }
+
+  /** A call of the log's interface: refused once closed, waited for by `close`. */
+  function open<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+    return async (...args) => {
+      if (closed) throw logClosed()
+      const work = call(...args)
+      pending.add(work)
+      try {
+        return await work
+      } finally {
+        pending.delete(work)
+      }
+    }
+  }
+
+  async function append(
+    sessionId: string,
+    texts: readonly string[],
+    conditions: AppendConditions,
+  ): Promise<Appended> {
+    const announced = conditions.leases && leases.announce(sessionId, conditions.leases)
+    if (announced) await announced
+    const sender = { now: store.now, fresh: '', node, channel: store.channelOf(sessionId) }
+    const run = (fresh: string) =>
+      store.script<string[]>('append', sessionId, appendArguments(texts, conditions, { ...sender, fresh }))
+    let answer = await run('')
+    if (answer[0] === 'session' && conditions.create && conditions.epoch === undefined) {
+      // What would be refused makes no session and uses no epoch up.
+      const verdict = judge(EMPTY, texts.length, conditions, 0)
+      if (!verdict.writes) return verdict.appended
+      const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
+      answer = await run(fresh)
+      await store.list(sessionId)
+    }
+    const appended = appendedOf(answer)
+    if (!appended.accepted) return appended
+    if (conditions.release) leases.forget(sessionId, conditions.release)
+    const { epoch, head } = appended
+    const added = addedOf(answer)
+    const fresh = texts.slice(texts.length - added)
+    tails.appended(sessionId, epoch, () =>
+      fresh.map((text, i) => new LogEvent(epoch, head - added + 1 + i, text)),
+    )
+    return appended
+  }
+
+  return {
+    create: open(async (sessionId, metadata) => {
+      const there = await store.headerOf(sessionId)
+      if (there) return { created: false, session: there }
+      const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
+      const args = [store.now, fresh, JSON.stringify(metadata)]
+      const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
+      await store.list(sessionId)
+      return { created: made === 1, session: infoOf(sessionId, header) as SessionInfo }
+    }),
+
+    session: open(async sessionId => {
+      const session = await store.headerOf(sessionId)
+      return (await tails.contradicts(sessionId, session)) ? store.headerOf(sessionId) : session
+    }),
+
+    list: open(async (after, limit) => {
+      const found: SessionInfo[] = []
+      for (let last = after; found.length < limit; ) {
+        const want = limit - found.length
+        const ids = await store.listed(last, want)
+        for (const session of await Promise.all(ids.map(id => store.headerOf(id)))) {
+          if (session) found.push(session)
+        }
+        if (ids.length < want) break
+        last = ids.at(-1)
+      }
+      return found
+    }),
+
+    append: open((sessionId, texts, conditions = {}) => append(sessionId, texts, conditions)),
+
+    lookup: open(async (sessionId, keys) => {
+      if (keys.length === 0) return []
+      const key = store.keyOf(sessionId, 'k')
+      const [held, now] = await Promise.all([
+        commands.send(client => client.hmget(key, ...keys)),
+        store.time(),
+      ])
+      return held.map(entry => {
+        const [, seq, expires, note = ''] = /^(\d+) (\S+) (.*)$/s.exec(entry ?? '') ?? []
+        if (seq === undefined || (expires !== '-' && Number(expires) <= now)) return undefined
+        return { seq: Number(seq), note: noteOf(note) }
+      })
+    }),
+
+    read: open(async (sessionId, after, bounds) => {
+      const page = await store.read(sessionId, after, bounds)
+      return (await tails.contradicts(sessionId, page)) ? store.read(sessionId, after, bounds) : page
+    }),
+
+    follow(sessionId, follower) {
+      if (closed) throw logClosed()
+      return tails.follow(sessionId, follower)
+    },
+
+    tell: open(async (sessionId, json) => {
+      await tails.placed(sessionId)
+      await commands.send(client => client.publish(store.channelOf(sessionId), `t ${json}`))
+    }),
+
+    saveSnapshot: open(async (sessionId, epoch, { seq, state }) => {
+      await store.script('saveSnapshot', sessionId, [epoch, seq, JSON.stringify(state)])
+    }),
+
+    loadSnapshot: open(async (sessionId, epoch): Promise<Snapshot | undefined> => {
+      const key = store.keyOf(sessionId, 's')
+      const [of, seq, state] = await commands.send(client => client.hmget(key, 'epoch', 'seq', 'state'))
+      return of === String(epoch) && state ? { seq: Number(seq), state: JSON.parse(state) } : undefined
+    }),
+
+    trim: open(async (sessionId, epoch, through, snapshot) => {
+      mustReach(snapshot, through)
+      const { seq, state } = snapshot
+      await store.script('trim', sessionId, [epoch, through, seq, JSON.stringify(state)])
+    }),
+
+    delete: open(async sessionId => {
+      const removed = await store.script<number>('remove', sessionId, [node, store.channelOf(sessionId)])
+      if (removed === 0) return false
+      tails.deleted(sessionId)
+      await store.unlist(sessionId)
+      return true
+    }),
+
+    renew: open(async (sessionId, lease) => {
+      const { runId, token, ttlMs } = lease
+      const renewed = await store.script<number>('renew', sessionId, [store.now, runId, token, ttlMs])
+      if (renewed === 0) return false
+      await leases.announce(sessionId, [lease])
+      return true
+    }),
+
+    expired: open(limit => leases.expired(limit)),
+
+    async close() {
+      if (closed) return
+      closed = true
+      tails.close()
+      await Promise.allSettled([...pending])
+      await Promise.all([commands.close(), subscriber.close()])
+    },
+  }
+}

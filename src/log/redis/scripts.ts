@@ -1,0 +1,300 @@
+/**
+ * What Redis does in one step: Lua scripts over the keys of one session, all on one hash slot. Each checks everything
+ * before its first write, since a script that fails half-way is not rolled back.
+ *
+ * `h` header (hash), `l` events (stream, entry `0-<seq>`), `k` keys taken (hash) and `x` when they expire (sorted set),
+ * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string).
+ */
+
+/** The keys of a session, in the order in which every script gets them. */
+export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd'] as const
+
+/** How long it is remembered that a session was deleted and not lost, in s. */
+const TOMBSTONE_S = 3600
+
+const prelude = `
+local h, l, k, x, r, p, s, d = unpack(KEYS)
+local at = 0
+local function arg() at = at + 1 return ARGV[at] end
+local function whole(n) return string.format('%.0f', n) end
+local function time(given)
+  if given ~= '' then return tonumber(given) end
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local function seqOf(entry) return tonumber(string.match(entry[1], '-(%d+)$')) end
+-- Head and earliest of whatever events are there: none, unless the header alone was lost.
+local function remains()
+  local last = redis.call('XREVRANGE', l, '+', '-', 'COUNT', 1)[1]
+  local first = redis.call('XRANGE', l, '-', '+', 'COUNT', 1)[1]
+  return last and seqOf(last) or 0, first and seqOf(first) or 1
+end
+local function put(epoch, now, metadata)
+  local head, earliest = remains()
+  redis.call('HSET', h, 'epoch', epoch, 'head', whole(head), 'earliest', whole(earliest),
+    'created', whole(now), 'metadata', metadata)
+end
+`
+
+/**
+ * now, epoch to create with or '', epoch that must be or '', node, channel, once (count; key, index, ttl or '', note),
+ * absent (count; key), leases (count; runId, token, ttl), release (count; runId), producer id or '', its seq, texts.
+ */
+const append = `
+local now, fresh, wanted, node, channel = time(arg()), arg(), arg(), arg(), arg()
+local header = redis.call('HMGET', h, 'epoch', 'head')
+local epoch, head = header[1], tonumber(header[2])
+local made = not epoch
+if made then
+  if fresh == '' then return {'session'} end
+  epoch, head = fresh, remains()
+elseif wanted ~= '' and wanted ~= epoch then
+  return {'epoch', epoch}
+end
+
+local once, absent, leases, release = {}, {}, {}, {}
+for i = 1, tonumber(arg()) do
+  once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
+end
+for i = 1, tonumber(arg()) do absent[i] = arg() end
+for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg() } end
+for i = 1, tonumber(arg()) do release[i] = arg() end
+local producer, number = arg(), tonumber(arg())
+local count = #ARGV - at
+
+local skip, repeats, next = 0, 0, nil
+if producer ~= '' then
+  local known = redis.call('HGET', p, producer)
+  if known then
+    local n, lastSeq, lastFirst = string.match(known, '^(%d+) (%d+) (%d+)$')
+    next = tonumber(n)
+    skip = math.max(0, math.min(count, next - number))
+    if tonumber(lastSeq) == number then repeats = tonumber(lastFirst) end
+  end
+end
+if skip > 0 and skip == count then return {'accepted', epoch, whole(repeats), whole(head), '0'} end
+
+local function entry(key)
+  local held = redis.call('HGET', k, key)
+  if not held then return nil end
+  local seq, expires, note = string.match(held, '^(%d+) (%S+) (.*)$')
+  if expires ~= '-' and tonumber(expires) <= now then return nil end
+  return {'key', epoch, key, seq, note}
+end
+local taken = {}
+for _, o in ipairs(once) do
+  if skip == 0 or o.index >= skip then
+    if taken[o.key] then return {'key', epoch, o.key, '0', taken[o.key]} end
+    local held = entry(o.key)
+    if held then return held end
+    taken[o.key] = o.note
+  end
+end
+for _, key in ipairs(absent) do
+  local held = entry(key)
+  if held then return held end
+end
+for _, lease in ipairs(leases) do
+  local held = redis.call('HGET', r, lease.run)
+  if held and string.match(held, '^%d+ (.*)$') ~= lease.token then return {'lease', epoch} end
+end
+if producer ~= '' then
+  local expected = next or math.min(number, 1)
+  if number > expected then return {'producer', epoch, whole(expected)} end
+end
+
+-- Nothing is refused from here on.
+if made then put(fresh, now, '{}') end
+local brief = 0
+for _, o in ipairs(once) do if o.ttl then brief = brief + 1 end end
+if brief > 0 then
+  -- Twice as many as are taken, so that expired ones do not gather.
+  local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(now), 'LIMIT', 0, 2 * brief)
+  for _, key in ipairs(over) do
+    redis.call('HDEL', k, key)
+    redis.call('ZREM', x, key)
+  end
+end
+for _, o in ipairs(once) do
+  if skip == 0 or o.index >= skip then
+    local seq = count == 0 and 0 or head + 1 + o.index - skip
+    local expires = o.ttl and whole(now + o.ttl) or '-'
+    redis.call('HSET', k, o.key, whole(seq) .. ' ' .. expires .. ' ' .. o.note)
+    if o.ttl then redis.call('ZADD', x, expires, o.key) else redis.call('ZREM', x, o.key) end
+  end
+end
+for _, lease in ipairs(leases) do
+  redis.call('HSET', r, lease.run, whole(now + lease.ttl) .. ' ' .. lease.token)
+end
+for _, run in ipairs(release) do redis.call('HDEL', r, run) end
+local first = skip > 0 and repeats or head + 1
+if producer ~= '' and count > 0 then
+  redis.call('HSET', p, producer, whole(number + count) .. ' ' .. whole(number) .. ' ' .. whole(first))
+end
+if count > skip then
+  local start = head + 1
+  for i = at + 1 + skip, #ARGV do
+    head = head + 1
+    redis.call('XADD', l, '0-' .. whole(head), 'e', ARGV[i])
+  end
+  redis.call('HSET', h, 'head', whole(head))
+  redis.call('PUBLISH', channel, 'e ' .. node .. ' ' .. epoch .. ' ' .. whole(head))
+end
+return {'accepted', epoch, whole(first), whole(head), whole(count - skip)}
+`
+
+/** now, epoch, metadata. Gives 1 and the header when it was made, 0 and the header otherwise. */
+const create = `
+local now, epoch, metadata = time(arg()), arg(), arg()
+local made = redis.call('EXISTS', h) == 0
+if made then put(epoch, now, metadata) end
+return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata')}
+`
+
+/** after, events, bytes, through or ''. Gives the header and the texts. */
+const read = `
+local after, most, bytes, through = tonumber(arg()), tonumber(arg()), tonumber(arg()), arg()
+local header = redis.call('HMGET', h, 'epoch', 'head', 'earliest')
+if not header[1] then return {} end
+local texts, size = {}, 0
+local from = math.max(after + 1, tonumber(header[3]))
+local last = tonumber(header[2])
+if through ~= '' then last = math.min(last, tonumber(through)) end
+while from <= last do
+  local chunk = math.min(math.max(most - #texts, 1), 64)
+  local entries = redis.call('XRANGE', l, '0-' .. whole(from), '0-' .. whole(last), 'COUNT', chunk)
+  for _, one in ipairs(entries) do
+    local text = one[2][2]
+    size = size + #text
+    if #texts > 0 and (size > bytes or #texts >= most) then return {header, texts} end
+    texts[#texts + 1] = text
+  end
+  if #entries < chunk then break end
+  from = from + #entries
+end
+return {header, texts}
+`
+
+/** epoch, seq, state. */
+const saveSnapshot = `
+local epoch, seq, state = arg(), arg(), arg()
+if redis.call('HGET', h, 'epoch') ~= epoch then return 0 end
+local held = redis.call('HMGET', s, 'epoch', 'seq')
+if held[1] == epoch and tonumber(seq) < tonumber(held[2]) then return 0 end
+redis.call('HSET', s, 'epoch', epoch, 'seq', seq, 'state', state)
+return 1
+`
+
+/** epoch, through, seq and state of the snapshot. */
+const trim = `
+local epoch, through, seq, state = arg(), tonumber(arg()), arg(), arg()
+local header = redis.call('HMGET', h, 'epoch', 'head', 'earliest')
+if header[1] ~= epoch then return 0 end
+through = math.min(through, tonumber(header[2]))
+if through < tonumber(header[3]) then return 0 end
+redis.call('HSET', h, 'earliest', whole(through + 1))
+local held = redis.call('HMGET', s, 'epoch', 'seq')
+if held[1] ~= epoch or tonumber(seq) >= tonumber(held[2]) then
+  redis.call('HSET', s, 'epoch', epoch, 'seq', seq, 'state', state)
+end
+redis.call('XTRIM', l, 'MINID', '=', '0-' .. whole(through + 1))
+return 1
+`
+
+/** node, channel. Frees everything but the mark that it was deleted. */
+const remove = `
+local node, channel = arg(), arg()
+local epoch = redis.call('HGET', h, 'epoch')
+if not epoch then return 0 end
+redis.call('SET', d, epoch, 'EX', ${TOMBSTONE_S})
+redis.call('UNLINK', h, l, k, x, r, p, s)
+redis.call('PUBLISH', channel, 'd ' .. node .. ' ' .. epoch)
+return 1
+`
+
+/** now, runId, token, ttl. */
+const renew = `
+local now, run, token, ttl = time(arg()), arg(), arg(), tonumber(arg())
+local held = redis.call('HGET', r, run)
+if not held or string.match(held, '^%d+ (.*)$') ~= token then return 0 end
+redis.call('HSET', r, run, whole(now + ttl) .. ' ' .. token)
+return 1
+`
+
+/**
+ * now, node, channel, new epoch, epoch and head that were known, the known text at that head or ''. Gives the log a new
+ * epoch if it is not the known one any more; of many that ask, one does. A deleted session stays deleted.
+ */
+const lost = `
+local now, node, channel, fresh, epoch, head, text = time(arg()), arg(), arg(), arg(), arg(), tonumber(arg()), arg()
+local header = redis.call('HMGET', h, 'epoch', 'head')
+if not header[1] then
+  if tonumber(redis.call('GET', d) or 0) >= tonumber(epoch) then return {'deleted'} end
+  put(fresh, now, '{}')
+elseif header[1] ~= epoch then
+  if tonumber(redis.call('GET', d) or 0) >= tonumber(epoch) then return {'deleted'} end
+  return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
+else
+  local same = tonumber(header[2]) >= head
+  if same and head > 0 and text ~= '' then
+    local found = redis.call('XRANGE', l, '0-' .. whole(head), '0-' .. whole(head))[1]
+    same = not found or found[2][2] == text
+  end
+  if same then return {'same'} end
+  redis.call('HSET', h, 'epoch', fresh)
+end
+redis.call('DEL', s)
+redis.call('PUBLISH', channel, 'r ' .. node .. ' ' .. fresh)
+return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
+`
+
+/** Scripts over the keys of one session, as {@link SESSION_KEYS} has them. */
+export const sessionScripts = withPrelude({ append, create, read, saveSnapshot, trim, remove, renew, lost })
+
+function withPrelude<T extends Record<string, string>>(scripts: T): T {
+  return Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, prelude + lua])) as T
+}
+
+/** Scripts over one key that serves all sessions. */
+export const globalScripts = {
+  /** now or '', least epoch. Gives an epoch that this store never gave. */
+  giveEpoch: `
+local now, least = ARGV[1], tonumber(ARGV[2])
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local epoch = math.max(tonumber(now), least, tonumber(redis.call('GET', KEYS[1]) or 0) + 1)
+redis.call('SET', KEYS[1], string.format('%.0f', epoch))
+return string.format('%.0f', epoch)
+`,
+  /** member, ms until it is to be looked at, now or ''. Sooner if it was due sooner; never the same score again. */
+  touch: `
+local now = ARGV[3]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local due = tonumber(now) + ARGV[2]
+local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 'inf')
+redis.call('ZADD', KEYS[1], string.format('%.3f', math.min(held - 0.001, due)), ARGV[1])
+return 1
+`,
+  /** member, score that was seen, true score or ''. Does nothing when somebody touched it meanwhile. */
+  settle: `
+local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if held ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+return 1
+`,
+  /** limit, now or ''. Gives the members that are due with their scores, and now. */
+  due: `
+local now = ARGV[2]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+now = string.format('%.0f', now)
+return {now, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])}
+`,
+} as const

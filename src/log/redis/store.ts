@@ -1,0 +1,192 @@
+/** One Redis as the driver sees it: its keys, its scripts, and what is read of a session. */
+import type { RedisOptions } from 'ioredis'
+import { LogEvent } from '../event.ts'
+import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
+import type { Connection, RedisClient } from './connection.ts'
+import type { LeaseCommands } from './leases.ts'
+import { globalScripts, SESSION_KEYS, sessionScripts } from './scripts.ts'
+import type { Recovery } from './tails.ts'
+
+type SessionScript = keyof typeof sessionScripts
+type GlobalScript = keyof typeof globalScripts
+
+/** Clients with the scripts as commands. */
+type Scripted = Record<string, (...args: string[]) => Promise<unknown>>
+
+/** Whether a call waits for the connection, or is one of the repairs that go out before everything else. */
+type Turn = 'in-turn' | 'first'
+
+export class Store {
+  readonly commands: Connection
+  readonly #prefix: string
+  readonly #node: string
+  readonly #clock: (() => number) | undefined
+
+  constructor(commands: Connection, prefix: string, node: string, clock: (() => number) | undefined) {
+    this.commands = commands
+    this.#prefix = prefix
+    this.#node = node
+    this.#clock = clock
+    const { client } = commands
+    for (const [name, lua] of Object.entries(sessionScripts)) {
+      client.defineCommand(`twinrail_${name}`, { numberOfKeys: SESSION_KEYS.length, lua })
+    }
+    for (const [name, lua] of Object.entries(globalScripts)) {
+      client.defineCommand(`twinrail_${name}`, { numberOfKeys: 1, lua })
+    }
+  }
+
+  /** For scripts: ms since 1970, or '' for Redis's own time. */
+  get now(): string {
+    return this.#clock ? String(this.#clock()) : ''
+  }
+
+  keyOf(sessionId: string, part: string): string {
+    return `${this.#prefix}{${sessionId}}:${part}`
+  }
+
+  readonly channelOf = (sessionId: string) => this.keyOf(sessionId, 'c')
+
+  readonly sessionOf = (channel: string) => channel.slice(this.#prefix.length + 1, -'}:c'.length)
+
+  /** Runs a script over a session's keys. */
+  script<T>(
+    name: SessionScript,
+    sessionId: string,
+    args: readonly unknown[],
+    turn: Turn = 'in-turn',
+  ): Promise<T> {
+    const keys = SESSION_KEYS.map(part => this.keyOf(sessionId, part))
+    return this.#run<T>(name, [...keys, ...args.map(String)], turn)
+  }
+
+  /** An epoch that this store never gave. @param least what it must reach */
+  giveEpoch(least = 0, turn: Turn = 'in-turn'): Promise<string> {
+    return this.#run('giveEpoch', [`${this.#prefix}epoch`, this.now, String(least)], turn)
+  }
+
+  async headerOf(sessionId: string): Promise<SessionInfo | undefined> {
+    const fields = ['epoch', 'head', 'earliest', 'created', 'metadata']
+    const key = this.keyOf(sessionId, 'h')
+    return infoOf(sessionId, await this.commands.send(client => client.hmget(key, ...fields)))
+  }
+
+  async read(
+    sessionId: string,
+    after: number,
+    { events, bytes, through = '' }: Omit<ReadBounds, 'through'> & { through?: number | string },
+    turn: Turn = 'in-turn',
+  ): Promise<LogPage | undefined> {
+    const args = [after, events, Math.min(bytes, Number.MAX_SAFE_INTEGER), through]
+    const [header, texts = []] = await this.script<[string[], string[]] | []>('read', sessionId, args, turn)
+    if (!header) return undefined
+    const [epoch = 0, head = 0, earliest = 0] = header.map(Number)
+    const from = Math.max(after + 1, earliest)
+    return { epoch, head, earliest, events: texts.map((text, i) => new LogEvent(epoch, from + i, text)) }
+  }
+
+  /** Makes the session known to {@link listed}; called before and after it is made, so that none is ever missing. */
+  async list(sessionId: string, turn: Turn = 'in-turn'): Promise<void> {
+    const add = (client: RedisClient) => client.zadd(`${this.#prefix}sessions`, 0, sessionId)
+    await (turn === 'first' ? this.commands.sendNow(add) : this.commands.send(add))
+  }
+
+  async unlist(sessionId: string): Promise<void> {
+    await this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId))
+    // Made again meanwhile: whoever made it lists it after this look, or before it and now again.
+    if (await this.headerOf(sessionId)) await this.list(sessionId)
+  }
+
+  /** Ids that may be sessions, in order. */
+  listed(after: string | undefined, limit: number): Promise<string[]> {
+    const min = after === undefined ? '-' : `(${after}`
+    return this.commands.send(client =>
+      client.zrangebylex(`${this.#prefix}sessions`, min, '+', 'LIMIT', 0, limit),
+    )
+  }
+
+  /** See the script `lost`. */
+  async recover(
+    sessionId: string,
+    epoch: number,
+    head: number,
+    last: LogEvent | undefined,
+  ): Promise<Recovery> {
+    const fresh = await this.giveEpoch(epoch + 1, 'first')
+    const text = last ? `{${last.json.slice(last.json.indexOf(',') + 1)}` : ''
+    const args = [this.now, this.#node, this.channelOf(sessionId), fresh, epoch, head, text]
+    const answer = await this.script<['lost' | 'same' | 'deleted', string[]?]>(
+      'lost',
+      sessionId,
+      args,
+      'first',
+    )
+    const [outcome, position = []] = answer
+    if (outcome !== 'lost') return { outcome }
+    const [newEpoch = 0, newHead = 0] = position.map(Number)
+    await this.list(sessionId, 'first')
+    return { outcome, epoch: newEpoch, head: newHead }
+  }
+
+  readonly leases: LeaseCommands = {
+    touch: (member, ms) => this.#run('touch', [this.#leasesKey, member, String(ms), this.now]),
+    settle: (member, seen, real) => this.#run('settle', [this.#leasesKey, member, seen, real]),
+    due: async limit => {
+      const args = [this.#leasesKey, String(limit), this.now]
+      const [time, found] = await this.#run<[string, string[]]>('due', args)
+      const members = []
+      for (let i = 0; i < found.length; i += 2) {
+        members.push({ member: found[i] as string, score: found[i + 1] as string })
+      }
+      return { now: Number(time), members }
+    },
+    held: async (sessionId, runId) => {
+      const [epoch, lease] = await Promise.all([
+        this.commands.send(client => client.hget(this.keyOf(sessionId, 'h'), 'epoch')),
+        this.commands.send(client => client.hget(this.keyOf(sessionId, 'r'), runId)),
+      ])
+      return { epoch, lease }
+    },
+  }
+
+  /** ms since 1970, by the clock that scripts go by. */
+  async time(): Promise<number> {
+    if (this.#clock) return this.#clock()
+    const [seconds, micros] = await this.commands.send(client => client.time())
+    return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+  }
+
+  get #leasesKey(): string {
+    return `${this.#prefix}leases`
+  }
+
+  #run<T>(name: SessionScript | GlobalScript, args: string[], turn: Turn = 'in-turn'): Promise<T> {
+    const run = (client: RedisClient) => {
+      const command = (client as unknown as Scripted)[`twinrail_${name}`] as Scripted[string]
+      return command.apply(client, args) as Promise<T>
+    }
+    return turn === 'first' ? this.commands.sendNow(run) : this.commands.send(run)
+  }
+}
+
+/** A session as its header says, in the order of the fields above. */
+export function infoOf(sessionId: string, header: readonly (string | null)[]): SessionInfo | undefined {
+  const [epoch, head, earliest, created, metadata] = header
+  if (!epoch) return undefined
+  return {
+    sessionId,
+    epoch: Number(epoch),
+    head: Number(head),
+    earliest: Number(earliest),
+    createdAt: Number(created),
+    metadata: JSON.parse(metadata ?? '{}'),
+  }
+}
+
+/** Makes clients by a URL. @throws Error when the package `ioredis` is not installed */
+export async function connectorTo(url: string): Promise<(options: RedisOptions) => RedisClient> {
+  const { Redis } = await import('ioredis').catch(cause => {
+    throw new Error('the log in Redis needs the package ioredis: npm install ioredis', { cause })
+  })
+  return options => new Redis(url, options as object)
+}
