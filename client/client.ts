@@ -10,7 +10,7 @@ import { Route } from './route.ts'
 import type { Schemas } from './schemas.ts'
 import { Session } from './session.ts'
 import { Sockets } from './sockets.ts'
-import { Watchdog } from './watchdog.ts'
+import { ANSWER_MS, Watchdog } from './watchdog.ts'
 
 export interface ClientOptions {
   /** Where the server is; in a page it may be relative. */
@@ -115,7 +115,10 @@ export class Client {
           headers: { ...headers, 'content-type': 'application/json' },
         }
       : { headers }
-    const response = await watchdog.wait(fetch(endpoint(url, path), { ...init, signal: this.signal }))
+    const response = await watchdog.wait(
+      fetch(endpoint(url, path), { ...init, signal: this.signal }),
+      ANSWER_MS,
+    )
     if (!response.ok) throw await errorOfResponse(response)
     return (await watchdog.wait(response.json())) as T
   }

@@ -6,7 +6,7 @@ import { type Backoff, backoffMs, sleep } from './backoff.ts'
 import { ClientError, errorOfResponse } from './errors.ts'
 import { endpoint, expectType } from './rail.ts'
 import type { SharedSocket } from './sockets.ts'
-import { Watchdog } from './watchdog.ts'
+import { ANSWER_MS, Watchdog } from './watchdog.ts'
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
@@ -69,6 +69,7 @@ async function post({ url, sessionId, signal, headers, ...options }: SendOptions
         body,
         signal: signal ? AbortSignal.any([signal, connection.signal]) : connection.signal,
       }),
+      ANSWER_MS,
     )
     if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
     expectType(response, 'application/json')

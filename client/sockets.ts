@@ -4,7 +4,7 @@ import { HEARTBEAT_MS } from '../src/protocol/limits.ts'
 import { ClientError, errorOfClose, errorOfRefusal } from './errors.ts'
 import { INBOX_BYTES, Lane } from './lane.ts'
 import { endpoint, parseMessage, type RailRequest, type Socket, type SocketConstructor } from './rail.ts'
-import { PATIENCE, silent } from './watchdog.ts'
+import { ANSWER_MS, PATIENCE, silent } from './watchdog.ts'
 
 const encoder = new TextEncoder()
 
@@ -112,8 +112,7 @@ export class SharedSocket {
    */
   command(command: { id: string }): Promise<ControlOf<'ack'>> {
     return new Promise((resolve, reject) => {
-      const ms = PATIENCE * this.#heartbeatMs
-      const timer = setTimeout(() => this.#settle(command.id)?.reject(silent(ms)), ms)
+      const timer = setTimeout(() => this.#settle(command.id)?.reject(silent(ANSWER_MS)), ANSWER_MS)
       this.#replies.set(command.id, { resolve, reject, timer })
       this.send(command)
     })

@@ -10,6 +10,9 @@ export const PATIENCE = 2.5
 /** The same when the page wakes up: a phone that slept missed what a heartbeat would have told. */
 const PATIENCE_ON_WAKE = 1.2
 
+/** A request that is answered at once when all is well is given up after so many ms. */
+export const ANSWER_MS = 10_000
+
 /**
  * Bounds each wait for the wire by two and a half heartbeats. Only waiting counts: a consumer that takes its time
  * is no sign of a dead wire.
@@ -32,15 +35,16 @@ export class Watchdog {
 
   /**
    * Waits for what the wire brings.
+   * @param longestMs default two and a half heartbeats
    * @throws ClientError `silent` when it takes too long, `connection-lost` when the wire fails.
    */
-  async wait<T>(wire: Promise<T>): Promise<T> {
+  async wait<T>(wire: Promise<T>, longestMs = PATIENCE * this.#heartbeatMs): Promise<T> {
     const began = Date.now()
     let timer: ReturnType<typeof setTimeout> | undefined
     let stop: (() => void) | undefined
     const silence = new Promise<never>((_, reject) => {
       const give = () => reject(silent(Date.now() - began))
-      timer = setTimeout(give, PATIENCE * this.#heartbeatMs)
+      timer = setTimeout(give, longestMs)
       stop = onWake(() => {
         if (Date.now() - began > PATIENCE_ON_WAKE * this.#heartbeatMs) give()
       })
