@@ -80,9 +80,11 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
     const entry = entryOf(held.key(key), now)
     if (entry) return { appended: { accepted: false, reason: 'key', epoch, key, entry } }
   }
-  for (const { runId, token } of conditions.leases ?? []) {
+  for (const { runId, token, from } of conditions.leases ?? []) {
     const lease = held.lease(runId)
-    if (lease && lease.token !== token) return { appended: { accepted: false, reason: 'lease', epoch } }
+    const isLeft = lease?.token === from && (lease?.expiresAt ?? 0) <= now
+    if (lease && lease.token !== token && !isLeft)
+      return { appended: { accepted: false, reason: 'lease', epoch } }
   }
   if (producer) {
     const expected = known?.next ?? Math.min(producer.seq, 1)

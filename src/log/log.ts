@@ -52,6 +52,8 @@ export interface Lease {
   readonly token: string
   /** Runs out after so many ms unless renewed. */
   readonly ttlMs: number
+  /** The token of a lease that ran out, which this one may replace. */
+  readonly from?: string
 }
 
 /** Checked in the order given here, together with the append, all or nothing. */

@@ -22,6 +22,7 @@ import {
   parseEventBody,
   type TerminalType,
   TwinrailError,
+  type TwinrailEvent,
 } from '../protocol/index.ts'
 import { Inbox } from './inbox.ts'
 import { checkSchema } from './input-schema.ts'
@@ -40,6 +41,8 @@ export interface RunParts {
   readonly input: unknown
   readonly by: string | undefined
   readonly onNoViewers: OnNoViewers
+  /** What the run logged before it was taken over; its agent resumes then. */
+  readonly history?: readonly TwinrailEvent[]
   /** Running time, without time spent in `ask`, in ms. */
   readonly maxMs: number
   readonly lease: Lease
@@ -115,8 +118,10 @@ export class Run {
   async #run(): Promise<void> {
     try {
       await this.#watch()
-      const { agent, input } = this.#parts
-      const result = await this.#drive(agent.run(input, this.#context()))
+      const { agent, input, history } = this.#parts
+      const context = this.#context()
+      const resumed = history && agent.resume?.(history, input, context)
+      const result = await this.#drive(resumed ?? agent.run(input, context))
       await this.end({
         type: 'run.completed',
         data: {
@@ -126,7 +131,10 @@ export class Run {
         },
       })
     } catch (error) {
-      if (!this.#abort.signal.aborted && !(error instanceof RunOver))
+      // A run that can be resumed outlives a log that is away: its lease runs out, and somebody takes it over.
+      const isLeft =
+        error instanceof TwinrailError && error.code === 'unavailable' && this.#parts.agent.resume
+      if (!this.#abort.signal.aborted && !(error instanceof RunOver) && !isLeft)
         await this.end(this.#failure(error)).catch(this.#report)
     } finally {
       this.#over('the run has ended')

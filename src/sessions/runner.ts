@@ -3,11 +3,13 @@ import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
-import type { Lease } from '../log/log.ts'
-import type { OnNoViewers } from '../protocol/index.ts'
+import type { ExpiredLease, Lease } from '../log/log.ts'
+import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
 import { Run } from './run.ts'
 
 export interface RunnerOptions {
+  /** What runs of lost processes are taken over with. */
+  agents: ReadonlyMap<string, Agent>
   /** The longest that a run may work, without time spent waiting for its users, in ms. */
   maxRunMs: number
   /** How long after this process's death its runs are given up, in ms. */
@@ -29,6 +31,8 @@ export interface StartedRun {
   input: unknown
   by: string
   onNoViewers: OnNoViewers
+  /** What the run logged before it was taken over from a process that is gone. */
+  history?: readonly TwinrailEvent[]
 }
 
 /** Expired leases that are looked at in one go. */
@@ -122,14 +126,68 @@ export class Runner {
   }
 
   async #reap(): Promise<void> {
-    for (const { sessionId, epoch, runId } of await this.#bus.log.expired(REAP_AT_ONCE)) {
+    for (const lost of await this.#bus.log.expired(REAP_AT_ONCE)) {
+      const { sessionId, epoch, runId, token } = lost
+      if (await this.#takeOver(lost)) continue
       const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
       const appended = await this.#bus.append(sessionId, [{ type: 'run.failed', runId, data }], {
         epoch,
         once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
+        leases: [{ ...this.lease(runId), from: token }],
         release: [runId],
       })
+      // The run may have its terminal, with a lease that its end could not give up.
+      if (!appended.accepted && appended.reason === 'key') {
+        await this.#bus.log.append(sessionId, [], { epoch, release: [runId] })
+      }
       if (appended.accepted) this.#options.onAppended(sessionId, epoch, appended.first, appended.head)
+    }
+  }
+
+  /** Goes on with a lost run, where its agent can; `false` when nobody will. */
+  async #takeOver({ sessionId, epoch, runId, token }: ExpiredLease): Promise<boolean> {
+    const [start] = await this.#bus.log.lookup(sessionId, [keys.run(runId)])
+    if (!start) return false
+    const started = (await this.#bus.event(sessionId, start.seq))?.event
+    if (started?.type !== 'run.started') return false
+    const agent = this.#options.agents.get(started.data.agent)
+    if (!agent?.resume) return false
+    const input = agent.input.safeParse(started.data.input)
+    if (!input.success) return false
+
+    const taken = await this.#bus.log.append(sessionId, [], {
+      epoch,
+      absent: [keys.end(runId)],
+      leases: [{ ...this.lease(runId), from: token }],
+    })
+    // Another node was faster, or the one that had it is back; a terminal without a release is seen to by the caller.
+    if (!taken.accepted) return taken.reason !== 'key'
+    const history = await this.#eventsOf(sessionId, runId, start.seq)
+    if (history.some(({ type }) => isTerminal(type))) return true
+    const by = started.by ?? ''
+    const startSeq = start.seq
+    this.start({
+      agent,
+      sessionId,
+      runId,
+      epoch,
+      startSeq,
+      input: input.data,
+      by,
+      onNoViewers: 'continue',
+      history,
+    })
+    return true
+  }
+
+  async #eventsOf(sessionId: string, runId: string, from: number): Promise<TwinrailEvent[]> {
+    const events: TwinrailEvent[] = []
+    for (let after = from - 1; ; ) {
+      const page = await this.#bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024 })
+      const last = page?.events.at(-1)
+      if (!page || !last) return events
+      for (const event of page.events) if (event.runId === runId) events.push(event.event)
+      after = last.seq
     }
   }
 }

@@ -64,6 +64,7 @@ export class Sessions {
         .catch(error => onError(error, { what: 'snapshot' }))
     }
     this.runner = new Runner(bus, {
+      agents: this.agents,
       maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
       leaseMs: options.leaseMs ?? 15_000,
       onAppended,

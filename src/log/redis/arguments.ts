@@ -20,7 +20,7 @@ export function appendArguments(
   const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
-  for (const { runId, token, ttlMs } of leases) flat.push(runId, token, ttlMs)
+  for (const { runId, token, ttlMs, from } of leases) flat.push(runId, token, ttlMs, from ?? '')
   flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0)
   return [...flat.map(String), ...texts]
 }

@@ -38,7 +38,7 @@ end
 
 /**
  * now, epoch to create with or '', epoch that must be or '', node, channel, once (count; key, index, ttl or '', note),
- * absent (count; key), leases (count; runId, token, ttl), release (count; runId), producer id or '', its seq, texts.
+ * absent (count; key), leases (count; runId, token, ttl, token to replace or ''), release (count; runId), producer id or '', its seq, texts.
  */
 const append = `
 local now, fresh, wanted, node, channel = time(arg()), arg(), arg(), arg(), arg()
@@ -57,7 +57,7 @@ for i = 1, tonumber(arg()) do
   once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
 end
 for i = 1, tonumber(arg()) do absent[i] = arg() end
-for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg() } end
+for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg() } end
 for i = 1, tonumber(arg()) do release[i] = arg() end
 local producer, number = arg(), tonumber(arg())
 local count = #ARGV - at
@@ -96,7 +96,11 @@ for _, key in ipairs(absent) do
 end
 for _, lease in ipairs(leases) do
   local held = redis.call('HGET', r, lease.run)
-  if held and string.match(held, '^%d+ (.*)$') ~= lease.token then return {'lease', epoch} end
+  if held then
+    local expires, token = string.match(held, '^(%d+) (.*)$')
+    local left = token == lease.from and tonumber(expires) <= now
+    if token ~= lease.token and not left then return {'lease', epoch} end
+  end
 end
 if producer ~= '' then
   local expected = next or math.min(number, 1)

@@ -1,0 +1,131 @@
+/** Runs whose process is gone: one terminal from whoever notices, or a new process that goes on. */
+import t, { type Test } from 'tap'
+import type { EventLog } from '../../src/log/log.ts'
+import { createMemoryLog } from '../../src/log/memory.ts'
+import { counting } from '../fixtures/resumable.ts'
+import { agents, command, eventually, logged, serve, startRun, terminalOf } from '../fixtures/wire-server.ts'
+
+const LEASE_MS = 300
+
+/** A server on a log that outlives it and that it can be cut off from, as a crash or a pause would. */
+async function node(t: Test, log: EventLog) {
+  let here: Promise<void> | undefined
+  let back = () => {}
+  const mine: EventLog = { ...log, close: async () => {} }
+  for (const name of ['append', 'renew', 'expired'] as const) {
+    const call = mine[name].bind(log) as (...args: unknown[]) => Promise<unknown>
+    const guarded = async (...args: unknown[]) => {
+      await here
+      return call(...args)
+    }
+    Object.assign(mine, { [name]: guarded })
+  }
+  const wire = await serve(t, {
+    log: mine,
+    leaseMs: LEASE_MS,
+    agents: [...agents, counting] as typeof agents,
+  })
+  t.teardown(() => back())
+  return {
+    ...wire,
+    /** Nothing that it does reaches the log before it is back. */
+    vanish() {
+      here = new Promise(resolve => {
+        back = resolve
+      })
+    },
+    back: () => back(),
+  }
+}
+
+const types = (texts: string[]) => texts.map(text => JSON.parse(text).type as string)
+
+t.test('three nodes that notice together write one terminal', async t => {
+  const log = createMemoryLog()
+  const [lost, ...others] = await Promise.all([node(t, log), node(t, log), node(t, log), node(t, log)])
+  const [watching] = others
+  if (!lost || !watching) return t.fail('four nodes')
+  const runs = await Promise.all(Array.from({ length: 20 }, () => startRun(lost.url, 's', 'idle', {})))
+  lost.vanish()
+  for (const runId of runs) {
+    t.match(await terminalOf(watching.url, 's', runId), {
+      type: 'run.failed',
+      data: { code: 'producer-lost', retryable: true },
+    })
+  }
+  const ended = types(await logged(watching, 's')).filter(type => type === 'run.failed')
+  t.equal(ended.length, runs.length)
+  t.same(await log.expired(100), [], 'and no lease is left')
+})
+
+t.test('a node that was only away is fenced and appends nothing', async t => {
+  const log = createMemoryLog()
+  const [away, other] = [await node(t, log), await node(t, log)]
+  const runId = await startRun(away.url, 's', 'endless', { ignoreSignal: true })
+  away.vanish()
+  await terminalOf(other.url, 's', runId)
+  const before = await logged(other, 's')
+  away.back()
+  await eventually(t, 'it gives the run up', () => away.server.sessions.runner.active === 0)
+  t.same(await logged(other, 's'), before)
+})
+
+t.test('an agent that declares resume is taken over and goes on', async t => {
+  const log = createMemoryLog()
+  const [lost, ...others] = [await node(t, log), await node(t, log), await node(t, log)]
+  const runId = await startRun(lost.url, 's', 'counting', { count: 40, paceMs: 5 })
+  await eventually(t, 'it has begun', async () => (await logged(lost, 's')).length > 5)
+  lost.vanish()
+  t.match(await terminalOf(others[0]?.url as string, 's', runId), {
+    type: 'run.completed',
+    data: { result: 40 },
+  })
+  const counted = (await logged(lost, 's'))
+    .map(text => JSON.parse(text))
+    .filter(({ type }) => type === 'x.count')
+  t.same(
+    counted.map(({ data }) => data.i),
+    Array.from({ length: 40 }, (_, i) => i),
+    'each once, in order',
+  )
+})
+
+for (const when of ['before', 'after'] as const) {
+  t.test(`a question from before the crash is answered ${when} the run is taken over`, async t => {
+    const log = createMemoryLog()
+    const lost = await node(t, log)
+    const runId = await startRun(lost.url, 's', 'counting', { count: 4, askAt: 2 })
+    await eventually(t, 'it asks', async () => types(await logged(lost, 's')).includes('input.requested'))
+    lost.vanish()
+    const other = await node(t, log)
+    const answer = () =>
+      command(other.url, 's', { type: 'input.answer', requestId: `${runId}-go`, value: 'yes' })
+    if (when === 'after') {
+      await eventually(t, 'it is taken over', () => other.server.sessions.runner.active === 1)
+    }
+    t.match(await answer(), { status: 200 })
+    t.match(await terminalOf(other.url, 's', runId), { type: 'run.completed' })
+    t.same(types(await logged(other, 's')), [
+      'run.started',
+      'x.count',
+      'x.count',
+      'input.requested',
+      'input.answered',
+      'x.heard',
+      'x.count',
+      'x.count',
+      'run.completed',
+    ])
+  })
+}
+
+t.test('a run that is cancelled while its process is gone is not taken over', async t => {
+  const log = createMemoryLog()
+  const [lost, other] = [await node(t, log), await node(t, log)]
+  const runId = await startRun(lost.url, 's', 'counting', { count: 4, askAt: 2 })
+  lost.vanish()
+  t.match(await command(other.url, 's', { type: 'run.cancel', runId }), { status: 200 })
+  await new Promise(resolve => setTimeout(resolve, 3 * LEASE_MS))
+  t.equal(other.server.sessions.runner.active, 0)
+  t.equal(types(await logged(other, 's')).at(-1), 'run.cancelled')
+})
