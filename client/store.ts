@@ -6,6 +6,8 @@ import { emptyView, reduce, type SessionView } from './view.ts'
 export interface StoreOptions extends Pick<EventsOptions, 'after' | 'run' | 'replay' | 'lag'> {
   /** Messages held between two frames before deltas are folded and the stream is no longer read. @default 100 */
   limit?: number | undefined
+  /** Sees each event before it is shown; the stream waits for what it gives. */
+  onEvent?: ((event: SessionEvent) => unknown) | undefined
   /** Calls back before the next picture is drawn; gives the way to call it off. @default requestAnimationFrame */
   frame?: ((draw: () => void) => () => void) | undefined
 }
@@ -85,11 +87,13 @@ export class SessionStore {
     const queue = this.#queue
     this.#stop = stop
     this.#become({ ...this.#snapshot, following: true, error: undefined })
-    const { limit: _, frame: __, ...options } = this.#options
+    const { limit: _, frame: __, onEvent, ...options } = this.#options
     let error: unknown
     try {
       const events = this.#session.events({ ...options, after: this.#cursor, signal: stop.signal })
       for await (const event of events as AsyncIterable<SessionEvent>) {
+        if (stop.signal.aborted) return
+        await onEvent?.(event)
         if (stop.signal.aborted) return
         queue.push(event)
         this.#callOff ??= this.#frame(() => this.#draw())

@@ -98,7 +98,8 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   },
   { name: 'terminal', files: /^src\/terminal\//, may: [/^src\/protocol\//, /^src\/guide\//, /^client\//] },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
-  { name: 'client', files: /^client\//, may: [/^src\/protocol\//, /^src\/guide\//] },
+  { name: 'playground', files: /^client\/playground\//, may: [] },
+  { name: 'client', files: /^client\/(?!playground\/)/, may: [/^src\/protocol\//, /^src\/guide\//] },
   { name: 'bench', files: /^bench\//, may: [] },
 ]
 
@@ -121,7 +122,7 @@ t.test('each layer imports only what stands below it', async t => {
         files.test(from) &&
         !files.test(to) &&
         !may.some(allowed => allowed.test(to)) &&
-        !(name === 'bench' && PUBLIC.includes(to)),
+        !(['bench', 'playground'].includes(name) && PUBLIC.includes(to)),
     )
     t.same(wrong.map(show), [], name)
   }
@@ -162,7 +163,7 @@ t.test('the command line’s pictures are drawn by the command line only', async
 })
 
 t.test('what runs in browsers needs nothing of Node', async t => {
-  const isomorphic = /^(src\/protocol|src\/guide|client)\//
+  const isomorphic = /^(src\/protocol|src\/guide|client(?!\/playground))\//
   const packages = new Set(['zod', 'eventsource-parser', 'react'])
   const wrong = imports.filter(
     ({ from, to }) =>

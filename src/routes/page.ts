@@ -1,24 +1,33 @@
-/** The page at `/`. */
+/** The page at `/`, as Vite built it. */
 import { readFile } from 'node:fs/promises'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 
-const files = {
-  '/': { file: 'index.html', type: 'text/html; charset=utf-8' },
-  '/page.js': { file: 'page.js', type: 'text/javascript; charset=utf-8' },
-  '/icon.svg': { file: 'icon.svg', type: 'image/svg+xml' },
-  '/page.css': { file: 'page.css', type: 'text/css; charset=utf-8' },
-} as const
+const types: Record<string, string> = {
+  html: 'text/html; charset=utf-8',
+  js: 'text/javascript; charset=utf-8',
+  css: 'text/css; charset=utf-8',
+  svg: 'image/svg+xml',
+}
 
-/** @param folder where the page's files are */
+/** @param folder where the built files are */
 export function pageRoutes(app: FastifyInstance, folder: URL): void {
-  for (const [path, { file, type }] of Object.entries(files)) {
-    app.get(path, async (_request, reply) => {
-      reply
-        .type(type)
-        .header('cache-control', 'no-cache')
-        .header('content-security-policy', "default-src 'self'; frame-ancestors 'none'")
-        .header('x-content-type-options', 'nosniff')
-      return readFile(new URL(file, folder))
-    })
+  const send = async (reply: FastifyReply, file: string, cache: string) => {
+    reply
+      .header('content-security-policy', "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'")
+      .header('x-content-type-options', 'nosniff')
+    const bytes = await readFile(new URL(file, folder)).catch(() => undefined)
+    if (!bytes)
+      return reply.code(404).type('text/plain').send('Not built yet: npm run build makes this page.\n')
+    return reply
+      .type(types[file.split('.').at(-1)!] ?? 'application/octet-stream')
+      .header('cache-control', cache)
+      .send(bytes)
   }
+  app.get('/', (_request, reply) => send(reply, 'index.html', 'no-cache'))
+  app.get<{ Params: { file: string } }>('/assets/:file', (request, reply) => {
+    const { file } = request.params
+    if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
+    // their names hold a hash of their content
+    return send(reply, `assets/${file}`, 'public, max-age=31536000, immutable')
+  })
 }

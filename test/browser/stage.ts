@@ -1,0 +1,122 @@
+/** A real browser in front of the real server and the page that Vite built; skipped, visibly, without Chromium. */
+import { existsSync } from 'node:fs'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import type { Test } from 'tap'
+import { build } from 'vite'
+import { createDeepsearch, createServer as createTwinrail, playback } from '../../src/index.ts'
+import { asking } from '../client/stage.ts'
+
+const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
+
+/** Why browser tests are skipped, or false. */
+export const skip = existsSync(executablePath)
+  ? false
+  : `no Chromium at ${executablePath}: apt-get install chromium`
+
+const root = fileURLToPath(new URL('../../', import.meta.url))
+
+/** Builds the page when it is missing; `npm run build` does the same. */
+export async function buildPage(): Promise<void> {
+  await build({ root: `${root}client/playground`, logLevel: 'error' })
+}
+
+/** A server with the agents that ship, and one that asks. */
+export async function serve(t: Test): Promise<string> {
+  const server = await createTwinrail({
+    agents: [
+      createDeepsearch({ corpus: [`${root}README.md`, `${root}PROTOCOL.md`, `${root}docs`] }),
+      playback,
+      asking,
+    ],
+  })
+  t.teardown(() => server.close({ graceMs: 0 }))
+  return server.listen({ port: 0 })
+}
+
+/** A wire that can be cut: what is open breaks, and nothing gets through until it is mended. */
+export async function wire(t: Test, target: string) {
+  const { hostname, port } = new URL(target)
+  const sockets = new Set<Socket>()
+  let cut = false
+  const server = createServer(near => {
+    if (cut) return near.destroy()
+    const far = connect(Number(port), hostname)
+    for (const socket of [near, far]) {
+      sockets.add(socket)
+      socket.on('error', () => {})
+      socket.on('close', () => {
+        sockets.delete(socket)
+        near.destroy()
+        far.destroy()
+      })
+    }
+    near.pipe(far).pipe(near)
+  })
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy()
+    server.close()
+  })
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    cut() {
+      cut = true
+      for (const socket of sockets) socket.destroy()
+    },
+    mend() {
+      cut = false
+    },
+  }
+}
+
+let browser: Promise<Browser> | undefined
+
+export async function open(
+  t: Test,
+  url: string,
+  options: { width?: number; dark?: boolean } = {},
+): Promise<Page> {
+  browser ??= chromium.launch({
+    executablePath,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
+  const context = await (await browser).newContext({
+    bypassCSP: false,
+    viewport: { width: options.width ?? 1280, height: 900 },
+    colorScheme: options.dark ? 'dark' : 'light',
+  })
+  const page = await context.newPage()
+  t.teardown(() => context.close())
+  page.setDefaultTimeout(20_000)
+  page.on('pageerror', error => t.fail(`the page threw: ${error.message}`))
+  await page.goto(url)
+  return page
+}
+
+export async function closeBrowser(): Promise<void> {
+  await (await browser)?.close()
+}
+
+/** What a rail shows of its newest run, once that has ended. */
+export async function answerOn(page: Page, rail: string): Promise<string> {
+  const run = page.locator(`[data-rail="${rail}"] .run`).first()
+  await run.locator('.outcome').waitFor()
+  return (await run.textContent()) ?? ""
+}
+
+export async function ask(page: Page, agent: string, text: string): Promise<void> {
+  await page.locator('#agent').selectOption(agent)
+  await page.locator('#question').fill(text)
+  await page.getByRole('button', { name: 'Ask', exact: true }).click()
+}
