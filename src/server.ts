@@ -95,8 +95,10 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     routerOptions: { maxParamLength: 512 },
     frameworkErrors: answerUnroutable,
     clientErrorHandler(error, socket) {
-      if (error.code !== 'ECONNRESET' && socket.writable) socket.end(unreadableRequest)
-      else socket.destroy()
+      // Nothing is put into an answer that has begun, such as an event stream.
+      const { _httpMessage: answer } = socket as { _httpMessage?: { headersSent: boolean } }
+      if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) socket.destroy()
+      else socket.end(unreadableRequest)
     },
   })
   const metrics = createMetrics()

@@ -91,7 +91,8 @@ export class LiveGroup<B> {
     if (ephemeral.length > 0) this.#ephemeral = []
     if (this.#members.size === 0) return
 
-    const held = ring.after(before.cursor, head)
+    // With nothing but ephemeral events the ring is not asked: it may be as empty as when the topic was opened.
+    const held = head === before.cursor ? [] : ring.after(before.cursor, head)
     if (!held) {
       // A hole was passed over in the topic: everybody reads on from the log.
       for (const member of [...this.#members]) this.#leave(member, before)

@@ -1,7 +1,6 @@
 /** How a client asks for a session's events: the same names in a query and in `subscribe`. */
 import { z } from 'zod'
 import { Id, Offset } from './ids.ts'
-import { HEARTBEAT_MS } from './limits.ts'
 
 /** What of the backlog is sent, and folded or not. */
 export const Replay = z.enum(['compact', 'full', 'none'])
@@ -26,8 +25,8 @@ export const SubscriptionOptions = z.object({
   lagBytes: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
   /** Gather events for so many ms into one write; 0 writes once per event-loop turn. */
   coalesceMs: z.number().int().min(0).max(500).default(0),
-  /** Ping after so many ms without anything else. */
-  heartbeatMs: z.number().int().min(1000).max(60_000).default(HEARTBEAT_MS),
+  /** Ping after so many ms without anything else; the server's own choice when absent, 15 s unless it says otherwise. */
+  heartbeatMs: z.number().int().min(1000).max(60_000).optional(),
 })
 export type SubscriptionOptions = z.output<typeof SubscriptionOptions>
 

@@ -1,6 +1,7 @@
 /** What every transport works with, and what they have in common. */
 import { randomUUID } from 'node:crypto'
-import type { FastifyRequest } from 'fastify'
+import type { Socket } from 'node:net'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { LagLimits } from '../bus/lag.ts'
@@ -52,6 +53,14 @@ export async function allowSubscription(
   if (lag === 'wait') {
     await allow(context, request, 'subscribe:wait', sessionId)
   }
+}
+
+/**
+ * What emits `close` when the client has left, and says whether it has: the response, but for a pipelined one that
+ * waits for its turn and is never told.
+ */
+export function connectionOf({ raw, request }: FastifyReply): FastifyReply['raw'] | Socket {
+  return raw.socket ? raw : request.raw.socket
 }
 
 /** The greeting of every connection. */

@@ -10,7 +10,7 @@ import {
   WAIT_MS,
   wholeNumber,
 } from '../protocol/index.ts'
-import { allow, type TransportContext } from './context.ts'
+import { allow, connectionOf, type TransportContext } from './context.ts'
 
 /** What a page's query says beside the subscription's own names. */
 const PageQuery = z.object({
@@ -37,8 +37,9 @@ export async function servePage(
   const { limit, before, wait } = check(PageQuery, request.query, 'query')
   const gone = new AbortController()
   const leave = () => gone.abort()
-  reply.raw.once('close', leave)
-  if (reply.raw.destroyed) leave()
+  const connection = connectionOf(reply)
+  connection.once('close', leave)
+  if (connection.destroyed) leave()
   const waited = context.connections.wait(leave)
   const page = await readPage(context.bus, {
     sessionId,
@@ -49,7 +50,7 @@ export async function servePage(
     signal: gone.signal,
   }).finally(() => {
     waited()
-    reply.raw.off('close', leave)
+    connection.off('close', leave)
   })
   return reply
     .header('cache-control', 'no-store')

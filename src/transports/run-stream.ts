@@ -8,6 +8,7 @@ import type { Control, ControlOf, SubscriptionOptions, TwinrailError } from '../
 import type { Connection } from './connections.ts'
 import {
   closing,
+  connectionOf,
   hello,
   lagLimits,
   ping,
@@ -40,10 +41,10 @@ export async function serveRunStream(
   })
   reply.hijack()
   // A client that has left meanwhile tells so no more.
-  if (reply.raw.destroyed) return pulled.close()
+  if (connectionOf(reply).destroyed) return pulled.close()
   writeHead(reply)
   reply.raw.write(`retry: ${context.retryMs}\n\n`)
-  const stream = new RunStream(context, reply, pulled, options.heartbeatMs)
+  const stream = new RunStream(context, reply, pulled, options.heartbeatMs ?? context.heartbeatMs)
   reply.sse(stream.messages(ack))
 }
 
@@ -74,7 +75,7 @@ class RunStream implements Connection, Beating {
     context.heartbeats.add(this)
     context.connections.add(this)
     this.#second = setTimeout(() => this.beat(), SECOND_MESSAGE_MS)
-    reply.raw.once('close', () => this.#forget())
+    connectionOf(reply).once('close', () => this.#forget())
   }
 
   beat(): void {

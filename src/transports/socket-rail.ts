@@ -40,7 +40,6 @@ export class SocketRail<B = Buffer> implements Rail<B>, Beating {
     this.encoding = options.encoding
     this.heartbeatMs = options.heartbeatMs
     this.wroteAt = options.heartbeats.now()
-    options.heartbeats.add(this)
   }
 
   ready(): boolean {
@@ -80,7 +79,7 @@ export class SocketRail<B = Buffer> implements Rail<B>, Beating {
     })
   }
 
-  /** Changes how much silence is allowed. */
+  /** Begins to beat, or changes how much silence is allowed. Not before the head is out. */
   beatEvery(ms: number): void {
     this.heartbeatMs = ms
     if (!this.#closed) this.#options.heartbeats.add(this)

@@ -72,7 +72,7 @@ async function stream<B>(
       void reply.send()
       return
     }
-    await stream.open(options.heartbeatMs, subscription)
+    await stream.open(options.heartbeatMs ?? context.heartbeatMs, subscription)
   } catch (error) {
     stream.forget()
     if (!(error instanceof TwinrailError && error.retryable)) throw error
@@ -133,7 +133,7 @@ class SseStream<B> implements Connection {
     this.#subscription = subscription
     this.#reply.hijack()
     raw.once('close', () => this.forget())
-    if (raw.socket !== this.#socket) await turnOf(raw)
+    if (raw.socket !== this.#socket) await turnOf(raw, this.#socket)
     if (raw.destroyed || this.#socket.destroyed) return this.forget()
     // Being let in, or waiting for its turn, may have taken until the server stops.
     this.#context.connections.mustBeOpen()
@@ -188,10 +188,14 @@ export function cutOff(raw: FastifyReply['raw']): void {
  * Resolves when a pipelined response has its turn on the socket: its `socket` event, and one turn more, since within
  * the event its head is not out yet and raw bytes would land before it.
  */
-function turnOf(raw: FastifyReply['raw']): Promise<void> {
+function turnOf(raw: FastifyReply['raw'], socket: Socket): Promise<void> {
   return new Promise(resolve => {
-    const done = () => setImmediate(resolve)
+    const done = () => {
+      socket.off('close', done)
+      setImmediate(resolve)
+    }
     raw.once('socket', done)
-    raw.once('close', done)
+    // A response that has no socket yet is never told that it is closed.
+    socket.once('close', done)
   })
 }

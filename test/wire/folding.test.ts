@@ -1,5 +1,6 @@
 /** Folding: neighbouring deltas may come as one event; what they say together is always whole. */
 import t, { type Test } from 'tap'
+import { random as seeded, seedOf } from '../fixtures/random.ts'
 import {
   connect,
   fetchPage,
@@ -15,7 +16,7 @@ import {
   transports,
   type WsClient,
 } from '../fixtures/wire-clients.ts'
-import { ingest, logged, seeded, seedOf, serve, type Wire } from '../fixtures/wire-server.ts'
+import { each, ingest, logged, serve, type Wire } from '../fixtures/wire-server.ts'
 
 const FOLD_BYTES = 64 * 1024
 
@@ -65,18 +66,6 @@ function flaw(log: readonly string[], after: number, got: readonly Got[]): strin
   return last === log.length ? undefined : `ended at ${last} of ${log.length}`
 }
 
-async function rest(stream: Stream): Promise<Got[]> {
-  return (await stream.until('caught-up')).filter(isEvent)
-}
-
-async function each(count: number, task: (i: number) => Promise<void>, width = 8): Promise<void> {
-  let next = 0
-  const work = async () => {
-    while (next < count) await task(next++)
-  }
-  await Promise.all(Array.from({ length: width }, work))
-}
-
 /** Reads the session from every offset on every transport. */
 async function fromEverywhere(
   t: Test,
@@ -90,7 +79,7 @@ async function fromEverywhere(
   for (const transport of transports) {
     const flaws: string[] = []
     const read = async (k: number, stream: Stream) => {
-      const found = check(k, await rest(stream))
+      const found = check(k, await stream.backlog())
       if (found) flaws.push(`from ${k}: ${found}`)
     }
     if (transport === 'websocket') {

@@ -1,5 +1,6 @@
 /** Promise 3: every offset is a safe cursor on every transport, whichever transport it came from. */
 import t, { type Test } from 'tap'
+import { random as seeded, seedOf } from '../fixtures/random.ts'
 import {
   connect,
   type EventSourceStream,
@@ -14,7 +15,7 @@ import {
   type Transport,
   transports,
 } from '../fixtures/wire-clients.ts'
-import { ingest, ingestLines, logged, seeded, seedOf, serve, type Wire } from '../fixtures/wire-server.ts'
+import { each, ingest, ingestLines, logged, serve, type Wire } from '../fixtures/wire-server.ts'
 
 const awkward: unknown[] = [
   '',
@@ -59,21 +60,6 @@ async function fill(t: Test, wire: Wire, sessionId: string, random: () => number
   return all
 }
 
-/** Events up to `caught-up`. */
-async function rest(stream: Stream): Promise<Got[]> {
-  return (await stream.until('caught-up')).filter(isEvent)
-}
-
-/** Runs `task` for every number below `count`, a few at a time. */
-async function each(count: number, task: (i: number) => Promise<void>, width = 8): Promise<void> {
-  let next = 0
-  await Promise.all(
-    Array.from({ length: width }, async () => {
-      while (next < count) await task(next++)
-    }),
-  )
-}
-
 t.test('what was read up to any offset on one transport goes on at it on every other', async t => {
   const random = seeded(seedOf(t))
   const wire = await serve(t)
@@ -84,7 +70,7 @@ t.test('what was read up to any offset on one transport goes on at it on every o
   const cursors = new Map<Transport, (string | undefined)[]>()
   for (const transport of transports) {
     const stream = await follow(t, transport, url, 's', { replay: 'full' })
-    const events = await rest(stream)
+    const events = await stream.backlog()
     t.ok(
       events.map(got => got.json).join('\n') === log.join('\n'),
       `${transport}: the whole log, byte for byte`,
@@ -98,7 +84,7 @@ t.test('what was read up to any offset on one transport goes on at it on every o
   for (const transport of transports) {
     const wrong: number[] = []
     const check = async (k: number, stream: Stream) => {
-      const got = await rest(stream)
+      const got = await stream.backlog()
       const same = got.length === log.length - k && got.every(({ json }, i) => json === log[k + i])
       if (!same) wrong.push(k)
     }
@@ -134,7 +120,7 @@ t.test('Last-Event-ID wins over after', async t => {
   const headers = { 'last-event-id': two as string }
   const stream = await openSse(t, eventsUrl(url, 's', { after: one }), { headers })
   t.same(
-    (await rest(stream)).map(({ json }) => json),
+    (await stream.backlog()).map(({ json }) => json),
     [log[2]],
   )
   const page = await fetchPage(url, 's', { after: one }, { headers })

@@ -1,0 +1,167 @@
+/** Foreign pages, foreign names for this host, and what is no HTTP at all are kept out. */
+import { connect as connectTcp } from 'node:net'
+import t from 'tap'
+import { eventsUrl, openSse, openWs, WsClient } from '../fixtures/wire-clients.ts'
+import { ask, commands, events, json, publish, stage } from '../fixtures/wire-refusals.ts'
+import { eventually, ingest, serve } from '../fixtures/wire-server.ts'
+
+t.test('pages of other sites and foreign names for this host', async t => {
+  const s = await stage(t)
+  const { host } = new URL(s.url)
+  const routes: [string, string][] = [
+    ['GET', '/'],
+    ['GET', '/page.js'],
+    ['GET', '/healthz'],
+    ['GET', '/readyz'],
+    ['GET', '/metrics'],
+    ['GET', '/openapi.json'],
+    ['GET', '/v1/agents'],
+    ['GET', '/v1/guide'],
+    ['GET', '/v1/sessions'],
+    ['POST', '/v1/sessions'],
+    ['GET', '/v1/sessions/s'],
+    ['DELETE', '/v1/sessions/s'],
+    ['GET', events],
+    ['POST', events],
+    ['POST', commands],
+    ['OPTIONS', commands],
+    ['GET', '/v1/ws'],
+    ['GET', '/nowhere'],
+  ]
+  for (const [method, path] of routes) {
+    for (const headers of [
+      { origin: 'https://evil.example' },
+      { origin: 'null' },
+      { origin: `http://${host}.evil.example` },
+      { origin: 'http://127.0.0.1:1' },
+      { host: 'evil.example' },
+      { host: '127.0.0.1.evil.example' },
+      { host: 'evil.example', origin: 'http://evil.example' },
+    ] as Record<string, string>[]) {
+      const body = method === 'POST' ? JSON.stringify({ ...publish, ...publish.event }) : undefined
+      const { status, body: answer } = await ask(s.url, {
+        method,
+        path,
+        headers: { ...(body && json), ...headers },
+        ...(body && { body }),
+      })
+      const code = path === commands && method === 'POST' ? answer.code : answer.error?.code
+      if (status !== 403 || code !== 'forbidden') {
+        t.fail(`${method} ${path} ${JSON.stringify(headers)}: ${status} ${JSON.stringify(answer)}`)
+      }
+    }
+    t.equal(await s.unharmed(), undefined, `${method} ${path}`)
+  }
+  for (const headers of [
+    { origin: 'https://evil.example' },
+    { origin: 'null' },
+    { host: 'evil.example' },
+  ] as Record<string, string>[]) {
+    await t.rejects(WsClient.open(s.url, [], { headers }), /403/, JSON.stringify(headers))
+  }
+  const { port } = new URL(s.url)
+  for (const headers of [
+    { origin: s.url },
+    { origin: `http://localhost:${port}`, host: `localhost:${port}` },
+    { host: 'localhost' },
+    { host: `[::1]:${port}` },
+    { host: 'a.localhost' },
+  ] as Record<string, string>[]) {
+    t.equal((await ask(s.url, { path: '/v1/sessions/s', headers })).status, 200, JSON.stringify(headers))
+    const client = await openWs(t, s.url, { headers })
+    t.match(await client.nextOf('hello'), { protocol: 1 })
+  }
+  t.equal(await s.unharmed(), undefined)
+})
+
+t.test('upgrades that are refused leave no socket behind', async t => {
+  const { url, server } = await serve(t)
+  const count = () =>
+    new Promise<number>(resolve => server.app.server.getConnections((_, count) => resolve(count)))
+  const upgrade = {
+    connection: 'upgrade',
+    upgrade: 'websocket',
+    'sec-websocket-version': '13',
+    'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
+  }
+  const refused: [path: string, headers: Record<string, string>, status: number][] = [
+    ['/v1/ws', { ...upgrade, origin: 'https://evil.example' }, 403],
+    ['/v1/ws', { ...upgrade, host: 'evil.example' }, 403],
+    ['/v1/ws', { ...upgrade, 'sec-websocket-protocol': 'other' }, 400],
+    ['/nowhere', upgrade, 404],
+    ['/v1/sessions/%zz', upgrade, 400],
+    ['/v1/ws', { ...upgrade, 'sec-websocket-version': '12' }, 400],
+  ]
+  for (const [path, headers, status] of refused) {
+    const got = await new Promise(resolve => {
+      const socket = connectTcp(Number(new URL(url).port), '127.0.0.1')
+      const head = Object.entries({ host: 'localhost', ...headers }).map(
+        ([name, value]) => `${name}: ${value}`,
+      )
+      socket.write(`GET ${path} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n`)
+      // A client that never closes by itself.
+      socket.once('data', data => resolve(Number(String(data).slice(9, 12))))
+      t.teardown(() => socket.destroy())
+    })
+    t.equal(got, status, `${path} ${JSON.stringify(headers)}`)
+  }
+  await eventually(t, 'all are closed by the server', async () => (await count()) === 0)
+})
+
+t.test('listed origins get in, and CORS', async t => {
+  const origin = 'https://app.example'
+  const { url } = await serve(t, { origins: [origin] })
+  await ingest(url, 's', { type: 'x.a', data: 1 })
+  const allowed = { 'access-control-allow-origin': origin }
+  t.match((await ask(url, { path: '/v1/sessions/s', headers: { origin } })).headers, allowed)
+  const stream = await openSse(t, eventsUrl(url, 's'), { headers: { origin } })
+  t.match(stream.headers, { ...allowed, vary: /Accept\b.*Origin|Origin.*Accept\b/ })
+  const preflight = await ask(url, {
+    method: 'OPTIONS',
+    path: commands,
+    headers: {
+      origin,
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'content-type,last-event-id',
+    },
+  })
+  t.equal(preflight.status, 204)
+  t.match(preflight.headers, allowed)
+  t.match(preflight.headers['access-control-allow-headers'], /last-event-id/)
+  t.equal((await ask(url, { path: '/v1/sessions/s', headers: { origin: 'https://b.example' } })).status, 403)
+  const client = await openWs(t, url, { headers: { origin } })
+  t.match(await client.nextOf('hello'), { protocol: 1 })
+})
+
+t.test('requests that are no HTTP', async t => {
+  const s = await stage(t)
+  const { port, host } = new URL(s.url)
+  const bad: Record<string, string> = {
+    'a line break in a header': `GET /v1/sessions/s HTTP/1.1\r\nHost: ${host}\r\nLast-Event-ID: 1-1\rX: y\r\n\r\n`,
+    'a line feed in a header': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nLast-Event-ID: 1-1\n \0\r\n\r\n`,
+    'a NUL in a header': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nX-Bad: a\0b\r\n\r\n`,
+    'a space before the colon': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nX-Bad : a\r\n\r\n`,
+    'no host': 'GET /v1/sessions HTTP/1.1\r\n\r\n',
+    'two lengths': `POST ${commands} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
+    'a length and chunks': `POST ${commands} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,
+    'no method': 'hello\r\n\r\n',
+    TLS: '\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03',
+    'a header without an end': `GET / HTTP/1.1\r\nHost: ${host}\r\nX-Long: ${'x'.repeat(40_000)}\r\n\r\n`,
+    'a bad chunk': `POST ${events} HTTP/1.1\r\nHost: ${host}\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n`,
+  }
+  for (const [name, text] of Object.entries(bad)) {
+    const answer = await new Promise<string>((resolve, reject) => {
+      const socket = connectTcp(Number(port), '127.0.0.1', () => socket.write(text, 'latin1'))
+      let got = ''
+      socket.on('data', data => {
+        got += data
+      })
+      socket.on('close', () => resolve(got))
+      socket.on('error', reject)
+    })
+    t.match(answer, /^HTTP\/1\.1 4\d\d /, `${name}: ${answer.slice(9, 30)}`)
+    // Node itself answers a request without a Host, in few words.
+    if (name !== 'no host') t.match(answer, /"code":"bad-request"/, name)
+    t.equal(await s.unharmed(), undefined, `${name}: nothing happened`)
+  }
+})

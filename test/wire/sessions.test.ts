@@ -1,0 +1,258 @@
+/** Sessions over HTTP, who watches them, and their end. */
+import t from 'tap'
+import { epochOf, fetchPage, follow, type Message, openWs, transports } from '../fixtures/wire-clients.ts'
+import {
+  call,
+  command,
+  createSession,
+  eventually,
+  headOf,
+  logged,
+  post,
+  serve,
+  startRun,
+  state,
+  terminalOf,
+} from '../fixtures/wire-server.ts'
+
+const parse = (json: string) => JSON.parse(json) as Message
+
+t.test('what happens when nobody watches is the own setting of a run', async t => {
+  const wire = await serve(t)
+  const { url } = wire
+  const cancelled = async (sessionId: string, runId: string) => {
+    const statusOf = async () => (await state(url, sessionId)).runs?.find(run => run.runId === runId)?.status
+    await eventually(t, `${runId} is cancelled`, async () => (await statusOf()) === 'cancelled')
+    const log = (await logged(wire, sessionId)).map(parse).filter(event => event.runId === runId)
+    t.match(log.at(-1), { type: 'run.cancelled', data: { reason: 'no-viewers' } })
+    return (log.at(-1)?.time as number) - (log[0]?.time as number)
+  }
+  const policy = { onNoViewers: { cancelAfterMs: 150 } }
+  const alone = await startRun(url, 'alone', 'idle', null, policy)
+  const forever = await startRun(url, 'alone', 'idle', null)
+  const after = await cancelled('alone', alone)
+  t.ok(after >= 145 && after < 2000, `${after} ms after its start`)
+  t.match((await state(url, 'alone')).runs?.[1], { runId: forever, status: 'running' })
+
+  const viewers: [string, (runId: string) => Promise<() => unknown>][] = [
+    [
+      'sse',
+      async () => {
+        const stream = await follow(t, 'sse', url, 'sse')
+        await stream.until('caught-up')
+        return () => stream.close()
+      },
+    ],
+    [
+      'run',
+      async run => {
+        const stream = await follow(t, 'sse', url, 'run', { run })
+        await stream.until('caught-up')
+        return () => stream.close()
+      },
+    ],
+    [
+      'unsubscribe',
+      async () => {
+        const client = await openWs(t, url)
+        await client.command({ type: 'subscribe', sessionId: 'unsubscribe' })
+        return () => client.command({ type: 'unsubscribe', sessionId: 'unsubscribe' })
+      },
+    ],
+    [
+      'websocket',
+      async () => {
+        const client = await openWs(t, url)
+        await client.command({ type: 'subscribe', sessionId: 'websocket' })
+        return () => client.close()
+      },
+    ],
+  ]
+  await Promise.all(
+    viewers.map(async ([sessionId, watch]) => {
+      await createSession(url, sessionId)
+      const runId = await startRun(url, sessionId, 'idle', null, policy)
+      const leave = await watch(runId)
+      const other = await startRun(url, sessionId, 'idle', null)
+      await new Promise(resolve => setTimeout(resolve, 500))
+      t.match(
+        (await state(url, sessionId)).runs?.[0],
+        { status: 'running' },
+        `${sessionId}: somebody watches`,
+      )
+      if (sessionId === 'sse') {
+        // Watching another run does not count.
+        const stream = await follow(t, 'sse', url, sessionId, { run: other })
+        await stream.until('caught-up')
+      }
+      await leave()
+      t.ok((await cancelled(sessionId, runId)) >= 600)
+    }),
+  )
+
+  const polled = await startRun(url, 'polled', 'idle', null, policy)
+  await fetchPage(url, 'polled', { wait: 1, replay: 'none' })
+  await new Promise(resolve => setTimeout(resolve, 500))
+  t.match((await state(url, 'polled')).runs, [{ runId: polled, status: 'running' }], 'who polls comes back')
+})
+
+t.test('ephemeral events reach who is there, and nobody else', async t => {
+  const wire = await serve(t)
+  const { url } = wire
+  const runId = await startRun(url, 's', 'idle', null)
+  const streams = await Promise.all(
+    (['sse', 'eventsource', 'websocket'] as const).map(async transport => {
+      const all = await follow(t, transport, url, 's')
+      const run = await follow(t, transport, url, 's', { run: runId })
+      for (const stream of [all, run]) await stream.until('caught-up')
+      return { transport, all, run }
+    }),
+  )
+  const polling = fetchPage(url, 's', { wait: 20_000, replay: 'none' })
+  const head = await headOf(url, 's')
+  const tell = (data: unknown, run?: string) =>
+    command(url, 's', {
+      type: 'publish',
+      ephemeral: true,
+      event: { type: 'x.cursor', data, ...(run && { runId: run }) },
+    })
+  t.same((await tell({ x: 1 })).body, { type: 'ack', id: 'h' })
+  t.same((await tell({ x: 2 }, runId)).body, { type: 'ack', id: 'h' })
+  t.equal(await headOf(url, 's'), head, 'nothing is logged')
+  await command(url, 's', { type: 'publish', event: { type: 'x.last', runId, data: null } })
+  for (const { transport, all, run } of streams) {
+    const got = (await all.until('x.last')).filter(({ message }) => message.type !== 'ping')
+    t.match(got, [
+      { message: { sessionId: 's', type: 'x.cursor', by: 'local', ephemeral: true, data: { x: 1 } } },
+      { message: { sessionId: 's', runId, type: 'x.cursor', ephemeral: true, data: { x: 2 } } },
+      { message: { type: 'x.last' } },
+    ])
+    const keys = Object.keys(got[0]?.message as Message)
+    t.same(keys, ['sessionId', 'type', 'time', 'by', 'ephemeral', 'data'], `${transport}: no offset`)
+    if (transport === 'sse') t.same([got[0]?.id, got[0]?.event], [undefined, undefined])
+    const own = (await run.until('x.last')).filter(({ message }) => message.type !== 'ping')
+    t.match(
+      own,
+      [{ message: { data: { x: 2 } } }, { message: { type: 'x.last' } }],
+      `${transport}: only the run's`,
+    )
+  }
+  t.match((await polling).events, [{ type: 'x.last' }], 'a poll is no live subscription')
+  const late = await follow(t, 'sse', url, 's')
+  t.notOk((await late.until('caught-up')).some(({ message }) => message.type === 'x.cursor'))
+})
+
+t.test('a deleted session ends for everybody', async t => {
+  const wire = await serve(t)
+  const { url } = wire
+  const runId = await startRun(url, 's', 'endless', { ignoreSignal: true })
+  const quiet = await startRun(url, 'quiet', 'idle', null)
+  const epoch = epochOf(await headOf(url, 'quiet'))
+  const streams = await Promise.all(
+    transports.flatMap(transport => [
+      follow(t, transport, url, 'quiet'),
+      follow(t, transport, url, 'quiet', { run: quiet }),
+    ]),
+  )
+  for (const stream of streams) await stream.until('caught-up')
+  const ends = streams.map(stream => stream.until('end'))
+  const client = await openWs(t, url)
+  client.send({ id: 'a', type: 'subscribe', sessionId: 's' })
+  await client.until('text.delta')
+  for (const sessionId of ['s', 'quiet']) {
+    const { status, body } = await call(`${url}/v1/sessions/${sessionId}`, { method: 'DELETE' })
+    t.equal(status, 204)
+    t.same(body, {})
+  }
+  for (const [i, end] of (await Promise.all(ends)).entries()) {
+    const run = i % 2 === 1 ? { runId: quiet } : {}
+    const wanted = { type: 'end', sessionId: 'quiet', ...run, reason: 'deleted' }
+    t.same(end.at(-1)?.message, wanted, String(transports[Math.floor(i / 2)]))
+  }
+  t.same((await client.until('end')).at(-1)?.message, { type: 'end', sessionId: 's', reason: 'deleted' })
+  client.send({ type: 'ping', time: 1 })
+  t.match(await client.next(), { message: { type: 'pong' } }, 'nothing after it, and the socket stays')
+
+  t.equal((await call(`${url}/v1/sessions/s`, { method: 'DELETE' })).status, 204, 'either way')
+  t.equal((await call(`${url}/v1/sessions/s`)).status, 404)
+  await eventually(t, 'its run is aborted', () => wire.server.sessions.runner.active === 0)
+  await createSession(url, 'quiet')
+  t.ok(Number(epochOf(await headOf(url, 'quiet'))) > Number(epoch), 'the next one has another epoch')
+  t.same(await logged(wire, 'quiet'), [])
+  t.match((await command(url, 's', { type: 'run.cancel', runId })).body, { code: 'session-not-found' })
+  const again = await follow(t, 'sse', url, 'quiet', { after: `${epoch}-1` })
+  t.match((await again.until('caught-up')).map(({ message }) => message).slice(1), [
+    { type: 'subscribed' },
+    { type: 'reset', reason: 'epoch' },
+    { type: 'caught-up' },
+  ])
+})
+
+t.test('sessions: made once, described, listed page by page', async t => {
+  const { url } = await serve(t)
+  const made = await post(`${url}/v1/sessions`, { sessionId: 's10', metadata: { title: 'ü' } })
+  t.equal(made.status, 201)
+  t.same(made.body, { sessionId: 's10', head: made.body.head })
+  t.match(made.body.head, /^[1-9]\d*-0$/)
+  const again = await post(`${url}/v1/sessions`, { sessionId: 's10', metadata: { title: 'other' } })
+  t.equal(again.status, 200)
+  t.same(again.body, made.body)
+  t.match(await state(url, 's10'), { metadata: { title: 'ü' }, runs: [], pendingInputs: [] })
+  const generated = await post(`${url}/v1/sessions`, {})
+  t.match(generated.body.sessionId, /^[A-Za-z0-9][A-Za-z0-9._:-]{20,127}$/)
+  t.equal((await post(`${url}/v1/sessions`, {})).body.sessionId === generated.body.sessionId, false)
+
+  const ids = Array.from({ length: 24 }, (_, i) => `s${10 + i}`)
+  await Promise.all(ids.map(sessionId => createSession(url, sessionId)))
+  const listed: string[] = []
+  for (let after = ''; ; ) {
+    const { body } = await call(`${url}/v1/sessions?limit=5${after && `&after=${after}`}`)
+    const page = (body.sessions as { sessionId: string }[]).map(({ sessionId }) => sessionId)
+    listed.push(...page)
+    if (page.length < 5) break
+    after = page.at(-1) as string
+  }
+  t.same(
+    listed.filter(id => ids.includes(id)),
+    ids,
+  )
+  t.equal(new Set(listed).size, listed.length)
+})
+
+t.test("a session's state tells its runs and open questions", async t => {
+  const wire = await serve(t)
+  const { url } = wire
+  const done = await startRun(url, 's', 'script', { events: [{ type: 'x.n', data: 1 }] })
+  await terminalOf(url, 's', done)
+  const failed = await startRun(url, 's', 'script', { events: [{ type: 'none', data: 1 }] })
+  await terminalOf(url, 's', failed)
+  const asking = await startRun(url, 's', 'asking', { questions: [{ requestId: 'q' }] })
+  await eventually(t, 'it asks', async () => (await state(url, 's')).pendingInputs?.length === 1)
+  const log = (await logged(wire, 's')).map(parse)
+  const offsetOf = (type: string, run: string) =>
+    log.find(event => event.type === type && event.runId === run)?.offset as string
+  const { runs, ...rest } = await state(url, 's')
+  const stateOf = (runId: string, agent: string, status: string, end?: string) => ({
+    runId,
+    agent,
+    status,
+    startedAt: log.find(event => event.runId === runId)?.time,
+    startOffset: offsetOf('run.started', runId),
+    ...(end && { endOffset: offsetOf(end, runId) }),
+  })
+  t.same(runs, [
+    stateOf(done, 'script', 'completed', 'run.completed'),
+    stateOf(failed, 'script', 'failed', 'run.failed'),
+    stateOf(asking, 'asking', 'running'),
+  ])
+  t.same(Object.keys(rest).sort(), ['earliest', 'head', 'metadata', 'pendingInputs', 'sessionId'])
+  t.match(rest, {
+    sessionId: 's',
+    metadata: {},
+    head: log.at(-1)?.offset as string,
+    earliest: log[0]?.offset as string,
+    pendingInputs: [
+      { offset: offsetOf('input.requested', asking), runId: asking, requestId: 'q', kind: 'approval' },
+    ],
+  })
+})
