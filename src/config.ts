@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
+import { createRedisLog, RedisUnfit } from './log/redis.ts'
 
 const list = z
   .union([z.array(z.string()), z.string().transform(text => text.split(','))])
@@ -20,6 +21,10 @@ const Origin = z
     origin => URL.canParse(origin) && new URL(origin).origin === origin,
     'expected an origin such as https://app.example.com, without a path',
   )
+
+const LogName = z
+  .string()
+  .refine(name => name === 'memory' || /^rediss?:\/\/./.test(name), 'expected memory or redis://host:port')
 
 /** One setting: how it is named on the command line, and what it takes. */
 interface Setting {
@@ -42,8 +47,9 @@ export const serveSettings = {
   },
   log: {
     flag: '--log <driver>',
-    about: 'where sessions live: memory',
-    schema: z.enum(['memory']).default('memory'),
+    about:
+      'where sessions live: memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
+    schema: LogName.default('memory'),
   },
   corpus: {
     flag: '--corpus <dir...>',
@@ -59,6 +65,11 @@ export const serveSettings = {
     flag: '--insecure',
     about: 'listen beyond loopback although everybody may then do everything',
     schema: flag.default(false),
+  },
+  leaseMs: {
+    flag: '--lease-ms <ms>',
+    about: 'how long after its process died a run is given up, or taken over',
+    schema: milliseconds(600_000).pipe(z.number().min(300)).default(15_000),
   },
   heartbeatMs: {
     flag: '--heartbeat-ms <ms>',
@@ -128,7 +139,13 @@ export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   return Object.keys(env).filter(name => name.startsWith('TWINRAIL_') && !known.has(name))
 }
 
-/** Opens the log that a setting names. */
-export async function openLog(_driver: ServeSettings['log']): Promise<EventLog> {
-  return createMemoryLog()
+/** Opens the log that a setting names. @param warn gets what an operator should know @throws SettingsError */
+export async function openLog(
+  driver: ServeSettings['log'],
+  warn: (message: string) => void,
+): Promise<EventLog> {
+  if (driver === 'memory') return createMemoryLog()
+  return createRedisLog({ url: driver, warn }).catch(error => {
+    throw error instanceof RedisUnfit ? new SettingsError(`--log: ${error.message}`) : error
+  })
 }

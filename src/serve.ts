@@ -27,7 +27,8 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const chat = agentFromEnv()
   const server = await createServer({
     agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation }), playback, ...(chat ? [chat] : [])],
-    log: await openLog(settings.log),
+    log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
+    leaseMs: settings.leaseMs,
     origins: settings.origin,
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
