@@ -71,6 +71,21 @@ export const serveSettings = {
     about: 'how long after its process died a run is given up, or taken over',
     schema: milliseconds(600_000).pipe(z.number().min(300)).default(15_000),
   },
+  retainEvents: {
+    flag: '--retain-events <count>',
+    about: 'keep so many of each session’s newest events (default: all)',
+    schema: z.coerce.number().int().min(1).optional(),
+  },
+  retainBytes: {
+    flag: '--retain-bytes <bytes>',
+    about: 'keep so many bytes of each session’s newest events (default: all)',
+    schema: z.coerce.number().int().min(1).optional(),
+  },
+  retainAgeMs: {
+    flag: '--retain-age-ms <ms>',
+    about: 'keep events for so long (default: for ever)',
+    schema: z.coerce.number().int().min(1).optional(),
+  },
   heartbeatMs: {
     flag: '--heartbeat-ms <ms>',
     about: 'silence after which a connection is pinged',

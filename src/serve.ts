@@ -29,6 +29,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation }), playback, ...(chat ? [chat] : [])],
     log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
     leaseMs: settings.leaseMs,
+    retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     origins: settings.origin,
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,

@@ -17,6 +17,7 @@ import { metaRoutes } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { websocketRoutes } from './routes/websocket.ts'
+import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
@@ -57,6 +58,10 @@ export interface ServerOptions {
   leaseMs?: number
   /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
   producerLeaseMs?: number
+  /** How much of each session is kept; what goes is told by `gap`. @default everything */
+  retention?: RetentionLimits
+  /** How often that is seen to, in ms. @default 5 s */
+  retentionEveryMs?: number
   /** Fastify's logger. @default none */
   logger?: FastifyServerOptions['logger']
 }
@@ -106,7 +111,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const sessions = new Sessions({
     bus,
     agents: options.agents ?? [],
-    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs']),
+    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
     onError: (error, about) => app.log.error({ err: error, ...about }, 'something failed'),
   })
   const context: TransportContext = {

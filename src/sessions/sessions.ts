@@ -8,6 +8,7 @@ import { type AckFields, Commands } from './commands.ts'
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
 import type { Principal } from './principal.ts'
+import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
 import type { PendingInput, RunState } from './state.ts'
 import { SessionStates } from './states.ts'
@@ -21,6 +22,10 @@ export interface SessionsOptions {
   leaseMs?: number
   /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
   producerLeaseMs?: number
+  /** How much of each session is kept. @default everything */
+  retention?: RetentionLimits
+  /** How often that is seen to, in ms. @default 5 s */
+  retentionEveryMs?: number
   /** What users are not told: exceptions of agents and of the log. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -49,6 +54,7 @@ export class Sessions {
   readonly runner: Runner
   readonly #states: SessionStates
   readonly #expiry: Expiry
+  readonly #retention: Retention
   readonly #commands: Commands
   readonly #ingest: Ingest
 
@@ -58,7 +64,15 @@ export class Sessions {
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
     this.#states = new SessionStates(bus.log)
     this.#expiry = new Expiry(bus, error => onError(error, { what: 'expiry' }))
+    this.#retention = new Retention({
+      log: bus.log,
+      states: this.#states,
+      limits: options.retention ?? {},
+      everyMs: options.retentionEveryMs,
+      onError: error => onError(error, { what: 'retention' }),
+    })
     const onAppended = (sessionId: string, epoch: number, first: number, head: number) => {
+      this.#retention.touched(sessionId)
       this.#states
         .appended(sessionId, epoch, first, head)
         .catch(error => onError(error, { what: 'snapshot' }))
@@ -144,6 +158,7 @@ export class Sessions {
   async close(graceMs: number): Promise<void> {
     await this.runner.close(graceMs)
     this.#expiry.close()
+    await this.#retention.close()
   }
 }
 

@@ -70,6 +70,14 @@ export class SessionStates {
     while (state.seq < head) {
       const page = await this.#log.read(sessionId, state.seq, PAGE)
       if (!page || page.epoch !== epoch || page.events.length === 0) break
+      if (page.earliest > state.seq + 1) {
+        // Another process trimmed what was not folded here; its snapshot holds that.
+        const snapshot = await this.#log.loadSnapshot(sessionId, epoch)
+        if (snapshot && snapshot.seq > state.seq) {
+          Object.assign(state, structuredClone(snapshot.state))
+          continue
+        }
+      }
       for (const event of page.events) applyEvent(state, epoch, event)
     }
     if (keep || state.seq - entry.snapshotSeq >= SNAPSHOT_EVERY) {

@@ -1,0 +1,156 @@
+/** How much of a session's log is kept. What goes is told to subscribers by `gap`; state and keys stay complete. */
+import type { EventLog, SessionInfo } from '../log/log.ts'
+import type { SessionStates } from './states.ts'
+
+/** Bounds on what each session keeps; the strictest counts. */
+export interface RetentionLimits {
+  /** Newest events. @default all */
+  events?: number | undefined
+  /** UTF-8 bytes of the newest events' JSON, give or take 64 KiB. @default all */
+  bytes?: number | undefined
+  /** Events that are not older, in ms. @default all */
+  ageMs?: number | undefined
+}
+
+/** When sessions that changed are looked at, in ms. */
+const EVERY_MS = 5000
+
+/** Sessions that nobody touched are looked at so many at a time, since they grow older, too. */
+const WALK = 100
+
+/** Sessions whose sizes are held in this process. */
+const LEDGERS = 1000
+
+const CHUNK_BYTES = 64 * 1024
+const PAGE = { events: 1000, bytes: 1024 * 1024 }
+
+/** Sizes of what a session holds, in stretches. */
+interface Ledger {
+  epoch: number
+  /** Number of the last event counted. */
+  seq: number
+  total: number
+  chunks: { through: number; bytes: number }[]
+}
+
+export interface RetentionParts {
+  readonly log: EventLog
+  readonly states: SessionStates
+  readonly limits: RetentionLimits
+  /** @default 5 s */
+  readonly everyMs?: number | undefined
+  onError(error: unknown): void
+}
+
+export class Retention {
+  readonly #parts: RetentionParts
+  readonly #touched = new Set<string>()
+  readonly #ledgers = new Map<string, Ledger>()
+  readonly #timer: NodeJS.Timeout | undefined
+  #sweeping: Promise<void> | undefined
+  #walkedTo: string | undefined
+
+  constructor(parts: RetentionParts) {
+    this.#parts = parts
+    const { events, bytes, ageMs } = parts.limits
+    if (events === undefined && bytes === undefined && ageMs === undefined) return
+    this.#timer = setInterval(() => void this.#sweepSoon(), parts.everyMs ?? EVERY_MS).unref()
+  }
+
+  /** The session grew. */
+  touched(sessionId: string): void {
+    if (this.#timer) this.#touched.add(sessionId)
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer)
+    await this.#sweeping
+  }
+
+  #sweepSoon(): Promise<void> {
+    this.#sweeping ??= this.#sweep()
+      .catch(this.#parts.onError)
+      .finally(() => {
+        this.#sweeping = undefined
+      })
+    return this.#sweeping
+  }
+
+  async #sweep(): Promise<void> {
+    const { log, limits } = this.#parts
+    const touched = [...this.#touched]
+    this.#touched.clear()
+    for (const sessionId of touched) {
+      const session = await log.session(sessionId)
+      if (session) await this.#apply(session)
+    }
+    if (limits.ageMs === undefined) return
+    const walked = await log.list(this.#walkedTo, WALK)
+    this.#walkedTo = walked.length < WALK ? undefined : walked.at(-1)?.sessionId
+    for (const session of walked) await this.#apply(session)
+  }
+
+  async #apply(session: SessionInfo): Promise<void> {
+    const { log, states, limits } = this.#parts
+    const { sessionId, epoch, head, earliest } = session
+    const through = Math.max(
+      limits.events === undefined ? 0 : head - limits.events,
+      limits.bytes === undefined ? 0 : await this.#beyond(session, limits.bytes),
+      limits.ageMs === undefined ? 0 : await this.#before(session, Date.now() - limits.ageMs),
+    )
+    if (through < earliest) return
+    const state = await states.get(session)
+    if (state.seq >= through) await log.trim(sessionId, epoch, through, { seq: state.seq, state })
+  }
+
+  /** Number of the last event that is too many, by size; 0 when none is. */
+  async #beyond({ sessionId, epoch, head, earliest }: SessionInfo, bytes: number): Promise<number> {
+    let ledger = this.#ledgers.get(sessionId)
+    if (ledger?.epoch !== epoch) ledger = { epoch, seq: 0, total: 0, chunks: [] }
+    this.#ledgers.delete(sessionId)
+    this.#ledgers.set(sessionId, ledger)
+    if (this.#ledgers.size > LEDGERS) this.#ledgers.delete(this.#ledgers.keys().next().value as string)
+
+    while (ledger.seq < head) {
+      const page = await this.#parts.log.read(sessionId, ledger.seq, PAGE)
+      if (!page || page.epoch !== epoch || page.events.length === 0) break
+      for (const event of page.events) {
+        const last = ledger.chunks.at(-1)
+        if (last && last.bytes + event.bytes <= CHUNK_BYTES) {
+          last.bytes += event.bytes
+          last.through = event.seq
+        } else {
+          ledger.chunks.push({ through: event.seq, bytes: event.bytes })
+        }
+        ledger.total += event.bytes
+        ledger.seq = event.seq
+      }
+    }
+    let through = 0
+    for (let oldest = ledger.chunks[0]; oldest; oldest = ledger.chunks[0]) {
+      const isGone = oldest.through < earliest
+      if (!isGone && ledger.total - oldest.bytes < bytes) break
+      ledger.chunks.shift()
+      ledger.total -= oldest.bytes
+      if (!isGone) through = oldest.through
+    }
+    return through
+  }
+
+  /** Number of the last event before that time; 0 when all are younger. Looks at log₂ of them. */
+  async #before({ sessionId, head, earliest }: SessionInfo, time: number): Promise<number> {
+    const isOld = async (seq: number) => {
+      const page = await this.#parts.log.read(sessionId, seq - 1, { events: 1, bytes: 1, through: seq })
+      const event = page?.events[0]
+      return event !== undefined && event.event.time < time
+    }
+    if (head < earliest || !(await isOld(earliest))) return 0
+    let old = earliest
+    for (let young = head + 1; old + 1 < young; ) {
+      const middle = Math.floor((old + young) / 2)
+      if (await isOld(middle)) old = middle
+      else young = middle
+    }
+    return old
+  }
+}
