@@ -53,11 +53,11 @@ export function App({ sessionId }: { sessionId: string }) {
             />
           ))}
         </section>
+        <Plots lines={lines} />
         <div id="rails">
           <Rail line={lines[0]} view={left} first />
           <Rail line={lines[1]} view={right} first={false} />
         </div>
-        <Plots lines={lines} />
         <Chooser />
       </main>
     </>

@@ -5,6 +5,7 @@ import type { Line } from './line.ts'
 
 const SAMPLE_MS = 250
 const SAMPLES = 240
+const HEIGHT = 120
 
 const metrics = ['Lag, events', 'Delay, ms', 'Data, kB/s', 'Folded, events'] as const
 
@@ -23,7 +24,7 @@ function plotIn(parent: HTMLElement, title: string, lines: readonly Line[]): uPl
     {
       title,
       width: parent.clientWidth || 280,
-      height: 150,
+      height: HEIGHT,
       cursor: { show: false },
       legend: { show: false },
       scales: { x: { time: false }, y: { range: (_, __, max) => [0, Math.max(1, max)] } },
@@ -65,7 +66,7 @@ export function Plots({ lines }: { lines: readonly Line[] }) {
       for (const [m, plot] of plots.entries()) plot.setData([times, ...values[m]!] as uPlot.AlignedData)
     }, SAMPLE_MS)
     const fit = new ResizeObserver(() => {
-      for (const [i, plot] of plots.entries()) plot.setSize({ width: cells[i]!.clientWidth, height: 150 })
+      for (const [i, plot] of plots.entries()) plot.setSize({ width: cells[i]!.clientWidth, height: HEIGHT })
     })
     for (const cell of cells) fit.observe(cell)
     return () => {

@@ -112,7 +112,7 @@ export async function closeBrowser(): Promise<void> {
 export async function answerOn(page: Page, rail: string): Promise<string> {
   const run = page.locator(`[data-rail="${rail}"] .run`).first()
   await run.locator('.outcome').waitFor()
-  return (await run.textContent()) ?? ""
+  return (await run.textContent()) ?? ''
 }
 
 export async function ask(page: Page, agent: string, text: string): Promise<void> {

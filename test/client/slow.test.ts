@@ -1,25 +1,14 @@
 /** A consumer that takes its time: neither the page nor the server grows. */
-import { setFlagsFromString } from 'node:v8'
-import { runInNewContext } from 'node:vm'
 import t from 'tap'
+import { held } from './held.ts'
 import { connect, stage } from './stage.ts'
-
-setFlagsFromString('--expose-gc')
-const gc = runInNewContext('gc') as () => void
-
-/** Bytes that this process, client and server in one, holds on to. */
-function held(): number {
-  gc()
-  const { heapUsed, external, arrayBuffers } = process.memoryUsage()
-  return heapUsed + external + arrayBuffers
-}
 
 for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
   t.test(`${transport}: 20 ms an event, 30 MB to read`, async t => {
     const url = await stage(t)
     const client = connect(t, url, { transport })
     const session = client.session()
-    await session.run('playback', { count: 3000, rate: 0, bytes: 10_000 }).done
+    await session.run('playback', { count: 500, rate: 0, bytes: 60_000 }).done
     const received = client.quality.current.bytes
     const before = held()
     let most = 0
@@ -33,9 +22,9 @@ for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
     }
     const taken = client.quality.current.bytes - received
     t.comment(
-      `${(taken / 1e6).toFixed(1)} MB taken in for ${seen * 0.01} MB consumed; grew by ${(most / 1e6).toFixed(1)} MB`,
+      `${(taken / 1e6).toFixed(1)} MB taken in for ${seen * 0.06} MB consumed; grew by ${(most / 1e6).toFixed(1)} MB`,
     )
-    t.ok(taken < 6e6, `took in ${taken} bytes`)
-    t.ok(most < 8e6, `grew by ${most} bytes`)
+    t.ok(taken < 12e6, `took in ${taken} bytes`)
+    t.ok(most < 6e6, `grew by ${most} bytes`)
   })
 }
