@@ -1,10 +1,19 @@
 #!/usr/bin/env node
 /** The command `twinrail`. */
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { parseSettings, SettingsError, serveSettings, unknownVariables, variableOf } from './config.ts'
+import {
+  openLog,
+  parseSettings,
+  SettingsError,
+  serveSettings,
+  unknownVariables,
+  variableOf,
+} from './config.ts'
 import { serve } from './serve.ts'
-import { runCommand, tailCommand } from './terminal/index.ts'
+import { archiveLines, importArchive, readArchive } from './sessions/archive.ts'
+import { download, runCommand, tailCommand } from './terminal/index.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
 const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
@@ -39,17 +48,19 @@ serveCommand.action(async (given: Record<string, unknown>) => {
   await serve(parseSettings(given))
 })
 
+function serverOption(): Option {
+  return new Option('--url <url>', 'the server')
+    .env('TWINRAIL_URL')
+    .default('http://127.0.0.1:8787')
+    .argParser(url)
+}
+
 /** A command that talks to a server. */
 function clientCommand(usage: string, about: string): Command {
   return program
     .command(usage)
     .description(about)
-    .addOption(
-      new Option('--url <url>', 'the server')
-        .env('TWINRAIL_URL')
-        .default('http://127.0.0.1:8787')
-        .argParser(url),
-    )
+    .addOption(serverOption())
     .addOption(
       new Option('--transport <name>', 'how events come')
         .env('TWINRAIL_TRANSPORT')
@@ -73,6 +84,49 @@ clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
   .action(async (sessionId: string, options) => {
     process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
   })
+
+program
+  .command('export <sessionId>')
+  .description('write a session to standard output as NDJSON, sealed with a checksum')
+  .addOption(serverOption())
+  .action(async (sessionId: string, { url }: { url: string }) => {
+    await failing(async () => {
+      const { events, ...header } = await download(url, sessionId)
+      for await (const line of archiveLines(header, events)) {
+        if (!process.stdout.write(line)) await once(process.stdout, 'drain')
+      }
+    })
+  })
+
+program
+  .command('import <file>')
+  .description('make the session of an export in a log (in a folder: while no server uses it)')
+  .addOption(new Option(serveSettings.log.flag, 'the log').env(variableOf('log')).makeOptionMandatory())
+  .option('--session <id>', 'under this id (default: its own)')
+  .action(async (file: string, { log: driver, session }: { log: string; session?: string }) => {
+    const settings = parseSettings({ log: driver })
+    await failing(async () => {
+      const archive = readArchive(readFileSync(file, 'utf8'))
+      const log = await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`))
+      try {
+        const made = await importArchive(log, archive, session)
+        process.stdout.write(`${made.sessionId}: ${made.events} events\n`)
+      } finally {
+        await log.close()
+      }
+    })
+  })
+
+/** Tells what went wrong in a line, and exits 1 in the end. */
+async function failing(work: () => Promise<void>): Promise<void> {
+  try {
+    await work()
+  } catch (error) {
+    if (error instanceof SettingsError) throw error
+    process.stderr.write(`twinrail: ${(error as Error).message}\n`)
+    process.exitCode = 1
+  }
+}
 
 /** This process's terminal; its signal aborts on Ctrl-C, a second one ends the process. */
 function terminal() {

@@ -1,0 +1,140 @@
+/**
+ * A session as a file: NDJSON whose first line describes it, then one event a line as it was on the wire, and whose
+ * last line holds the SHA-256 of everything before it.
+ */
+import { createHash } from 'node:crypto'
+import { encodeEvent } from '../log/event.ts'
+import { keys } from '../log/keys.ts'
+import type { EventLog, OnceKey } from '../log/log.ts'
+import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
+import { digest } from './commands.ts'
+import type { AnswerNote, RunNote } from './conditions.ts'
+
+/** What the first line says. */
+export interface ArchiveHeader {
+  sessionId: string
+  metadata: Record<string, unknown>
+  head: string
+  earliest: string
+}
+
+const VERSION = 1
+
+/** Events that are imported at once. */
+const BATCH = 500
+
+/** The lines of an archive. @param events JSON texts, in order */
+export async function* archiveLines(
+  header: ArchiveHeader,
+  events: AsyncIterable<string>,
+): AsyncGenerator<string, void, void> {
+  const hash = createHash('sha256')
+  let count = 0
+  const line = (text: string) => {
+    hash.update(`${text}\n`)
+    return `${text}\n`
+  }
+  yield line(JSON.stringify({ twinrail: VERSION, ...header }))
+  for await (const text of events) {
+    count++
+    yield line(text)
+  }
+  yield `${JSON.stringify({ events: count, sha256: hash.digest('hex') })}\n`
+}
+
+/** Checks an archive as a whole. @throws TwinrailError `bad-request` when it is none, or not as it was written */
+export function readArchive(text: string): { header: ArchiveHeader; events: TwinrailEvent[] } {
+  const end = text.trimEnd().lastIndexOf('\n') + 1
+  const damaged = (why: string) =>
+    new TwinrailError('bad-request', `${why}; export the session again, and import the file as it is`)
+  let parts: unknown[]
+  try {
+    parts = text
+      .trimEnd()
+      .split('\n')
+      .map(line => JSON.parse(line) as unknown)
+  } catch {
+    throw damaged('not an archive of a session: expected one JSON object a line')
+  }
+  const header = parts[0] as ArchiveHeader & { twinrail?: number }
+  const seal = parts.at(-1) as { events?: number; sha256?: string }
+  if (header?.twinrail !== VERSION) throw damaged('the first line is not that of an archive of this version')
+  if (seal?.sha256 === undefined || end === 0) throw damaged('the last line is missing: the file was cut')
+  const sha256 = createHash('sha256').update(text.slice(0, end)).digest('hex')
+  if (seal.sha256 !== sha256 || seal.events !== parts.length - 2) throw damaged('the checksum does not fit')
+  return { header, events: parts.slice(1, -1) as TwinrailEvent[] }
+}
+
+/**
+ * Makes the session of an archive in a log, under its own id or another. Types, data, times and authors stay; offsets
+ * are the log's own. A run that was still open ends as `producer-lost`: nobody works on it here.
+ * @throws TwinrailError `conflict` when the session is there
+ */
+export async function importArchive(
+  log: EventLog,
+  { header, events }: ReturnType<typeof readArchive>,
+  sessionId = header.sessionId,
+): Promise<{ sessionId: string; events: number }> {
+  const { created, session } = await log.create(sessionId, header.metadata)
+  if (!created) {
+    throw new TwinrailError(
+      'conflict',
+      'the session is there already; delete it, or import under another id',
+      {
+        details: { sessionId },
+      },
+    )
+  }
+  const { epoch } = session
+  const open = new Set<string>()
+  for (const { type, runId } of events) {
+    if (runId === undefined) continue
+    if (type === 'run.started') open.add(runId)
+    else if (isTerminal(type)) open.delete(runId)
+  }
+  const data = {
+    code: 'producer-lost',
+    message: 'the run was open when the session was exported',
+    retryable: true,
+  }
+  const ends = [...open].map(
+    runId => ({ type: 'run.failed', runId, time: Date.now(), data }) as TwinrailEvent,
+  )
+  const all = [...events, ...ends]
+  for (let start = 0; start < all.length; start += BATCH) {
+    const batch = all.slice(start, start + BATCH)
+    const texts = batch.map(({ runId, type, time, by, data }) =>
+      encodeEvent({ sessionId, runId, type, time, by, data }),
+    )
+    const appended = await log.append(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
+    if (!appended.accepted) {
+      await log.delete(sessionId)
+      throw new TwinrailError('bad-request', `the archive contradicts itself: ${JSON.stringify(appended)}`)
+    }
+  }
+  return { sessionId, events: all.length }
+}
+
+/** The keys that the event took when it was first appended, so that retries and late answers find them. */
+function keysOf(event: TwinrailEvent, index: number): OnceKey[] {
+  const { runId, by = '' } = event
+  switch (event.type) {
+    case 'run.started': {
+      const { agent, input } = event.data
+      const note: RunNote = { agent, digest: digest(input), by }
+      return runId === undefined ? [] : [{ key: keys.run(runId), note, index }]
+    }
+    case 'input.requested':
+      return [{ key: keys.input(event.data.requestId), note: { runId }, index }]
+    case 'input.answered': {
+      const { requestId, value } = event.data
+      return [{ key: keys.answer(requestId), note: { by, value } satisfies AnswerNote, index }]
+    }
+    case 'input.expired':
+      return [{ key: keys.answer(event.data.requestId), note: { expired: true }, index }]
+    default:
+      return runId !== undefined && isTerminal(event.type)
+        ? [{ key: keys.end(runId), note: { type: event.type }, index }]
+        : []
+  }
+}
