@@ -42,10 +42,16 @@ async function badProxy(t: Test, target: string, how: { strip?: boolean; holdMs?
         outgoing.writeHead(answer.statusCode!, answer.headers)
         answer.on('data', chunk => {
           if (held === undefined) outgoing.write(chunk)
-          else if (held !== Number.POSITIVE_INFINITY)
-            setTimeout(() => outgoing.write(chunk), held - (Date.now() % held))
+          else waiting.push(chunk)
         })
-        answer.on('end', () => outgoing.end())
+        const waiting: Buffer[] = []
+        const flush = () => void outgoing.write(Buffer.concat(waiting.splice(0)))
+        const flushing = Number.isFinite(held) ? setInterval(flush, held) : undefined
+        outgoing.on('close', () => clearInterval(flushing))
+        answer.on('end', () => {
+          if (flushing) flush()
+          outgoing.end()
+        })
         answer.on('error', () => outgoing.destroy())
       },
     )
