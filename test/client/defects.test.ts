@@ -331,6 +331,7 @@ t.test('S11 what is sent again is dropped, in constant memory', async t => {
   const plans = [{ cutAfter: 90 }, { back: 90, cutAfter: 150 }, { back: 100 }]
   const { fake } = await scripted(t, { events: deltas(200), plans })
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(200))
+  t.equal(fake.cursors.length, 3, 'and is no reason to come back')
 })
 
 t.test('S11 a lost event is fetched again, not waited for', async t => {
