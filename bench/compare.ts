@@ -1,0 +1,130 @@
+/** Compares ways of sending: all side by side in one process, a turn each in shuffled order. */
+import type { handlers as Load } from './load/crowds.ts'
+import type { PeerName } from './peers/index.ts'
+import type { Progress } from './progress.ts'
+import type { handlers as Server } from './server/side-by-side.ts'
+import { type Group, sum } from './stats.ts'
+import { startWorker, type Worker } from './worker.ts'
+
+export interface Comparison {
+  variants: readonly PeerName[]
+  subscribers: number
+  /** Each is measured by itself, one after the other. */
+  perTurn: readonly number[]
+  groups: number
+  turns: number
+  /** Of these, leaves out the ones whose server does not compress. @default none */
+  compressedOnly?: readonly PeerName[]
+  /** For node in the measured process. */
+  flags: readonly string[]
+}
+
+/** What one variant did at one number of events per turn. */
+export interface Figures {
+  variant: PeerName
+  /** Deliveries in a second, from append until everybody has everything. */
+  deliveriesPerSecond: number
+  bytesPerEvent: number
+  p50Ms: number
+  p99Ms: number
+  /** Every subscriber got every event once, in order. */
+  complete: boolean
+}
+
+export interface Compared {
+  perTurn: number
+  /** CPU of the server's process per delivered event, µs, of each group. */
+  groups: Group[]
+  figures: Figures[]
+}
+
+/** One of so many subscribers is timed. */
+const TIMED_EVERY = 10
+
+/** How long the servers may still greet after the last subscriber has come, in ms. */
+const GREETING_MS = 1000
+
+/** Turns that nothing is booked of: code is compiled and buffers grow. */
+const WARM_UP = 20
+
+/** @returns what was measured, by events per turn, and the variants that were left out */
+export async function compare(
+  asked: Comparison,
+  progress: Progress,
+): Promise<{ compared: Compared[]; refused: PeerName[] }> {
+  const server = startWorker<typeof Server>('server/side-by-side', asked.flags)
+  const load = startWorker<typeof Load>('load/crowds')
+  try {
+    const { dials, receipts } = await server.call.open(asked.variants)
+    await load.call.open(dials, TIMED_EVERY, receipts)
+    const refused: PeerName[] = []
+    for (const [index, name] of asked.variants.entries()) {
+      progress.at(0, `subscribing to ${name}`)
+      const compresses = await load.call.grow(index, asked.subscribers)
+      if (asked.compressedOnly?.includes(name) && !compresses) refused.push(name)
+    }
+    await new Promise(resolve => setTimeout(resolve, GREETING_MS))
+    const variants = asked.variants.filter(name => !refused.includes(name))
+    const compared: Compared[] = []
+    for (const [index, perTurn] of asked.perTurn.entries()) {
+      const show = (part: number) => progress.at((index + part) / asked.perTurn.length, `${perTurn} per turn`)
+      compared.push(await measure({ ...asked, variants }, perTurn, asked.variants, server, load, show))
+    }
+    return { compared, refused }
+  } finally {
+    await Promise.all([load.stop(), server.stop()])
+  }
+}
+
+async function measure(
+  { variants, subscribers, groups: count, turns }: Comparison,
+  perTurn: number,
+  opened: readonly PeerName[],
+  server: Worker<typeof Server>,
+  load: Worker<typeof Load>,
+  show: (part: number) => void,
+): Promise<Compared> {
+  const groups: Group[] = []
+  const wall = new Map(variants.map(name => [name, 0]))
+  const bytes = new Map(variants.map(name => [name, 0]))
+  const incomplete = new Set<PeerName>()
+  const deliveries = subscribers * turns * perTurn
+  for (let group = -1; group < count; group++) {
+    const asked = { variants, perTurn, turns: group < 0 ? WARM_UP : turns, seed: perTurn * 1000 + group }
+    await load.call.expect(asked)
+    const measured = await server.call.turns(asked)
+    const seen = await load.call.seen()
+    for (const [index, name] of opened.entries()) {
+      if (!variants.includes(name)) continue
+      const { faults, complete } = seen[index]!
+      if (faults > 0 || complete < asked.turns) incomplete.add(name)
+      if (group < 0) continue
+      bytes.set(name, bytes.get(name)! + seen[index]!.bytes)
+      wall.set(name, wall.get(name)! + measured.wall[name]!)
+    }
+    show((group + 1) / count)
+    if (group < 0) {
+      await load.call.forgetDelays()
+      continue
+    }
+    await load.call.book(opened.map(name => measured.appended[name]))
+    groups.push(Object.fromEntries(variants.map(name => [name, measured.cpu[name]! / deliveries])))
+  }
+  const delays = await load.call.delays([50, 99])
+  const figures = variants.map((variant): Figures => {
+    const [p50Ms, p99Ms] = delays[opened.indexOf(variant)] as [number, number]
+    return {
+      variant,
+      deliveriesPerSecond: (deliveries * count * 1e6) / wall.get(variant)!,
+      bytesPerEvent: bytes.get(variant)! / (deliveries * count),
+      p50Ms,
+      p99Ms,
+      complete: !incomplete.has(variant),
+    }
+  })
+  return { perTurn, groups, figures }
+}
+
+/** The mean of a variant's CPU per delivered event over all groups, µs. */
+export const meanCpu = ({ groups }: Compared, variant: PeerName) =>
+  sum(groups.map(group => group[variant]!)) / groups.length

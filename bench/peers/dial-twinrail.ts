@@ -1,0 +1,43 @@
+/** How to subscribe to our server's session. */
+import type { Dial } from './peer.ts'
+
+/** Longer than any scenario idles: no ping falls into a measured turn. */
+export const HEARTBEAT_MS = 60_000
+
+export const SESSION = 'bench'
+
+/** What a subscriber may ask for. */
+export interface Subscribe {
+  readonly replay?: 'compact' | 'full' | 'none'
+  readonly lag?: 'conflate' | 'wait' | 'skip' | 'disconnect'
+  readonly last?: number
+  readonly heartbeatMs?: number
+}
+
+/** How to subscribe to the session. */
+export function dialTwinrail(
+  wire: Dial['wire'],
+  port: number,
+  subscribe: Subscribe = {},
+  compressed = false,
+): Dial {
+  const asked = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
+  if (wire === 'sse') {
+    const query = new URLSearchParams(Object.entries(asked).map(([name, value]) => [name, String(value)]))
+    return {
+      wire,
+      port,
+      path: `/v1/sessions/${SESSION}/events?${query}`,
+      headers: { accept: 'text/event-stream', 'accept-encoding': compressed ? 'gzip' : 'identity' },
+      readyAfter: 'event: caught-up',
+    }
+  }
+  return {
+    wire,
+    port,
+    path: '/v1/ws',
+    ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
+    say: [JSON.stringify({ type: 'subscribe', id: '1', sessionId: SESSION, ...asked })],
+    readyAfter: '"caught-up"',
+  }
+}

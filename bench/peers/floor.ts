@@ -1,0 +1,118 @@
+/** The floor: bare sockets that get the same shared bytes. What it costs is the kernel's and Node's own. */
+import { createHash } from 'node:crypto'
+import { createServer, type Socket } from 'node:net'
+import { deflateRawSync, constants as zlib } from 'node:zlib'
+import { type Dial, Envelope, listen, type Peer } from './peer.ts'
+
+const READY = 'floor is ready'
+
+/** Bodies as one HTTP/1.1 chunk. */
+export function chunk(body: Buffer | string): Buffer {
+  const bytes = Buffer.from(body as string)
+  return Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')])
+}
+
+/** A final, unmasked frame of text; `compressed` sets the bit of permessage-deflate. */
+export function frame(payload: Buffer | string, compressed = false): Buffer {
+  const bytes = Buffer.from(payload as string)
+  const head = Buffer.alloc(bytes.length < 126 ? 2 : 4)
+  head[0] = compressed ? 0xc1 : 0x81
+  if (bytes.length < 126) head[1] = bytes.length
+  else {
+    head[1] = 126
+    head.writeUInt16BE(bytes.length, 2)
+  }
+  return Buffer.concat([head, bytes])
+}
+
+/** How a wire's shared bytes are made of a turn's events. */
+interface Wire {
+  readonly dial: Omit<Dial, 'port'>
+  head(request: string): string
+  ready: Buffer
+  batch(text: string): Buffer
+}
+
+const accept = (request: string) =>
+  createHash('sha1')
+    .update(`${/sec-websocket-key: (\S+)/i.exec(request)?.[1]}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`)
+    .digest('base64')
+
+const sseHead = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n'
+const upgradeHead = 'HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n'
+
+const sse: Wire = {
+  dial: { wire: 'sse', path: '/', readyAfter: READY },
+  head: () => `${sseHead}\r\n`,
+  ready: chunk(`:${READY}\n\n`),
+  batch: text => chunk(text),
+}
+
+const websocket: Wire = {
+  dial: { wire: 'websocket', path: '/', readyAfter: READY },
+  head: request => `${upgradeHead}sec-websocket-accept: ${accept(request)}\r\n\r\n`,
+  ready: frame(READY),
+  batch: text => frame(text),
+}
+
+/** One deflate block for the batch, whole by itself: nothing before it is referred to. */
+const block = (text: string) =>
+  deflateRawSync(text, { finishFlush: zlib.Z_SYNC_FLUSH, level: 3, memLevel: 5 })
+
+/** What begins a gzip stream (RFC 1952) without a name. */
+const GZIP_HEAD = Buffer.from('1f8b0800000000000003', 'hex')
+
+const sseBlocks: Wire = {
+  ...sse,
+  dial: { ...sse.dial, headers: { 'accept-encoding': 'gzip' } },
+  head: () => `${sseHead}content-encoding: gzip\r\n\r\n`,
+  ready: chunk(Buffer.concat([GZIP_HEAD, block(`:${READY}\n\n`)])),
+  batch: text => chunk(block(text)),
+}
+
+const websocketBlocks: Wire = {
+  ...websocket,
+  dial: { ...websocket.dial, headers: { 'sec-websocket-extensions': 'permessage-deflate' } },
+  head: request =>
+    `${upgradeHead}sec-websocket-accept: ${accept(request)}\r\nsec-websocket-extensions: permessage-deflate\r\n\r\n`,
+  batch: text => frame(block(text).subarray(0, -4), true),
+}
+
+async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
+  const envelope = new Envelope('bench')
+  const sockets = new Set<Socket>()
+  const server = createServer(socket => {
+    socket.setNoDelay(true)
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => sockets.delete(socket))
+    socket.once('data', request => {
+      socket.write(head(request.toString('latin1')))
+      socket.write(ready)
+      sockets.add(socket)
+    })
+  })
+  const port = await listen(server)
+  return {
+    dial: { ...dial, port },
+    publish(bodies) {
+      const texts = bodies.map(body => envelope.text(body))
+      const bytes = batch(
+        dial.wire === 'sse'
+          ? texts.map(({ id, json }) => `id: ${id}\ndata: ${json}\n\n`).join('')
+          : texts.map(({ json }) => json).join('\n'),
+      )
+      for (const socket of sockets) socket.write(bytes)
+    },
+    async close() {
+      for (const socket of sockets) socket.destroy()
+      server.close()
+    },
+  }
+}
+
+export const floorSse = () => floor(sse)
+export const floorWebSocket = () => floor(websocket)
+
+/** One compressed block per batch for everybody, without what came before as a dictionary. */
+export const blocksSse = () => floor(sseBlocks)
+export const blocksWebSocket = () => floor(websocketBlocks)

@@ -1,0 +1,138 @@
+/** Results as data, as text and as a file. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { availableParallelism, cpus, release, totalmem } from 'node:os'
+import { fileURLToPath } from 'node:url'
+
+/** A table of figures. */
+export interface Table {
+  readonly title: string
+  readonly columns: readonly string[]
+  readonly rows: readonly (readonly (string | number)[])[]
+}
+
+/** A figure that was aimed at: at most `limit`. */
+export interface Aim {
+  readonly what: string
+  readonly limit: number
+  readonly measured: number
+  /** The quartiles of what was measured, where there are several samples. */
+  readonly quartiles?: readonly [number, number]
+  readonly unit?: string
+}
+
+/** Something that must hold for the figures to mean anything. */
+export interface Check {
+  readonly what: string
+  readonly holds: boolean
+  readonly detail?: string
+}
+
+/** What a scenario found. */
+export interface Result {
+  readonly scenario: string
+  readonly settings: object
+  readonly tables: readonly Table[]
+  readonly aims: readonly Aim[]
+  readonly checks: readonly Check[]
+  readonly notes: readonly string[]
+}
+
+export const isReached = ({ measured, limit }: Aim) => measured <= limit
+
+/** A number with as many digits as mean something. */
+export function figure(value: number): string {
+  if (!Number.isFinite(value)) return '–'
+  if (value === 0) return '0'
+  const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : Math.abs(value) >= 0.1 ? 2 : 3
+  return value.toFixed(digits)
+}
+
+/** Columns in line: the first to the left, the others to the right. */
+export function printTable({ title, columns, rows }: Table): string {
+  const cells = [columns, ...rows].map(row =>
+    row.map(cell => (typeof cell === 'number' ? figure(cell) : cell)),
+  )
+  const widths = columns.map((_, i) => Math.max(...cells.map(row => (row[i] ?? '').length)))
+  const lines = cells.map(row =>
+    row
+      .map((cell, i) => (i === 0 ? cell.padEnd(widths[i] as number) : cell.padStart(widths[i] as number)))
+      .join('  ')
+      .trimEnd(),
+  )
+  const rule = widths.map(width => '─'.repeat(width)).join('  ')
+  return [title, '', lines[0], rule, ...lines.slice(1)].join('\n')
+}
+
+function aimsTable(aims: readonly Aim[]): Table {
+  return {
+    title: 'Aims',
+    columns: ['', 'aim', 'measured', 'quartiles', ''],
+    rows: aims.map(aim => [
+      aim.what,
+      `≤ ${aim.limit}${aim.unit ?? ''}`,
+      aim.measured,
+      aim.quartiles ? aim.quartiles.map(figure).join('–') : '',
+      isReached(aim) ? 'reached' : 'MISSED',
+    ]),
+  }
+}
+
+/** The whole result as text. */
+export function printResult({ tables, aims, checks, notes }: Result): string {
+  const parts = tables.map(printTable)
+  if (aims.length > 0) parts.push(printTable(aimsTable(aims)))
+  parts.push(
+    checks
+      .map(
+        ({ what, holds, detail }) => `${holds ? 'ok    ' : 'FAILED'}  ${what}${detail ? `: ${detail}` : ''}`,
+      )
+      .join('\n'),
+  )
+  if (notes.length > 0) parts.push(notes.map(note => `· ${note}`).join('\n'))
+  return `${parts.filter(part => part !== '').join('\n\n')}\n`
+}
+
+const packages = [
+  'fastify',
+  'fastify-sse-v2',
+  '@fastify/sse',
+  '@fastify/websocket',
+  'better-sse',
+  'ws',
+  'socket.io',
+]
+
+/** The machine and the versions that the figures belong to. */
+export function environment(): object {
+  const require = createRequire(import.meta.url)
+  const version = (name: string) => {
+    const path = require.resolve.paths(name)?.map(folder => `${folder}/${name}/package.json`)
+    for (const file of path ?? []) {
+      try {
+        return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
+      } catch {
+        // Not in this folder; the next one may have it.
+      }
+    }
+    return 'not installed'
+  }
+  return {
+    date: new Date().toISOString(),
+    cpu: cpus()[0]?.model,
+    cores: availableParallelism(),
+    memoryGiB: Math.round(totalmem() / 2 ** 30),
+    kernel: release(),
+    node: process.version,
+    packages: Object.fromEntries(packages.map(name => [name, version(name)])),
+  }
+}
+
+/** Writes the result beside the others, with its environment. @returns the file's path */
+export function writeResult(result: Result): string {
+  const folder = fileURLToPath(new URL('results/', import.meta.url))
+  mkdirSync(folder, { recursive: true })
+  const file = `${folder}${new Date().toISOString().slice(0, 10)}-${result.scenario}.json`
+  writeFileSync(file, `${JSON.stringify({ environment: environment(), ...result }, null, 2)}\n`)
+  return file
+}

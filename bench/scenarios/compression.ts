@@ -1,0 +1,111 @@
+/** `compression`: bytes and CPU per delivered event, compressed once for all and compressed for each. */
+import { type Compared, compare, meanCpu } from '../compare.ts'
+import type { PeerName } from '../peers/index.ts'
+import type { Aim, Check, Table } from '../report.ts'
+import { ratio } from '../stats.ts'
+import { busy } from './compression-busy.ts'
+import { nodeFlags, type Scenario } from './scenario.ts'
+
+const variants = [
+  'twinrail SSE',
+  'twinrail WebSocket',
+  'gzip per connection',
+  'permessage-deflate per connection',
+  'shared blocks SSE',
+  'shared blocks WebSocket',
+  'twinrail SSE compressed',
+  'twinrail WebSocket compressed',
+] as const satisfies PeerName[]
+
+/** Ours, compressed with the history that all share, and the same plain. */
+const ours: readonly (readonly [PeerName, PeerName])[] = [
+  ['twinrail SSE compressed', 'twinrail SSE'],
+  ['twinrail WebSocket compressed', 'twinrail WebSocket'],
+]
+
+/** What is aimed at, by events per turn: bytes per event, and CPU against plain. */
+const limits: { readonly [perTurn: number]: { bytes: number; cpu: number } } = {
+  1: { bytes: 40, cpu: 1.3 },
+  10: { bytes: 22, cpu: 1.15 },
+}
+
+/** How many times fewer bytes than plain while subscribers come, go and are pinged all the time, at the least. */
+const BUSY_FACTOR = 4
+
+export const compression: Scenario = async (settings, progress) => {
+  const { quick, rounds = quick ? 3 : 10 } = settings
+  const measured = { subscribers: quick ? 60 : 300, groups: rounds, turns: quick ? 10 : 40 }
+  const compressedOnly = ours.map(([compressed]) => compressed)
+  const { compared, refused } = await compare(
+    { ...measured, variants, perTurn: [1, 10], compressedOnly, flags: nodeFlags(settings) },
+    progress,
+  )
+  const offered = ours.filter(([compressed]) => !refused.includes(compressed))
+  const tables = compared.map(part => table(part, refused))
+  const aims = compared.flatMap(part => aimsOf(part, offered))
+  const checks = compared.flatMap(({ perTurn, figures }) =>
+    figures.map(
+      ({ variant, complete }): Check => ({
+        what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
+        holds: complete,
+      }),
+    ),
+  )
+  if (offered.length > 0) {
+    progress.at(0.9, 'with joins and pings all the time')
+    const found = await busy(quick ? 2 : 5)
+    tables.push({
+      title: `With ${found.joins} joins, and pings`,
+      columns: ['', 'bytes/event', 'plain', 'times fewer'],
+      rows: found.wires.map(({ wire, bytes, plain }) => [wire, bytes, plain, plain / bytes]),
+    })
+    for (const { wire, bytes, plain, complete } of found.wires) {
+      const what = `${wire}: bytes with joins and pings : plain`
+      aims.push({ what, limit: 1 / BUSY_FACTOR, measured: bytes / plain })
+      checks.push({ what: `${wire}, joins and pings: every event once, in order`, holds: complete })
+    }
+  }
+  return {
+    scenario: 'compression',
+    settings: measured,
+    tables,
+    aims,
+    checks,
+    notes: [
+      'CPU: of the server process per delivered event, zlib’s threads included; the same words everywhere',
+      'shared blocks: a deflate block per batch that refers to nothing before it, written to bare sockets',
+      'every subscriber inflates all that it gets',
+      ...refused.map(name => `${name}: not offered by this server`),
+    ],
+  }
+}
+
+function table(compared: Compared, refused: readonly PeerName[]): Table {
+  const plainOf = (name: PeerName) =>
+    (name.includes('SSE') || name.startsWith('gzip') ? ours[0] : ours[1])![1]
+  const rows = compared.figures.map(({ variant, bytesPerEvent, p50Ms }) => [
+    variant,
+    bytesPerEvent,
+    meanCpu(compared, variant),
+    ratio(compared.groups, variant, plainOf(variant)).median,
+    p50Ms,
+  ])
+  return {
+    title: `Compression, ${compared.perTurn} per turn`,
+    columns: ['', 'bytes/event', 'CPU µs/event', 'against plain', 'p50 ms'],
+    rows: [...rows, ...refused.map(name => [name, 'not offered', '', '', ''])],
+  }
+}
+
+function aimsOf({ perTurn, groups, figures }: Compared, offered: typeof ours): Aim[] {
+  const limit = limits[perTurn]!
+  return offered.flatMap(([compressed, plain]) => {
+    const { low, median, high } = ratio(groups, compressed, plain)
+    const { bytesPerEvent } = figures.find(({ variant }) => variant === compressed)!
+    const name = `${compressed}, ${perTurn} per turn`
+    return [
+      { what: `${name}: bytes per event`, limit: limit.bytes, measured: bytesPerEvent },
+      { what: `${name}: CPU : plain`, limit: limit.cpu, measured: median, quartiles: [low, high] as const },
+    ]
+  })
+}

@@ -1,0 +1,105 @@
+/** `fanout`: one session, many subscribers; what a delivered event costs, beside the servers that people use today. */
+import { type Compared, compare, meanCpu } from '../compare.ts'
+import { idleMemory } from '../idle.ts'
+import type { PeerName } from '../peers/index.ts'
+import type { Aim, Table } from '../report.ts'
+import { ratio } from '../stats.ts'
+import { nodeFlags, type Scenario } from './scenario.ts'
+
+const variants = [
+  'floor SSE',
+  'floor WebSocket',
+  'fastify-sse-v2',
+  '@fastify/sse',
+  'better-sse',
+  'ws',
+  'socket.io',
+  'twinrail SSE',
+  'twinrail WebSocket',
+] as const satisfies PeerName[]
+
+/** A variant, what it is compared with, and the ratio aimed at, by events per turn. */
+const ratios: readonly [PeerName, PeerName, { readonly [perTurn: number]: number }][] = [
+  ['twinrail SSE', 'fastify-sse-v2', { 1: 0.55, 10: 0.2 }],
+  ['twinrail WebSocket', 'ws', { 1: 0.82, 10: 0.11 }],
+  ['twinrail SSE', 'socket.io', { 1: 0.75, 10: 0.12 }],
+  ['twinrail WebSocket', 'socket.io', { 1: 0.75, 10: 0.12 }],
+  ['twinrail SSE', 'floor SSE', { 1: 1.2, 10: 1.2 }],
+  ['twinrail WebSocket', 'floor WebSocket', { 1: 1.2, 10: 1.2 }],
+]
+
+/** KiB of resident memory per idle connection that are aimed at. */
+const idleAims: Partial<Record<PeerName, number>> = { 'twinrail SSE': 13, 'twinrail WebSocket': 9 }
+
+export const fanout: Scenario = async (settings, progress) => {
+  const { quick, rounds = quick ? 4 : 12 } = settings
+  const measured = {
+    subscribers: quick ? 100 : 300,
+    groups: rounds,
+    turns: quick ? 12 : 45,
+    idleCounts: quick ? [200, 400, 600] : [1000, 2000, 3000, 4000, 5000],
+  }
+  const { compared } = await compare(
+    { ...measured, variants, perTurn: [1, 10], flags: nodeFlags(settings) },
+    progress,
+  )
+  const idle = new Map<PeerName, number>()
+  const idled = quick ? (['twinrail SSE', 'twinrail WebSocket'] as const) : variants
+  for (const [index, variant] of idled.entries()) {
+    progress.at(index / idled.length, `memory of idle connections, ${variant}`)
+    idle.set(variant, (await idleMemory(variant, measured.idleCounts)) / 1024)
+  }
+  return {
+    scenario: 'fanout',
+    settings: measured,
+    tables: compared.map(part => table(part, idle)),
+    aims: [...compared.flatMap(aims), ...idleAim(idle)],
+    checks: compared.flatMap(({ perTurn, figures }) =>
+      figures.map(({ variant, complete }) => ({
+        what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
+        holds: complete,
+      })),
+    ),
+    notes: [
+      'CPU: user and system time of the server process per delivered event; all variants in one process, one turn each in shuffled order',
+      'ratios: of each group of turns, 10 % at each end left out, median and quartiles',
+      'deliveries/s: from append until the load process has everything, so the load bounds it too',
+      'delays: one turn at a time on an idle server, one of ten subscribers timed',
+    ],
+  }
+}
+
+function table(compared: Compared, idle: ReadonlyMap<PeerName, number>): Table {
+  return {
+    title: `Fan-out, ${compared.perTurn} per turn`,
+    columns: ['', 'CPU µs/event', 'deliveries/s', 'p50 ms', 'p99 ms', 'bytes/event', 'idle KiB'],
+    rows: compared.figures.map(({ variant, deliveriesPerSecond, bytesPerEvent, p50Ms, p99Ms }) => [
+      variant,
+      meanCpu(compared, variant),
+      deliveriesPerSecond,
+      p50Ms,
+      p99Ms,
+      bytesPerEvent,
+      idle.get(variant) ?? '',
+    ]),
+  }
+}
+
+function aims({ perTurn, groups }: Compared): Aim[] {
+  return ratios.map(([variant, against, limits]) => {
+    const { low, median, high } = ratio(groups, variant, against)
+    return {
+      what: `${variant} : ${against}, ${perTurn} per turn`,
+      limit: limits[perTurn] as number,
+      measured: median,
+      quartiles: [low, high] as const,
+    }
+  })
+}
+
+function idleAim(idle: ReadonlyMap<PeerName, number>): Aim[] {
+  return [...idle].flatMap(([variant, measured]) => {
+    const limit = idleAims[variant]
+    return limit === undefined ? [] : [{ what: `${variant}, idle connection`, limit, measured, unit: ' KiB' }]
+  })
+}

@@ -1,0 +1,133 @@
+/** `replay`: what it takes to join a long session late. */
+import type { handlers as Readers } from '../load/readers.ts'
+import { dialTwinrail } from '../peers/dial-twinrail.ts'
+import type { Dial } from '../peers/peer.ts'
+import type { Aim, Check } from '../report.ts'
+import type { handlers as Server } from '../server/session.ts'
+import { type Spread, spread } from '../stats.ts'
+import { startWorker, type Worker } from '../worker.ts'
+import { nodeFlags, type Scenario } from './scenario.ts'
+
+const MB = 1e6
+const wires = ['sse', 'websocket'] as const satisfies Dial['wire'][]
+const replays = ['compact', 'full'] as const
+
+/** How long a reader may take for the whole session, in ms. */
+const READ_MS = 60_000
+
+/** Late joiners of one wire and kind of replay. */
+interface Joined {
+  wire: Dial['wire']
+  replay: (typeof replays)[number]
+  /** From the connection's first byte to `caught-up`, ms, of several who come one after the other. */
+  liveMs: Spread
+  /** The first of them, for whom nothing is kept yet. */
+  firstMs: number
+  bytes: number
+  exact: boolean
+}
+
+export const replay: Scenario = async (settings, progress) => {
+  const { quick, rounds = quick ? 3 : 15 } = settings
+  const publishing = { events: 100_000, messages: 50, perTurn: 100, perSecond: 0 }
+  const server = startWorker<typeof Server>('server/session', nodeFlags(settings))
+  try {
+    const port = await server.call.open({})
+    progress.at(0, 'filling the session')
+    const { head, text } = await server.call.publish(publishing)
+    const bytes = await server.call.jsonBytes()
+    const all: Joined[] = []
+    const kinds = wires.flatMap(wire => replays.map(replay => ({ wire, replay })))
+    for (const [index, { wire, replay }] of kinds.entries()) {
+      progress.at(index / kinds.length, `${wire}, ${replay}`)
+      const found = await join(wire, port, replay, rounds, head)
+      all.push({ wire, replay, ...found, exact: found.seq === head && found.text === text })
+    }
+    return {
+      scenario: 'replay',
+      settings: { ...publishing, rounds, jsonBytes: bytes },
+      tables: [
+        {
+          title: `Joining late: ${head} events in ${publishing.messages} messages, ${(bytes / MB).toFixed(1)} MB of JSON`,
+          columns: [
+            '',
+            'MB sent',
+            'live after ms',
+            'quartiles',
+            'first ms',
+            'ms per MB of session',
+            'ms per MB sent',
+          ],
+          rows: all.map(({ wire, replay, liveMs, firstMs, bytes: sent }) => [
+            `${wire}, ${replay}`,
+            sent / MB,
+            liveMs.median,
+            `${liveMs.low.toFixed(0)}–${liveMs.high.toFixed(0)}`,
+            firstMs,
+            liveMs.median / (bytes / MB),
+            liveMs.median / (sent / MB),
+          ]),
+        },
+      ],
+      aims: aimsOf(all, bytes),
+      checks: all.map(
+        ({ wire, replay, exact }): Check => ({
+          what: `${wire}, ${replay}: holds the exact text, without a hole`,
+          holds: exact,
+        }),
+      ),
+      notes: [
+        'live: from connecting to caught-up, joiners one after the other, read by raw sockets that parse nothing',
+        'MB of session: UTF-8 bytes of its events’ JSON as `full` sends it, without framing',
+      ],
+    }
+  } finally {
+    await server.stop()
+  }
+}
+
+function aimsOf(all: readonly Joined[], jsonBytes: number): Aim[] {
+  const sent = (wire: Dial['wire'], replay: Joined['replay']) =>
+    all.find(joined => joined.wire === wire && joined.replay === replay)!.bytes
+  return [
+    ...wires.map(wire => ({
+      what: `${wire}: bytes of compact : full`,
+      limit: 0.05,
+      measured: sent(wire, 'compact') / sent(wire, 'full'),
+    })),
+    ...all.map(({ wire, replay, liveMs }) => ({
+      what: `${wire}, ${replay}: live, per MB of session`,
+      limit: 100,
+      measured: liveMs.median / (jsonBytes / MB),
+      unit: ' ms',
+    })),
+  ]
+}
+
+async function join(
+  wire: Dial['wire'],
+  port: number,
+  replay: Joined['replay'],
+  rounds: number,
+  head: number,
+): Promise<Pick<Joined, 'liveMs' | 'firstMs' | 'bytes'> & { seq: number; text: string }> {
+  const load: Worker<typeof Readers> = startWorker<typeof Readers>('load/readers')
+  try {
+    const dial = dialTwinrail(wire, port, { replay })
+    const times: number[] = []
+    let bytes = 0
+    for (let round = 0; round < rounds; round++) {
+      const joined = await load.call.join(dial)
+      times.push(joined.ms)
+      bytes = joined.bytes
+    }
+    await load.call.open({ ...dial, readyAfter: '"subscribed"' }, [Infinity])
+    await load.call.reach([0], head, READ_MS)
+    const [held] = await load.call.held()
+    const exact = held!.faults === 0 && held!.skipped === 0
+    const { seq, text } = held!
+    return { liveMs: spread(times), firstMs: times[0]!, bytes, seq: exact ? seq : 0, text }
+  } finally {
+    await load.stop()
+  }
+}

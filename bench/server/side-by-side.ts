@@ -1,0 +1,95 @@
+/** The measured process of a comparison: all variants side by side, a turn each in shuffled order. */
+import { micros } from '../clock.ts'
+import { type PeerName, peers } from '../peers/index.ts'
+import type { Dial, Peer } from '../peers/peer.ts'
+import { seeded, shuffled } from '../random.ts'
+import { deltas, take } from '../text.ts'
+import { serveWorker } from '../worker.ts'
+import { receipts } from './receipts.ts'
+
+interface Variant {
+  readonly name: PeerName
+  readonly index: number
+  readonly peer: Peer
+  readonly bodies: ReturnType<typeof deltas>
+}
+
+/** One group of turns. */
+export interface TurnsAsked {
+  variants: readonly PeerName[]
+  perTurn: number
+  turns: number
+  seed: number
+  /** Pause before each turn, in ms. @default none */
+  pauseMs?: number
+}
+
+/** What one group of turns cost each variant. */
+export interface TurnsMeasured {
+  /** User and system time of this process, µs. */
+  readonly cpu: Record<string, number>
+  /** From the first append of each turn until every subscriber had all of it, µs. */
+  readonly wall: Record<string, number>
+  /** When each turn was appended, µs on the machine's clock. */
+  readonly appended: Record<string, Float64Array>
+}
+
+let all: Variant[] = []
+let next: Awaited<ReturnType<typeof receipts>>['next']
+
+export const handlers = {
+  /** Starts the variants; gives how to subscribe to each and where receipts go. */
+  async open(names: readonly PeerName[]): Promise<{ dials: Dial[]; receipts: number }> {
+    all = await Promise.all(
+      names.map(async (name, index) => ({
+        name,
+        index,
+        peer: await peers[name](),
+        bodies: deltas(index + 1),
+      })),
+    )
+    const listening = await receipts()
+    next = listening.next
+    return { dials: all.map(({ peer }) => peer.dial), receipts: listening.port }
+  },
+
+  async turns({ variants, perTurn, turns, seed, pauseMs }: TurnsAsked): Promise<TurnsMeasured> {
+    const random = seeded(seed)
+    const taking = all.filter(({ name }) => variants.includes(name))
+    const zeros = () => Object.fromEntries(taking.map(({ name }) => [name, 0]))
+    const cpu = zeros()
+    const wall = zeros()
+    const appended = Object.fromEntries(taking.map(({ name }) => [name, new Float64Array(turns)]))
+    for (let turn = 0; turn < turns; turn++) {
+      for (const { name, index, peer, bodies } of shuffled(taking, random)) {
+        if (pauseMs) await new Promise(resolve => setTimeout(resolve, pauseMs))
+        const events = take(bodies, perTurn)
+        const arrived = next(index, name)
+        const before = process.cpuUsage()
+        const start = micros()
+        peer.publish(events)
+        await arrived
+        const used = process.cpuUsage(before)
+        cpu[name]! += used.user + used.system
+        wall[name]! += micros() - start
+        appended[name]![turn] = start
+      }
+    }
+    return { cpu, wall, appended }
+  },
+
+  /** Resident bytes after everything that can be freed was freed. */
+  async resident(): Promise<number> {
+    for (let i = 0; i < 3; i++) {
+      globalThis.gc?.()
+      await new Promise(resolve => setTimeout(resolve, 50))
+    }
+    return process.memoryUsage.rss()
+  },
+
+  async close() {
+    await Promise.all(all.map(({ peer }) => peer.close()))
+  },
+}
+
+serveWorker(handlers)

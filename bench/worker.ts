@@ -1,0 +1,96 @@
+/** Processes that are measured or that measure, and calls to them. */
+import { type ChildProcess, fork } from 'node:child_process'
+import { join } from 'node:path'
+import { build } from './build.ts'
+
+// biome-ignore lint/suspicious/noExplicitAny: what a worker takes is known where it is called
+export type Handlers = Record<string, (...args: any[]) => unknown>
+
+/** A worker's handlers as its parent calls them. */
+export type Remote<H extends Handlers> = {
+  readonly [K in keyof H]: (...args: Parameters<H[K]>) => Promise<Awaited<ReturnType<H[K]>>>
+}
+
+/** A child process with handlers. */
+export interface Worker<H extends Handlers> {
+  readonly call: Remote<H>
+  /** Ends the process. */
+  stop(): Promise<void>
+}
+
+/** How long a worker may take to end (a profiled one writes its profile), in ms. */
+const FAREWELL_MS = 5000
+
+interface Answer {
+  id: number
+  result?: unknown
+  error?: string
+}
+
+interface Pending {
+  resolve(result: unknown): void
+  reject(error: Error): void
+}
+
+/**
+ * Starts one of the benchmark's worker files, compiled, in a process of its own. A call is rejected when the process
+ * throws or dies.
+ * @param file its path under `bench`, without the extension
+ * @param flags for node
+ */
+export function startWorker<H extends Handlers>(file: string, flags: readonly string[] = []): Worker<H> {
+  const child = fork(join(build(), 'bench', `${file}.js`), {
+    execArgv: [...flags],
+    serialization: 'advanced',
+  })
+  const pending = new Map<number, Pending>()
+  let calls = 0
+  const gone = new Promise<void>(resolve => child.once('exit', () => resolve()))
+  child.on('message', ({ id, result, error }: Answer) => {
+    const waiting = pending.get(id)
+    pending.delete(id)
+    if (error === undefined) waiting?.resolve(result)
+    else waiting?.reject(new Error(`${file}: ${error}`))
+  })
+  child.once('exit', (code, signal) => {
+    for (const { reject } of pending.values()) reject(new Error(`${file} ended by itself: ${signal ?? code}`))
+  })
+  const call = new Proxy({} as Remote<H>, {
+    get(_, method) {
+      return (...args: unknown[]) => send(child, pending, { id: ++calls, method: String(method), args })
+    },
+  })
+  return {
+    call,
+    async stop() {
+      if (child.connected) child.disconnect()
+      const kill = setTimeout(() => child.kill('SIGKILL'), FAREWELL_MS)
+      await gone
+      clearTimeout(kill)
+    },
+  }
+}
+
+function send(
+  child: ChildProcess,
+  pending: Map<number, Pending>,
+  message: { id: number; method: string; args: unknown[] },
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    pending.set(message.id, { resolve, reject })
+    child.send(message, error => error && reject(error))
+  })
+}
+
+/** Serves a worker's handlers to its parent; ends the process with it. */
+export function serveWorker(handlers: Handlers): void {
+  process.on('disconnect', () => process.exit())
+  process.on('message', async ({ id, method, args }: { id: number; method: string; args: unknown[] }) => {
+    try {
+      const result = await handlers[method]?.(...args)
+      process.send?.({ id, result })
+    } catch (error) {
+      process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+    }
+  })
+}

@@ -1,0 +1,250 @@
+/**
+ * The log in a folder, by LMDB: the server's default. Appends that come together share one commit, and each resolves
+ * when that is on the disk. One process at a time may have the folder open. The file never shrinks; what is freed in it
+ * is used again.
+ */
+import { entryOf, judge } from './conditions.ts'
+import { LogEvent } from './event.ts'
+import { Followers } from './followers.ts'
+import { findExpired, moveEnds } from './lmdb/leases.ts'
+import { OpenSession } from './lmdb/session.ts'
+import { openStore } from './lmdb/store.ts'
+import { Sweeper } from './lmdb/sweeper.ts'
+import { eventKey, FIRST, LAST, LAST_EPOCH, nameKey, numberKey, type SessionRow } from './lmdb/tables.ts'
+import { type Transaction, Writer } from './lmdb/writer.ts'
+import type { EventLog, SessionInfo } from './log.ts'
+import { logClosed, mustReach } from './refusals.ts'
+
+export type { FolderProblem } from './lmdb/folder.ts'
+export { LogFolderError } from './lmdb/folder.ts'
+
+export interface LmdbLogOptions {
+  /** Made when it is missing. */
+  folder: string
+  /** ms since 1970, for tests of what expires. */
+  clock?: () => number
+}
+
+export interface LmdbLog extends EventLog {
+  /** Resolves when nothing that was trimmed, deleted or has expired takes room in the file any more. */
+  settled(): Promise<void>
+}
+
+/**
+ * Gives the driver `lmdb`.
+ * @throws LogFolderError when the folder is somebody else's, damaged, of another version or in use; it is left as it is
+ */
+export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions): Promise<LmdbLog> {
+  const store = await openStore(folder)
+  const { tables } = store
+  const writer = new Writer(transaction => store.commit(transaction))
+  const sweeper = new Sweeper(tables, writer, clock)
+  const followers = new Followers()
+  let closing: Promise<void> | undefined
+  sweeper.poke()
+
+  function mustBeOpen(): void {
+    if (closing) throw logClosed()
+  }
+
+  /** Does a job in the next commit; resolves when that is on the disk. */
+  function write<T>(job: (transaction: Transaction) => T): Promise<T> {
+    mustBeOpen()
+    return writer.run(job)
+  }
+
+  function rowOf(sessionId: string): SessionRow | undefined {
+    mustBeOpen()
+    return tables.sessions.get(Buffer.from(sessionId))
+  }
+
+  function find(transaction: Transaction, sessionId: string): OpenSession | undefined {
+    const row = transaction.get(tables.sessions, Buffer.from(sessionId))
+    return row && new OpenSession(tables, transaction, sessionId, row)
+  }
+
+  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  function draft(transaction: Transaction, sessionId: string): OpenSession {
+    const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
+    const epoch = Math.max(clock(), last + 1)
+    return new OpenSession(tables, transaction, sessionId, {
+      epoch,
+      head: 0,
+      earliest: 1,
+      createdAt: clock(),
+    })
+  }
+
+  function keep(transaction: Transaction, session: OpenSession, metadata: Record<string, unknown>): void {
+    transaction.put(tables.counters, LAST_EPOCH, session.epoch)
+    transaction.put(tables.metadata, numberKey(session.epoch), metadata)
+    session.save({})
+  }
+
+  function describe(sessionId: string, row: SessionRow, metadata?: Record<string, unknown>): SessionInfo {
+    return { sessionId, ...row, metadata: metadata ?? tables.metadata.get(numberKey(row.epoch)) ?? {} }
+  }
+
+  return {
+    async create(sessionId, metadata) {
+      return write(transaction => {
+        const there = find(transaction, sessionId)
+        const session = there ?? draft(transaction, sessionId)
+        if (!there) keep(transaction, session, metadata)
+        const told = transaction.get(tables.metadata, numberKey(session.epoch))
+        return { created: !there, session: describe(sessionId, session.row, told) }
+      })
+    },
+
+    async session(sessionId) {
+      const row = rowOf(sessionId)
+      return row && describe(sessionId, row)
+    },
+
+    async list(after, limit) {
+      mustBeOpen()
+      // The first key behind `after` is itself with something added.
+      const start = after === undefined ? FIRST : Buffer.from(`${after}\0`)
+      return tables.sessions.keys(start, LAST, limit).flatMap(key => {
+        const row = tables.sessions.get(key)
+        return row ? [describe(key.toString(), row)] : []
+      })
+    },
+
+    async append(sessionId, texts, conditions = {}) {
+      return write(transaction => {
+        const there = find(transaction, sessionId)
+        if (!there && !(conditions.create && conditions.epoch === undefined)) {
+          return { accepted: false, reason: 'session' }
+        }
+        const session = there ?? draft(transaction, sessionId)
+        const { epoch, head } = session
+        const { appended, writes } = judge(session, texts.length, conditions, clock())
+        if (!writes) return appended
+        if (!there) keep(transaction, session, {})
+
+        const added = texts.slice(writes.skip)
+        for (const [i, text] of added.entries()) {
+          transaction.put(tables.events, eventKey(epoch, head + 1 + i), text)
+        }
+        if (added.length > 0) session.save({ head: appended.head })
+        for (const [key, held] of writes.keys) session.takeKey(key, held)
+        for (const [runId, lease] of writes.leases) session.setLease(runId, lease)
+        for (const runId of writes.release) session.releaseLease(runId)
+        if (writes.producer) session.setProducer(...writes.producer)
+        transaction.afterwards.push(() => {
+          if (writes.keys.length > 0) sweeper.poke()
+          if (added.length === 0 || !followers.has(sessionId)) return
+          const events = added.map((text, i) => new LogEvent(epoch, head + 1 + i, text))
+          followers.events(sessionId, epoch, events)
+        })
+        return appended
+      })
+    },
+
+    async lookup(sessionId, keys) {
+      const row = rowOf(sessionId)
+      const now = clock()
+      return keys.map(key => row && entryOf(tables.keys.get(nameKey(row.epoch, key)), now))
+    },
+
+    async read(sessionId, after, bounds) {
+      const row = rowOf(sessionId)
+      if (!row) return undefined
+      const { epoch, head, earliest } = row
+      const first = Math.max(after + 1, earliest)
+      const last = Math.min(head, bounds.through ?? head)
+      const events: LogEvent[] = []
+      if (first <= last) {
+        let bytes = 0
+        const range = { start: eventKey(epoch, first), end: eventKey(epoch, last + 1) }
+        for (const { value } of tables.events.db.getRange({ ...range, limit: Math.max(1, bounds.events) })) {
+          bytes += value.length
+          if (events.length > 0 && bytes > bounds.bytes) break
+          events.push(new LogEvent(epoch, first + events.length, value))
+        }
+      }
+      return { epoch, head, earliest, events }
+    },
+
+    follow(sessionId, follower) {
+      mustBeOpen()
+      return followers.follow(sessionId, follower)
+    },
+
+    async tell(sessionId, json) {
+      mustBeOpen()
+      followers.ephemeral(sessionId, json)
+    },
+
+    async saveSnapshot(sessionId, epoch, snapshot) {
+      return write(transaction => {
+        const session = find(transaction, sessionId)
+        if (session?.epoch === epoch) session.setSnapshot(snapshot)
+      })
+    },
+
+    async loadSnapshot(sessionId, epoch) {
+      return rowOf(sessionId)?.epoch === epoch ? tables.snapshots.get(numberKey(epoch)) : undefined
+    },
+
+    async trim(sessionId, epoch, through, snapshot) {
+      return write(transaction => {
+        const session = find(transaction, sessionId)
+        if (session?.epoch !== epoch) return
+        mustReach(snapshot, through)
+        const last = Math.min(through, session.head)
+        if (last < session.row.earliest) return
+        session.save({ earliest: last + 1 })
+        session.setSnapshot(snapshot)
+        transaction.put(tables.garbage, numberKey(epoch), last)
+        transaction.afterwards.push(() => sweeper.poke())
+      })
+    },
+
+    async delete(sessionId) {
+      return write(transaction => {
+        const session = find(transaction, sessionId)
+        if (!session) return false
+        transaction.remove(tables.sessions, Buffer.from(sessionId))
+        transaction.put(tables.garbage, numberKey(session.epoch), 'all')
+        transaction.afterwards.push(() => {
+          followers.deleted(sessionId)
+          sweeper.poke()
+        })
+        return true
+      })
+    },
+
+    async renew(sessionId, { runId, token, ttlMs }) {
+      return write(transaction => {
+        const session = find(transaction, sessionId)
+        if (session?.lease(runId)?.token !== token) return false
+        session.setLease(runId, { token, expiresAt: clock() + ttlMs })
+        return true
+      })
+    },
+
+    async expired(limit) {
+      mustBeOpen()
+      const { expired, renewed } = findExpired(tables, clock(), limit)
+      if (renewed.length > 0) {
+        // Only saves looking at them again: whoever asks next tries again.
+        write(transaction => moveEnds(tables, transaction, renewed)).catch(() => {})
+      }
+      return expired
+    },
+
+    settled: () => sweeper.settled(),
+
+    close() {
+      closing ??= (async () => {
+        await sweeper.stop()
+        await writer.idle()
+        followers.clear()
+        await store.close()
+      })()
+      return closing
+    },
+  }
+}

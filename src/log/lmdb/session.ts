@@ -1,0 +1,84 @@
+/** A session within a transaction. */
+import type { Held, HeldKey, HeldLease } from '../conditions.ts'
+import type { Snapshot } from '../log.ts'
+import { endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
+import type { Transaction } from './writer.ts'
+
+/** Gives what a session holds, as the transaction sees it, and writes what changes. */
+export class OpenSession implements Held {
+  readonly sessionId: string
+  readonly row: SessionRow
+  readonly #tables: Tables
+  readonly #transaction: Transaction
+
+  constructor(tables: Tables, transaction: Transaction, sessionId: string, row: SessionRow) {
+    this.#tables = tables
+    this.#transaction = transaction
+    this.sessionId = sessionId
+    this.row = row
+  }
+
+  get epoch(): number {
+    return this.row.epoch
+  }
+
+  get head(): number {
+    return this.row.head
+  }
+
+  key(key: string) {
+    return this.#transaction.get(this.#tables.keys, nameKey(this.epoch, key))
+  }
+
+  lease(runId: string) {
+    return this.#transaction.get(this.#tables.leases, nameKey(this.epoch, runId))
+  }
+
+  producer(id: string) {
+    return this.#transaction.get(this.#tables.producers, nameKey(this.epoch, id))
+  }
+
+  save(change: Partial<SessionRow>): void {
+    this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), { ...this.row, ...change })
+  }
+
+  takeKey(name: string, held: HeldKey): void {
+    const { keys, keyEnds } = this.#tables
+    const key = nameKey(this.epoch, name)
+    this.#transaction.put(keys, key, held)
+    if (held.expiresAt !== Infinity) this.#transaction.put(keyEnds, endKey(held.expiresAt, key), PRESENT)
+  }
+
+  /** Takes or renews a lease. Its place in `leaseEnds` only moves forward when somebody looks there: most are renewed. */
+  setLease(runId: string, lease: HeldLease): void {
+    const { leases, leaseEnds } = this.#tables
+    const key = nameKey(this.epoch, runId)
+    const before = this.#transaction.get(leases, key)
+    const endsAt = Math.min(lease.expiresAt, before?.endsAt ?? Infinity)
+    this.#transaction.put(leases, key, { ...lease, endsAt })
+    if (endsAt === before?.endsAt) return
+    if (before) this.#transaction.remove(leaseEnds, endKey(before.endsAt, key))
+    this.#transaction.put(leaseEnds, endKey(endsAt, key), { sessionId: this.sessionId, runId })
+  }
+
+  releaseLease(runId: string): void {
+    const { leases, leaseEnds } = this.#tables
+    const key = nameKey(this.epoch, runId)
+    const before = this.#transaction.get(leases, key)
+    if (!before) return
+    this.#transaction.remove(leases, key)
+    this.#transaction.remove(leaseEnds, endKey(before.endsAt, key))
+  }
+
+  setProducer(id: string, producer: ReturnType<OpenSession['producer']> & object): void {
+    this.#transaction.put(this.#tables.producers, nameKey(this.epoch, id), producer)
+  }
+
+  /** Keeps the snapshot, unless there is a newer one. */
+  setSnapshot(snapshot: Snapshot): void {
+    const { snapshots } = this.#tables
+    const key = numberKey(this.epoch)
+    const before = this.#transaction.get(snapshots, key)
+    if (snapshot.seq >= (before?.seq ?? 0)) this.#transaction.put(snapshots, key, snapshot)
+  }
+}
