@@ -112,7 +112,11 @@ t.test('the files are there and belong somewhere', async t => {
     t.equal(layers.filter(layer => layer.files.test(file)).length, 1, file)
   }
   const known = new Set([...files, 'package.json'])
-  t.same(internal.filter(({ to }) => !known.has(to) && !to.endsWith('.css')).map(show), [], 'every import leads somewhere')
+  t.same(
+    internal.filter(({ to }) => !known.has(to) && !to.endsWith('.css')).map(show),
+    [],
+    'every import leads somewhere',
+  )
 })
 
 t.test('each layer imports only what stands below it', async t => {
