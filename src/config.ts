@@ -1,5 +1,6 @@
 /** Settings of `twinrail serve`: each is a flag and an environment variable, all checked by one schema. */
 import { z } from 'zod'
+import { LogFolderError, openLmdbLog } from './log/lmdb.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createRedisLog, RedisUnfit } from './log/redis.ts'
@@ -24,7 +25,10 @@ const Origin = z
 
 const LogName = z
   .string()
-  .refine(name => name === 'memory' || /^rediss?:\/\/./.test(name), 'expected memory or redis://host:port')
+  .refine(
+    name => name === 'memory' || /^(lmdb:|rediss?:\/\/)./.test(name),
+    'expected lmdb:folder, memory or redis://host:port',
+  )
 
 /** One setting: how it is named on the command line, and what it takes. */
 interface Setting {
@@ -48,8 +52,8 @@ export const serveSettings = {
   log: {
     flag: '--log <driver>',
     about:
-      'where sessions live: memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
-    schema: LogName.default('memory'),
+      'where sessions live: lmdb:<folder>, memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
+    schema: LogName.default('lmdb:./.twinrail'),
   },
   corpus: {
     flag: '--corpus <dir...>',
@@ -160,6 +164,11 @@ export async function openLog(
   warn: (message: string) => void,
 ): Promise<EventLog> {
   if (driver === 'memory') return createMemoryLog()
+  if (driver.startsWith('lmdb:')) {
+    return openLmdbLog({ folder: driver.slice('lmdb:'.length) }).catch(error => {
+      throw error instanceof LogFolderError ? new SettingsError(`--log: ${error.message}`) : error
+    })
+  }
   return createRedisLog({ url: driver, warn }).catch(error => {
     throw error instanceof RedisUnfit ? new SettingsError(`--log: ${error.message}`) : error
   })
