@@ -74,13 +74,18 @@ const isStream = (body: unknown): body is Readable =>
 async function* lines(body: Readable): AsyncGenerator<string[]> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
-  for await (const chunk of body as AsyncIterable<Buffer>) {
-    const parts = (rest + decoder.write(chunk)).split('\n')
-    rest = parts.pop() as string
-    if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
-      throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
+  try {
+    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      const parts = (rest + decoder.write(chunk)).split('\n')
+      rest = parts.pop() as string
+      if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
+        throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
+      }
+      if (parts.length > 0) yield parts
     }
-    if (parts.length > 0) yield parts
+  } finally {
+    // Once a line is refused the rest is read and thrown away; left alone it would block the connection.
+    body.resume()
   }
   rest += decoder.end()
   if (rest !== '') yield [rest]

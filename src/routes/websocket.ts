@@ -5,6 +5,7 @@ import type { FastifyInstance } from 'fastify'
 import { limits, TwinrailError } from '../protocol/index.ts'
 import type { TransportContext } from '../transports/context.ts'
 import { SUBPROTOCOL, serveWebSocket } from '../transports/websocket.ts'
+import { websocketUpgrades } from './upgrades.ts'
 
 const offered = (header: string) => header.split(',').map(name => name.trim())
 
@@ -14,6 +15,7 @@ const responses = new WeakMap<IncomingMessage, ServerResponse>()
 export async function websocketRoutes(app: FastifyInstance, context: TransportContext): Promise<void> {
   await app.register(fastifyWebsocket, {
     options: {
+      server: websocketUpgrades(app.server),
       maxPayload: limits.messageBytes,
       // Our own frames are deflated once for all; these bounds keep ws out of what we don't do.
       perMessageDeflate: context.compression && {

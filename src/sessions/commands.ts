@@ -188,7 +188,7 @@ export class Commands {
     const { pendingInputs } = await states.get(await bus.session(sessionId))
     const pending = pendingInputs.find(input => input.requestId === requestId)
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
-      await expiry.expire(sessionId, runId, requestId)
+      await expiry.expire(sessionId, epoch, runId, requestId)
     }
     checkAnswer(pending?.schema, value)
 

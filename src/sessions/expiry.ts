@@ -17,21 +17,28 @@ export class Expiry {
     this.#onError = onError
   }
 
-  schedule(sessionId: string, runId: string | undefined, requestId: string, expiresAt: number): void {
+  schedule(
+    sessionId: string,
+    epoch: number,
+    runId: string | undefined,
+    requestId: string,
+    expiresAt: number,
+  ): void {
     const key = `${sessionId} ${requestId}`
     clearTimeout(this.#timers.get(key))
     const delay = Math.min(MAX_DELAY_MS, Math.max(0, expiresAt - Date.now()))
     const timer = setTimeout(() => {
       this.#timers.delete(key)
-      if (Date.now() < expiresAt) this.schedule(sessionId, runId, requestId, expiresAt)
-      else this.expire(sessionId, runId, requestId).catch(this.#onError)
+      if (Date.now() < expiresAt) this.schedule(sessionId, epoch, runId, requestId, expiresAt)
+      else this.expire(sessionId, epoch, runId, requestId).catch(this.#onError)
     }, delay)
     this.#timers.set(key, timer.unref())
   }
 
   /** Ends the question now. Resolves with what the log says of it. */
-  expire(sessionId: string, runId: string | undefined, requestId: string): Promise<Appended> {
+  expire(sessionId: string, epoch: number, runId: string | undefined, requestId: string): Promise<Appended> {
     return this.#bus.append(sessionId, [{ type: 'input.expired', runId, data: { requestId } }], {
+      epoch,
       once: [{ key: keys.answer(requestId), note: { expired: true } }],
       absent: runId === undefined ? [] : [keys.end(runId)],
     })

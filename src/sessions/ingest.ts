@@ -50,18 +50,35 @@ export class Ingest {
    * Appends events as one, all or nothing, and makes the session when it is missing.
    * @throws TwinrailError naming the first bad event; nothing is appended then
    */
-  async all(
+  all(
     sessionId: string,
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
+    return this.#take(sessionId, values, principal, producer && ownedBy(principal, producer), true)
+  }
+
+  /** @param told whether a refusal reaches the producer; if so, a run whose cancel came first is told of before */
+  async #take(
+    sessionId: string,
+    values: readonly unknown[],
+    principal: Principal,
+    producer: Producer | undefined,
+    told: boolean,
+  ): Promise<Ingested> {
     if (values.length === 0) throw new TwinrailError('bad-request', 'expected at least one event, got none')
     const bodies = values.map((value, i) => parse(value, values.length === 1 ? 'event' : `event ${i}`))
-    const { conditions } = await this.#batch(sessionId, bodies, principal)
-    const appended = await this.#append(sessionId, { bodies, conditions }, principal, producer)
+    const batch = await this.#batch(sessionId, bodies, principal)
+    const appended = await this.#append(sessionId, batch, principal, producer)
     if (!appended.accepted) {
-      await this.#startCancelled(sessionId, bodies, appended, principal)
+      const done = producer && (await this.#done(sessionId, bodies, appended, producer))
+      if (done) {
+        const rest = { id: producer.id, seq: producer.seq + done }
+        const { head } = await this.#take(sessionId, values.slice(done), principal, rest, told)
+        return { head, count: bodies.length }
+      }
+      if (told) await this.#startCancelled(sessionId, bodies, appended, principal)
       throw this.#refusal(sessionId, appended, principal)
     }
     const { first, head } = appended
@@ -88,8 +105,8 @@ export class Ingest {
     let count = 0
     const add = async (values: readonly unknown[]) => {
       if (values.length === 0) return
-      const numbered = producer && { id: producer.id, seq: producer.seq + count }
-      const done = await this.all(sessionId, values, principal, numbered)
+      const numbered = producer && ownedBy(principal, { id: producer.id, seq: producer.seq + count })
+      const done = await this.#take(sessionId, values, principal, numbered, values.length === 1)
       first ??= done.first
       head = done.head
       count += values.length
@@ -123,7 +140,6 @@ export class Ingest {
     const once: OnceKey[] = []
     const absent = new Set<string>()
     const leases = new Map<string, Lease>()
-    const opened = new Set<string>()
     const ended = new Map<string, string>()
 
     for (const [index, { type, runId, data }] of bodies.entries()) {
@@ -139,7 +155,6 @@ export class Ingest {
           const note: RunNote = { agent, digest: digest(input), by: principal.id, external: true }
           once.push({ key: keys.run(runId), note, index })
           absent.add(keys.cancel(runId))
-          opened.add(runId)
         } else if (!leases.has(runId)) {
           await this.#mustOwn(sessionId, runId, principal)
         }
@@ -175,7 +190,7 @@ export class Ingest {
   }
 
   async #mustOwn(sessionId: string, runId: string, principal: Principal): Promise<void> {
-    const [started, ended] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
     const { by, external } = started.note as RunNote
     if (!external || by !== principal.id) {
@@ -186,10 +201,6 @@ export class Ingest {
           details: { runId },
         },
       )
-    }
-    if (ended) {
-      const { epoch } = await this.#parts.bus.session(sessionId)
-      throw runEnded(epoch, runId, ended)
     }
   }
 
@@ -211,10 +222,38 @@ export class Ingest {
       for (const { type, runId, data } of bodies) {
         if (type !== 'input.requested') continue
         const { requestId, expiresAt } = data as { requestId: string; expiresAt?: number }
-        if (expiresAt !== undefined) this.#parts.expiry.schedule(sessionId, runId, requestId, expiresAt)
+        if (expiresAt === undefined) continue
+        this.#parts.expiry.schedule(sessionId, appended.epoch, runId, requestId, expiresAt)
       }
     }
     return appended
+  }
+
+  /**
+   * How many leading events of a refused call the log has from that producer already: they count as done, though they
+   * may be what the refusal is about. A call whose events are all done is accepted whatever its conditions; one that is
+   * not is refused here, since the key is taken.
+   */
+  async #done(
+    sessionId: string,
+    bodies: readonly Body[],
+    refusal: Appended & { accepted: false },
+    producer: Producer,
+  ): Promise<number> {
+    if (refusal.reason !== 'key') return 0
+    const { epoch, key } = refusal
+    let done = 0
+    for (let more = bodies.length; done + 1 < more; ) {
+      const count = Math.floor((done + more) / 2)
+      const asked = await this.#parts.bus.append(sessionId, bodies.slice(0, count), {
+        epoch,
+        absent: [key],
+        producer,
+      })
+      if (asked.accepted) done = count
+      else more = count
+    }
+    return done
   }
 
   /** Where a cancel came before the run: tells of the run and its end, and refuses what follows. */
@@ -259,6 +298,11 @@ export class Ingest {
 }
 
 const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId
+
+/** The producer under a name that no other principal's can have: two may choose the same id. */
+function ownedBy(principal: Principal, { id, seq }: Producer): Producer {
+  return { id: `${principal.id} ${id}`, seq }
+}
 
 /** Types that make no sense without their run. */
 const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')

@@ -16,7 +16,7 @@ export interface RunnerOptions {
   leaseMs: number
   /** Called after every append of a run. */
   onAppended(sessionId: string, epoch: number, first: number, head: number): void
-  onExpiring(sessionId: string, runId: string, requestId: string, expiresAt: number): void
+  onExpiring(sessionId: string, epoch: number, runId: string, requestId: string, expiresAt: number): void
   /** What users are not told: exceptions of agents and of the log. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -81,7 +81,7 @@ export class Runner {
       maxMs: maxRunMs,
       lease: this.lease(runId),
       onAppended: (first, head) => onAppended(sessionId, epoch, first, head),
-      onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, run, requestId, expiresAt),
+      onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, epoch, run, requestId, expiresAt),
       onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
     })
     this.#runs.add(run)

@@ -1,5 +1,5 @@
 /** Promise 9 for producers: what is no event is refused, and nothing of it stays but what stood before. */
-import { request } from 'node:http'
+import { Agent, request } from 'node:http'
 import t from 'tap'
 import { ask, type Call, type Case, events, ndjson, post, refuses, stage } from '../fixtures/wire-refusals.ts'
 import { headOf, serve } from '../fixtures/wire-server.ts'
@@ -117,4 +117,29 @@ t.test('NDJSON: the first bad line ends it, what stood before stays', async t =>
     for (let i = 0; i < 100; i++) sent.write(`${ok(i)}\n`)
   })
   t.equal(answer, 400)
+})
+
+t.test('what is left of a refused body is read, so that the connection can be used again', async t => {
+  const { url, server } = await serve(t)
+  await server.sessions.create('s')
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  t.teardown(() => agent.destroy())
+  const send = (method: string, path: string, body: string) =>
+    new Promise<{ status: number | undefined; port: number | undefined }>((resolve, reject) => {
+      const sent = request(url + path, { method, headers: ndjson, agent }, response => {
+        const port = response.socket.localPort
+        response.on('end', () => resolve({ status: response.statusCode, port })).resume()
+      })
+      sent.on('error', reject).end(body)
+    })
+  const ok = `${JSON.stringify({ type: 'x.ok', data: 'x'.repeat(1000) })}\n`
+  const ports = new Set<number | undefined>()
+  for (const megabytes of [1, 5, 20]) {
+    const refused = await send('POST', events, `not JSON\n${ok.repeat(1000 * megabytes)}`)
+    t.equal(refused.status, 400)
+    const next = await send('GET', '/healthz', '')
+    t.equal(next.status, 200)
+    ports.add(refused.port).add(next.port)
+  }
+  t.equal(ports.size, 1, 'all on one connection')
 })

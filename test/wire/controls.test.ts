@@ -218,7 +218,7 @@ t.test('pings tell that a silent stream is alive, and only then', async t => {
         t.same(Object.keys(got.message), ['type', 'time'], 'nothing else in between')
         t.notOk(transport === 'sse' && got.id)
         const silence = (got.message.time as number) - last
-        t.ok(silence >= 990 && silence < 1700, `${transport}: after ${silence} ms`)
+        t.ok(silence >= 990 && silence < 4000, `${transport}: after ${silence} ms`)
         last = got.message.time as number
       }
       stream.close()
@@ -230,13 +230,14 @@ t.test('pings tell that a silent stream is alive, and only then', async t => {
     await stream.until('caught-up')
     await stream.nextOf('ping')
   }
-  for (let i = 0; i < 9; i++) {
-    await new Promise(resolve => setTimeout(resolve, 300))
+  const count = 25
+  for (let i = 0; i < count; i++) {
+    await new Promise(resolve => setTimeout(resolve, 100))
     await numbers(url, 's', 1, i)
   }
   for (const stream of busy) {
     const got: Got[] = []
-    while (got.filter(isEvent).length < 9) got.push(await stream.next())
+    while (got.filter(isEvent).length < count) got.push(await stream.next())
     t.same([...new Set(types(got))], ['x.n'], 'no ping while events come')
   }
 })
@@ -250,7 +251,7 @@ t.test("without a wish of the client's, the server's heartbeat holds", async t =
       const got = await stream.until('ping')
       t.match(got[0]?.message, { type: 'hello', heartbeatMs: 1000 })
       const silence = ((await stream.nextOf('ping')).time as number) - (got.at(-1)?.message.time as number)
-      t.ok(silence < 1700, `${transport}: ${silence} ms`)
+      t.ok(silence < 4000, `${transport}: ${silence} ms`)
     }),
   )
 })

@@ -3,7 +3,16 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Authorize } from '../../src/auth.ts'
 import { type Message, openWs } from '../fixtures/wire-clients.ts'
-import { call, command, createSession, eventually, ingest, serve, startRun } from '../fixtures/wire-server.ts'
+import {
+  call,
+  command,
+  createSession,
+  eventually,
+  ingest,
+  logged,
+  serve,
+  startRun,
+} from '../fixtures/wire-server.ts'
 
 /** A TCP connection that speaks HTTP by hand. */
 class Raw {
@@ -280,6 +289,28 @@ t.test('a browser that asks for gzip gets plain bytes unless the server compress
   const { head, body } = await raw.response()
   t.notMatch(head, /content-encoding/i)
   t.same(typesOf(body), ofRun)
+})
+
+t.test('whoever would rather speak another protocol is answered in this one', async t => {
+  const wire = await stage(t)
+  const { url } = wire
+  // As curl --http2 and Java's HttpClient begin every connection without TLS.
+  const h2c =
+    'Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n'
+  const raw = new Raw(t, url)
+  raw.send(get('/healthz', h2c))
+  t.match(await raw.response(), { status: 200, body: /ok/ })
+  raw.send(get(`${events}?run=r`, sse + h2c))
+  t.same(typesOf((await raw.response()).body), ofRun)
+  raw.send(post(events, { type: 'x.n', data: 'x'.repeat(100_000) }, h2c))
+  t.match(await raw.response(), { status: 200, body: /"count":1/ })
+  raw.send(get('/healthz', h2c.replace('Upgrade,', 'Upgrade, close,')))
+  t.match(await raw.response(), { status: 200, head: /connection: close/i })
+  await raw.until('closed')
+  const other = new Raw(t, url)
+  other.send(get('/v1/ws', h2c))
+  t.match(await other.response(), { status: 400, body: /"code":"bad-request"/ })
+  t.equal((await logged(wire, 's')).length, 6)
 })
 
 t.test('what is no HTTP on the connection of a stream ends it and puts nothing into it', async t => {

@@ -295,7 +295,7 @@ t.test('a producer that falls silent is lost, one that goes on is not', async t 
   t.match(lost, { runId: 'silent', data: { code: 'producer-lost', retryable: true } })
   const begun = parse((await logged(wire, 's'))[0] as string).time as number
   const after = (lost.time as number) - begun
-  t.ok(after >= 500 && after < 3000, `after ${after} ms`)
+  t.ok(after >= 500 && after < 10_000, `after ${after} ms`)
   const late = await ingest(url, 's', delta('silent', 'I am back'))
   t.match(late, { status: 409, body: { error: { code: 'run-ended', details: { type: 'run.failed' } } } })
   t.equal((await ingest(url, 's', completed('alive'))).status, 200)

@@ -31,7 +31,7 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
   const alone = await startRun(url, 'alone', 'idle', null, policy)
   const forever = await startRun(url, 'alone', 'idle', null)
   const after = await cancelled('alone', alone)
-  t.ok(after >= 145 && after < 2000, `${after} ms after its start`)
+  t.ok(after >= 145 && after < 10_000, `${after} ms after its start`)
   t.match((await state(url, 'alone')).runs?.[1], { runId: forever, status: 'running' })
 
   const viewers: [string, (runId: string) => Promise<() => unknown>][] = [
@@ -71,8 +71,12 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
   await Promise.all(
     viewers.map(async ([sessionId, watch]) => {
       await createSession(url, sessionId)
+      // Somebody holds the run until the one in question has come.
+      const holder = await follow(t, 'sse', url, sessionId)
+      await holder.until('caught-up')
       const runId = await startRun(url, sessionId, 'idle', null, policy)
       const leave = await watch(runId)
+      holder.close()
       const other = await startRun(url, sessionId, 'idle', null)
       await new Promise(resolve => setTimeout(resolve, 500))
       t.match(
@@ -86,12 +90,16 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
         await stream.until('caught-up')
       }
       await leave()
-      t.ok((await cancelled(sessionId, runId)) >= 600)
+      t.ok((await cancelled(sessionId, runId)) >= 500 + 145)
     }),
   )
 
+  await createSession(url, 'polled')
+  const holder = await follow(t, 'sse', url, 'polled')
+  await holder.until('caught-up')
   const polled = await startRun(url, 'polled', 'idle', null, policy)
   await fetchPage(url, 'polled', { wait: 1, replay: 'none' })
+  holder.close()
   await new Promise(resolve => setTimeout(resolve, 500))
   t.match((await state(url, 'polled')).runs, [{ runId: polled, status: 'running' }], 'who polls comes back')
 })

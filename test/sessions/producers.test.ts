@@ -1,0 +1,20 @@
+/** Producers that choose the same id. */
+import t from 'tap'
+import { createServer } from '../../src/server.ts'
+
+t.test('two principals’ producers of one id do not take each other’s events for their own', async t => {
+  const server = await createServer()
+  t.teardown(() => server.close({ graceMs: 0 }))
+  const event = (data: number) => ({ type: 'x.n', data })
+  const producer = { id: 'p', seq: 1 }
+  const ann = await server.sessions.ingest('s', [event(1), event(2)], { id: 'ann' }, producer)
+  const bob = await server.sessions.ingest('s', [event(3)], { id: 'bob' }, producer)
+  t.not(bob.first, ann.first)
+  const again = await server.sessions.ingest('s', [event(1), event(2)], { id: 'ann' }, producer)
+  t.equal(again.count, 2)
+  const page = await server.bus.log.read('s', 0, { events: 10, bytes: 1e6 })
+  t.strictSame(
+    page?.events.map(({ event }) => event.data),
+    [1, 2, 3],
+  )
+})
