@@ -27,6 +27,9 @@ export class Route {
   #choice: Choice
   #proved = false
 
+  /** The transport that something on the way was last seen to hold back. */
+  #heldBack: Transport | undefined
+
   /** @param origin what verdicts are kept under */
   constructor(choice: Choice, origin: string) {
     this.#origin = origin
@@ -53,15 +56,17 @@ export class Route {
   /** `transport` said its first word; the others that were tried before it did not. */
   opened(transport: Transport): void {
     this.#proved = true
-    if (transport === this.transport) return
+    // One that is held back may say its first word after it was judged.
+    if (transport === this.transport || transport === this.#heldBack) return
     this.#settle(transport, `${this.transport} did not get through in time`)
   }
 
   /** Something on the way holds `transport` back: to the next rung, if there is one. */
   buffers(transport: Transport): void {
     const next = this.#choice.fallback[0]
-    if (transport === this.transport && next)
-      this.#settle(next, `something on the way holds ${transport} back`)
+    if (transport !== this.transport || !next) return
+    this.#heldBack = transport
+    this.#settle(next, `something on the way holds ${transport} back`)
   }
 
   /** Takes other needs or another wish into account; streams switch in the middle. */

@@ -62,7 +62,6 @@ t.test('what is left out has its default', async t => {
     replay: 'compact',
     lag: 'conflate',
     coalesceMs: 0,
-    heartbeatMs: 15_000,
   })
   t.match(Command.parse({ id: '1', type: 'run.start', sessionId: 's', agent: 'a', input: 1 }), {
     onNoViewers: 'continue',
