@@ -2,9 +2,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import { build } from './build.ts'
-
-// biome-ignore lint/suspicious/noExplicitAny: what a worker takes is known where it is called
-export type Handlers = Record<string, (...args: any[]) => unknown>
+import type { Answer, Handlers } from './serve.ts'
 
 /** A worker's handlers as its parent calls them. */
 export type Remote<H extends Handlers> = {
@@ -20,12 +18,6 @@ export interface Worker<H extends Handlers> {
 
 /** How long a worker may take to end (a profiled one writes its profile), in ms. */
 const FAREWELL_MS = 5000
-
-interface Answer {
-  id: number
-  result?: unknown
-  error?: string
-}
 
 interface Pending {
   resolve(result: unknown): void
@@ -79,18 +71,5 @@ function send(
   return new Promise((resolve, reject) => {
     pending.set(message.id, { resolve, reject })
     child.send(message, error => error && reject(error))
-  })
-}
-
-/** Serves a worker's handlers to its parent; ends the process with it. */
-export function serveWorker(handlers: Handlers): void {
-  process.on('disconnect', () => process.exit())
-  process.on('message', async ({ id, method, args }: { id: number; method: string; args: unknown[] }) => {
-    try {
-      const result = await handlers[method]?.(...args)
-      process.send?.({ id, result })
-    } catch (error) {
-      process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
-    }
   })
 }

@@ -1,7 +1,7 @@
 /** The load's process in comparisons: a crowd of subscribers for every variant. */
 import { connect, type Socket } from 'node:net'
 import type { Dial } from '../peers/peer.ts'
-import { serveWorker } from '../worker.ts'
+import { serveWorker } from '../serve.ts'
 import { Coming } from './coming.ts'
 import { Crowd, type Expected, type Seen } from './crowd.ts'
 

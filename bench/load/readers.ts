@@ -1,7 +1,7 @@
 /** The process of the slow: readers with a pace of their own, which understand what they read. */
 import { performance } from 'node:perf_hooks'
 import type { Dial } from '../peers/peer.ts'
-import { serveWorker } from '../worker.ts'
+import { serveWorker } from '../serve.ts'
 import { Connection } from './connection.ts'
 import { type Held, Reader } from './reader.ts'
 

@@ -1,35 +1,26 @@
-/** Everything that can be compared, by the name that it has in reports. */
-import { betterSse } from './better-sse.ts'
-import { fastifySse } from './fastify-sse.ts'
-import { fastifySseV2 } from './fastify-sse-v2.ts'
-import { blocksSse, blocksWebSocket, floorSse, floorWebSocket } from './floor.ts'
-import { gzipPerConnection } from './gzip.ts'
+/** Everything that can be compared, by the name that it has in reports. What is not asked for is not loaded. */
 import type { Peer } from './peer.ts'
-import { socketIo } from './socket-io.ts'
-import {
-  twinrailSse,
-  twinrailSseCompressed,
-  twinrailWebSocket,
-  twinrailWebSocketCompressed,
-} from './twinrail.ts'
-import { wsDeflate, wsPerMessage } from './ws.ts'
+
+const floor = () => import('./floor.ts')
+const ws = () => import('./ws.ts')
+const twinrail = () => import('./twinrail.ts')
 
 export const peers = {
-  'floor SSE': floorSse,
-  'floor WebSocket': floorWebSocket,
-  'fastify-sse-v2': fastifySseV2,
-  '@fastify/sse': fastifySse,
-  'better-sse': betterSse,
-  ws: wsPerMessage,
-  'socket.io': socketIo,
-  'twinrail SSE': twinrailSse,
-  'twinrail WebSocket': twinrailWebSocket,
-  'gzip per connection': gzipPerConnection,
-  'permessage-deflate per connection': wsDeflate,
-  'shared blocks SSE': blocksSse,
-  'shared blocks WebSocket': blocksWebSocket,
-  'twinrail SSE compressed': twinrailSseCompressed,
-  'twinrail WebSocket compressed': twinrailWebSocketCompressed,
+  'floor SSE': async () => (await floor()).floorSse(),
+  'floor WebSocket': async () => (await floor()).floorWebSocket(),
+  'fastify-sse-v2': async () => (await import('./fastify-sse-v2.ts')).fastifySseV2(),
+  '@fastify/sse': async () => (await import('./fastify-sse.ts')).fastifySse(),
+  'better-sse': async () => (await import('./better-sse.ts')).betterSse(),
+  ws: async () => (await ws()).wsPerMessage(),
+  'socket.io': async () => (await import('./socket-io.ts')).socketIo(),
+  'twinrail SSE': async () => (await twinrail()).twinrailSse(),
+  'twinrail WebSocket': async () => (await twinrail()).twinrailWebSocket(),
+  'gzip per connection': async () => (await import('./gzip.ts')).gzipPerConnection(),
+  'permessage-deflate per connection': async () => (await ws()).wsDeflate(),
+  'shared blocks SSE': async () => (await floor()).blocksSse(),
+  'shared blocks WebSocket': async () => (await floor()).blocksWebSocket(),
+  'twinrail SSE compressed': async () => (await twinrail()).twinrailSseCompressed(),
+  'twinrail WebSocket compressed': async () => (await twinrail()).twinrailWebSocketCompressed(),
 } satisfies Record<string, () => Promise<Peer>>
 
 export type PeerName = keyof typeof peers

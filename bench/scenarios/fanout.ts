@@ -52,7 +52,7 @@ export const fanout: Scenario = async (settings, progress) => {
   return {
     scenario: 'fanout',
     settings: measured,
-    tables: compared.map(part => table(part, idle)),
+    tables: [...compared.map(part => table(part, idle)), floorTable(compared)],
     aims: [...compared.flatMap(aims), ...idleAim(idle)],
     checks: compared.flatMap(({ perTurn, figures }) =>
       figures.map(({ variant, complete }) => ({
@@ -82,6 +82,21 @@ function table(compared: Compared, idle: ReadonlyMap<PeerName, number>): Table {
       bytesPerEvent,
       idle.get(variant) ?? '',
     ]),
+  }
+}
+
+/** How the floor compares with the peers: no server in Node gets under it. */
+function floorTable(compared: readonly Compared[]): Table {
+  return {
+    title: 'The floor against the same peers',
+    columns: ['', ...compared.map(({ perTurn }) => `${perTurn} per turn`)],
+    rows: ratios.flatMap(([variant, against]) => {
+      const floor: PeerName = variant === 'twinrail SSE' ? 'floor SSE' : 'floor WebSocket'
+      if (against === floor) return []
+      return [
+        [`${floor} : ${against}`, ...compared.map(({ groups }) => ratio(groups, floor, against).median)],
+      ]
+    }),
   }
 }
 

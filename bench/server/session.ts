@@ -6,8 +6,8 @@ import { micros } from '../clock.ts'
 import { SESSION } from '../peers/dial-twinrail.ts'
 import type { Body } from '../peers/peer.ts'
 import { startServer } from '../peers/twinrail.ts'
+import { serveWorker } from '../serve.ts'
 import { messages } from '../text.ts'
-import { serveWorker } from '../worker.ts'
 
 /** What is published. */
 export interface Publishing {

@@ -3,8 +3,8 @@ import { micros } from '../clock.ts'
 import { type PeerName, peers } from '../peers/index.ts'
 import type { Dial, Peer } from '../peers/peer.ts'
 import { seeded, shuffled } from '../random.ts'
+import { serveWorker } from '../serve.ts'
 import { deltas, take } from '../text.ts'
-import { serveWorker } from '../worker.ts'
 import { receipts } from './receipts.ts'
 
 interface Variant {
