@@ -64,11 +64,10 @@ function hostName(host: string): string {
  * @throws TwinrailError `forbidden`
  */
 export function checkOrigin(
-  headers: { origin?: string | undefined; host?: string | undefined },
+  { headers: { origin }, host }: Pick<FastifyRequest, 'headers' | 'host'>,
   origins: ReadonlySet<string>,
   loopback: boolean,
 ): void {
-  const { origin, host = '' } = headers
   if (loopback && !isLoopback(hostName(host))) {
     throw new TwinrailError('forbidden', 'the Host header must be a loopback name such as localhost')
   }

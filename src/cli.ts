@@ -11,7 +11,7 @@ import {
   unknownVariables,
   variableOf,
 } from './config.ts'
-import { serve } from './serve.ts'
+import { DEFAULT_URL, serve } from './serve.ts'
 import { archiveLines, importArchive, readArchive } from './sessions/archive.ts'
 import { download, runCommand, tailCommand } from './terminal/index.ts'
 
@@ -49,10 +49,7 @@ serveCommand.action(async (given: Record<string, unknown>) => {
 })
 
 function serverOption(): Option {
-  return new Option('--url <url>', 'the server')
-    .env('TWINRAIL_URL')
-    .default('http://127.0.0.1:8787')
-    .argParser(url)
+  return new Option('--url <url>', 'the server').env('TWINRAIL_URL').default(DEFAULT_URL).argParser(url)
 }
 
 /** A command that talks to a server. */

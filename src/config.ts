@@ -70,6 +70,16 @@ export const serveSettings = {
     about: 'listen beyond loopback although everybody may then do everything',
     schema: flag.default(false),
   },
+  tlsCert: {
+    flag: '--tls-cert <file>',
+    about: 'speak HTTPS with this certificate chain (PEM): HTTP/2, and HTTP/1.1 on the same port',
+    schema: z.string().min(1).optional(),
+  },
+  tlsKey: {
+    flag: '--tls-key <file>',
+    about: 'its private key (PEM)',
+    schema: z.string().min(1).optional(),
+  },
   leaseMs: {
     flag: '--lease-ms <ms>',
     about: 'how long after its process died a run is given up, or taken over',

@@ -1,11 +1,12 @@
 /** `twinrail serve`: the server with the agents that ship, from settings. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openAiAgentFromEnv } from './agents/ai-sdk/openai.ts'
 import { createDeepsearch } from './agents/deepsearch/deepsearch.ts'
 import { playback } from './agents/playback.ts'
 import { openLog, type ServeSettings, SettingsError } from './config.ts'
 import { createServer } from './server.ts'
+import type { Tls } from './tls.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
 
@@ -13,6 +14,9 @@ const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : 
 const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
   fileURLToPath(new URL(path, packageRoot)),
 )
+
+/** Where the other commands look for the server. */
+export const DEFAULT_URL = 'http://127.0.0.1:8787'
 
 /**
  * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when it
@@ -30,6 +34,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
+    tls: tlsFrom(settings),
     origins: settings.origin,
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
@@ -58,15 +63,32 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const address = await server.listen({ host, port }).catch(error => {
     throw new SettingsError(cannotListen(error, host, port))
   })
+  const elsewhere = address === DEFAULT_URL ? '' : ` --url ${address}`
   process.stdout.write(
     [
       `Twinrail listens on ${address}`,
       `  page    ${address}/`,
-      `  try     npx twinrail run deepsearch "When should I use SSE and when WebSocket?"`,
+      `  try     npx twinrail run deepsearch "When should I use SSE and when WebSocket?"${elsewhere}`,
       `  agents  ${[...server.sessions.agents.keys()].join(', ')}`,
       '',
     ].join('\n'),
   )
+}
+
+/** @throws SettingsError when one of the two is missing or cannot be read */
+function tlsFrom({ tlsCert, tlsKey }: ServeSettings): Tls | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) return
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new SettingsError('--tls-cert and --tls-key: give both, or neither')
+  }
+  const read = (flag: string, file: string) => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new SettingsError(`${flag}: ${(error as Error).message}`)
+    }
+  }
+  return { cert: read('--tls-cert', tlsCert), key: read('--tls-key', tlsKey) }
 }
 
 function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {

@@ -19,6 +19,7 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { websocketRoutes } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
+import { cutter, type Tls, tlsOptions } from './tls.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
@@ -35,6 +36,8 @@ export interface ServerOptions {
   authorize?: Authorize
   /** Listens beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
+  /** Speaks HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that does it */
+  tls?: Tls | undefined
   /** Origins of foreign pages that may use this server; each gets CORS. @default none */
   origins?: readonly string[]
   /** Silence after which a connection is pinged unless the client asks otherwise, in ms. @default 15 s */
@@ -91,6 +94,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   let loopback = true
 
   const app = Fastify({
+    ...(options.tls && tlsOptions(options.tls)),
     logger: options.logger ?? false,
     bodyLimit: limits.messageBytes,
     forceCloseConnections: 'idle',
@@ -106,6 +110,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       else socket.end(unreadableRequest)
     },
   })
+  const cutAll = cutter(app)
   const metrics = createMetrics()
   const bus = new Bus(log, { ...options.delivery, observer: metrics.observer })
   const sessions = new Sessions({
@@ -131,7 +136,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   errorHandling(app)
   // Before any hook that may refuse: the plugin's own sees to it that a refused upgrade's socket is closed.
   await websocketRoutes(app, context)
-  app.addHook('onRequest', async request => checkOrigin(request.headers, origins, loopback))
+  app.addHook('onRequest', async request => checkOrigin(request, origins, loopback))
   if (origins.size > 0) {
     await app.register(fastifyCors, {
       origin: [...origins],
@@ -162,8 +167,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     context.heartbeats.close()
     // Who does not take the farewell in time is cut off.
     const cut = setTimeout(() => {
-      app.server.closeAllConnections()
-      for (const client of app.websocketServer.clients) client.terminate()
+      cutAll()
     }, FAREWELL_MS)
     await app.close()
     clearTimeout(cut)
@@ -184,7 +188,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       await app.listen({ host, port })
       const address = app.server.address() as AddressInfo
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
-      return `http://${name}:${address.port}`
+      return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
     close({ graceMs = 10_000 } = {}) {
       closing ??= stop(graceMs)

@@ -66,7 +66,7 @@ const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
 const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|refusals)\.ts$/
 /** Files that put everything together. */
-const COMPOSITION = /^src\/(server|serve|config|cli|index)\.ts$/
+const COMPOSITION = /^src\/(server|serve|tls|config|cli|index)\.ts$/
 const PUBLIC = ['src/index.ts', 'src/protocol/index.ts', 'client/index.ts', 'client/react.ts']
 
 /** For each layer, lowest first: what it may import beside its own files. */

@@ -2,6 +2,7 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { TLSSocket } from 'node:tls'
 
 /** Headers that ask for another protocol, or say how it would be spoken. */
 const ASKING = new Set(['upgrade', 'http2-settings'])
@@ -34,7 +35,7 @@ function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket,
   }
   const again = Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1')
   socket.unshift(head.length > 0 ? Buffer.concat([again, head]) : again)
-  server.emit('connection', socket)
+  server.emit(socket instanceof TLSSocket ? 'secureConnection' : 'connection', socket)
 }
 
 /** A `Connection` header's other options. */

@@ -10,18 +10,17 @@ export interface SseBody<B> {
   readonly headers: Record<string, string>
   /** What goes through the response's own `write`, right after its head. */
   first(text: string): string | Buffer
-  /** The bytes of a batch for the socket itself. */
+  /** The bytes of a batch for the socket itself, or for the HTTP/2 stream. */
   bytesOf(batch: B): Buffer
   /** What goes through the response's own `end`. */
   last(text: string): string | Buffer
 }
 
-/** Chooses by what the client takes and the server allows; only HTTP/1.1 has chunks. */
+/** Chooses by what the client takes and the server allows; only HTTP/1.1 has chunks, HTTP/1.0 has no compression. */
 export function sseBody({ raw, headers }: FastifyRequest, compression: boolean): SseBody<unknown> {
-  if (raw.httpVersion !== '1.1') return plain(ssePlain) as SseBody<unknown>
-  return (compression && acceptsGzip(headers['accept-encoding'])
-    ? gzip()
-    : plain(sseChunked)) as unknown as SseBody<unknown>
+  const chunked = raw.httpVersion === '1.1'
+  const compressed = compression && raw.httpVersion !== '1.0' && acceptsGzip(headers['accept-encoding'])
+  return (compressed ? gzip(chunked) : plain(chunked ? sseChunked : ssePlain)) as unknown as SseBody<unknown>
 }
 
 function acceptsGzip(header: string | string[] | undefined): boolean {
@@ -33,7 +32,7 @@ function plain(encoding: Encoding<Buffer>): SseBody<Buffer> {
   return { encoding, headers: {}, first: asItIs, bytesOf: batch => batch, last: asItIs }
 }
 
-function gzip(): SseBody<GzipPiece> {
+function gzip(chunked: boolean): SseBody<GzipPiece> {
   const sum = new GzipSum()
   const blockOf = (text: string) => {
     const piece = gzipText(text)
@@ -46,7 +45,7 @@ function gzip(): SseBody<GzipPiece> {
     first: text => Buffer.concat([GZIP_HEAD, blockOf(text)]),
     bytesOf(piece) {
       sum.add(piece)
-      return piece.chunk
+      return chunked ? piece.chunk : piece.block
     },
     last: text => (text === '' ? sum.end() : Buffer.concat([blockOf(text), sum.end()])),
   }

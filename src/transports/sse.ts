@@ -1,5 +1,7 @@
 /** SSE: a subscription as an event stream. PROTOCOL.md, "SSE". */
+import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
@@ -103,7 +105,8 @@ class SseStream<B> implements Connection {
   readonly #context: TransportContext
   readonly #reply: FastifyReply
   readonly #body: SseBody<B>
-  readonly #socket: Socket
+  /** What shared bytes are written to: the connection's socket, or on HTTP/2 the stream, which frames by itself. */
+  readonly #wire: Duplex
   #subscription: Subscription<B> | undefined
   #second: NodeJS.Timeout | undefined
 
@@ -111,8 +114,8 @@ class SseStream<B> implements Connection {
     this.#context = context
     this.#reply = reply
     this.#body = body
-    this.#socket = request.raw.socket
-    this.rail = new SocketRail<B>(this.#socket, {
+    this.#wire = streamOf(reply) ?? request.raw.socket
+    this.rail = new SocketRail<B>(this.#wire, {
       encoding: body.encoding,
       bytesOf: batch => body.bytesOf(batch),
       heartbeats: context.heartbeats,
@@ -121,7 +124,7 @@ class SseStream<B> implements Connection {
       ping: () => this.rail.control(ping()),
       onStalled: () => {
         context.onLost('sse', 'stalled')
-        this.#socket.destroy()
+        this.#wire.destroy()
       },
     })
   }
@@ -133,16 +136,18 @@ class SseStream<B> implements Connection {
     this.#subscription = subscription
     this.#reply.hijack()
     raw.once('close', () => this.forget())
-    if (raw.socket !== this.#socket) await turnOf(raw, this.#socket)
-    if (raw.destroyed || this.#socket.destroyed) return this.forget()
+    if (!streamOf(this.#reply) && raw.socket !== this.#wire) await turnOf(raw, request.socket)
+    if (raw.destroyed || this.#wire.destroyed) return this.forget()
     // Being let in, or waiting for its turn, may have taken until the server stops.
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
     raw.write(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
-    // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
-    request.rawHeaders.length = 0
-    request.headers = {}
+    if (!streamOf(this.#reply)) {
+      // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
+      request.rawHeaders.length = 0
+      request.headers = {}
+    }
     this.rail.beatEvery(heartbeatMs)
     this.rail.control(hello(heartbeatMs))
     this.#second = setTimeout(() => this.rail.control(ping()), SECOND_MESSAGE_MS)
@@ -173,6 +178,11 @@ class SseStream<B> implements Connection {
     this.rail.close()
     this.#context.connections.remove(this)
   }
+}
+
+/** A response's own stream on an HTTP/2 connection, whose socket belongs to all of its streams. */
+function streamOf({ raw }: FastifyReply): Duplex | undefined {
+  return (raw as unknown as Partial<Http2ServerResponse>).stream
 }
 
 /** How long a client may take to read its farewell, in ms. */
