@@ -64,10 +64,16 @@ const internal = imports.filter(({ to }) => /^(src|client|bench)\//.test(to))
 
 const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
-const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|refusals)\.ts$/
+const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|marks|refusals)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION = /^src\/(server|serve|tls|config|cli|index)\.ts$/
-const PUBLIC = ['src/index.ts', 'src/protocol/index.ts', 'client/index.ts', 'client/react.ts']
+const PUBLIC = [
+  'src/index.ts',
+  'src/protocol/index.ts',
+  'src/guide/index.ts',
+  'client/index.ts',
+  'client/react.ts',
+]
 
 /** For each layer, lowest first: what it may import beside its own files. */
 const layers: { name: string; files: RegExp; may: RegExp[] }[] = [

@@ -1,0 +1,88 @@
+/** What the benchmark measured, and how to say it. */
+import type { Transport } from './choose.ts'
+import type { ScenarioName } from './scenarios.ts'
+
+/** What can be measured of a workload, and how it is called in a sentence. */
+export const measures = {
+  firstEvent: 'connect → first event',
+  deliver: 'publish → receive p50',
+  uplink: 'command → answer p50',
+  knee: 'events delivered a second, at the most',
+  cpu: 'server CPU per delivered event',
+  bytes: 'bytes on the wire per delivered event',
+  handshake: 'bytes until subscribed',
+  memory: 'server memory per idle connection',
+  slow: 'publish → receive p99 beside slow readers',
+  storm: 'all connections cut → all clients current',
+} as const
+export type Measure = keyof typeof measures
+
+/**
+ * One figure of one workload, such as `chat/deliver`. The memory of an idle connection depends on no workload: the same
+ * figure stands under each.
+ */
+export type EvidenceId = `${ScenarioName}/${Measure}`
+
+/** What several rounds gave: the median, and the quartiles around it. */
+export interface Range {
+  readonly median: number
+  readonly low: number
+  readonly high: number
+}
+
+export type Figure = { readonly unit: string } & { readonly [T in Transport]?: Range | undefined }
+
+/** What one run of the benchmark measured. */
+export interface Measured {
+  /** The day of the run, `YYYY-MM-DD`; empty before the first. */
+  readonly date: string
+  /** Processor, cores, system and runtime, in a line. */
+  readonly machine: string
+  readonly figures: { readonly [I in EvidenceId]?: Figure | undefined }
+}
+
+/** A figure that was measured, with the sentence that says it. */
+export interface Evidence {
+  id: EvidenceId
+  text: string
+  figure: Figure
+}
+
+/** A difference smaller than the spread is no difference. */
+export function isDifference(one: Range, other: Range): boolean {
+  const spread = Math.max(one.high - one.low, other.high - other.low)
+  return Math.abs(one.median - other.median) > spread
+}
+
+/** Puts ids into words, in their order and each once; leaves out what was not measured. */
+export function evidenceFor(ids: readonly EvidenceId[], { figures }: Measured): Evidence[] {
+  return [...new Set(ids)].flatMap(id => {
+    const figure = figures[id]
+    return figure ? [{ id, text: sentence(id, figure), figure }] : []
+  })
+}
+
+const names = { sse: 'over SSE', websocket: 'over WebSocket', 'long-poll': 'by long-poll' } as const
+
+function sentence(id: EvidenceId, figure: Figure): string {
+  const [workload, measure] = id.split('/') as [ScenarioName, Measure]
+  const values = (Object.keys(names) as Transport[]).flatMap(transport => {
+    const range = figure[transport]
+    return range ? [`${short(range.median)} ${figure.unit} ${names[transport]}`] : []
+  })
+  return `${workload}: ${measures[measure]} ${values.join(', ')}${comparison(figure)}`
+}
+
+/** How SSE and WebSocket compare, where both were measured. */
+function comparison({ sse, websocket }: Figure): string {
+  if (!sse || !websocket) return ''
+  if (!isDifference(sse, websocket)) return ': no difference beyond the spread'
+  const [less, more] = sse.median < websocket.median ? ['SSE', 'WebSocket'] : ['WebSocket', 'SSE']
+  const [small, large] = [sse.median, websocket.median].sort((a, b) => a - b) as [number, number]
+  return `: ${less} ${Math.round((1 - small / large) * 100)} % less than ${more}`
+}
+
+/** A number with about three digits that mean something. */
+function short(value: number): string {
+  return value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(2 + Number(value >= 10))))
+}

@@ -1,0 +1,6 @@
+/** The selection guide: scenarios, rules and measured figures. Runs in browsers and in Node alike. */
+export * from './choose.ts'
+export * from './evidence.ts'
+export * from './measured.ts'
+export * from './needs.ts'
+export * from './scenarios.ts'

@@ -1,0 +1,48 @@
+/** What decides between the transports: one definition for types, the query of `/v1/guide` and its documentation. */
+import { z } from 'zod'
+
+const count = z.number().int().min(1).max(1_000_000)
+const yes = z.boolean()
+
+/** What an application does, what stands on the way and what the client can; what is left out is taken for ordinary. */
+export const Needs = z
+  .object({
+    upstreamPerSecond: z
+      .number()
+      .min(0)
+      .max(1_000_000)
+      .describe('commands that one client sends a second, ephemeral events among them; default 0'),
+    sessions: count.describe('sessions that one client follows at a time; default 1'),
+    connections: count.describe(
+      'requests that may be open to the server at a time: 6 for a page over HTTP/1.1; default no limit',
+    ),
+    binary: yes.describe('events hold binary data'),
+    mobile: yes.describe('clients sleep and change networks, as phones do'),
+    headers: yes.describe('a page must send headers, as for a token'),
+    plainHttp: yes.describe('who reads has plain HTTP only, as curl or a bare EventSource'),
+    buffers: yes.describe('something on the way holds responses back in spite of `x-accel-buffering: no`'),
+    stripsUpgrade: yes.describe('something on the way strips the upgrade of a WebSocket'),
+    cutsIdleAfterSeconds: count.describe(
+      'something on the way cuts a connection that is silent for so many seconds',
+    ),
+    webSocket: yes.describe('the client has WebSocket; default true'),
+    streams: yes.describe('the client gets a response as a stream; default true'),
+  })
+  .partial()
+export type Needs = { [N in keyof z.output<typeof Needs>]?: z.output<typeof Needs>[N] | undefined }
+
+/** {@link Needs} as they stand in a URL's query or on a command line: `5`, `0.5`, `true`, `false`. */
+export const NeedsQuery = z.preprocess(
+  query =>
+    Object.fromEntries(
+      Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, fromText(value)]),
+    ),
+  Needs,
+)
+
+/** Leaves what is neither a number nor yes or no for the schema to refuse. */
+function fromText(value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  if (/^\d{1,9}(\.\d{1,9})?$/.test(value)) return Number(value)
+  return value === 'true' || (value === 'false' ? false : value)
+}
