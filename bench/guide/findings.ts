@@ -55,6 +55,10 @@ export interface Cell {
   readonly deliverFromSend: Delays
   /** From when a command was due to its answer; where the workload sends any. */
   readonly uplink?: Delays
+  /** From client to server per command, headers and framing in it; for long-poll the polls meanwhile are in it, too. */
+  readonly commandBytes?: Figure
+  /** What autocannon says of the same commands over HTTP at the same rate, from the time they were due; where it was run. */
+  readonly autocannon?: { readonly p50Ms: Figure; readonly p99Ms: Figure; readonly perSecond: Figure }
   /** Events delivered per second where doubling the rate no longer doubles them; where it was looked for. */
   readonly kneePerSecond?: Figure
   /** Of the server's process per delivered event, µs. */
@@ -104,6 +108,16 @@ export interface Memory {
   readonly kibPerConnection: number
 }
 
+/** A cell that is not there. */
+export interface LeftOut {
+  readonly workload: string
+  readonly variant: string
+  /** As a sentence, such as `The upgrade did not get through: HTTP 426.` */
+  readonly why: string
+  /** It was tried and does not work: that is a finding too. Otherwise there was no time for it. */
+  readonly impossible: boolean
+}
+
 export interface Findings {
   readonly format: 1
   readonly environment: Readonly<Record<string, unknown>>
@@ -111,6 +125,8 @@ export interface Findings {
   readonly variants: readonly Variant[]
   readonly cells: readonly Cell[]
   readonly memory: readonly Memory[]
+  /** What cannot be or was not measured, and why. */
+  readonly leftOut: readonly LeftOut[]
   /** Everything that was checked; the run is valid when all hold. */
   readonly checks: readonly Check[]
   readonly valid: boolean
