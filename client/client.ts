@@ -1,6 +1,6 @@
 /** The client: one for a server, for as many sessions as one likes. */
 import type { Backoff } from './backoff.ts'
-import { type Choice, chooseTransport, environmentOf, type Needs } from './choice.ts'
+import { type Choice, choose, type Needs } from './choice.ts'
 import { newId } from './command.ts'
 import { ClientError, errorOfResponse } from './errors.ts'
 import type { Auth, Surroundings } from './follow.ts'
@@ -127,7 +127,7 @@ export class Client {
     const { transport = 'auto', needs, WebSocket, auth } = this.#options
     if (transport !== 'auto') return { transport, because: ['asked for'], fallback: [] }
     const sessions = Math.max(needs?.sessions ?? 1, this.#streams)
-    return chooseTransport({ ...needs, sessions }, environmentOf(WebSocket !== undefined, auth !== undefined))
+    return choose({ ...needs, sessions }, WebSocket !== undefined, auth !== undefined)
   }
 
   /** More streams than planned: they share a socket before they take up all connections that a page has. */

@@ -1,6 +1,8 @@
 /** The client: follow sessions over any transport, start runs, send commands. Runs in browsers and in Node alike. */
+
+export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
 export * from './backoff.ts'
-export { type Choice, chooseTransport, type Environment, type Needs } from './choice.ts'
+export type { Choice, Needs } from './choice.ts'
 export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
 export * from './command.ts'
 export * from './errors.ts'

@@ -1,12 +1,12 @@
 /** What a rail is: one connection that carries a subscription, behind the same small face for every transport. */
+import type { Transport } from '../src/guide/choose.ts'
 import type { Control } from '../src/protocol/controls.ts'
 import type { EphemeralEvent, TwinrailEvent } from '../src/protocol/events.ts'
 import type { SubscriptionOptions } from '../src/protocol/subscription.ts'
 import { ClientError } from './errors.ts'
 import type { Sockets } from './sockets.ts'
 
-/** The transports that a client can choose from. */
-export type Transport = 'sse' | 'websocket' | 'long-poll'
+export type { Transport }
 
 /** What a subscription hears, in order. */
 export type Message =

@@ -4,6 +4,8 @@ import t from 'tap'
 import { serveSettings } from '../src/config.ts'
 import {
   controlSchemas,
+  type ErrorCode,
+  errorMeanings,
   errorTable,
   eventData,
   SessionCommand,
@@ -35,12 +37,12 @@ function tableUnder(heading: string): string[][] {
 const codes = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(match => match[1] as string)
 
 t.test('the error table is the source’s', async t => {
-  const wanted = Object.entries(errorTable).map(([code, { status, close, retryable, meaning }]) => [
+  const wanted = Object.entries(errorTable).map(([code, { status, close, retryable }]) => [
     `\`${code}\``,
     String(status),
     String(close),
     retryable ? 'yes' : 'no',
-    meaning,
+    errorMeanings[code as ErrorCode],
   ])
   t.strictSame(tableUnder('Errors'), wanted)
 })

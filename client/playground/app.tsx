@@ -69,8 +69,7 @@ function Chooser() {
   const [upstreamPerSecond, setUpstream] = useState(0)
   const [sessions, setSessions] = useState(1)
   const [binary, setBinary] = useState(false)
-  const environment = { webSocket: true, streams: true, headers: false, connections: 6 }
-  const choice = chooseTransport({ upstreamPerSecond, sessions, binary }, environment)
+  const choice = chooseTransport({ upstreamPerSecond, sessions, binary, connections: 6 })
   return (
     <section className="panel chooser" aria-label="Which transport?">
       <h2>Which transport?</h2>
@@ -99,7 +98,8 @@ function Chooser() {
         </label>
       </div>
       <p>
-        <strong>{choice.transport}</strong>, else {choice.fallback.join(', ')}: {choice.because.join('; ')}.
+        <strong>{choice.transport}</strong>, else {choice.fallback.join(', ')}:{' '}
+        {choice.because.map(({ text }) => text).join('; ')}.
       </p>
     </section>
   )

@@ -7,133 +7,30 @@ interface ErrorRow {
   readonly close: number
   /** Whether the same request may succeed later without being changed. */
   readonly retryable: boolean
-  /** What it means and what to do, for the docs. */
-  readonly meaning: string
 }
 
-/** Every code that a refusal can carry. `docs.test.ts` holds PROTOCOL.md to it. */
+/** Every code that a refusal can carry; what each means stands in `error-meanings.ts`, which pages need not load. */
 export const errorTable = {
-  'bad-request': {
-    status: 400,
-    close: 4400,
-    retryable: false,
-    meaning: 'The request has the wrong shape; `details` names the field. Correct it.',
-  },
-  unauthorized: {
-    status: 401,
-    close: 4401,
-    retryable: false,
-    meaning: 'No valid credentials. Authenticate, then try again.',
-  },
-  forbidden: {
-    status: 403,
-    close: 4403,
-    retryable: false,
-    meaning: 'The principal, the page’s origin or the Host is not allowed to do this.',
-  },
-  'not-found': {
-    status: 404,
-    close: 4404,
-    retryable: false,
-    meaning: 'There is no such route.',
-  },
-  'session-not-found': {
-    status: 404,
-    close: 4404,
-    retryable: false,
-    meaning: 'No such session. Create it, or start a run or publish in it.',
-  },
-  'run-not-found': {
-    status: 404,
-    close: 4404,
-    retryable: false,
-    meaning: 'The session has no such run. Start it first.',
-  },
-  'agent-not-found': {
-    status: 404,
-    close: 4404,
-    retryable: false,
-    meaning: 'No agent of that name; `GET /v1/agents` lists them.',
-  },
-  'input-not-found': {
-    status: 404,
-    close: 4404,
-    retryable: false,
-    meaning: 'The session has no input request of that id.',
-  },
-  timeout: {
-    status: 408,
-    close: 4408,
-    retryable: true,
-    meaning: 'It took too long. Try again.',
-  },
-  conflict: {
-    status: 409,
-    close: 4409,
-    retryable: false,
-    meaning:
-      'The id is already in use for something else, or a producer’s numbers have a hole; see `details`.',
-  },
-  'already-answered': {
-    status: 409,
-    close: 4409,
-    retryable: false,
-    meaning: 'Somebody else’s answer was first; `details` holds its offset, value and by.',
-  },
-  'input-expired': {
-    status: 409,
-    close: 4409,
-    retryable: false,
-    meaning: 'The input request expired before an answer came.',
-  },
-  'run-ended': {
-    status: 409,
-    close: 4409,
-    retryable: false,
-    meaning: 'The run has its terminal; `details` holds its type and offset.',
-  },
-  'too-large': {
-    status: 413,
-    close: 1009,
-    retryable: false,
-    meaning: 'Larger than `hello.limits` allows. Send less.',
-  },
-  'unsupported-media-type': {
-    status: 415,
-    close: 4400,
-    retryable: false,
-    meaning: 'Send `application/json`, or `application/x-ndjson` where events are ingested.',
-  },
-  'rate-limited': {
-    status: 429,
-    close: 4429,
-    retryable: true,
-    meaning: 'Too many at once. Wait `retryAfterMs`, then try again.',
-  },
-  'too-slow': {
-    status: 503,
-    close: 4431,
-    retryable: true,
-    meaning: 'The connection fell too far behind. Come back with the last offset received.',
-  },
-  internal: {
-    status: 500,
-    close: 4500,
-    retryable: true,
-    meaning: 'The server failed; its log has the requestId. Try again later.',
-  },
-  unavailable: {
-    status: 503,
-    close: 1013,
-    retryable: true,
-    meaning: 'The log cannot be reached now. Try again.',
-  },
-  restart: {
-    status: 503,
-    close: 1012,
-    retryable: true,
-    meaning: 'The server is stopping. Reconnect after `retryAfterMs`.',
-  },
+  'bad-request': { status: 400, close: 4400, retryable: false },
+  unauthorized: { status: 401, close: 4401, retryable: false },
+  forbidden: { status: 403, close: 4403, retryable: false },
+  'not-found': { status: 404, close: 4404, retryable: false },
+  'session-not-found': { status: 404, close: 4404, retryable: false },
+  'run-not-found': { status: 404, close: 4404, retryable: false },
+  'agent-not-found': { status: 404, close: 4404, retryable: false },
+  'input-not-found': { status: 404, close: 4404, retryable: false },
+  timeout: { status: 408, close: 4408, retryable: true },
+  conflict: { status: 409, close: 4409, retryable: false },
+  'already-answered': { status: 409, close: 4409, retryable: false },
+  'input-expired': { status: 409, close: 4409, retryable: false },
+  'run-ended': { status: 409, close: 4409, retryable: false },
+  'too-large': { status: 413, close: 1009, retryable: false },
+  'unsupported-media-type': { status: 415, close: 4400, retryable: false },
+  'rate-limited': { status: 429, close: 4429, retryable: true },
+  'too-slow': { status: 503, close: 4431, retryable: true },
+  internal: { status: 500, close: 4500, retryable: true },
+  unavailable: { status: 503, close: 1013, retryable: true },
+  restart: { status: 503, close: 1012, retryable: true },
 } as const satisfies Record<string, ErrorRow>
 
 export type ErrorCode = keyof typeof errorTable

@@ -2,6 +2,7 @@
 export * from './check.ts'
 export * from './commands.ts'
 export * from './controls.ts'
+export * from './error-meanings.ts'
 export * from './errors.ts'
 export * from './events.ts'
 export * from './ids.ts'

@@ -2,29 +2,31 @@ import { createServer, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect as dial } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { chooseTransport, createClient, type Environment } from '../../client/index.ts'
+import { choose } from '../../client/choice.ts'
+import { createClient } from '../../client/index.ts'
 import { collect, connect, stage, until } from './stage.ts'
 
-const page: Environment = { webSocket: true, streams: true, headers: false, connections: 6 }
-
-t.test('SSE unless something speaks for a WebSocket; each choice says why', async t => {
-  const cases = [
-    [{}, {}, ['sse', 'websocket', 'long-poll']],
-    [{ upstreamPerSecond: 20 }, {}, ['websocket', 'sse', 'long-poll']],
-    [{ upstreamPerSecond: 1 }, {}, ['sse', 'websocket', 'long-poll']],
-    [{ binary: true }, {}, ['websocket', 'sse', 'long-poll']],
-    [{ sessions: 4 }, {}, ['sse', 'websocket', 'long-poll']],
-    [{ sessions: 5 }, {}, ['websocket', 'sse', 'long-poll']],
-    [{ sessions: 5 }, { connections: Number.POSITIVE_INFINITY }, ['sse', 'websocket', 'long-poll']],
-    [{ upstreamPerSecond: 20 }, { webSocket: false }, ['sse', 'long-poll']],
-    [{ upstreamPerSecond: 20 }, { headers: true }, ['sse', 'long-poll']],
-    [{}, { streams: false }, ['websocket', 'long-poll']],
-    [{}, { streams: false, webSocket: false }, ['long-poll']],
+t.test('what the client can and what the application needs go to the guide together', async t => {
+  const { document } = globalThis
+  t.teardown(() => Object.assign(globalThis, { document }))
+  const busy = { upstreamPerSecond: 20 }
+  const inNode = [
+    [choose({}, true, true), ['sse', 'websocket', 'long-poll']],
+    [choose(busy, true, true), ['websocket', 'sse', 'long-poll']],
+    [choose(busy, false, true), ['sse', 'long-poll']],
+    [choose({ sessions: 90 }, true, true), ['sse', 'websocket', 'long-poll']],
+    [choose({ buffers: true }, true, true), ['websocket', 'long-poll', 'sse']],
   ] as const
-  for (const [needs, environment, order] of cases) {
-    const { transport, fallback, because } = chooseTransport(needs, { ...page, ...environment })
-    t.same([transport, ...fallback], order, JSON.stringify([needs, environment]))
-    t.ok(because.length > 0)
+  Object.assign(globalThis, { document: new EventTarget() })
+  const inPage = [
+    [choose(busy, true, false), ['websocket', 'sse', 'long-poll']],
+    [choose(busy, true, true), ['sse', 'long-poll']],
+    [choose({ sessions: 5 }, true, false), ['websocket', 'sse', 'long-poll']],
+    [choose({ sessions: 5, connections: 100 }, true, false), ['sse', 'websocket', 'long-poll']],
+  ] as const
+  for (const [{ transport, fallback, because }, order] of [...inNode, ...inPage]) {
+    t.same([transport, ...fallback], order)
+    t.ok(because.length > 0 && because.every(text => typeof text === 'string'))
   }
 })
 

@@ -1,11 +1,17 @@
 import t from 'tap'
-import { type ErrorCode, errorTable, refusalOf, TwinrailError } from '../../src/protocol/index.ts'
+import {
+  type ErrorCode,
+  errorMeanings,
+  errorTable,
+  refusalOf,
+  TwinrailError,
+} from '../../src/protocol/index.ts'
 
 const codes = Object.keys(errorTable) as ErrorCode[]
 
 t.test('every code has a status, a close code and something to say', async t => {
   for (const code of codes) {
-    const { status, close, retryable, meaning } = errorTable[code]
+    const { status, close, retryable } = errorTable[code]
     t.match(code, /^[a-z]+(-[a-z]+)*$/, 'kebab-case')
     t.ok(status >= 400 && status <= 599, `${code}: ${status}`)
     const named = [1009, 1012, 1013].includes(close)
@@ -16,7 +22,7 @@ t.test('every code has a status, a close code and something to say', async t => 
     }
     if ([408, 429].includes(status) || status >= 500) t.equal(retryable, true, `${code} may be retried`)
     else t.equal(retryable, false, `${code} may not`)
-    t.match(meaning, /^[A-Z].*\.$/s, 'a sentence')
+    t.match(errorMeanings[code], /^[A-Z].*\.$/s, 'a sentence')
   }
 })
 
