@@ -1,18 +1,23 @@
-/** Short tortures: a cut now and then on one node, and three nodes that are killed and paused, with their Redis. */
+/** Short tortures: a cut now and then on one node; three nodes and their Redis, killed and paused. */
 import t, { type Test } from 'tap'
-import { type ClusterNode, startNodes } from '../fixtures/cluster.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
-import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { type TortureResult, torture } from '../fixtures/torture.ts'
-import { serve } from '../fixtures/wire-server.ts'
+import type { Agent } from '../../src/agents/agent.ts'
+import { seedOf } from '../fixtures/random.ts'
+import { noRedis } from '../fixtures/redis-server.ts'
+import { counting } from '../fixtures/resumable.ts'
+import { torture } from '../fixtures/torture.ts'
+import type { TortureResult } from '../fixtures/torture-scene.ts'
+import { troubleCluster } from '../fixtures/torture-stages.ts'
+import { agents, serve } from '../fixtures/wire-server.ts'
 
 function tell(t: Test, { flaws, ...figures }: TortureResult): void {
   t.same(flaws, [])
   t.comment(JSON.stringify(figures))
 }
 
+const cluster = { times: 1, sessions: 2, clients: 5 }
+
 t.test('clients cut off again and again have the whole log, once and in order', async t => {
-  const { url } = await serve(t)
+  const { url } = await serve(t, { agents: [...agents, counting] as Agent[] })
   const result = await torture({
     seed: seedOf(t),
     urls: [url],
@@ -20,51 +25,24 @@ t.test('clients cut off again and again have the whole log, once and in order', 
     events: 1500,
     clients: 8,
     stretch: 150,
+    runs: true,
   })
   tell(t, result)
-  t.equal(result.delivered, 2 * 1500 * 8)
-  t.ok(result.cuts > 200, `${result.cuts} cuts`)
-  t.equal(Object.keys(result.stretches).length, 3)
+  t.equal(result.delivered, result.events * 8)
+  t.ok(result.cuts > 50, `${result.cuts} cuts`)
+  t.ok(result.switches > 20, `${result.switches} switches`)
 })
 
 t.test('also while nodes and Redis are killed and paused', { skip: noRedis, timeout: 110_000 }, async t => {
-  const redis = await RedisServer.start(t, ['--appendonly', 'yes', '--appendfsync', 'always'])
-  const nodes = await startNodes(t, 3, { redis: redis.url, leaseMs: 1000 })
-  const seed = seedOf(t)
-  const next = random(seed)
-  let over = false
-  const log: string[] = []
-  const trouble = async () => {
-    for (let round = 0; !over; round++) {
-      const node = nodes[between(next, 0, 2)] as ClusterNode
-      const what = round % 4
-      log.push(['node killed', 'node paused', 'redis killed', 'redis paused'][what] as string)
-      if (what === 0) await node.kill().then(() => node.start())
-      else if (what === 2) await redis.kill().then(() => redis.start())
-      else {
-        const victim = what === 1 ? node : redis
-        victim.pause()
-        await new Promise(resolve => setTimeout(resolve, between(next, 50, 1500)))
-        victim.resume()
-      }
-      await new Promise(resolve => setTimeout(resolve, between(next, 50, 300)))
-    }
-  }
-  const troubled = trouble()
-  const result = await torture({
-    seed,
-    urls: nodes.map(({ url }) => url),
-    sessions: 2,
-    events: 3000,
-    clients: 5,
-    stretch: 250,
-    chaos: true,
-  })
-  over = true
-  await troubled
+  const result = await troubleCluster(t, { seed: seedOf(t), ...cluster }, false)
   tell(t, result)
-  t.comment(log.join(', '))
-  t.ok(result.delivered >= 2 * 3000 * 5)
+  t.equal(result.delivered, result.events * cluster.clients)
   t.equal(result.resets, 0, 'nothing was lost, so nobody is reset')
-  t.ok(log.length >= 4, 'and each trouble came')
+})
+
+t.test('and while Redis forgets', { skip: noRedis, timeout: 110_000 }, async t => {
+  const result = await troubleCluster(t, { seed: seedOf(t), ...cluster }, true)
+  tell(t, result)
+  t.ok(result.resets > 0, 'something was lost')
+  t.equal(result.epochs, 1 + cluster.times, 'one new epoch each time')
 })
