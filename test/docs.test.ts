@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { serveSettings } from '../src/config.ts'
+import { GuideQuestion, scenarioNames } from '../src/guide/index.ts'
 import {
   controlSchemas,
   type ErrorCode,
@@ -75,6 +76,15 @@ t.test('every command has its row', async t => {
 t.test('every way to subscribe has its row', async t => {
   const rows = tableUnder('Subscribing').flatMap(([name]) => codes(name))
   t.strictSame(new Set(rows), new Set([...Object.keys(SubscriptionOptions.shape), 'windowBytes']))
+})
+
+t.test('everything that the guide can be asked has its row', async t => {
+  const rows = tableUnder('Guide')
+  t.strictSame(new Set(rows.flatMap(([names]) => codes(names))), new Set(Object.keys(GuideQuestion.shape)))
+  t.same(
+    scenarioNames.filter(name => !codes(rows[0]?.[1]).includes(name)),
+    [],
+  )
 })
 
 t.test('README names only scripts, flags and files that are there', async t => {

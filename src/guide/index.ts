@@ -1,4 +1,5 @@
 /** The selection guide: scenarios, rules and measured figures. Runs in browsers and in Node alike. */
+export * from './advice.ts'
 export * from './choose.ts'
 export * from './evidence.ts'
 export * from './measured.ts'

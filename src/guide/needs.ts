@@ -1,4 +1,4 @@
-/** What decides between the transports: one definition for types, the query of `/v1/guide` and its documentation. */
+/** What decides between the transports: the one definition of it. */
 import { z } from 'zod'
 
 const count = z.number().int().min(1).max(1_000_000)
@@ -30,19 +30,3 @@ export const Needs = z
   })
   .partial()
 export type Needs = { [N in keyof z.output<typeof Needs>]?: z.output<typeof Needs>[N] | undefined }
-
-/** {@link Needs} as they stand in a URL's query or on a command line: `5`, `0.5`, `true`, `false`. */
-export const NeedsQuery = z.preprocess(
-  query =>
-    Object.fromEntries(
-      Object.entries(query as Record<string, unknown>).map(([name, value]) => [name, fromText(value)]),
-    ),
-  Needs,
-)
-
-/** Leaves what is neither a number nor yes or no for the schema to refuse. */
-function fromText(value: unknown): unknown {
-  if (typeof value !== 'string') return value
-  if (/^\d{1,9}(\.\d{1,9})?$/.test(value)) return Number(value)
-  return value === 'true' || (value === 'false' ? false : value)
-}

@@ -1,6 +1,6 @@
 /** What people build, what each needs, and what is taught about it. Each name is also that of a benchmark's workload. */
 import { chooseTransport, type Recommendation, type Transport } from './choose.ts'
-import type { EvidenceId, Measure } from './evidence.ts'
+import type { Measure } from './evidence.ts'
 import type { Needs } from './needs.ts'
 
 export const scenarioNames = [
@@ -138,9 +138,14 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   },
 }
 
-/** What to take for a scenario, with the figures of its own workload. */
-export function recommend(name: ScenarioName): Recommendation {
+/**
+ * What to take for a scenario, by the figures of its own workload.
+ * @param more needs beside the scenario's own, or instead of them
+ */
+export function recommend(name: ScenarioName, more: Needs = {}): Recommendation {
   const { needs, measures } = scenarios[name]
-  const evidence: EvidenceId[] = measures.map(measure => `${name}/${measure}` as const)
-  return { ...chooseTransport(needs), evidence }
+  return {
+    ...chooseTransport({ ...needs, ...more }),
+    evidence: measures.map(measure => `${name}/${measure}` as const),
+  }
 }

@@ -1,7 +1,8 @@
-/** What the server tells of itself: agents, health, metrics. */
+/** What the server tells of itself and its transports: agents, the guide, health, metrics. */
 import type { FastifyInstance } from 'fastify'
+import { advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
 import type { Metrics } from '../metrics.ts'
-import { jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { check, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { openApi } from './openapi.ts'
 
@@ -16,6 +17,11 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
   app.get('/v1/agents', async request => {
     await allow(context, request, 'agents.list')
     return { agents }
+  })
+
+  app.get('/v1/guide', async request => {
+    const question = check(GuideQuery, request.query, 'query')
+    return Object.keys(question).length > 0 ? advise(question) : { scenarios: adviseOnAll() }
   })
 
   app.get('/healthz', async () => ({ status: 'ok' }))

@@ -1,5 +1,6 @@
 /** The HTTP calls as OpenAPI 3.1, made from the same schemas that check them. */
 import { z } from 'zod'
+import { GuideQuestion } from '../guide/index.ts'
 import {
   ControlSchema,
   controlSchemas,
@@ -143,6 +144,13 @@ export function openApi(): Json {
         get: {
           summary: 'The agents and the JSON Schema of their input',
           responses: { 200: answer('Agents') },
+        },
+      },
+      '/v1/guide': {
+        get: {
+          summary: 'Which transport to take, and why; without a query for every scenario',
+          parameters: queryOf(GuideQuestion),
+          responses: { 200: answer('A recommendation with reasons and measured figures'), ...refusals },
         },
       },
       '/healthz': { get: { summary: 'Is the process alive?', responses: { 200: answer('Yes') } } },

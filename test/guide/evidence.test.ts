@@ -1,0 +1,92 @@
+import t from 'tap'
+import {
+  advise,
+  evidenceFor,
+  isDifference,
+  type Measured,
+  measured,
+  measures,
+  recommend,
+  rules,
+  scenarioNames,
+} from '../../src/guide/index.ts'
+
+const range = (median: number, spread = 0) => ({
+  median,
+  low: median - spread / 2,
+  high: median + spread / 2,
+})
+
+/** Figures as a run might give them: for this test only. */
+const figures: Measured = {
+  date: '2026-01-02',
+  machine: 'a machine',
+  figures: {
+    'chat/deliver': {
+      unit: 'ms',
+      sse: range(0.912, 0.1),
+      websocket: range(0.953, 0.02),
+      'long-poll': range(3.1401),
+    },
+    'chat/bytes': { unit: 'B', sse: range(204.4, 2), websocket: range(172.2, 1) },
+    'game/uplink': { unit: 'ms', sse: range(1.5, 0.1), websocket: range(0.5, 0.1) },
+    'training/knee': { unit: '/s', sse: range(123456) },
+  },
+}
+
+t.test('a difference smaller than the spread of either is no difference', async t => {
+  t.notOk(isDifference(range(10, 4), range(13, 1)))
+  t.notOk(isDifference(range(10, 1), range(13, 4)))
+  t.notOk(isDifference(range(10, 3), range(13, 0)), 'nor is one as large')
+  t.ok(isDifference(range(10, 2), range(13, 2)))
+  t.notOk(isDifference(range(10), range(10)))
+})
+
+t.test('figures in words', async t => {
+  const texts = evidenceFor(['chat/deliver', 'chat/bytes', 'game/uplink', 'training/knee'], figures).map(
+    ({ text }) => text,
+  )
+  t.same(texts, [
+    'chat: publish → receive p50 0.91 ms over SSE, 0.95 ms over WebSocket, 3.1 ms by long-poll: no difference beyond the spread',
+    'chat: bytes on the wire per delivered event 204 B over SSE, 172 B over WebSocket: WebSocket 16 % less than SSE',
+    'game: command → answer p50 1.5 ms over SSE, 0.5 ms over WebSocket: WebSocket 67 % less than SSE',
+    'training: events delivered a second, at the most 123456 /s over SSE',
+  ])
+})
+
+t.test('what was not measured is left out, what is named twice comes once', async t => {
+  t.same(
+    evidenceFor(['chat/memory', 'chat/deliver', 'chat/storm', 'chat/deliver'], figures).map(({ id }) => id),
+    ['chat/deliver'],
+  )
+  t.same(evidenceFor(['chat/deliver'], { date: '', machine: '', figures: {} }), [])
+})
+
+t.test('advice carries figures, and when and where they are from, only where there are any', async t => {
+  t.match(advise({ scenario: 'chat' }, figures), {
+    evidence: [{ id: 'chat/deliver' }, { id: 'chat/bytes' }],
+    measured: { date: '2026-01-02', machine: 'a machine' },
+  })
+  const without = advise({ scenario: 'mobile' }, figures)
+  t.same(without.evidence, [])
+  t.notOk('measured' in without)
+})
+
+t.test('every id names a scenario and a measure', async t => {
+  const ids = [
+    ...rules.flatMap(({ evidence = [] }) => evidence),
+    ...scenarioNames.flatMap(name => recommend(name).evidence),
+  ]
+  for (const id of [...ids, ...Object.keys(measured.figures)]) {
+    const [scenario, measure] = id.split('/')
+    t.ok(scenarioNames.includes(scenario as never) && measure! in measures, id)
+  }
+})
+
+t.test('a scenario rests on figures of its own workload', async t => {
+  for (const name of scenarioNames) {
+    const { evidence } = recommend(name)
+    t.ok(evidence.length > 0 && evidence.every(id => id.startsWith(`${name}/`)), name)
+    t.equal(new Set(evidence).size, evidence.length)
+  }
+})
