@@ -11,11 +11,12 @@ import { Progress } from './progress.ts'
 import { environment, printResult, type Result, writeResult } from './report.ts'
 import { compression } from './scenarios/compression.ts'
 import { fanout } from './scenarios/fanout.ts'
+import { log } from './scenarios/log.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
 
-const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression }
+const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log }
 
 const usage = `usage: npm run bench -- [${Object.keys(scenarios).join('] [')}] [--quick] [--rounds <n>] [--json] [--profile <dir>]`
 

@@ -11,10 +11,12 @@ export interface Table {
   readonly rows: readonly (readonly (string | number)[])[]
 }
 
-/** A figure that was aimed at: at most `limit`. */
+/** A figure that was aimed at. */
 export interface Aim {
   readonly what: string
   readonly limit: number
+  /** The limit is the least that will do. @default false: it is the most */
+  readonly atLeast?: boolean
   readonly measured: number
   /** The quartiles of what was measured, where there are several samples. */
   readonly quartiles?: readonly [number, number]
@@ -38,7 +40,8 @@ export interface Result {
   readonly notes: readonly string[]
 }
 
-export const isReached = ({ measured, limit }: Aim) => measured <= limit
+export const isReached = ({ measured, limit, atLeast = false }: Aim) =>
+  atLeast ? measured >= limit : measured <= limit
 
 /** A number with as many digits as mean something. */
 export function figure(value: number): string {
@@ -70,7 +73,7 @@ function aimsTable(aims: readonly Aim[]): Table {
     columns: ['', 'aim', 'measured', 'quartiles', ''],
     rows: aims.map(aim => [
       aim.what,
-      `≤ ${aim.limit}${aim.unit ?? ''}`,
+      `${aim.atLeast ? '≥' : '≤'} ${aim.limit}${aim.unit ?? ''}`,
       aim.measured,
       aim.quartiles ? aim.quartiles.map(figure).join('–') : '',
       isReached(aim) ? 'reached' : 'MISSED',
@@ -101,6 +104,8 @@ const packages = [
   'better-sse',
   'ws',
   'socket.io',
+  'lmdb',
+  'ioredis',
 ]
 
 /** The machine and the versions that the figures belong to. */

@@ -28,6 +28,8 @@ t.test('a table stands in columns', async t => {
 t.test('an aim is reached at its limit', async t => {
   t.ok(isReached({ what: '', limit: 0.5, measured: 0.5 }))
   t.notOk(isReached({ what: '', limit: 0.5, measured: 0.51 }))
+  t.ok(isReached({ what: '', limit: 0.5, atLeast: true, measured: 0.5 }))
+  t.notOk(isReached({ what: '', limit: 0.5, atLeast: true, measured: 0.49 }))
 })
 
 t.test('a result says what was missed and what failed', async t => {
@@ -38,6 +40,7 @@ t.test('a result says what was missed and what failed', async t => {
     aims: [
       { what: 'near', limit: 1, measured: 0.9, quartiles: [0.8, 1] },
       { what: 'far', limit: 1, measured: 2, unit: ' MB' },
+      { what: 'high', limit: 0.7, atLeast: true, measured: 0.9 },
     ],
     checks: [
       { what: 'whole', holds: true },
@@ -47,6 +50,7 @@ t.test('a result says what was missed and what failed', async t => {
   })
   t.match(text, /near +≤ 1 +0\.90 +0\.80–1\.00 +reached/)
   t.match(text, /far +≤ 1 MB +2\.00 +MISSED/)
+  t.match(text, /high +≥ 0\.7 +0\.90 +reached/)
   t.match(text, /ok +whole\n/)
   t.match(text, /FAILED +exact: 3 are not\n/)
   t.match(text, /· a note\n$/)

@@ -1,0 +1,56 @@
+/** A Redis of the benchmark's own, on a free port of loopback. */
+import { spawn, spawnSync } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { listen } from './peers/peer.ts'
+
+export interface RedisProcess {
+  readonly url: string
+  stop(): Promise<void>
+}
+
+/** What notes say where there is none. */
+export const noRedis =
+  'redis-server is not installed, so what needs it was left out: apt-get install redis-server'
+
+/** Starts one that keeps everything in memory; nothing when the binary is missing. */
+export async function startRedis(): Promise<RedisProcess | undefined> {
+  if (spawnSync('redis-server', ['--version']).error) return undefined
+  const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-redis-'))
+  const port = await freePort()
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
+  const child = spawn('redis-server', args, { stdio: 'ignore' })
+  const gone = once(child, 'exit')
+  while (!(await answers(port))) {
+    if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
+    await new Promise(resolve => setTimeout(resolve, 10))
+  }
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    async stop() {
+      child.kill('SIGKILL')
+      await gone
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server)
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+async function answers(port: number): Promise<boolean> {
+  const socket = connect(port, '127.0.0.1')
+  const up = await new Promise<boolean>(resolve => {
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
+  })
+  socket.destroy()
+  return up
+}

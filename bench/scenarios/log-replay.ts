@@ -1,0 +1,45 @@
+/** The part of `log` that reads everything again. */
+import type { handlers as Readers } from '../load/readers.ts'
+import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
+import type { Check, Table } from '../report.ts'
+import type { handlers as Server } from '../server/log.ts'
+import type { StoreName } from '../server/stores.ts'
+import { spread } from '../stats.ts'
+import { startWorker, type Worker } from '../worker.ts'
+
+/** How long a reader may take for the whole session, in ms. */
+const READ_MS = 60_000
+
+/** Fills the session of every driver, and lets subscribers come who want all of it, unfolded. */
+export async function replayAll(
+  server: Worker<typeof Server>,
+  ports: Partial<Record<StoreName, number>>,
+  events: number,
+  rounds: number,
+): Promise<{ table: Table; checks: Check[] }> {
+  const rows: (string | number)[][] = []
+  const checks: Check[] = []
+  for (const name of Object.keys(ports) as StoreName[]) {
+    await server.call.fill(name, { sessionId: SESSION, events, perCall: 100, inFlight: 4 })
+    const head = await server.call.count(name, SESSION)
+    const load = startWorker<typeof Readers>('load/readers')
+    try {
+      const dial = dialTwinrail('sse', ports[name] as number, { replay: 'full' })
+      const rates: number[] = []
+      for (let round = 0; round < rounds; round++) rates.push((head * 1000) / (await load.call.join(dial)).ms)
+      await load.call.open({ ...dial, readyAfter: '"subscribed"' }, [Infinity])
+      await load.call.reach([0], head, READ_MS)
+      const [held] = await load.call.held()
+      const rate = spread(rates)
+      rows.push([name, rate.median, `${rate.low.toFixed(0)}–${rate.high.toFixed(0)}`, head])
+      checks.push({
+        what: `${name}: who comes late gets every event once, in order`,
+        holds: held?.received === head && held.faults === 0 && held.folds === 0,
+      })
+    } finally {
+      await load.stop()
+    }
+  }
+  const title = 'Replayed to one SSE subscriber after the other, unfolded'
+  return { table: { title, columns: ['', 'events a second', 'quartiles', 'events'], rows }, checks }
+}

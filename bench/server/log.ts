@@ -1,0 +1,114 @@
+/** The measured process of `log`: fills sessions of several stores, as fast as they take it or at a pace. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createHistogram } from 'node:perf_hooks'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { micros } from '../clock.ts'
+import type { Body } from '../peers/peer.ts'
+import { serveWorker } from '../serve.ts'
+import { deltas } from '../text.ts'
+import { type Store, type StoreName, stores } from './stores.ts'
+
+/** What is written. */
+export interface Filling {
+  readonly sessionId: string
+  readonly events: number
+  /** Events in each call. */
+  readonly perCall: number
+  /** Calls that are under way at the same time. */
+  readonly inFlight: number
+}
+
+export interface Pacing {
+  readonly sessionId: string
+  readonly events: number
+  readonly perSecond: number
+}
+
+export interface Paced {
+  /** When each event was handed over, µs on the machine's clock. */
+  readonly appended: Float64Array
+  /** Until it was accepted, ms. */
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-'))
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }))
+
+const opened = new Map<StoreName, Store>()
+const of = (name: StoreName) => opened.get(name) as Store
+const bodies = deltas(1)
+
+/** An event as our log stores it: every store gets the same texts. */
+const textOf = (sessionId: string, { runId, type, data }: Body) =>
+  JSON.stringify({ sessionId, runId, type, time: Date.now(), data })
+
+export const handlers = {
+  /** Opens stores; gives the ports of those that have one. */
+  async open(names: readonly StoreName[], redis?: string): Promise<Partial<Record<StoreName, number>>> {
+    const ports: Partial<Record<StoreName, number>> = {}
+    for (const name of names) {
+      const store: Store = await stores[name]({ folder, ...(redis && { redis }) })
+      opened.set(name, store)
+      if (store.port !== undefined) ports[name] = store.port
+    }
+    return ports
+  },
+
+  /** Fills a session; gives how long that took, and the user and system time of this process, µs. */
+  async fill(
+    name: StoreName,
+    { sessionId, events, perCall, inFlight }: Filling,
+  ): Promise<{ seconds: number; cpu: number }> {
+    const store = of(name)
+    const calls = Array.from({ length: Math.ceil(events / perCall) }, () =>
+      Array.from({ length: perCall }, () => textOf(sessionId, bodies.next().value)),
+    )
+    const before = process.cpuUsage()
+    const begun = micros()
+    let next = 0
+    const lane = async () => {
+      while (next < calls.length) await store.append(sessionId, calls[next++] as string[])
+    }
+    await Promise.all(Array.from({ length: inFlight }, lane))
+    const { user, system } = process.cpuUsage(before)
+    return { seconds: (micros() - begun) / 1e6, cpu: user + system }
+  },
+
+  /** Appends one by one at a fixed rate. */
+  async pace(name: StoreName, { sessionId, events, perSecond }: Pacing): Promise<Paced> {
+    const store = of(name)
+    const appended = new Float64Array(events)
+    const accepted = createHistogram({ lowest: 1, highest: 60e9, figures: 3 })
+    const pending: Promise<void>[] = []
+    const begun = micros()
+    for (let i = 0; i < events; i++) {
+      const due = begun + (i * 1e6) / perSecond
+      while (micros() < due) await sleep(1)
+      const text = textOf(sessionId, bodies.next().value)
+      const at = micros()
+      appended[i] = at
+      pending.push(
+        store.append(sessionId, [text]).then(() => {
+          accepted.record(Math.max(1, Math.round((micros() - at) * 1000)))
+        }),
+      )
+    }
+    await Promise.all(pending)
+    return { appended, p50Ms: accepted.percentile(50) / 1e6, p99Ms: accepted.percentile(99) / 1e6 }
+  },
+
+  count: (name: StoreName, sessionId: string): Promise<number> => of(name).count(sessionId),
+
+  async forget(name: StoreName, sessionId: string): Promise<void> {
+    await of(name).forget(sessionId)
+  },
+
+  async close(): Promise<void> {
+    for (const store of opened.values()) await store.close()
+  },
+}
+
+serveWorker(handlers)

@@ -1,0 +1,90 @@
+/** Where events can be written to: every driver under our server, and beside it what its library does alone. */
+import { Redis } from 'ioredis'
+import { open } from 'lmdb'
+import { createMemoryLog, createRedisLog, type EventLog, openLmdbLog } from '../../src/index.ts'
+import { startServer } from '../peers/twinrail.ts'
+
+/** One of them. */
+export interface Store {
+  /** Where subscribers may come; bare ones have none. */
+  readonly port?: number
+  /** Appends to a session in one call; resolves when that is accepted. */
+  append(sessionId: string, texts: readonly string[]): Promise<unknown>
+  /** How many events the session holds. */
+  count(sessionId: string): Promise<number>
+  forget(sessionId: string): Promise<unknown>
+  close(): Promise<unknown>
+}
+
+/** What stores need to be opened. */
+export interface Places {
+  /** A folder of the run's own. */
+  readonly folder: string
+  readonly redis?: string
+}
+
+export const stores = {
+  memory: () => ours(createMemoryLog()),
+  lmdb: async ({ folder }) => ours(await openLmdbLog({ folder: `${folder}/log` })),
+  redis: async ({ redis = '' }) => ours(await createRedisLog({ url: redis, warn() {} })),
+  'bare lmdb': async ({ folder }) => bareLmdb(`${folder}/bare`),
+  'bare redis': async ({ redis = '' }) => bareRedis(redis),
+} as const satisfies Record<string, (places: Places) => Promise<Store>>
+
+export type StoreName = keyof typeof stores
+
+async function ours(log: EventLog): Promise<Store> {
+  const { server, port } = await startServer({ log })
+  return {
+    port,
+    append: (sessionId, texts) => log.append(sessionId, texts, { create: true }),
+    count: async sessionId => (await log.session(sessionId))?.head ?? 0,
+    forget: sessionId => log.delete(sessionId),
+    close: () => server.close({ graceMs: 0 }),
+  }
+}
+
+/** Puts under ordered keys of the same length. A put resolves when it is on the disk; those of a turn share a commit. */
+async function bareLmdb(path: string): Promise<Store> {
+  const root = open({ path, noSubdir: true, maxDbs: 16, overlappingSync: false })
+  const tables = new Map<string, ReturnType<typeof table>>()
+  const table = (name: string) => {
+    const db = root.openDB<string, Buffer>(name, { encoding: 'string', keyEncoding: 'binary' })
+    return { db, head: 0 }
+  }
+  const of = (sessionId: string) => {
+    const known = tables.get(sessionId) ?? table(sessionId)
+    tables.set(sessionId, known)
+    return known
+  }
+  return {
+    append(sessionId, texts) {
+      const place = of(sessionId)
+      return Promise.all(
+        texts.map(text => {
+          const key = Buffer.alloc(16)
+          key.writeBigUInt64BE(BigInt(++place.head), 8)
+          return place.db.put(key, text)
+        }),
+      )
+    },
+    count: async sessionId => of(sessionId).db.getCount(),
+    forget(sessionId) {
+      const { db } = of(sessionId)
+      tables.delete(sessionId)
+      return db.drop()
+    },
+    close: () => root.close(),
+  }
+}
+
+/** `XADD` by the same client library; what is asked for in one turn goes out in one pipeline. */
+async function bareRedis(url: string): Promise<Store> {
+  const client = new Redis(url, { enableAutoPipelining: true })
+  return {
+    append: (sessionId, texts) => Promise.all(texts.map(text => client.xadd(sessionId, '*', 'e', text))),
+    count: sessionId => client.xlen(sessionId),
+    forget: sessionId => client.del(sessionId),
+    close: () => client.quit(),
+  }
+}
