@@ -13,7 +13,7 @@ import {
 } from './config.ts'
 import { DEFAULT_URL, serve } from './serve.ts'
 import { archiveLines, importArchive, readArchive } from './sessions/archive.ts'
-import { download, runCommand, tailCommand } from './terminal/index.ts'
+import { download, guideCommand, guideFlags, runCommand, type Typed, tailCommand } from './terminal/index.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
 const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
@@ -81,6 +81,21 @@ clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
   .action(async (sessionId: string, options) => {
     process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
   })
+
+const guideProgram = program
+  .command('guide')
+  .description('which transport to take, and why; without flags it asks')
+  .option('--json', 'print the answer as JSON; without other flags for every scenario', false)
+const guideOptions = guideFlags.map(({ name, flag, about }) => ({ name, option: new Option(flag, about) }))
+for (const { option } of guideOptions) guideProgram.addOption(option)
+guideProgram.action(async (given: Record<string, unknown>) => {
+  const typed: Typed = {}
+  for (const { name, option } of guideOptions) {
+    const attribute = option.attributeName()
+    if (guideProgram.getOptionValueSource(attribute) === 'cli') typed[name] = String(given[attribute])
+  }
+  process.exitCode = await guideCommand({ ...terminal(), typed, json: given['json'] === true })
+})
 
 program
   .command('export <sessionId>')

@@ -8,7 +8,7 @@ import { recommend, type ScenarioName, scenarioNames, scenarios, type Teaching }
 
 /** A scenario, needs, or a scenario with needs of one's own beside. */
 export const GuideQuestion = Needs.extend({
-  scenario: z.enum(scenarioNames).optional().describe('what is built; other needs go before its own'),
+  scenario: z.enum(scenarioNames).describe('what is built; other needs override its own').optional(),
 })
 export type GuideQuestion = Needs & { scenario?: ScenarioName | undefined }
 

@@ -67,7 +67,7 @@ export const rules: readonly Rule[] = [
     id: 'busy-upstream',
     applies: busy,
     because: ({ upstreamPerSecond }) =>
-      `${upstreamPerSecond} commands a second share one socket instead of a request each`,
+      `${upstreamPerSecond} commands a second would rather share one socket than take a request each`,
     moves: ['websocket', 'to the front'],
     evidence: ['editing/uplink', 'game/uplink'],
   },

@@ -62,13 +62,14 @@ export function evidenceFor(ids: readonly EvidenceId[], { figures }: Measured): 
   })
 }
 
-const names = { sse: 'over SSE', websocket: 'over WebSocket', 'long-poll': 'by long-poll' } as const
+/** Transports as they stand in a sentence. */
+export const transportNames = { sse: 'SSE', websocket: 'WebSocket', 'long-poll': 'long-poll' } as const
 
 function sentence(id: EvidenceId, figure: Figure): string {
   const [workload, measure] = id.split('/') as [ScenarioName, Measure]
-  const values = (Object.keys(names) as Transport[]).flatMap(transport => {
+  const values = (Object.keys(transportNames) as Transport[]).flatMap(transport => {
     const range = figure[transport]
-    return range ? [`${short(range.median)} ${figure.unit} ${names[transport]}`] : []
+    return range ? [`${short(range.median)} ${figure.unit} over ${transportNames[transport]}`] : []
   })
   return `${workload}: ${measures[measure]} ${values.join(', ')}${comparison(figure)}`
 }
