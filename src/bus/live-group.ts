@@ -102,12 +102,19 @@ export class LiveGroup<B> {
     const events = this.#folds ? fold(epoch, seen) : seen
     if (events.length + ephemeral.length > 0) {
       const wire: readonly WireEvent[] = ephemeral.length > 0 ? [...events, ...ephemeral] : events
-      for (const member of this.#members) {
-        const { rail, window } = member
-        if (!rail.ready() || (window && !window.take(events))) this.#leave(member, before)
+      const takes = ({ rail, window }: Subscription<B>) => rail.ready() && (!window || window.take(events))
+      if (this.#live) {
+        // What the batch may refer to depends on who gets it.
+        for (const member of this.#members) if (!takes(member)) this.#leave(member, before)
+        const batch = this.#live.events(wire, this.#continued(this.#live))
+        for (const { rail } of this.#members) rail.write(batch, this.#live)
+      } else {
+        const batch = this.#encoding.events(wire)
+        for (const member of this.#members) {
+          if (takes(member)) member.rail.write(batch)
+          else this.#leave(member, before)
+        }
       }
-      const batch = this.#encode(wire)
-      for (const { rail } of this.#members) rail.write(batch, this.#live)
       this.#topic.observer.batch(wire.length, this.#members.size, this.#topic.delayMs)
     }
     if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
@@ -119,11 +126,10 @@ export class LiveGroup<B> {
     clearTimeout(this.#timer)
   }
 
-  #encode(events: readonly WireEvent[]): B {
-    if (!this.#live) return this.#encoding.events(events)
-    let continued = true
-    for (const { rail } of this.#members) continued &&= rail.history === this.#live
-    return this.#live.events(events, continued)
+  /** Whether the last bytes of every member came from this encoder. */
+  #continued(encoder: LiveEncoder<B>): boolean {
+    for (const { rail } of this.#members) if (rail.history !== encoder) return false
+    return true
   }
 
   #leave(member: Subscription<B>, before: { cursor: number; written: number }): void {

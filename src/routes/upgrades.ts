@@ -7,6 +7,8 @@ import { TLSSocket } from 'node:tls'
 /** Headers that ask for another protocol, or say how it would be spoken. */
 const ASKING = new Set(['upgrade', 'http2-settings'])
 
+const NOTHING = Buffer.alloc(0)
+
 /**
  * Gives what emits only the upgrades to WebSocket. Node hands over every request with an `Upgrade` header once somebody
  * listens, yet a server may ignore the wish (RFC 9110, section 7.8), and must here: curl --http2 and Java's HttpClient
@@ -16,7 +18,8 @@ export function websocketUpgrades(server: Server): Server {
   const upgrades = new EventEmitter()
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() === 'websocket')
-      upgrades.emit('upgrade', request, socket, head)
+      // An empty head is a view on all that was read; the plugin would keep that for as long as the socket lives: 1 KiB.
+      upgrades.emit('upgrade', request, socket, head.length > 0 ? head : NOTHING)
     else ignoreUpgrade(server, request, socket, head)
   })
   // The WebSocket plugin only listens on it.

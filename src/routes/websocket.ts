@@ -49,8 +49,11 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
       responses.set(request.raw, reply.raw)
     },
     wsHandler: (socket, request) => {
-      // The upgraded socket would hold its unused response for as long as it lives: 2 KiB each.
+      // The upgraded socket and its request would hold the unused response for as long as they live: 2.5 KiB each.
       responses.get(request.raw)?.detachSocket(request.raw.socket)
+      responses.delete(request.raw)
+      // The headers stay for the `authorize` hook; this is their second copy.
+      request.raw.rawHeaders.length = 0
       serveWebSocket(context, socket, request)
     },
   })

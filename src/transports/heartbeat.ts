@@ -21,6 +21,8 @@ export class Heartbeats {
   readonly #slots = new Map<number, Set<Beating>>()
   readonly #slotOf = new Map<Beating, number>()
   #tick = 0
+  /** The end of the current tick: what a write notes, since asking the clock each time costs more than all else of it. */
+  lately = 0
   #timer: NodeJS.Timeout | undefined
 
   /** ms, monotonic. */
@@ -33,6 +35,7 @@ export class Heartbeats {
     this.remove(beating)
     if (!this.#timer) {
       this.#tick = Math.floor(this.now() / TICK_MS)
+      this.lately = (this.#tick + 1) * TICK_MS
       this.#timer = setInterval(() => this.#turn(), TICK_MS)
       this.#timer.unref()
     }
@@ -64,6 +67,7 @@ export class Heartbeats {
   #turn(): void {
     const now = this.now()
     const last = Math.floor(now / TICK_MS)
+    this.lately = (last + 1) * TICK_MS
     for (; this.#tick < last; this.#tick++) {
       const set = this.#slots.get(this.#tick + 1)
       if (!set) continue

@@ -55,7 +55,7 @@ export class SocketRail<B = Buffer> implements Rail<B>, Beating {
     if (this.#closed) return
     this.#socket.write(this.#options.bytesOf(batch))
     this.history = history
-    this.wroteAt = this.#options.heartbeats.now()
+    this.wroteAt = this.#options.heartbeats.lately
   }
 
   control(message: Control): void {
