@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { serveSettings } from '../src/config.ts'
-import { GuideQuestion, scenarioNames } from '../src/guide/index.ts'
+import { GuideQuestion, rules, scenarioNames } from '../src/guide/index.ts'
 import {
   controlSchemas,
   type ErrorCode,
@@ -12,6 +12,7 @@ import {
   SessionCommand,
   SubscriptionOptions,
 } from '../src/protocol/index.ts'
+import { guideFlags } from '../src/terminal/index.ts'
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 const protocol = read('PROTOCOL.md')
@@ -87,6 +88,14 @@ t.test('everything that the guide can be asked has its row', async t => {
   )
 })
 
+t.test('every rule of the guide has its row, in the order in which they apply', async t => {
+  const rows = read('docs/choosing-a-transport.md').matchAll(/^\| `([a-z-]+)` \|/gm)
+  t.strictSame(
+    [...rows].map(([, id]) => id),
+    rules.map(({ id }) => id),
+  )
+})
+
 t.test('README names only scripts, flags and files that are there', async t => {
   const readme = read('README.md')
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
@@ -94,7 +103,13 @@ t.test('README names only scripts, flags and files that are there', async t => {
     if (script !== 'ci') t.ok(scripts[script], `npm script ${script}`)
   }
   const flags = Object.values(serveSettings).map(({ flag }) => flag.split(' ')[0])
-  const known = new Set([...flags, '--transport', '--help'])
+  const known = new Set([
+    ...flags,
+    ...guideFlags.map(({ flag }) => flag.split(' ')[0]),
+    '--transport',
+    '--json',
+    '--help',
+  ])
   for (const [, flag = ''] of readme.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)) t.ok(known.has(flag), flag)
   for (const [, file = ''] of readme.matchAll(/\]\(([^):]+)\)/g)) t.ok(read(file).length > 0, file)
 })

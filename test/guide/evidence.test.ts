@@ -47,7 +47,7 @@ t.test('figures in words', async t => {
     ({ text }) => text,
   )
   t.same(texts, [
-    'chat: publish → receive p50 0.91 ms over SSE, 0.95 ms over WebSocket, 3.1 ms by long-poll: no difference beyond the spread',
+    'chat: publish → receive p50 0.91 ms over SSE, 0.95 ms over WebSocket, 3.1 ms over long-poll: no difference beyond the spread',
     'chat: bytes on the wire per delivered event 204 B over SSE, 172 B over WebSocket: WebSocket 16 % less than SSE',
     'game: command → answer p50 1.5 ms over SSE, 0.5 ms over WebSocket: WebSocket 67 % less than SSE',
     'training: events delivered a second, at the most 123456 /s over SSE',
