@@ -1,4 +1,5 @@
 /** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
+import { randomUUID } from 'node:crypto'
 import type { z } from 'zod'
 import { encodeEvent, type LogEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
@@ -12,6 +13,7 @@ import {
   TwinrailError,
 } from '../protocol/index.ts'
 import { type RunRange, startOf } from './cursor.ts'
+import { isHeldBy, Node } from './elsewhere.ts'
 import { defaultHoldBounds, type HoldBounds } from './holds.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
 import { type BusObserver, nobody } from './observer.ts'
@@ -56,6 +58,13 @@ export interface BusOptions {
   hold?: HoldBounds
 }
 
+/** See {@link Bus.watchViewers}. */
+export interface ViewersWatch {
+  /** Resolves when all marks in the log are known, and any change was told. @throws TwinrailError `unavailable` */
+  lookAgain(): Promise<void>
+  stop(): void
+}
+
 interface OpenTopic {
   topic: Topic
   users: number
@@ -66,7 +75,9 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
 
 export class Bus {
   readonly log: EventLog
-  readonly viewers = new Viewers()
+  /** Who watches what in this process. */
+  readonly viewers = new Viewers((sessionId, run) => this.#node.watches(sessionId, run))
+  readonly #node: Node
   readonly #ring: { events: number; bytes: number }
   readonly #topics = new Map<string, OpenTopic>()
 
@@ -77,6 +88,7 @@ export class Bus {
   constructor(log: EventLog, options: BusOptions = {}) {
     const { ringEvents = 1000, ringBytes = 1024 * 1024 } = options
     this.log = log
+    this.#node = new Node(log, randomUUID())
     this.#ring = { events: ringEvents, bytes: ringBytes }
     this.#lag = options.lag ?? defaultLagLimits
     this.#hold = options.hold ?? defaultHoldBounds
@@ -166,9 +178,41 @@ export class Bus {
     }
   }
 
-  /** Resolves when the session's producers may go on: slow `wait` subscribers hold them up. Commands never wait. */
+  /**
+   * Calls back at once and after every change with whether anybody watches the run, on any node.
+   * @throws TwinrailError `session-not-found`
+   */
+  async watchViewers(
+    sessionId: string,
+    run: string,
+    changed: (watched: boolean) => void,
+  ): Promise<ViewersWatch> {
+    const { topic, release } = await this.#open(await this.session(sessionId))
+    let before: boolean | undefined
+    const look = () => {
+      const watched = this.viewers.has(sessionId, run) || topic.elsewhere.watches(run)
+      if (watched === before) return
+      before = watched
+      changed(watched)
+    }
+    const stops = [this.viewers.watch(sessionId, look), topic.watchViewers(look), release]
+    await topic.askElsewhere()
+    look()
+    return {
+      lookAgain: () => topic.elsewhere.ask(),
+      stop() {
+        for (const stop of stops) stop()
+      },
+    }
+  }
+
+  /**
+   * Resolves when the session's producers may go on: slow `wait` subscribers hold them up, on any node. Commands never
+   * wait.
+   */
   admitted(sessionId: string): Promise<void> | undefined {
-    return this.#topics.get(sessionId)?.topic.holds.held
+    const open = this.#topics.get(sessionId)
+    return open ? open.topic.admitted() : this.#admittedFromAfar(sessionId)
   }
 
   /** @throws TwinrailError `session-not-found` */
@@ -210,11 +254,26 @@ export class Bus {
     }
   }
 
+  /** For producers of sessions that nobody follows here. */
+  async #admittedFromAfar(sessionId: string): Promise<void> {
+    try {
+      if (!isHeldBy(await this.log.marks(sessionId), this.#node.id)) return
+      const { topic, release } = await this.#open(await this.session(sessionId))
+      await topic.admitted()
+      release()
+    } catch {
+      // The log is away, or the session gone: nothing that holds anybody up.
+    }
+  }
+
   async #open(session: SessionInfo): Promise<{ topic: Topic; release: () => void }> {
     const { sessionId, epoch, head } = session
     let open = this.#topics.get(sessionId)
     if (!open || open.topic.isOver) {
-      open = { topic: new Topic(this.log, sessionId, this.#ring, this.#hold, this.#observer), users: 0 }
+      open = {
+        topic: new Topic(this.log, sessionId, this.#node, this.#ring, this.#hold, this.#observer),
+        users: 0,
+      }
       this.#topics.set(sessionId, open)
     }
     const held = open

@@ -1,9 +1,11 @@
 /** Producers that wait for slow `wait` subscribers, within bounds. */
 
-/** Somebody who can hold producers up. */
+/** Somebody who can hold producers up: a subscriber here, or all those of another node. */
 export interface Holder {
   /** How full its lag limits are. */
   readonly fullness: number
+  /** It speaks for another node. */
+  readonly elsewhere?: boolean
 }
 
 export interface HoldBounds {
@@ -27,12 +29,20 @@ export class Holds {
   #released: (() => void) | undefined
   #held: Promise<void> | undefined
 
-  readonly #onHeld: () => void
+  /** Takes back what other nodes were told of holders here. */
+  #untell: (() => void) | undefined
 
-  /** @param onHeld called when producers begin to wait */
-  constructor(bounds: HoldBounds, onHeld: () => void = () => {}) {
+  readonly #onHeld: () => void
+  readonly #tell: () => () => void
+
+  /**
+   * @param onHeld called when producers begin to wait
+   * @param tell tells other nodes that somebody here holds, until the function that it gives is called
+   */
+  constructor(bounds: HoldBounds, onHeld: () => void, tell: () => () => void) {
     this.#bounds = bounds
     this.#onHeld = onHeld
+    this.#tell = tell
   }
 
   /** Resolves when producers may go on; nothing when they may go on at once. */
@@ -56,11 +66,14 @@ export class Holds {
       this.#onHeld()
     }
     this.#holders.add(holder)
+    this.#tellOthers()
     return true
   }
 
   release(holder: Holder): void {
-    if (!this.#holders.delete(holder) || this.#holders.size > 0) return
+    if (!this.#holders.delete(holder)) return
+    this.#tellOthers()
+    if (this.#holders.size > 0) return
     clearTimeout(this.#timer)
     this.#past.push({ from: this.#since, to: performance.now() })
     this.#held = undefined
@@ -69,6 +82,15 @@ export class Holds {
 
   close(): void {
     for (const holder of [...this.#holders]) this.release(holder)
+  }
+
+  #tellOthers(): void {
+    const here = [...this.#holders].some(({ elsewhere }) => !elsewhere)
+    if (here) this.#untell ??= this.#tell()
+    else {
+      this.#untell?.()
+      this.#untell = undefined
+    }
   }
 
   /** How long producers may still be held within the window that ends now. */

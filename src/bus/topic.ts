@@ -2,8 +2,9 @@
 import type { LogEvent } from '../log/event.ts'
 import type { EventLog, Follower } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
+import { Elsewhere, type Node } from './elsewhere.ts'
 import type { WireEvent } from './encoding.ts'
-import { type HoldBounds, Holds } from './holds.ts'
+import { type HoldBounds, type Holder, Holds } from './holds.ts'
 import { LiveGroup } from './live-group.ts'
 import type { BusObserver } from './observer.ts'
 import { Pages } from './pages.ts'
@@ -36,10 +37,16 @@ export class Topic implements Follower {
   readonly pages: Pages
   /** Producers of this session that wait for slow subscribers. */
   readonly holds: Holds
+  /** What other nodes tell of this session. */
+  readonly elsewhere: Elsewhere
   readonly observer: BusObserver
   readonly subscriptions = new Set<Subscription<unknown>>()
   readonly #groups = new Map<string, LiveGroup<unknown>>()
   readonly #watchers = new Set<Watcher>()
+  /** Nodes whose subscribers held producers up, so that one that is barred is known again. */
+  readonly #holders = new Map<string, Holder>()
+  /** Called when the viewers on other nodes may have changed. */
+  readonly #ofViewers = new Set<() => void>()
   readonly #toWatch: LogEvent[] = []
   #epoch = 0
   #head = 0
@@ -55,6 +62,7 @@ export class Topic implements Follower {
   constructor(
     log: EventLog,
     sessionId: string,
+    node: Node,
     bounds: RingBounds,
     holdBounds: HoldBounds,
     observer: BusObserver,
@@ -63,9 +71,20 @@ export class Topic implements Follower {
     this.sessionId = sessionId
     this.ring = new Ring(bounds)
     this.pages = new Pages(log, sessionId, this.ring)
-    this.holds = new Holds(holdBounds, () => observer.held())
+    this.holds = new Holds(
+      holdBounds,
+      () => observer.held(),
+      () => node.holds(sessionId),
+    )
+    this.elsewhere = new Elsewhere(log, sessionId, node.id, {
+      viewers: () => {
+        for (const changed of [...this.#ofViewers]) changed()
+      },
+      hold: (other, holds) => this.#heldBy(other, holds),
+    })
     this.observer = observer
     this.#unfollow = log.follow(sessionId, this)
+    this.askElsewhere()
   }
 
   /** Number of the last event that has arrived here. */
@@ -137,6 +156,10 @@ export class Topic implements Follower {
     this.#scheduleFlush()
   }
 
+  marked(name: string, ttlMs: number): void {
+    this.elsewhere.heard(name, ttlMs)
+  }
+
   deleted(): void {
     if (!this.#leave('deleted')) return
     for (const subscription of [...this.subscriptions]) subscription.end('deleted')
@@ -185,8 +208,26 @@ export class Topic implements Follower {
     return () => this.#watchers.delete(watcher)
   }
 
+  /** Resolves when producers may go on, whichever node's subscribers hold them up; nothing when they may at once. */
+  admitted(): Promise<void> | undefined {
+    if (this.elsewhere.isKnown) return this.holds.held
+    return this.askElsewhere().then(() => this.holds.held)
+  }
+
+  /** Asks what other nodes say. While the log is away that is nothing; they say it again when it is back. */
+  askElsewhere(): Promise<void> {
+    return this.elsewhere.ask().catch(() => {})
+  }
+
+  /** Calls back whenever the viewers on other nodes may have changed. */
+  watchViewers(changed: () => void): () => void {
+    this.#ofViewers.add(changed)
+    return () => this.#ofViewers.delete(changed)
+  }
+
   close(): void {
     this.#unfollow()
+    this.elsewhere.close()
     this.holds.close()
     for (const group of this.#groups.values()) group.close()
   }
@@ -196,6 +237,13 @@ export class Topic implements Follower {
     this.#state = state
     this.#unfollow()
     return true
+  }
+
+  #heldBy(node: string, holds: boolean): void {
+    const holder = this.#holders.get(node) ?? { fullness: 1, elsewhere: true }
+    this.#holders.set(node, holder)
+    if (holds) this.holds.hold(holder)
+    else this.holds.release(holder)
   }
 
   #forgetWatchers(): Watcher[] {

@@ -40,6 +40,10 @@ export class Followers {
     this.#hand(sessionId, follower => follower.ephemeral(json))
   }
 
+  marked(sessionId: string, name: string, ttlMs: number): void {
+    this.#hand(sessionId, follower => follower.marked?.(name, ttlMs))
+  }
+
   /** The last that the session's followers hear. */
   deleted(sessionId: string): void {
     this.#hand(sessionId, follower => follower.deleted())

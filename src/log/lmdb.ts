@@ -13,6 +13,7 @@ import { Sweeper } from './lmdb/sweeper.ts'
 import { eventKey, FIRST, LAST, LAST_EPOCH, nameKey, numberKey, type SessionRow } from './lmdb/tables.ts'
 import { type Transaction, Writer } from './lmdb/writer.ts'
 import type { EventLog, SessionInfo } from './log.ts'
+import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
 
 export type { FolderProblem } from './lmdb/folder.ts'
@@ -40,6 +41,7 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
   const writer = new Writer(transaction => store.commit(transaction))
   const sweeper = new Sweeper(tables, writer, clock)
   const followers = new Followers()
+  const marks = new Marks(clock)
   let closing: Promise<void> | undefined
   sweeper.poke()
 
@@ -177,6 +179,16 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
       followers.ephemeral(sessionId, json)
     },
 
+    async mark(sessionId, name, ttlMs) {
+      if (!rowOf(sessionId)) return
+      marks.make(sessionId, name, ttlMs)
+      followers.marked(sessionId, name, ttlMs)
+    },
+
+    async marks(sessionId) {
+      return rowOf(sessionId) ? marks.of(sessionId) : []
+    },
+
     async saveSnapshot(sessionId, epoch, snapshot) {
       return write(transaction => {
         const session = find(transaction, sessionId)
@@ -209,6 +221,7 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
         transaction.remove(tables.sessions, Buffer.from(sessionId))
         transaction.put(tables.garbage, numberKey(session.epoch), 'all')
         transaction.afterwards.push(() => {
+          marks.forget(sessionId)
           followers.deleted(sessionId)
           sweeper.poke()
         })
@@ -242,6 +255,7 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
         await sweeper.stop()
         await writer.idle()
         followers.clear()
+        marks.clear()
         await store.close()
       })()
       return closing

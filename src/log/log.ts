@@ -127,11 +127,20 @@ export interface Follower {
   ephemeral(json: string): void
   /** The session was deleted; nothing follows. */
   deleted(): void
+  /** A mark of the session lasts so long from now on, in ms; 0: it was taken away. Of one that runs out nobody is told. */
+  marked?(name: string, ttlMs: number): void
   /**
    * The store lost events that were seen here. What is left is now the log of this epoch, up to `head`; `events` goes
    * on from there. Only drivers whose store can forget call it.
    */
   lost?(epoch: number, head: number): void
+}
+
+/** A sign that a process leaves on a session for all others. It goes by itself unless it is made again. */
+export interface Mark {
+  readonly name: string
+  /** How long it lasts from now on, in ms. */
+  readonly leftMs: number
 }
 
 /** A fold over the log up to `seq`, kept so that it need not begin at the beginning. */
@@ -175,6 +184,15 @@ export interface EventLog {
 
   /** Hands an ephemeral event's JSON to whoever follows the session now. */
   tell(sessionId: string, json: string): Promise<void>
+
+  /**
+   * Makes a mark of that name last so long from now on, in ms; 0 takes it away. Whoever follows the session is told. Where
+   * there is no session nothing happens, and marks go with their session.
+   */
+  mark(sessionId: string, name: string, ttlMs: number): Promise<void>
+
+  /** The session's marks that have not run out. */
+  marks(sessionId: string): Promise<Mark[]>
 
   /** Keeps a snapshot, unless the log is of another epoch or has a newer one. */
   saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void>

@@ -3,6 +3,7 @@ import { entryOf, type Held, type HeldKey, type HeldLease, type HeldProducer, ju
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
 import type { EventLog, ExpiredLease, LogPage, ReadBounds, SessionInfo, Snapshot } from './log.ts'
+import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
 
 class Session implements Held {
@@ -53,6 +54,7 @@ class Session implements Held {
 export function createMemoryLog({ clock = Date.now }: { clock?: () => number } = {}): EventLog {
   const held = new Map<string, Session>()
   const followers = new Followers()
+  const marks = new Marks(clock)
   let lastEpoch = 0
   let closed = false
 
@@ -158,6 +160,16 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       followers.ephemeral(sessionId, json)
     },
 
+    async mark(sessionId, name, ttlMs) {
+      if (!sessions().has(sessionId)) return
+      marks.make(sessionId, name, ttlMs)
+      followers.marked(sessionId, name, ttlMs)
+    },
+
+    async marks(sessionId) {
+      return sessions().has(sessionId) ? marks.of(sessionId) : []
+    },
+
     async saveSnapshot(sessionId, epoch, snapshot) {
       const session = sessions().get(sessionId)
       if (session?.epoch !== epoch || snapshot.seq < (session.snapshot?.seq ?? 0)) return
@@ -182,6 +194,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
 
     async delete(sessionId) {
       if (!sessions().delete(sessionId)) return false
+      marks.forget(sessionId)
       followers.deleted(sessionId)
       return true
     },
@@ -211,6 +224,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       closed = true
       held.clear()
       followers.clear()
+      marks.clear()
     },
   }
 }

@@ -198,6 +198,17 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       await commands.send(client => client.publish(store.channelOf(sessionId), `t ${json}`))
     }),
 
+    mark: open(async (sessionId, name, ttlMs) => {
+      await store.script('mark', sessionId, [store.now, name, ttlMs, store.channelOf(sessionId)])
+    }),
+
+    marks: open(async sessionId => {
+      // Whatever is made after this look is heard.
+      await tails.placed(sessionId)
+      const found = await store.script<string[]>('marks', sessionId, [store.now])
+      return found.flatMap((name, i) => (i % 2 === 0 ? [{ name, leftMs: Number(found[i + 1]) }] : []))
+    }),
+
     saveSnapshot: open(async (sessionId, epoch, { seq, state }) => {
       await store.script('saveSnapshot', sessionId, [epoch, seq, JSON.stringify(state)])
     }),

@@ -80,7 +80,12 @@ export class Commands {
   async #start(command: Of<'run.start'>, principal: Principal): Promise<AckFields> {
     const { agents, runner } = this.#parts
     const { sessionId, runId = randomUUID(), onNoViewers } = command
-    const note: RunNote = { agent: command.agent, digest: digest(command.input), by: principal.id }
+    const note: RunNote = {
+      agent: command.agent,
+      digest: digest(command.input),
+      by: principal.id,
+      ...(onNoViewers !== 'continue' && { onNoViewers }),
+    }
     if (command.runId !== undefined) {
       const known = await this.#known(sessionId, keys.run(runId))
       if (known) return repeatedStart(known.epoch, runId, known.entry, note)

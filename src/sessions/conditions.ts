@@ -2,7 +2,7 @@
 import { offsetOf, sessionNotFound } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
 import type { Appended, KeyEntry } from '../log/log.ts'
-import { TwinrailError } from '../protocol/index.ts'
+import { type OnNoViewers, TwinrailError } from '../protocol/index.ts'
 
 /** What stands under `end:<runId>`. */
 export interface EndNote {
@@ -18,6 +18,8 @@ export interface RunNote {
   /** Tells the same input again without holding it. */
   digest: string
   by: string
+  /** What happens when nobody watches; absent: it goes on. */
+  onNoViewers?: OnNoViewers
   /** A producer outside opened it by ingest. */
   external?: boolean
 }

@@ -27,6 +27,7 @@ import {
 import { Inbox } from './inbox.ts'
 import { checkSchema } from './input-schema.ts'
 import { RunClock } from './run-clock.ts'
+import { endUnwatched } from './unwatched.ts'
 
 /** What a run is made of. */
 export interface RunParts {
@@ -77,7 +78,6 @@ export class Run {
   readonly #clock: RunClock
   #stopWatching: (() => void) | undefined
   #stopViewing: (() => void) | undefined
-  #viewerTimer: NodeJS.Timeout | undefined
   /** Rejects the step that the generator is taking. */
   #interrupt: ((reason: unknown) => void) | undefined
   #inTurn = 0
@@ -139,7 +139,6 @@ export class Run {
     } finally {
       this.#over('the run has ended')
       this.#clock.stop()
-      clearTimeout(this.#viewerTimer)
       this.#stopViewing?.()
       this.#stopWatching?.()
     }
@@ -259,13 +258,15 @@ export class Run {
     take = event => this.#event(event)
     if (this.#abort.signal.aborted) throw new RunOver()
     if (onNoViewers === 'continue') return
-    this.#stopViewing = bus.viewers.watch(sessionId, runId, watched => {
-      clearTimeout(this.#viewerTimer)
-      if (watched) return
-      this.#viewerTimer = setTimeout(() => {
-        this.end({ type: 'run.cancelled', data: { reason: 'no-viewers' } }).catch(this.#report)
-      }, onNoViewers.cancelAfterMs)
+    this.#stopViewing = await endUnwatched({
+      bus,
+      sessionId,
+      runId,
+      afterMs: onNoViewers.cancelAfterMs,
+      end: () => this.end({ type: 'run.cancelled', data: { reason: 'no-viewers' } }),
+      onError: this.#report,
     })
+    if (this.#abort.signal.aborted) throw new RunOver()
   }
 
   #event(event: LogEvent): void {

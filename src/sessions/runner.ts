@@ -5,6 +5,7 @@ import type { Bus } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
 import type { ExpiredLease, Lease } from '../log/log.ts'
 import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
+import type { RunNote } from './conditions.ts'
 import { Run } from './run.ts'
 
 export interface RunnerOptions {
@@ -164,17 +165,16 @@ export class Runner {
     if (!taken.accepted) return taken.reason !== 'key'
     const history = await this.#eventsOf(sessionId, runId, start.seq)
     if (history.some(({ type }) => isTerminal(type))) return true
-    const by = started.by ?? ''
-    const startSeq = start.seq
+    const { onNoViewers = 'continue' } = start.note as RunNote
     this.start({
       agent,
       sessionId,
       runId,
       epoch,
-      startSeq,
+      startSeq: start.seq,
       input: input.data,
-      by,
-      onNoViewers: 'continue',
+      by: started.by ?? '',
+      onNoViewers,
       history,
     })
     return true

@@ -1,9 +1,18 @@
 /** Three processes on one Redis: any of them takes any command and serves any subscriber. */
+import { Redis } from 'ioredis'
 import t from 'tap'
 import { startNodes } from '../fixtures/cluster.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { fetchPage, follow, isEvent, type Message } from '../fixtures/wire-clients.ts'
-import { call, command, eventually, startRun, terminalOf } from '../fixtures/wire-server.ts'
+import { fetchPage, follow, isEvent, type Message, openWs } from '../fixtures/wire-clients.ts'
+import {
+  call,
+  command,
+  createSession,
+  eventually,
+  startRun,
+  state,
+  terminalOf,
+} from '../fixtures/wire-server.ts'
 
 const LEASE_MS = 1500
 
@@ -101,6 +110,47 @@ t.test('several nodes on one Redis', { skip: noRedis }, async t => {
     )
     await one.start()
     t.same((await everything(one.url, 's4')).events, events)
+  })
+
+  t.test('a run is watched by whoever watches any node', async t => {
+    const admin = new Redis(redis.url)
+    t.teardown(() => admin.disconnect())
+    const statusOf = async (runId: string) =>
+      (await state(one.url, 's6')).runs?.find(run => run.runId === runId)?.status
+    await createSession(one.url, 's6')
+    const watcher = await follow(t, 'sse', two.url, 's6')
+    await watcher.until('caught-up')
+    const policy = { onNoViewers: { cancelAfterMs: 100 } }
+    const watched = await startRun(one.url, 's6', 'idle', {}, policy)
+    const unwatched = await startRun(one.url, 's7', 'idle', {}, policy)
+    await eventually(t, 'one that nobody watches ends', async () => {
+      const { runs } = await state(three.url, 's7')
+      return runs?.find(({ runId }) => runId === unwatched)?.status === 'cancelled'
+    })
+    t.equal(await statusOf(watched), 'running')
+    watcher.close()
+    await eventually(t, 'so does the other, then', async () => (await statusOf(watched)) === 'cancelled')
+    t.equal(await admin.exists('twinrail:{s6}:m'), 0, 'and no mark is left')
+  })
+
+  t.test('a slow wait subscriber holds an agent on another node, no longer than its node lives', async t => {
+    const admin = new Redis(redis.url)
+    t.teardown(() => admin.disconnect())
+    await createSession(one.url, 's8')
+    const slow = await openWs(t, two.url)
+    slow.send({ type: 'subscribe', id: '1', sessionId: 's8', lag: 'wait' })
+    await slow.until('caught-up')
+    slow.tcp.pause()
+    const runId = await startRun(one.url, 's8', 'playback', { count: 4000, rate: 0, bytes: 8000 })
+    await eventually(t, 'it is held', async () => {
+      const marks = await admin.zrange('twinrail:{s8}:m', '0', '-1')
+      return marks.some(mark => mark.startsWith('hold '))
+    })
+    t.ok((await admin.pttl('twinrail:{s8}:m')) > 0, 'by a mark that ends by itself')
+    t.match((await state(three.url, 's8')).runs, [{ runId, status: 'running' }])
+    await two.kill()
+    t.match(await terminalOf(one.url, 's8', runId), { type: 'run.completed' })
+    await two.start()
   })
 
   t.test('while Redis is away nothing is ready; streams stay and catch up', async t => {

@@ -3,17 +3,18 @@
  * before its first write, since a script that fails half-way is not rolled back.
  *
  * `h` header (hash), `l` events (stream, entry `0-<seq>`), `k` keys taken (hash) and `x` when they expire (sorted set),
- * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string).
+ * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string), `m` marks by when
+ * they end (sorted set).
  */
 
 /** The keys of a session, in the order in which every script gets them. */
-export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd'] as const
+export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm'] as const
 
 /** How long it is remembered that a session was deleted and not lost, in s. */
 const TOMBSTONE_S = 3600
 
 const prelude = `
-local h, l, k, x, r, p, s, d = unpack(KEYS)
+local h, l, k, x, r, p, s, d, m = unpack(KEYS)
 local at = 0
 local function arg() at = at + 1 return ARGV[at] end
 local function whole(n) return string.format('%.0f', n) end
@@ -211,7 +212,7 @@ local node, channel = arg(), arg()
 local epoch = redis.call('HGET', h, 'epoch')
 if not epoch then return 0 end
 redis.call('SET', d, epoch, 'EX', ${TOMBSTONE_S})
-redis.call('UNLINK', h, l, k, x, r, p, s)
+redis.call('UNLINK', h, l, k, x, r, p, s, m)
 redis.call('PUBLISH', channel, 'd ' .. node .. ' ' .. epoch)
 return 1
 `
@@ -223,6 +224,26 @@ local held = redis.call('HGET', r, run)
 if not held or string.match(held, '^%d+ (.*)$') ~= token then return 0 end
 redis.call('HSET', r, run, whole(now + ttl) .. ' ' .. token)
 return 1
+`
+
+/** now, name, ttl or 0, channel. The key goes with the last of its marks. */
+const mark = `
+local now, name, ttl, channel = time(arg()), arg(), tonumber(arg()), arg()
+if redis.call('EXISTS', h) == 0 then return 0 end
+redis.call('ZREMRANGEBYSCORE', m, '-inf', whole(now))
+if ttl > 0 then redis.call('ZADD', m, whole(now + ttl), name) else redis.call('ZREM', m, name) end
+local last = redis.call('ZREVRANGE', m, 0, 0, 'WITHSCORES')[2]
+if last then redis.call('PEXPIRE', m, whole(last - now)) end
+redis.call('PUBLISH', channel, 'm ' .. whole(ttl) .. ' ' .. name)
+return 1
+`
+
+/** now. Gives the names of the marks, each with how long it lasts. */
+const marks = `
+local now = time(arg())
+local found = redis.call('ZRANGEBYSCORE', m, '(' .. whole(now), '+inf', 'WITHSCORES')
+for i = 2, #found, 2 do found[i] = whole(found[i] - now) end
+return found
 `
 
 /**
@@ -253,7 +274,18 @@ return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
 `
 
 /** Scripts over the keys of one session, as {@link SESSION_KEYS} has them. */
-export const sessionScripts = withPrelude({ append, create, read, saveSnapshot, trim, remove, renew, lost })
+export const sessionScripts = withPrelude({
+  append,
+  create,
+  read,
+  saveSnapshot,
+  trim,
+  remove,
+  renew,
+  mark,
+  marks,
+  lost,
+})
 
 function withPrelude<T extends Record<string, string>>(scripts: T): T {
   return Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, prelude + lua])) as T

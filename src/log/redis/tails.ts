@@ -194,6 +194,11 @@ export class Tails {
       this.#hand(tail, follower => follower.ephemeral(json))
       return
     }
+    if (kind === 'm') {
+      const [, ttlMs, name = ''] = /^m (\d+) (.*)$/s.exec(message) ?? []
+      this.#hand(tail, follower => follower.marked?.(name, Number(ttlMs)))
+      return
+    }
     const [, node, epoch, head] = message.split(' ')
     if (node === this.#parts.node) return
     if (kind === 'd' && tail.epoch !== 0 && Number(epoch) >= tail.epoch) return this.#deleted(tail)
