@@ -5,7 +5,7 @@ import type { Check, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
 import { spread } from '../stats.ts'
 import { startWorker } from '../worker.ts'
-import { arrived, type LogSizes } from './log.ts'
+import { arrived, type LogSizes } from './log-write.ts'
 
 const COUNTS = [1, 2, 3] as const
 const PER_CALL = 10

@@ -1,31 +1,14 @@
 /** `log`: what it costs to write events to each driver, to bring them to a subscriber, and to read them again. */
-import type { handlers as Crowds } from '../load/crowds.ts'
-import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
-import { seeded, shuffled } from '../random.ts'
 import { noRedis, startRedis } from '../redis.ts'
-import type { Aim, Check, Table } from '../report.ts'
+import type { Aim, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
 import type { StoreName } from '../server/stores.ts'
-import { type Group, ratio, type Spread, spread } from '../stats.ts'
-import { startWorker, type Worker } from '../worker.ts'
+import { ratio, type Spread, spread } from '../stats.ts'
+import { startWorker } from '../worker.ts'
 import { compareNodes } from './log-nodes.ts'
 import { replayAll } from './log-replay.ts'
+import { type Delays, type LogSizes, type Measured, perCalls, write } from './log-write.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
-
-/** How much is done in one round. */
-export interface LogSizes {
-  /** Events that a session is filled with, as fast as the store takes them. */
-  readonly events: number
-  /** Calls under way at the same time. */
-  readonly inFlight: number
-  /** Events appended one by one at a pace, and how many a second. */
-  readonly paced: number
-  readonly perSecond: number
-  /** Events of the session that is replayed. */
-  readonly replayed: number
-}
-
-const perCalls = [1, 10] as const
 
 /** The bare library that stands beside a driver. */
 const beside = { lmdb: 'bare lmdb', redis: 'bare redis' } as const
@@ -34,19 +17,6 @@ const beside = { lmdb: 'bare lmdb', redis: 'bare redis' } as const
 const rateAims = { lmdb: { 1: 0.7, 10: 0.7 }, redis: { 1: 0.3, 10: 0.7 } } as const
 
 const ADDED_AIM_MS = 1
-
-/** What was measured, one value a round. */
-interface Measured {
-  /** Events per second, by events a call. */
-  readonly rates: Record<(typeof perCalls)[number], Group[]>
-  /** Of the process, µs per event. */
-  readonly cpu: Record<(typeof perCalls)[number], Group[]>
-  readonly accepted: Delays[]
-  readonly delivered: Delays[]
-}
-
-/** p50 and p99 in ms, by store. */
-type Delays = Partial<Record<StoreName, readonly [p50: number, p99: number]>>
 
 export const log: Scenario = async (settings, progress) => {
   const { quick, rounds = quick ? 3 : 11 } = settings
@@ -93,90 +63,6 @@ export const log: Scenario = async (settings, progress) => {
   } finally {
     await server.stop()
     await redis?.stop()
-  }
-}
-
-/** Fills sessions of all stores by turns, and follows what is appended at a pace. */
-async function write(
-  server: Worker<typeof Server>,
-  names: readonly StoreName[],
-  ports: Partial<Record<StoreName, number>>,
-  sizes: LogSizes,
-  rounds: number,
-  show: (part: number) => void,
-): Promise<{ measured: Measured; checks: Check[] }> {
-  const load = startWorker<typeof Crowds>('load/crowds')
-  const measured: Measured = { rates: { 1: [], 10: [] }, cpu: { 1: [], 10: [] }, accepted: [], delivered: [] }
-  const followed = names.filter(name => ports[name] !== undefined)
-  const incomplete = new Set<StoreName>()
-  try {
-    await load.call.open(
-      followed.map(name => dialTwinrail('sse', ports[name] as number, { replay: 'none' })),
-      1,
-    )
-    for (const index of followed.keys()) await load.call.grow(index, 1)
-    // The round before the first warms up: code is compiled, files and buffers grow.
-    for (let round = -1; round < rounds; round++) {
-      const order = shuffled(names, seeded(round))
-      for (const perCall of perCalls) {
-        const rates: Record<string, number> = {}
-        const cpu: Record<string, number> = {}
-        for (const name of order) {
-          const sessionId = `fill-${round}-${perCall}`
-          const { events, inFlight } = sizes
-          const filled = await server.call.fill(name, { sessionId, events, perCall, inFlight })
-          rates[name] = events / filled.seconds
-          cpu[name] = filled.cpu / events
-          if ((await server.call.count(name, sessionId)) !== events) incomplete.add(name)
-          await server.call.forget(name, sessionId)
-        }
-        if (round < 0) continue
-        measured.rates[perCall].push(rates)
-        measured.cpu[perCall].push(cpu)
-      }
-      const accepted: Delays = {}
-      await load.call.expect({ perTurn: 1, turns: sizes.paced })
-      const appended: Partial<Record<StoreName, Float64Array>> = {}
-      for (const name of order) {
-        const paced = await server.call.pace(name, {
-          sessionId: SESSION,
-          events: sizes.paced,
-          perSecond: sizes.perSecond,
-        })
-        accepted[name] = [paced.p50Ms, paced.p99Ms]
-        appended[name] = paced.appended
-      }
-      const seen = await arrived(load, sizes.paced)
-      for (const [index, name] of followed.entries()) if (!seen[index]) incomplete.add(name)
-      await load.call.book(followed.map(name => appended[name]))
-      const delays = (await load.call.delays([50, 99])) as [number, number][]
-      await load.call.forgetDelays()
-      show((round + 1) / rounds)
-      if (round < 0) continue
-      measured.accepted.push(accepted)
-      measured.delivered.push(
-        Object.fromEntries(followed.map((name, index) => [name, delays[index] as [number, number]])),
-      )
-    }
-  } finally {
-    await load.stop()
-  }
-  const checks = names.map(name => ({
-    what: `${name}: holds what was written${ports[name] === undefined ? '' : ', and its subscriber got every event once, in order'}`,
-    holds: !incomplete.has(name),
-  }))
-  return { measured, checks }
-}
-
-/** How long the last event may be on its way, in ms. */
-const ARRIVAL_MS = 5000
-
-/** Waits until every crowd has had all its turns. @returns of each whether it has, each event once, in order */
-export async function arrived(load: Worker<typeof Crowds>, turns: number): Promise<boolean[]> {
-  for (const until = performance.now() + ARRIVAL_MS; ; ) {
-    const seen = (await load.call.seen()).map(({ faults, complete }) => faults === 0 && complete === turns)
-    if (seen.every(Boolean) || performance.now() > until) return seen
-    await new Promise(resolve => setTimeout(resolve, 20))
   }
 }
 
