@@ -1,11 +1,25 @@
-/** How far a scenario is, on stderr: one line that changes on a terminal, a line now and then in a pipe. */
+/** How far a run is, on stderr: one line that changes on a terminal, a line now and then in a pipe. */
 
 /** Part of the pipe's lines: one each time this much more is done. */
 const STEP = 0.1
 
+/** Before so much is done nothing is said of how long the rest takes: it would be a guess. */
+const KNOWN = 0.02
+
+/** Width of the bar on a terminal. */
+const BAR = 20
+
+/** A time to come, as people say it. */
+export function remaining(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 100) return `${seconds} s left`
+  return `${Math.round(seconds / 60)} min left`
+}
+
 export class Progress {
   readonly #label: string
   readonly #stream: NodeJS.WriteStream
+  readonly #begun = performance.now()
   #shown = -1
 
   constructor(label: string, stream: NodeJS.WriteStream = process.stderr) {
@@ -15,11 +29,24 @@ export class Progress {
 
   /** So much is done, of 1, and this comes next. */
   at(part: number, what = ''): void {
-    const line = `${this.#label} ${String(Math.floor(part * 100)).padStart(3)} % ${what}`.trimEnd()
-    if (this.#stream.isTTY) this.#stream.write(`\r\x1b[K${line}`)
-    else if (part === 0 || part - this.#shown >= STEP) this.#stream.write(`${line}\n`)
-    else return
+    const spent = performance.now() - this.#begun
+    const left = part < KNOWN ? '' : remaining((spent / part) * (1 - part))
+    const percent = `${String(Math.floor(part * 100)).padStart(3)} %`
+    if (this.#stream.isTTY) {
+      const filled = Math.round(part * BAR)
+      const bar = '█'.repeat(filled) + '░'.repeat(BAR - filled)
+      const line = [this.#label, bar, percent, left, what].filter(word => word !== '').join(' ')
+      this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`)
+    } else if (part === 0 || part - this.#shown >= STEP) {
+      this.#stream.write(`${[this.#label, percent, left, what].filter(word => word !== '').join(' ')}\n`)
+    } else return
     this.#shown = part
+  }
+
+  /** Says something that stays. */
+  note(text: string): void {
+    this.end()
+    this.#stream.write(`${text}\n`)
   }
 
   /** Nothing more comes; the terminal's line is taken away. */

@@ -1,10 +1,11 @@
 /** A subscriber's raw connection, which reads as fast or as slowly as it is told to. */
 import { connect, type Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import type { Dial } from '../peers/peer.ts'
 import { clientFrame, isCompressed, type Sink, unwrap } from './framing.ts'
 
 /** What a browser sends with each request: about 1 KB in 13 headers. */
-const browserHeaders = {
+export const browserHeaders = {
   connection: 'keep-alive',
   'user-agent':
     'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36',
@@ -81,12 +82,7 @@ export class Connection {
     const { dial, pace, onClose } = options
     const buffer =
       pace === undefined ? sharedBuffer : Buffer.alloc(Math.max(2048, Math.min(READ_BYTES, pace)))
-    this.#socket = connect({
-      port: dial.port,
-      host: '127.0.0.1',
-      noDelay: true,
-      onread: { buffer, callback: (count, bytes) => this.#read((bytes as Buffer).subarray(0, count)) },
-    })
+    this.#socket = dial.tls ? this.#secure(dial.port) : this.#plain(dial.port, buffer)
     this.ready = new Promise((resolve, reject) => {
       const late = setTimeout(() => this.close(), READY_MS)
       this.#onReady = () => {
@@ -103,6 +99,11 @@ export class Connection {
     this.#socket.write(request(dial))
   }
 
+  /** Sends a text message; only on a WebSocket that is ready. */
+  say(text: string): void {
+    this.#socket.write(clientFrame(text))
+  }
+
   /** From now on reads as fast as bytes come. */
   wake(): void {
     this.#pace = undefined
@@ -111,6 +112,23 @@ export class Connection {
 
   close(): void {
     this.#socket.destroy()
+  }
+
+  #plain(port: number, buffer: Buffer): Socket {
+    const callback = (count: number, bytes: Uint8Array) => this.#read((bytes as Buffer).subarray(0, count))
+    return connect({ port, host: '127.0.0.1', noDelay: true, onread: { buffer, callback } })
+  }
+
+  /** Reads as fast as bytes come. */
+  #secure(port: number): Socket {
+    const socket = connectTls({
+      port,
+      host: '127.0.0.1',
+      rejectUnauthorized: false,
+      ALPNProtocols: ['http/1.1'],
+    })
+    socket.setNoDelay()
+    return socket.on('data', bytes => this.#read(bytes))
   }
 
   #read(bytes: Buffer): boolean {

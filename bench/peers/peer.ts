@@ -5,6 +5,8 @@ import type { AddressInfo, Server } from 'node:net'
 export interface Dial {
   readonly wire: 'sse' | 'websocket'
   readonly port: number
+  /** @default plain */
+  readonly tls?: boolean
   readonly path: string
   /** Request headers beside a browser's own. */
   readonly headers?: Readonly<Record<string, string>>

@@ -1,0 +1,199 @@
+/** One cell in one round: bytes through the proxy, first events, delays, and what else is looked for in it. */
+import type { CommandsFound } from '../load/commands.ts'
+import type { PhaseAsked, PhaseCounts, PhaseFound } from '../load/phase.ts'
+import { portsOf, type Target, via } from '../load/target.ts'
+import { median } from '../stats.ts'
+import type { Stage, Stages } from './stages.ts'
+import type { CellPlan } from './variants.ts'
+import { clientCount, Script, sessionId } from './workload.ts'
+import { workloads } from './workloads.ts'
+
+/** How long everything takes, ms. */
+export interface Lengths {
+  /** Until nothing of the greetings is on its way any more and the code is warm. */
+  readonly warmUp: number
+  readonly bytes: number
+  readonly delays: number
+  readonly storm: number
+  /** Each of the two: without and with slow readers. */
+  readonly slow: number
+  /** Each step of the ramp. */
+  readonly knee: number
+  readonly autocannon: number
+  /** Clients that come one after the other for their first event. */
+  readonly probes: number
+}
+
+export const lengths = (quick: boolean): Lengths =>
+  quick
+    ? {
+        warmUp: 550,
+        bytes: 350,
+        delays: 1000,
+        storm: 500,
+        slow: 700,
+        knee: 250,
+        autocannon: 1000,
+        probes: 3,
+      }
+    : {
+        warmUp: 600,
+        bytes: 800,
+        delays: 2600,
+        storm: 1000,
+        slow: 2000,
+        knee: 400,
+        autocannon: 1000,
+        probes: 7,
+      }
+
+/** What one cell gave in one round. */
+export interface CellRound {
+  readonly firstEventMs: number
+  readonly main: PhaseFound
+  readonly cpuUserUs: number
+  readonly cpuSystemUs: number
+  readonly bytesPerEvent: number
+  readonly handshakeBytes: number
+  readonly commandBytes?: number
+  readonly storm?: PhaseFound
+  readonly slow?: { found: PhaseFound; residentMiB: number }
+  readonly kneePerSecond?: number
+  readonly autocannon?: CommandsFound
+  /** Of all phases. */
+  readonly counts: readonly PhaseCounts[]
+  readonly trouble?: string
+}
+
+/** How much faster than live it has to be for a slow reader's backlog to outgrow the kernel's buffers soon. */
+const SLOW_SPEED: Partial<Record<CellPlan['workload'], number>> = { chat: 20, binary: 40 }
+
+/** So many times as much as live in each step of the ramp. */
+const RAMP = [8, 16, 32, 64, 128, 256, 512]
+
+/** The ramp ends where less than this part of what is offered comes in time. */
+const KEPT_UP = 0.9
+
+const MIB = 2 ** 20
+
+export interface RoundAsked {
+  readonly seed: number
+  readonly round: number
+  readonly lengths: Lengths
+  readonly plant?: PhaseAsked['plant']
+}
+
+/** Plays the cell. @throws Error when clients cannot connect */
+export async function playCell(
+  { load, proxy, commands }: Stages,
+  stage: Stage,
+  plan: CellPlan,
+  { seed, round, lengths, plant }: RoundAsked,
+): Promise<CellRound> {
+  const workload = workloads[plan.workload]
+  const prefix = `${plan.workload}-${round}`
+  const name = `${plan.workload}|${plan.variant.name}`
+  const { server } = stage
+  const all: PhaseFound[] = []
+  const play = async (asked: PhaseAsked): Promise<PhaseFound> => {
+    const heads = await server.call.prepare(asked.ms, asked.speed)
+    await load.call.play(asked, heads)
+    const found = await load.call.finish(await server.call.settled())
+    all.push(found)
+    return found
+  }
+  const dials = await server.call.begin(plan.workload, seed, prefix)
+  const target: Target = dials ? { ...stage.target, dials } : stage.target
+  await load.call.begin({ workload: plan.workload, seed, prefix, orders: stage.orders })
+  try {
+    const bytes = await countBytes()
+    const firstEventMs = median(await load.call.probe(target, lengths.probes))
+    await load.call.open(target)
+    const before = await server.call.cpu()
+    const main = await play({ ms: lengths.delays, name, plant })
+    const after = await server.call.cpu()
+    const delivered = Math.max(1, main.counts.delivered)
+    const storm = plan.storm
+      ? await play({ ms: lengths.storm, stormAtMs: lengths.storm / 4, name: `${name}|storm` })
+      : undefined
+    const kneePerSecond = plan.knee ? await ramp() : undefined
+    const slow = plan.slow ? await withSlowReaders() : undefined
+    await load.call.close()
+    const autocannon = plan.autocannon ? await secondOpinion() : undefined
+    const trouble = all.find(found => found.trouble !== undefined)?.trouble
+    return {
+      firstEventMs,
+      main,
+      cpuUserUs: (after.user - before.user) / delivered,
+      cpuSystemUs: (after.system - before.system) / delivered,
+      ...bytes,
+      ...(storm && { storm }),
+      ...(slow && { slow }),
+      ...(kneePerSecond !== undefined && { kneePerSecond }),
+      ...(autocannon && { autocannon }),
+      counts: all.map(({ counts }) => counts),
+      ...(trouble !== undefined && { trouble }),
+    }
+  } finally {
+    await load.call.close()
+    await load.call.end()
+    await server.call.end()
+    await proxy.call.close()
+  }
+
+  /** Through the proxy; it warms the server up, too. */
+  async function countBytes() {
+    const ways = await proxy.call.open(portsOf(target))
+    const start = await proxy.call.counted()
+    await load.call.open(via(target, ways))
+    const open = await proxy.call.counted()
+    await play({ ms: lengths.warmUp, steady: true })
+    const warm = await proxy.call.counted()
+    const { counts, commands: sent } = await play({ ms: lengths.bytes, steady: true })
+    const end = await proxy.call.counted()
+    await load.call.close()
+    await proxy.call.close()
+    return {
+      bytesPerEvent: (end.down - warm.down) / Math.max(1, counts.delivered),
+      handshakeBytes: (open.up + open.down - start.up - start.down) / clientCount(workload),
+      ...(sent > 0 && { commandBytes: (end.up - warm.up) / sent }),
+    }
+  }
+
+  async function ramp(): Promise<number> {
+    let best = 0
+    for (const speed of RAMP) {
+      const { counts } = await play({ ms: lengths.knee, speed })
+      best = Math.max(best, counts.achievedPerSecond)
+      if (counts.achievedPerSecond < KEPT_UP * counts.offeredPerSecond) break
+    }
+    return best
+  }
+
+  async function withSlowReaders() {
+    const asked = { ms: lengths.slow, speed: SLOW_SPEED[plan.workload] ?? 1 }
+    const first = await server.call.resident()
+    await play(asked)
+    const second = await server.call.resident()
+    await load.call.close()
+    await load.call.open(target, true)
+    const found = await play({ ...asked, name: `${name}|slow` })
+    const third = await server.call.resident()
+    // The log grows by as much each time.
+    return { found, residentMiB: (third - second - (second - first)) / MIB }
+  }
+
+  async function secondOpinion(): Promise<CommandsFound> {
+    const seconds = lengths.autocannon / 1000
+    const sent = new Script(workload, seed).next(lengths.autocannon).filter(step => step.sender !== undefined)
+    const [first] = sent
+    const { type, data } = (first as (typeof sent)[number]).cue
+    return commands.call.run({
+      url: `http://127.0.0.1:${target.port}/v1/sessions/${sessionId(prefix, 0)}/commands`,
+      body: JSON.stringify({ type: 'publish', event: { type, data } }),
+      perSecond: Math.round(sent.length / seconds),
+      connections: new Set(sent.map(({ sender }) => sender)).size,
+      seconds,
+    })
+  }
+}

@@ -1,0 +1,92 @@
+/** nginx before a server: as it comes, or as the documentation says. */
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Path } from '../guide/findings.ts'
+
+export interface Nginx {
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** How long it may take to listen, ms. */
+const START_MS = 5000
+
+const documents = new URL('../../docs/several-nodes.md', import.meta.url)
+
+/** What stands in the documentation, for one node. */
+function documented(port: number, upstream: number): string {
+  const [, text] = /```nginx\n(.*?)```/s.exec(readFileSync(documents, 'utf8')) ?? []
+  if (text === undefined) throw new Error('expected a configuration of nginx in docs/several-nodes.md')
+  return text
+    .replace(/^ *server 127\.0\.0\.1:8788;\n/m, '')
+    .replace('127.0.0.1:8787', `127.0.0.1:${upstream}`)
+    .replace('listen 8080', `listen 127.0.0.1:${port}`)
+}
+
+/** What everybody writes first. */
+const asItComes = (port: number, upstream: number) =>
+  `server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${upstream}; } }`
+
+export function isInstalled(): boolean {
+  try {
+    execFileSync('nginx', ['-v'], { stdio: 'pipe' })
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Starts one before the server on this port. @throws Error when it does not listen in time */
+export async function startNginx(
+  path: Exclude<Path, 'direct'>,
+  upstream: number,
+  port: number,
+): Promise<Nginx> {
+  const folder = mkdtempSync(join(tmpdir(), 'twinrail-nginx-'))
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map(name => `${name}_temp_path ${join(folder, name)};`)
+    .join('\n')
+  const block = path === 'nginx as it comes' ? asItComes(port, upstream) : documented(port, upstream)
+  const file = join(folder, 'nginx.conf')
+  writeFileSync(
+    file,
+    `daemon off; worker_processes 1; pid ${join(folder, 'pid')}; error_log ${join(folder, 'error.log')};
+events {} http { access_log off; ${temporary}\n${block} }`,
+  )
+  const child = spawn('nginx', ['-p', folder, '-c', file, '-e', 'stderr'], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
+  const stop = async () => {
+    if (child.exitCode === null) {
+      child.kill('SIGTERM')
+      await once(child, 'exit')
+    }
+    rmSync(folder, { recursive: true, force: true })
+  }
+  try {
+    await listening(port, child)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  return { port, stop }
+}
+
+async function listening(port: number, child: ChildProcess): Promise<void> {
+  for (let waited = 0; waited < START_MS && child.exitCode === null; waited += 20) {
+    const socket = connect({ port, host: '127.0.0.1' })
+    const isOpen = await new Promise(resolve => {
+      socket.once('connect', () => resolve(true))
+      socket.once('error', () => resolve(false))
+    })
+    socket.destroy()
+    if (isOpen) return
+    await sleep(20)
+  }
+  throw new Error('nginx did not begin to listen; its reason stands above')
+}

@@ -1,0 +1,114 @@
+/** The ways for clients to be connected, and which of them each workload is run on. */
+import type { LeftOut, Path, Rail, Variant } from '../guide/findings.ts'
+import type { WorkloadName } from './workload.ts'
+
+const variant = (name: string, rail: Rail, difference: Partial<Variant> = {}): Variant => ({
+  name,
+  rail,
+  server: 'twinrail',
+  http: '1.1',
+  tls: false,
+  compressed: false,
+  path: 'direct',
+  ...difference,
+})
+
+const rails = [variant('SSE', 'sse'), variant('WebSocket', 'websocket'), variant('long-poll', 'long-poll')]
+
+const through = (path: Path) => rails.map(({ name, rail }) => variant(`${name}, ${path}`, rail, { path }))
+
+const oneConnection = variant('SSE, HTTP/2, one connection', 'sse', { http: '2, one connection', tls: true })
+
+const floor = [
+  variant('floor SSE', 'sse', { server: 'floor' }),
+  variant('floor WebSocket', 'websocket', { server: 'floor' }),
+]
+
+const peers = [
+  variant('fastify-sse-v2', 'sse', { server: 'fastify-sse-v2' }),
+  variant('better-sse', 'sse', { server: 'better-sse' }),
+  variant('ws', 'websocket', { server: 'ws' }),
+  variant('socket.io', 'websocket', { server: 'socket.io' }),
+]
+
+const matrix = [
+  variant('SSE, compressed', 'sse', { compressed: true }),
+  variant('WebSocket, compressed', 'websocket', { compressed: true }),
+  variant('SSE, TLS', 'sse', { tls: true }),
+  variant('WebSocket, TLS', 'websocket', { tls: true }),
+  variant('SSE, HTTP/2, a connection each', 'sse', { http: '2, a connection each', tls: true }),
+  oneConnection,
+]
+
+/** What else is looked for in a cell beside delays, CPU and bytes. */
+export interface Extras {
+  readonly knee?: boolean
+  readonly slow?: boolean
+  readonly storm?: boolean
+  readonly autocannon?: boolean
+}
+
+/** One workload on one variant. */
+export interface CellPlan extends Extras {
+  readonly workload: WorkloadName
+  readonly variant: Variant
+}
+
+/** The cells of a workload; with `quick` less of them. */
+export function cellsOf(workload: WorkloadName, quick: boolean): CellPlan[] {
+  return variantsOf(workload, quick).map(variant => ({
+    workload,
+    variant,
+    ...extrasOf(workload, variant),
+  }))
+}
+
+/** What there is no time for: said, so that nobody looks for it. */
+export function leftOutOf(quick: boolean): LeftOut[] {
+  const why = 'With everything on every workload a run would take hours.'
+  const least = 'A quick run has no time for it.'
+  const notMeasured = (workload: string, variant: string, reason: string): LeftOut => ({
+    workload,
+    variant,
+    why: reason,
+    impossible: false,
+  })
+  return [
+    notMeasured('all but chat', 'compression, TLS and HTTP/2 (but for one connection on dashboards)', why),
+    notMeasured('all but buffered', 'nginx', why),
+    notMeasured('all but chat and training', 'other servers and the floor', why),
+    ...(quick ? [notMeasured('training', 'other servers and the floor', least)] : []),
+  ]
+}
+
+function variantsOf(workload: WorkloadName, quick: boolean): Variant[] {
+  switch (workload) {
+    case 'chat':
+      return [...rails, ...floor, ...matrix, ...peers]
+    case 'training':
+      return quick ? rails : [...rails, ...floor, ...peers]
+    case 'dashboards':
+      return [...rails, oneConnection]
+    case 'buffered':
+      return [...rails, ...through('nginx as it comes'), ...through('nginx as documented')]
+    default:
+      return rails
+  }
+}
+
+function extrasOf(workload: WorkloadName, { name, rail, server }: Variant): Extras {
+  const plain = rails.some(plain => plain.name === name)
+  const ours = server === 'twinrail'
+  return {
+    knee: workload === 'chat' && (plain || !ours),
+    // A long-poll client that reads slowly is one that asks less often.
+    slow: (workload === 'chat' || workload === 'binary') && plain && rail !== 'long-poll',
+    storm: (workload === 'chat' || workload === 'mobile') && plain,
+    autocannon: (workload === 'editing' || workload === 'game') && name === 'SSE',
+  }
+}
+
+/** Whose idle connections are counted. */
+export function memoryVariants(quick: boolean): Variant[] {
+  return quick ? rails : [...rails, ...matrix, ...peers]
+}

@@ -1,0 +1,137 @@
+/** The ten workloads: rates, sizes, directions and numbers of clients. Their events are made in `bench/content`. */
+import { approvals } from '../content/approvals.ts'
+import { binary } from '../content/binary.ts'
+import { chat } from '../content/chat.ts'
+import type { Content, Cue } from '../content/content.ts'
+import { dashboard } from '../content/dashboards.ts'
+import { documents } from '../content/documents.ts'
+import { editing } from '../content/editing.ts'
+import { game } from '../content/game.ts'
+import { mobile } from '../content/mobile.ts'
+import { training } from '../content/training.ts'
+import type { Workload, WorkloadName } from './workload.ts'
+
+/** People who write in one document. */
+const EDITORS = 4
+
+/** Between two reports of a service, ms. */
+const REPORT_MS = 500
+
+/** Between two notifications of one phone, on average, ms. */
+const NOTIFICATION_MS = 1000
+
+/** What users do in a run, by the event that comes of it. */
+const asUser: Record<string, (cue: Cue) => object> = {
+  'run.started': ({ runId, data }) => ({
+    type: 'run.start',
+    agent: 'approvals',
+    input: data['input'],
+    runId,
+  }),
+  'input.steered': ({ runId, data }) => ({ type: 'input.steer', runId, text: data['text'] }),
+  'input.answered': ({ data }) => ({
+    type: 'input.answer',
+    requestId: data['requestId'],
+    value: data['value'],
+  }),
+}
+
+const all: readonly (Workload & { name: WorkloadName })[] = [
+  {
+    name: 'chat',
+    about:
+      'Answers are streamed token by token, 30 to 100 a second, each to a person with three devices; nothing goes up.',
+    sessions: 10,
+    clients: 3,
+    content: chat,
+  },
+  {
+    name: 'editing',
+    about: 'Four people type in each document: Yjs updates and cursors go up from each and down to all.',
+    sessions: 5,
+    clients: EDITORS,
+    content: seed => editing(seed, EDITORS),
+    sender: ({ data }) => data['editor'] as number,
+  },
+  {
+    name: 'training',
+    about: 'Twelve people watch each training: 20 steps a second with their metrics; nothing goes up.',
+    sessions: 4,
+    clients: 12,
+    content: training,
+  },
+  {
+    name: 'game',
+    about: 'Connect four at a tick of 50 ms: the player’s moves go up, the opponent’s come down.',
+    sessions: 20,
+    clients: 1,
+    content: seed => game(seed),
+    sender: ({ type, data }) => (type === 'x.move' && data['by'] === 'player' ? 0 : undefined),
+  },
+  {
+    name: 'documents',
+    about:
+      'Documents are analysed: plans, sources, terms and a streamed summary, for two readers each; nothing goes up.',
+    sessions: 15,
+    clients: 2,
+    content: documents,
+  },
+  {
+    name: 'dashboards',
+    about: 'Ten pages follow 20 services each, a session per service, two reports a second from each.',
+    sessions: 20,
+    clients: 10,
+    followsAll: true,
+    content: (seed, session) => dashboard(seed, session, REPORT_MS),
+  },
+  {
+    name: 'mobile',
+    about: 'Sixty phones get a notification now and then; each loses its line every 2 s and comes back.',
+    sessions: 60,
+    clients: 1,
+    content: seed => mobile(seed, NOTIFICATION_MS),
+    returnsEveryMs: 2000,
+  },
+  {
+    name: 'buffered',
+    about: 'The chat’s answers for two readers each, direct and through nginx.',
+    sessions: 10,
+    clients: 2,
+    content: chat,
+  },
+  {
+    name: 'binary',
+    about:
+      'Sound in pieces of 50 ms, 2.4 KB each, 3.2 KB as base64, since the wire is JSON; two listeners each.',
+    sessions: 10,
+    clients: 2,
+    content: binary,
+  },
+  {
+    name: 'approvals',
+    about: 'A real agent asks before it acts; one of two clients starts, steers and answers.',
+    sessions: 15,
+    clients: 2,
+    content: approvals,
+    sender: ({ type }) => (type in asUser ? 0 : undefined),
+    command: cue => (asUser[cue.type] as (cue: Cue) => object)(cue),
+    agent: true,
+  },
+]
+
+function* silence(): Content {
+  for (;;) yield { atMs: Number.POSITIVE_INFINITY, type: 'x.never', data: {} }
+}
+
+/** Nothing is sent: for what a connection costs by itself. */
+const idle: Workload = {
+  name: 'idle',
+  about: 'Nothing is sent.',
+  sessions: 1,
+  clients: 0,
+  content: silence,
+}
+
+export const workloads = Object.fromEntries(
+  [...all, idle].map(workload => [workload.name, workload]),
+) as Record<Workload['name'], Workload>
