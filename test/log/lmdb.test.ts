@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
-import { open } from 'lmdb'
 import t, { type Test } from 'tap'
 import type { LogEvent } from '../../src/log/event.ts'
 import { keys } from '../../src/log/keys.ts'
 import { type LmdbLog, type LogFolderError, openLmdbLog } from '../../src/log/lmdb.ts'
+import { fileOf, raw, rows } from '../fixtures/lmdb-rows.ts'
 import { put, readAll, START, seqs, text, texts } from '../fixtures/log-contract/setting.ts'
 import { durableContract, logContract } from '../fixtures/log-contract.ts'
 import { between, random, seedOf } from '../fixtures/random.ts'
@@ -18,8 +18,6 @@ let stores = 0
 
 /** A folder that is not there yet. */
 const newFolder = (t: Test) => join(t.testdir(), `log${stores++}`)
-
-const fileOf = (folder: string) => join(folder, 'log.mdb')
 
 async function opened(t: Test, folder: string, clock?: () => number): Promise<LmdbLog> {
   const log = await openLmdbLog({ folder, ...(clock && { clock }) })
@@ -35,29 +33,6 @@ async function problemOf(folder: string): Promise<Partial<LogFolderError>> {
     return error as LogFolderError
   }
   throw new Error('it was opened')
-}
-
-/** LMDB itself on a log's file, beside the driver. */
-function raw(folder: string) {
-  return open({
-    path: fileOf(folder),
-    noSubdir: true,
-    maxDbs: 16,
-    overlappingSync: false,
-    eventTurnBatching: false,
-  })
-}
-
-/** How many rows each table holds that holds any. */
-function rows(folder: string): Record<string, number> {
-  const root = raw(folder)
-  const counts: Record<string, number> = {}
-  for (const name of root.getKeys({ start: Buffer.from([0]) })) {
-    const table = root.openDB({ name: String(name), keyEncoding: 'binary', encoding: 'binary' })
-    const count = table.getKeysCount({})
-    if (count > 0) counts[String(name)] = count
-  }
-  return counts
 }
 
 /** The number of LMDB's last commit, as it stands in the file. */
