@@ -13,6 +13,7 @@ import {
 } from './config.ts'
 import { DEFAULT_URL, serve } from './serve.ts'
 import { archiveLines, importArchive, readArchive } from './sessions/archive.ts'
+import { doctorCommand } from './terminal/doctor/index.ts'
 import { download, guideCommand, guideFlags, runCommand, type Typed, tailCommand } from './terminal/index.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
@@ -80,6 +81,22 @@ clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
   .addOption(new Option('--replay <how>', 'the backlog').choices(['compact', 'full', 'none']))
   .action(async (sessionId: string, options) => {
     process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
+  })
+
+program
+  .command('doctor')
+  .argument('<url>', 'the address that clients use', url)
+  .description('try every transport through whatever lies between, and say what to mend')
+  .option('--for <seconds>', 'how long to be silent, to see whether something cuts in', seconds, 5)
+  .option(
+    '--header <line>',
+    'sent with every request, such as "authorization: Bearer …"; any number',
+    header,
+    {},
+  )
+  .option('--json', 'print the findings as JSON', false)
+  .action(async (url: string, { for: silence, header: headers, json }) => {
+    process.exitCode = await doctorCommand({ ...terminal(), url, headers, silenceMs: silence * 1000, json })
   })
 
 const guideProgram = program
@@ -156,6 +173,19 @@ function url(text: string): string {
 function count(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('expected a whole number')
+}
+
+function seconds(text: string): number {
+  const value = Number(text)
+  if (/^\d{1,4}(\.\d)?$/.test(text) && value >= 1 && value <= 3600) return value
+  throw new InvalidArgumentError('expected seconds, from 1 to 3600')
+}
+
+/** Adds a header to those that were given before it. */
+function header(line: string, before: Record<string, string>): Record<string, string> {
+  const [, name, value] = /^([\w-]+):\s*([\t\x20-\x7e]+)$/.exec(line) ?? []
+  if (name !== undefined && value !== undefined) return { ...before, [name.toLowerCase()]: value }
+  throw new InvalidArgumentError('expected "name: value"')
 }
 
 try {

@@ -1,0 +1,128 @@
+/** `twinrail doctor` through real proxies: as they come, and with the settings of docs/proxies.md. */
+import { readFileSync } from 'node:fs'
+import t, { type Test } from 'tap'
+import { type Report, remedies } from '../../src/terminal/doctor/index.ts'
+import { missing, startCaddy, startHaproxy, startNginx } from '../fixtures/proxies.ts'
+import { serve } from '../fixtures/wire-server.ts'
+import { codes, seeDoctor, working } from './doctor-stage.ts'
+
+const docs = readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8')
+
+/** The settings that the page calls good, for a test's own ports. */
+function documented(language: string, url: string): string {
+  const [, config = ''] = new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's').exec(docs) ?? []
+  return config
+    .replace('127.0.0.1:8787', new URL(url).host)
+    .replace(/listen 8080|bind :8080|http:\/\/localhost:8080/, found =>
+      found.startsWith('http') ? 'http://127.0.0.1:PORT' : `${found.split(' ')[0]} 127.0.0.1:PORT`,
+    )
+}
+
+async function isWell(t: Test, url: string): Promise<Report> {
+  const { code, report } = await seeDoctor(url)
+  t.same(report.faults, [])
+  t.equal(code, 0)
+  t.same(working(report), ['sse', 'sse-post', 'websocket', 'long-poll'])
+  return report
+}
+
+t.test('nginx', { skip: missing('nginx') }, async t => {
+  const { url } = await serve(t)
+  /** A location that passes on, with more lines. */
+  const passing = (lines: string) =>
+    startNginx(t, `server { listen 127.0.0.1:PORT; location / { proxy_pass ${url};\n${lines}\n} }`)
+  /** What the doctor prints against what it found. */
+  const printed = ({ faults }: Report) =>
+    faults.flatMap(({ code }) =>
+      code in remedies ? remedies[code as keyof typeof remedies].lines.nginx : [],
+    )
+
+  t.test(
+    'with nothing but proxy_pass SSE is live, by GET and by POST, and there is no WebSocket',
+    async t => {
+      const { code, report, text } = await seeDoctor(await passing(''))
+      t.equal(code, 1)
+      t.same(codes(report), ['page-refused', 'upgrade'])
+      t.same(working(report), ['sse', 'sse-post', 'long-poll'])
+      t.match(report.server, { between: [/^nginx\//], changedHeaders: ['x-accel-buffering'] })
+      t.equal(report.advice?.transport, 'sse')
+      t.match(text, /through nginx\/.*\nchanged on the way: x-accel-buffering\n/)
+      t.notMatch(text, /HAProxy/, 'only the lines of the proxy that named itself')
+    },
+  )
+
+  t.test(
+    'that ignores x-accel-buffering holds both back, and the lines that are printed mend all',
+    async t => {
+      const ignoring = 'proxy_ignore_headers X-Accel-Buffering;'
+      const { report, text } = await seeDoctor(await passing(ignoring))
+      t.same(codes(report), ['buffered', 'page-refused', 'upgrade'])
+      t.same(working(report), ['long-poll'])
+      t.equal(report.advice?.transport, 'long-poll')
+      for (const line of printed(report).join('\n').split('\n')) t.ok(text.includes(line), line)
+      await isWell(t, await passing([ignoring, ...new Set(printed(report))].join('\n')))
+    },
+  )
+
+  // nginx puts a timer off only when it would move by 300 ms, so it may be early by that.
+  t.test('that gives up early cuts every transport', async t => {
+    const config = documented('nginx', url).replace('proxy_read_timeout 60s', 'proxy_read_timeout 2s')
+    const { report, text } = await seeDoctor(await startNginx(t, config), 4000)
+    t.same(codes(report), ['cut-idle'])
+    t.match(text, /✗ SSE \(GET\), WebSocket, long-poll: cut after (1\.[7-9]|2\.\d) s of silence/)
+  })
+
+  t.test('that gives the server a foreign name', async t => {
+    const { report, text } = await seeDoctor(await passing('proxy_set_header Host chat.example.com;'))
+    t.same(codes(report), ['host-refused'])
+    t.match(
+      text,
+      /the Host header must be a loopback name.*\n.*\n +nginx\n +proxy_set_header Host localhost;/,
+    )
+  })
+
+  t.test('as documented', async t => isWell(t, await startNginx(t, documented('nginx', url))))
+})
+
+t.test('HAProxy', { skip: missing('haproxy') }, async t => {
+  const { url } = await serve(t)
+  const config = documented('haproxy', url)
+
+  t.test('as it comes makes each event of SSE late', async t => {
+    const { code, report, text } = await seeDoctor(
+      await startHaproxy(t, config.replace('option http-no-delay', '')),
+    )
+    t.equal(code, 1)
+    t.same(codes(report), ['delayed'])
+    t.same(working(report), ['sse', 'sse-post', 'websocket', 'long-poll'])
+    t.match(text, /! SSE \(GET\) .*every event comes [12]\d\d ms late/)
+  })
+
+  t.test('as documented', async t => isWell(t, await startHaproxy(t, config)))
+})
+
+t.test('Caddy', { skip: missing('caddy') }, async t => {
+  const { url } = await serve(t)
+  const config = documented('caddy', url)
+
+  t.test('with nothing but reverse_proxy all is well', async t => {
+    const host = new URL(url).host
+    const report = await isWell(t, await startCaddy(t, `http://127.0.0.1:PORT {\n  reverse_proxy ${host}\n}`))
+    t.same(report.server?.between, ['Caddy'])
+  })
+
+  t.test('that encodes everything holds SSE back', async t => {
+    const { report, text } = await seeDoctor(await startCaddy(t, config.replace('encode @whole', 'encode')))
+    t.same(codes(report), ['compressed'])
+    t.match(text, /Caddy\n +@whole not header Accept \*text\/event-stream\*/)
+  })
+
+  t.test('as documented', async t => isWell(t, await startCaddy(t, config)))
+})
+
+t.test('docs/proxies.md says of every finding what the doctor prints', async t => {
+  for (const [code, { meaning, lines }] of Object.entries(remedies)) {
+    const fixes = Object.entries(lines).map(([proxy, text]) => `${proxy}:\n\n\`\`\`\n${text}\n\`\`\``)
+    t.ok(docs.includes([`### ${code}`, meaning, ...fixes].join('\n\n')), code)
+  }
+})
