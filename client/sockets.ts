@@ -102,8 +102,9 @@ export class SharedSocket {
     return lane
   }
 
+  /** Does nothing before the socket is open: a process that slept meanwhile asks too early. */
   send(message: object): void {
-    if (this.alive) this.#wire.send(JSON.stringify(message))
+    if (this.#open && this.alive) this.#wire.send(JSON.stringify(message))
   }
 
   /**

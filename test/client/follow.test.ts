@@ -1,3 +1,4 @@
+import { type AddressInfo, createServer as createTcpServer } from 'node:net'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import {
@@ -262,6 +263,28 @@ t.test('websocket: close codes decide whether to come back', async t => {
     t.same(await offsets(open(fake, 'websocket')), upTo(1), `${close} comes back`)
   }
 })
+
+t.test(
+  'websocket: a process that sleeps while it connects asks nothing of a socket that is not open',
+  async t => {
+    const dead = createTcpServer(socket => void socket.on('error', () => {}))
+    await new Promise<void>(resolve => dead.listen(0, '127.0.0.1', resolve))
+    t.teardown(() => dead.close())
+    const url = `http://127.0.0.1:${(dead.address() as AddressInfo).port}`
+    const backoff = { attempts: 1, baseMs: 1 }
+    const stream = follow({
+      url,
+      sessionId: 's',
+      transport: 'websocket',
+      WebSocket,
+      heartbeatMs: 40,
+      backoff,
+    })
+    const first = stream.next()
+    setImmediate(() => Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 600))
+    await t.rejects(first, { name: 'ClientError', retryable: true })
+  },
+)
 
 t.test('websocket: says what is missing where there is none', async t => {
   const url = 'http://127.0.0.1:1'
