@@ -1,0 +1,273 @@
+/** The report's tables, for the page and for Markdown alike. Pure. */
+import { measures, type Range, type Transport } from '../../src/guide/index.ts'
+import { figure, type Table } from '../report.ts'
+import {
+  cellOf,
+  cpu,
+  type Found,
+  isPlain,
+  isTold,
+  regression,
+  transportNames,
+  transports,
+  workloadsOf,
+} from './cells.ts'
+import type { Cell, Delays, Figure, Findings, Variant } from './findings.ts'
+import type { Comparison, Verdict } from './verdict.ts'
+
+/** The median with its quartiles: `0.91 (0.88–0.95)`; without them when they say the same. */
+export function ranged(range: Range | undefined): string {
+  if (!range || !Number.isFinite(range.median)) return '–'
+  const [median, low, high] = [range.median, range.low, range.high].map(figure)
+  return low === high ? `${median}` : `${median} (${low}–${high})`
+}
+
+const percentile = (delays: Delays | undefined, at: number, value: (delays: Delays) => Figure) =>
+  delays && isTold(delays, at) ? ranged(value(delays)) : '–'
+
+const nameOf = (transport: Transport | 'neither') =>
+  transport === 'neither' ? 'neither' : transportNames[transport]
+
+/** What to use, in one line for each scenario. */
+export function verdictTable(verdicts: readonly Verdict[]): Table {
+  return {
+    title: 'Each scenario in a line',
+    columns: ['scenario', 'teaching text', 'guide', 'the figures speak for', 'agreement'],
+    rows: verdicts.map(verdict => [
+      verdict.scenario.title,
+      verdict.scenario.teaching ? nameOf(verdict.scenario.teaching.transport) : '–',
+      nameOf(verdict.guide),
+      verdict.notJudged !== undefined
+        ? '–'
+        : verdict.wasMeasured
+          ? nameOf(verdict.speaksFor)
+          : 'not measured',
+      agreement(verdict),
+    ]),
+  }
+}
+
+/** Whether guide and teaching text are borne out, in words. */
+export function agreement({ wasMeasured, notJudged, guideAgrees, teachingAgrees }: Verdict): string {
+  if (!wasMeasured || notJudged !== undefined) return '–'
+  if (guideAgrees && teachingAgrees !== false) return 'yes'
+  if (!guideAgrees && teachingAgrees !== true) return 'no'
+  return guideAgrees ? 'the teaching text does not' : 'the guide does not'
+}
+
+const labelOf = ({ measure, unit, connections }: Comparison) =>
+  `${measures[measure]}${connections === undefined ? '' : ` (times ${connections} beside one WebSocket)`}, ${unit}`
+
+/** One scenario's measures, those that matter most first and marked. */
+export function comparisonTable({ comparisons, scenario }: Verdict): Table {
+  return {
+    title: 'SSE beside WebSocket',
+    columns: ['measure', ...transports.map(transport => transportNames[transport]), 'difference'],
+    rows: comparisons.map(comparison => [
+      `${labelOf(comparison)}${scenario.measures.includes(comparison.measure) ? ' *' : ''}`,
+      ...transports.map(transport => ranged(comparison.ranges[transport])),
+      comparison.text,
+    ]),
+  }
+}
+
+const variantOf = ({ variants }: Found, name: string) => variants.find(variant => variant.name === name)
+
+/** The table without the columns in which nothing stands. */
+function withoutEmpty({ title, columns, rows }: Table): Table {
+  const filled = columns.map((_, i) => i === 0 || rows.some(row => row[i] !== '–'))
+  const keep = <T>(cells: readonly T[]) => cells.filter((_, i) => filled[i])
+  return { title, columns: keep(columns), rows: rows.map(keep) }
+}
+
+/** Every cell of a workload whose variant is wanted, with what was measured in each. */
+export function cellTable(found: Found, workload: string, wanted: (variant: Variant) => boolean): Table {
+  const cells = found.cells.filter(cell => {
+    const variant = variantOf(found, cell.variant)
+    return cell.workload === workload && variant !== undefined && wanted(variant)
+  })
+  return withoutEmpty({
+    title: workload,
+    columns: [
+      '',
+      'first event ms',
+      'p50 ms',
+      'p99 ms',
+      'p99.9 ms',
+      'CPU µs',
+      'bytes',
+      'handshake B',
+      'knee/s',
+    ],
+    rows: cells.map(cell => [
+      cell.variant,
+      ranged(cell.firstEventMs),
+      percentile(cell.deliver, 50, ({ p50 }) => p50),
+      percentile(cell.deliver, 99, ({ p99 }) => p99),
+      percentile(cell.deliver, 99.9, ({ p999 }) => p999),
+      ranged(cpu(cell)),
+      ranged(cell.bytesPerEvent),
+      ranged(cell.handshakeBytes),
+      ranged(cell.kneePerSecond),
+    ]),
+  })
+}
+
+/** The floor, the peers and our own plain transports, in each workload that has others than ours. */
+export const peerTables = (found: Found): Table[] =>
+  workloadsOf(found).flatMap(workload => {
+    const beside = (variant: Variant) => variant.server !== 'twinrail'
+    if (cellTable(found, workload, beside).rows.length === 0) return []
+    return [cellTable(found, workload, variant => beside(variant) || isPlain(variant))]
+  })
+
+/** The workload with the most variants stands for compression, TLS, HTTP/2 and the peers. */
+export function widestWorkload(found: Found): string | undefined {
+  const count = (workload: string) => found.cells.filter(cell => cell.workload === workload).length
+  return workloadsOf(found).reduce<string | undefined>(
+    (widest, workload) => (widest === undefined || count(workload) > count(widest) ? workload : widest),
+    undefined,
+  )
+}
+
+/** Delays of all workloads from when an event was due, and from when it was handed over. */
+export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table {
+  return {
+    title: 'Publish → receive in all workloads, p50',
+    columns: ['workload', 'SSE ms', 'WebSocket ms', 'difference'],
+    rows: verdicts.flatMap(({ name, comparisons }) => {
+      const deliver = comparisons.find(({ measure }) => measure === 'deliver')
+      if (!deliver || !workloadsOf(found).includes(name)) return []
+      return [[name, ranged(deliver.ranges.sse), ranged(deliver.ranges.websocket), deliver.text]]
+    }),
+  }
+}
+
+/** What clients send: its round trip, its bytes, and what autocannon says of the same. */
+export function uplinkTable(found: Found): Table {
+  return withoutEmpty({
+    title: 'Commands',
+    columns: [
+      'workload, transport',
+      'p50 ms',
+      'p99 ms',
+      'bytes each',
+      'autocannon p50 ms',
+      'autocannon p99 ms',
+    ],
+    rows: found.cells.flatMap(cell =>
+      cell.uplink
+        ? [
+            [
+              `${cell.workload}, ${cell.variant}`,
+              percentile(cell.uplink, 50, ({ p50 }) => p50),
+              percentile(cell.uplink, 99, ({ p99 }) => p99),
+              ranged(cell.commandBytes),
+              ranged(cell.autocannon?.p50Ms),
+              ranged(cell.autocannon?.p99Ms),
+            ],
+          ]
+        : [],
+    ),
+  })
+}
+
+/** What one client in ten that reads 2 KB/s costs the others and the server. */
+export function slowTable(found: Found): Table {
+  return {
+    title: 'Slow readers',
+    columns: [
+      'workload, transport',
+      'p99 of the others, ms',
+      'p99 without slow readers, ms',
+      'memory beyond that, MiB',
+    ],
+    rows: found.cells.flatMap(({ workload, variant, slow, deliver }) =>
+      slow
+        ? [
+            [
+              `${workload}, ${variant}`,
+              percentile(slow.healthy, 99, ({ p99 }) => p99),
+              percentile(deliver, 99, ({ p99 }) => p99),
+              ranged(slow.heldMiB),
+            ],
+          ]
+        : [],
+    ),
+  }
+}
+
+/** All connections are cut at once. */
+export function stormTable(found: Found): Table {
+  return {
+    title: 'Reconnect storm',
+    columns: ['workload, transport', 'until all are current, ms', 'until half are, ms', 'until 99 % are, ms'],
+    rows: found.cells.flatMap(({ workload, variant, storm }) =>
+      storm
+        ? [
+            [
+              `${workload}, ${variant}`,
+              ranged(storm.currentMs),
+              timeOf(storm.recovery, 0.5),
+              timeOf(storm.recovery, 0.99),
+            ],
+          ]
+        : [],
+    ),
+  }
+}
+
+type Storm = NonNullable<Cell['storm']>
+
+const timeOf = (recovery: Storm['recovery'], part: number) =>
+  recovery.find(([, current]) => current >= part)?.[0] ?? '–'
+
+export function memoryTable({ memory }: Found): Table {
+  return {
+    title: 'Memory per idle connection',
+    columns: ['', 'KiB a connection', 'standard error', 'counts', 'explained by the line, %'],
+    rows: memory.map(one => {
+      const { slope, error, explained } = regression(one)
+      return [one.variant, slope, error, String(one.points.length), explained * 100]
+    }),
+  }
+}
+
+export function checksTable({ checks }: Findings): Table {
+  return {
+    title: 'Checks',
+    columns: ['what must hold', '', 'got'],
+    rows: checks.map(({ what, holds, detail = '' }) => [what, holds ? 'holds' : 'FAILED', detail]),
+  }
+}
+
+export function leftOutTable({ leftOut }: Found): Table {
+  return {
+    title: 'What was not measured',
+    columns: ['workload, variant', '', 'why'],
+    rows: leftOut.map(({ workload, variant, why, impossible }) => [
+      `${workload}, ${variant}`,
+      impossible ? 'does not work' : 'left out',
+      why,
+    ]),
+  }
+}
+
+const plainly = (value: unknown): string =>
+  value !== null && typeof value === 'object'
+    ? Object.entries(value)
+        .map(([name, one]) => (Array.isArray(value) ? plainly(one) : `${name} ${plainly(one)}`))
+        .join(', ')
+    : String(value)
+
+export function environmentTable({ environment, settings }: Found): Table {
+  return {
+    title: 'Environment',
+    columns: ['', ''],
+    rows: Object.entries({ ...environment, ...settings }).map(([name, value]) => [name, plainly(value)]),
+  }
+}
+
+/** The cells of one workload by variant, in the order of the variants. */
+export const cellsOf = (found: Found, workload: string): Cell[] =>
+  found.variants.flatMap(({ name }) => cellOf(found, workload, name) ?? [])

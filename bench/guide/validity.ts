@@ -1,0 +1,202 @@
+/** Whether the figures of a run mean anything. Pure. */
+import { type Check, figure } from '../report.ts'
+import { cellOf, type Found, regression, transports, variantOf, workloadsOf } from './cells.ts'
+import type { Cell, Delays, Figure } from './findings.ts'
+
+/**
+ * What a run must keep to be valid. The limits are for two cores that server and load share, with an open loop that is
+ * driven by timers; each is as tight as a calm machine keeps it, so that it fails when something is wrong and only then.
+ */
+export const limits = {
+  /**
+   * How late the load may be at its p99, as a part of the median delay that was measured: what is late counts as delay,
+   * so the medians are at most so much too high.
+   */
+  lateOfDelay: 0.1,
+  /**
+   * How late the load may be at its p99 in any case, ms. The median delay of a loopback is below one: a tenth of that is
+   * less than it takes to wake a thread while the other core is busy, so no load would ever be in time. It sends and
+   * reads in one thread, and what is due while it reads waits for that turn. A p99 of a few ms leaves the median alone,
+   * is the same for every transport, and shows beside it: delays are also kept from when events were really sent.
+   */
+  lateMs: 2,
+  /** Part of its time that the load may be busy: beyond it the load queues up by itself. */
+  busy: 0.7,
+  /** Part of what was offered that must have been done within the time: less is a server (or load) beyond its knee. */
+  achieved: 0.99,
+  /** How much below the floor's median delay a server's may lie beside the spread of both: the floor does less work. */
+  belowFloor: 0.1,
+  /** Part of the differences in memory that the line through the points must explain. */
+  explained: 0.9,
+  rounds: { full: 5, quick: 2 },
+  /** Delays in a cell: ten must lie beyond the p90. Higher percentiles are shown only where as many lie beyond them. */
+  delays: 100,
+  memoryPoints: { full: 5, quick: 3 },
+} as const
+
+const nameOf = ({ workload, variant }: Cell) => `${workload}, ${variant}`
+
+/** One rule over many things: it holds when it holds for each; the detail names those for which it does not. */
+function rule<T>(
+  what: string,
+  all: readonly T[],
+  wrong: (one: T) => string | undefined,
+  none?: string,
+): Check {
+  const found = all.flatMap(one => wrong(one) ?? [])
+  if (found.length === 0) return { what, holds: true, ...(none !== undefined && { detail: none }) }
+  const more = found.length > 5 ? [`and ${found.length - 5} more`] : []
+  return { what, holds: false, detail: [...found.slice(0, 5), ...more].join('; ') }
+}
+
+const largest = (cells: readonly Cell[], value: (cell: Cell) => number, unit: string) => {
+  const worst = cells.reduce((worst, cell) => (value(cell) > value(worst) ? cell : worst))
+  return `at most ${figure(value(worst))}${unit} (${nameOf(worst)})`
+}
+
+/** Every rule, with what was got and expected where it fails. A run is valid when all hold. */
+export function checksOf(found: Found): Check[] {
+  const { cells, settings } = found
+  if (cells.length === 0)
+    return [{ what: 'something was measured', holds: false, detail: 'there is no cell' }]
+  return [
+    ...counted(cells),
+    ...generator(cells),
+    floor(found),
+    ...complete(found, settings.quick ? 'quick' : 'full'),
+    numbers(cells),
+  ]
+}
+
+/** Nothing is missing, doubled or in disorder, nobody was refused, and all was done in time. */
+function counted(cells: readonly Cell[]): Check[] {
+  const none = (what: string, count: (cell: Cell) => number) =>
+    rule(what, cells, cell => (count(cell) === 0 ? undefined : `${nameOf(cell)}: ${count(cell)}, expected 0`))
+  return [
+    none('no event was lost', ({ counts }) => counts.lost),
+    none('no event was doubled', ({ counts }) => counts.doubled),
+    none('no event was out of order', ({ counts }) => counts.outOfOrder),
+    none('no connection failed', ({ counts }) => counts.failedConnections),
+    rule('every event that was expected was delivered', cells, cell => {
+      const { expected, delivered } = cell.counts
+      if (delivered === expected && expected > 0) return undefined
+      return `${nameOf(cell)}: ${delivered} of ${expected}`
+    }),
+    rule(`at least ${limits.achieved * 100} % of what was offered was done in time`, cells, cell => {
+      const { offeredPerSecond: offered, achievedPerSecond: achieved } = cell.counts
+      if (achieved >= limits.achieved * offered) return undefined
+      return `${nameOf(cell)}: ${figure(achieved)} of ${figure(offered)} events/s`
+    }),
+  ]
+}
+
+function generator(cells: readonly Cell[]): Check[] {
+  const late = (cell: Cell) => cell.generator.lateP99Ms.median
+  const allowed = ({ deliver }: Cell) => Math.max(limits.lateMs, limits.lateOfDelay * deliver.p50.median)
+  const busy = (cell: Cell) => cell.generator.busy.median * 100
+  return [
+    rule(
+      `the load was in time: late by at most ${limits.lateOfDelay * 100} % of the median delay, or ${limits.lateMs} ms`,
+      cells,
+      cell =>
+        late(cell) <= allowed(cell)
+          ? undefined
+          : `${nameOf(cell)}: ${figure(late(cell))} ms at p99, expected at most ${figure(allowed(cell))} ms`,
+      largest(cells, late, ' ms at p99'),
+    ),
+    rule(
+      `the load was busy for at most ${limits.busy * 100} % of its time`,
+      cells,
+      cell => (busy(cell) <= limits.busy * 100 ? undefined : `${nameOf(cell)}: ${figure(busy(cell))} %`),
+      largest(cells, busy, ' %'),
+    ),
+  ]
+}
+
+/** The floor does nothing but write: who is faster than that was not measured by the same clock. */
+function floor({ cells, variants }: Found): Check {
+  const railOf = (name: string) => variants.find(variant => variant.name === name)
+  const isFloor = ({ variant }: Cell) => railOf(variant)?.server === 'floor'
+  return rule('nothing was faster than the floor of bare sockets', cells, cell => {
+    const below = cells.find(
+      other =>
+        isFloor(other) &&
+        other.workload === cell.workload &&
+        railOf(other.variant)?.rail === railOf(cell.variant)?.rail,
+    )
+    if (!below || isFloor(cell)) return undefined
+    const [got, least] = [cell.deliver.p50, below.deliver.p50]
+    const noise = Math.max(got.high - got.low, least.high - least.low) + limits.belowFloor * least.median
+    if (got.median >= least.median - noise) return undefined
+    return `${nameOf(cell)}: p50 ${figure(got.median)} ms, the floor's ${figure(least.median)} ms`
+  })
+}
+
+/** As many rounds, delays, counts and cells as the method asks for. */
+function complete(found: Found, size: 'full' | 'quick'): Check[] {
+  const { cells, memory, leftOut, variants } = found
+  const rounds = limits.rounds[size]
+  const isLeftOut = (workload: string, variant: string) =>
+    leftOut.some(cell => cell.workload === workload && cell.variant === variant)
+  const wanted = workloadsOf(found).flatMap(workload =>
+    transports.map(transport => ({
+      workload,
+      transport,
+      variant: variantOf(found, workload, transport)?.name,
+    })),
+  )
+  return [
+    rule(`at least ${rounds} rounds`, cells, cell => {
+      const fewest = Math.min(...figuresOf(cell).map(({ samples }) => samples.length))
+      return fewest >= rounds ? undefined : `${nameOf(cell)}: ${fewest}`
+    }),
+    rule(`at least ${limits.delays} delays in each cell`, cells, cell =>
+      cell.deliver.count >= limits.delays ? undefined : `${nameOf(cell)}: ${cell.deliver.count}`,
+    ),
+    rule(
+      'each workload was run on SSE, WebSocket and long-poll',
+      wanted,
+      ({ workload, transport, variant }) => {
+        if (variant && (cellOf(found, workload, variant) || isLeftOut(workload, variant))) return undefined
+        return `${workload}: nothing of ${transport}, and no reason why`
+      },
+    ),
+    rule('each variant was run, or a reason is given', variants, ({ name }) => {
+      const known = [...cells, ...leftOut, ...memory].some(({ variant }) => variant === name)
+      return known ? undefined : name
+    }),
+    rule(
+      `memory is a line through at least ${limits.memoryPoints[size]} counts of connections`,
+      memory,
+      one => {
+        if (one.points.length < limits.memoryPoints[size])
+          return `${one.variant}: ${one.points.length} counts`
+        const { slope, explained } = regression(one)
+        if (slope > 0 && explained >= limits.explained) return undefined
+        return `${one.variant}: ${figure(slope)} KiB a connection, ${figure(100 * explained)} % explained`
+      },
+    ),
+  ]
+}
+
+const figuresOf = ({ firstEventMs, deliver, cpuUserUs, cpuSystemUs, bytesPerEvent }: Cell): Figure[] => [
+  firstEventMs,
+  deliver.p50,
+  deliver.p99,
+  cpuUserUs,
+  cpuSystemUs,
+  bytesPerEvent,
+]
+
+/** Percentiles rise and nothing took less than no time: else two clocks were mixed up. */
+function numbers(cells: readonly Cell[]): Check {
+  const rises = ({ p50, p90, p99, p999, max }: Delays) =>
+    [p50, p90, p99, p999, max].every(({ median }, i, all) => median >= (all[i - 1]?.median ?? 0))
+  return rule('every figure is a number from 0 on, and percentiles rise', cells, cell => {
+    const { deliver, uplink, slow } = cell
+    const bad = figuresOf(cell).some(({ median }) => !(Number.isFinite(median) && median >= 0))
+    if (bad) return `${nameOf(cell)}: a figure is missing or below 0`
+    const falls = [deliver, uplink, slow?.healthy].some(delays => delays && !rises(delays))
+    return falls ? `${nameOf(cell)}: a higher percentile is lower` : undefined
+  })
+}
