@@ -115,7 +115,7 @@ t.test('a proxy that drops Last-Event-ID', async t => {
 })
 
 t.test('a proxy that cuts what is silent: how long it may be, and that heartbeats help', async t => {
-  const { url } = await serve(t)
+  const { url } = await serve(t, { compression: true })
   const { code, report, text } = await seeDoctor(await cutter(t, url, { idleMs: 1700 }), 3500)
   t.equal(code, 1)
   t.same(codes(report), ['cut-idle'])
@@ -131,6 +131,23 @@ t.test('a proxy that cuts whatever is old', async t => {
   const { report, text } = await seeDoctor(await cutter(t, url, { ageMs: 3000 }), 3500)
   t.same(codes(report), ['cut-age'])
   t.match(text, /SSE \(GET\), WebSocket.*: cut after 3\.\d s, whatever is said on it/)
+})
+
+t.test('a proxy that refuses POST', async t => {
+  const { url } = await serve(t)
+  const { code, report, text } = await seeDoctor(await middlebox(t, url, { refuses: 'POST' }))
+  t.equal(code, 1)
+  t.same(codes(report), ['commands-fail'])
+  t.match(text, /^✗ .*: commands do not get through, POST got 405 by middlebox: Method not allowed here$/)
+})
+
+t.test('a server that lets nobody in by WebSocket says so itself', async t => {
+  const { url } = await serve(t, {
+    authorize: (_request, action) => (action === 'connect' ? undefined : { id: 'somebody' }),
+  })
+  const { report, text } = await seeDoctor(url)
+  t.same(codes(report), ['blocked'], 'no proxy is to blame')
+  t.match(text, /✗ WebSocket +the server says no \(forbidden\): not allowed: connect/)
 })
 
 t.test('a server that wants credentials', async t => {

@@ -1,5 +1,5 @@
 /** How late the messages of one connection were, and whether something held them back. */
-import type { Published } from './examine.ts'
+import type { Published } from './session.ts'
 import type { Heard, Sighting } from './sighting.ts'
 import { median } from './time.ts'
 
@@ -19,18 +19,19 @@ export interface Delivery {
   how: 'live' | 'late' | 'lumps'
 }
 
-/** How far the server's clock is ahead of this machine's, to half a round trip: an event was stamped on its way. */
-export function clockAhead(published: readonly Published[], wires: readonly Sighting[]): number | undefined {
-  const stamps = new Map(
-    wires
-      .flatMap(({ heard }) => heard)
-      .flatMap(({ offset, stampedAt }) => (offset ? [[offset, stampedAt]] : [])),
-  )
+/**
+ * How far the server's clock is ahead of this machine's, to half a round trip: an event was stamped between its sending
+ * and its answer. When no event came at all the quickest message is taken for immediate.
+ */
+export function clockAhead(published: readonly Published[], wires: readonly Sighting[]): number {
+  const heard = wires.flatMap(({ heard }) => heard)
+  const stamps = new Map(heard.map(({ offset, stampedAt }) => [offset, stampedAt]))
   const ahead = published.flatMap(({ offset, sentAt, ackedAt }) => {
     const stampedAt = stamps.get(offset)
     return stampedAt === undefined ? [] : [stampedAt - (sentAt + ackedAt) / 2]
   })
-  return ahead.length === 0 ? undefined : median(ahead)
+  if (ahead.length > 0) return median(ahead)
+  return heard.length > 0 ? Math.max(...heard.map(({ stampedAt, arrivedAt }) => stampedAt - arrivedAt)) : 0
 }
 
 /** `undefined` when nothing came. */

@@ -30,7 +30,7 @@ export function judge(way: Way, wire: Sighting, seen: Examination, aheadMs: numb
       ? bad('upgrade', refusedUpgrade(wire.refusal))
       : bad('blocked', `refused with ${saidBy(wire.refusal)}`)
   }
-  if (wire.failure) return bad(way === 'websocket' ? 'upgrade' : 'blocked', wire.failure)
+  if (wire.failure) return bad(way === 'websocket' && !wire.opened ? 'upgrade' : 'blocked', wire.failure)
   if (!delivery) return bad('blocked', 'it opens, but no word ever comes')
   // Pages gather events: those that come while a poll is on its way home wait for the next one.
   if (delivery.how === 'late' || (delivery.how === 'lumps' && way !== 'long-poll')) {

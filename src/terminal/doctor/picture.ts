@@ -22,10 +22,10 @@ function about({ server, url }: Report, paint: Paint): string[] {
   const { tls, http, between, roundTripMs, clockAheadMs, heartbeatMs, changedHeaders } = server
   const facts = [
     tls ? `${tls}, ${http}` : `${http} without TLS`,
-    between.length > 0 ? `through ${between.join(', ')}` : 'nobody between names himself',
+    between.length > 0 ? `through ${between.join(', ')}` : 'nothing between names itself',
     `round trip ${ms(roundTripMs)}`,
     `heartbeat ${ms(heartbeatMs)}`,
-    ...(clockAheadMs === undefined ? [] : [clock(clockAheadMs, roundTripMs)]),
+    clock(clockAheadMs, roundTripMs),
   ]
   const changed = changedHeaders.length > 0 ? [`changed on the way: ${changedHeaders.join(', ')}`] : []
   return [

@@ -9,7 +9,7 @@ import { ANSWER_MS, type Answer, call, jsonOf, reasonOf, refusalOf, saidBy } fro
 import { median } from './time.ts'
 
 /** Why there is nothing to examine. */
-export type Obstacle = 'unreachable' | 'not-twinrail' | 'host-refused' | 'refused'
+export type Obstacle = 'unreachable' | 'not-twinrail' | 'host-refused' | 'refused' | 'commands-fail'
 
 export class NothingToExamine extends Error {
   override readonly name = 'NothingToExamine'
@@ -43,14 +43,15 @@ export async function reach(
 ): Promise<Reached> {
   const address = endpoint(url, 'agents')
   const tls = address.protocol === 'https:' ? await tlsOf(address, signal) : { http: 'HTTP/1.1' as const }
-  const answer = await call({ url: address, headers, signal }).catch(error => {
+  const unreachable = (error: unknown) => {
     throw signal.aborted ? error : new NothingToExamine('unreachable', `${url}: ${reasonOf(error)}`)
-  })
+  }
+  const answer = await call({ url: address, headers, signal }).catch(unreachable)
   const { agents } = mustBeTwinrail(url, answer) as { agents: { name: string }[] }
   return {
     ...tls,
     between: namesIn(answer.headers),
-    roundTripMs: await roundTrip(address, headers, signal),
+    roundTripMs: await roundTrip(address, headers, signal).catch(unreachable),
     agents: agents.map(({ name }) => name),
   }
 }
@@ -92,7 +93,9 @@ function tlsOf(url: URL, signal: AbortSignal): Promise<Pick<Reached, 'tls' | 'ht
     const host = url.hostname.replace(/^\[|\]$/g, '')
     const fail = (error: Error) => {
       socket.destroy()
-      reject(new NothingToExamine('unreachable', `${url.origin}: ${reasonOf(error)}`))
+      reject(
+        signal.aborted ? error : new NothingToExamine('unreachable', `${url.origin}: ${reasonOf(error)}`),
+      )
     }
     const socket = connect(
       {

@@ -4,7 +4,7 @@ import type { Delivery } from './delivery.ts'
 import type { Obstacle, Reached } from './reach.ts'
 import type { Remediable } from './remedies.ts'
 
-export type FaultCode = Obstacle | Remediable | 'commands-fail' | 'blocked'
+export type FaultCode = Obstacle | Remediable | 'blocked'
 
 /** Something that is wrong. */
 export interface Fault {
@@ -39,7 +39,7 @@ export interface Report {
     /** The server's own pace of pings, in ms. */
     heartbeatMs: number
     /** How far its clock is ahead of this machine's, to half a round trip. */
-    clockAheadMs: number | undefined
+    clockAheadMs: number
     /** Headers of the event stream that did not come as they were sent. */
     changedHeaders: string[]
   }

@@ -23,10 +23,14 @@ interface Message {
   serverTime?: number
   heartbeatMs?: number
   code?: string
+  reason?: string
+  message?: string
 }
 
 export class Sighting {
   readonly askedAt = now()
+  /** Whether the answer was what was asked for, so that words may come. */
+  opened = false
   /** Headers of the answer. */
   headers: Record<string, string | string[] | undefined> = {}
   /** An answer other than what was asked for. */
@@ -74,6 +78,9 @@ export class Sighting {
     const { type, offset, heartbeatMs } = message
     if (type === 'hello') this.heartbeatMs = heartbeatMs
     if (type === 'end' || type === 'closing') this.#ended = true
+    if (type === 'closing' || type === 'nack') {
+      this.failure ??= `the server says no (${message.code}): ${message.reason ?? message.message}`
+    }
     const stampedAt = message.serverTime ?? message.time
     // `caught-up` repeats the offset of another.
     const event = type.includes('.') && offset !== undefined ? { offset } : {}

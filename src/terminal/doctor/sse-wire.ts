@@ -26,8 +26,7 @@ export function watchSse(question: Question): Sighting {
 /** Before the head it is a failure; after it the stream was cut. */
 function fail(sighting: Sighting, error: Error): void {
   const { code } = error as NodeJS.ErrnoException
-  const cut = sighting.headers['date'] !== undefined || sighting.heard.length > 0
-  if (cut && (code === 'ECONNRESET' || code === 'Z_BUF_ERROR')) sighting.close()
+  if (sighting.opened && (code === 'ECONNRESET' || code === 'Z_BUF_ERROR')) sighting.close()
   else sighting.failure = reasonOf(error)
 }
 
@@ -40,6 +39,7 @@ async function watch(question: Question, sighting: Sighting): Promise<void> {
     sighting.refusal = refusalOf({ status: response.statusCode ?? 0, headers: response.headers, text })
     return sighting.over()
   }
+  sighting.opened = true
   response.on('data', () => {
     sighting.lastByteAt = now()
   })

@@ -39,6 +39,7 @@ export function watchWebSocket(
   const ping = () => send({ type: 'ping', time: now() })
 
   socket.on('upgrade', response => {
+    sighting.opened = true
     sighting.headers = response.headers
     sighting.deflated = /permessage-deflate/i.test(response.headers['sec-websocket-extensions'] ?? '')
     // Not before ws listens itself: the bytes that came with the head would go to this listener only.
