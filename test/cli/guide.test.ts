@@ -128,15 +128,20 @@ t.test('every need has a flag that says what it means', async t => {
   }
 })
 
+interface Ended {
+  code: unknown
+  text: string
+  complaint: string
+}
+
 /** Runs the real command line with nothing to read from. */
-async function twinrail(...args: string[]) {
+async function twinrail(...args: string[]): Promise<Ended> {
   const cli = new URL('../../src/cli.ts', import.meta.url).pathname
   const child = spawn(process.execPath, ['--import', 'tsx', cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
-  const [text, complaint] = await Promise.all(
-    [child.stdout, child.stderr].map(async output => (await output.toArray()).join('')),
-  )
+  const read = async (output: typeof child.stdout) => (await output.toArray()).join('')
+  const [text, complaint] = await Promise.all([read(child.stdout), read(child.stderr)])
   return {
     code: child.exitCode ?? (await new Promise(resolve => child.on('exit', resolve))),
     text,
