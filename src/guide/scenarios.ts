@@ -52,8 +52,8 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   editing: {
     title: 'Collaborative editing',
     about:
-      'Several people type in one document: small updates and cursor positions both ways, several a second.',
-    needs: { upstreamPerSecond: 8 },
+      'Several people type in one document: small updates and cursor positions both ways, ten a second from each.',
+    needs: { upstreamPerSecond: 11 },
     measures: ['uplink', 'deliver', 'bytes', 'cpu', 'storm'],
     teaching: {
       transport: 'websocket',
@@ -78,8 +78,8 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   },
   game: {
     title: 'Game against an AI',
-    about: 'Moves both ways at a fixed tick.',
-    needs: { upstreamPerSecond: 10 },
+    about: 'Moves both ways at a fixed tick of 50 ms.',
+    needs: { upstreamPerSecond: 20 },
     measures: ['uplink', 'deliver', 'cpu', 'bytes'],
     teaching: {
       transport: 'websocket',
@@ -105,8 +105,8 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   dashboards: {
     title: 'Dashboards with many streams',
     about:
-      'One page over HTTP/1.1 follows a dozen sessions at a time. Over HTTP/2 the limit is gone, and SSE does.',
-    needs: { sessions: 12, connections: 6 },
+      'One page over HTTP/1.1 follows twenty sessions at a time. Over HTTP/2 the limit is gone, and SSE does.',
+    needs: { sessions: 20, connections: 6 },
     measures: ['memory', 'handshake', 'firstEvent', 'cpu', 'deliver'],
   },
   mobile: {

@@ -22,7 +22,7 @@ t.test('flags: the transport, each reason with its rule, what is taught and whet
   t.equal(await ended, 0)
   t.match(stdout.text, /^Game against an AI: /)
   t.match(stdout.text, /^Use WebSocket\. Otherwise SSE, then long-poll\.$/m)
-  t.match(stdout.text, /^ {2}10 commands a second .* \(busy-upstream\)$/m)
+  t.match(stdout.text, /^ {2}20 commands a second .* \(busy-upstream\)$/m)
   t.match(stdout.text, /no HTTP headers.*That does not hold\. Neither sends headers per event/)
   t.equal(stderr.text, '')
 })

@@ -38,7 +38,7 @@ t.test('a scenario, needs, and both', async t => {
     ],
     [
       '?scenario=game&stripsUpgrade=true',
-      { transport: 'sse', fallback: ['long-poll'], needs: { upstreamPerSecond: 10, stripsUpgrade: true } },
+      { transport: 'sse', fallback: ['long-poll'], needs: { upstreamPerSecond: 20, stripsUpgrade: true } },
     ],
     ['?scenario=editing&upstreamPerSecond=0.2', { transport: 'sse', needs: { upstreamPerSecond: 0.2 } }],
     ['?upstreamPerSecond=20', { transport: 'websocket', fallback: ['sse', 'long-poll'] }],
