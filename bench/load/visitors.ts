@@ -42,7 +42,9 @@ export class Visitors {
   readonly #port: number
   readonly #sessions: readonly string[]
   readonly #random: () => number
-  readonly #over = new AbortController()
+  #isOver = false
+  /** What lets those go who are there. */
+  readonly #leaving = new Set<AbortController>()
   readonly #places: Promise<void>[]
 
   /** From now on so many are there at any time: when one goes, another comes. */
@@ -55,29 +57,40 @@ export class Visitors {
 
   /** All go, and nobody comes any more. */
   async end(): Promise<Visits> {
-    this.#over.abort()
+    this.#isOver = true
+    for (const gone of this.#leaving) gone.abort()
     await Promise.all(this.#places)
     return this.visits
   }
 
   async #keepComing(): Promise<void> {
-    while (!this.#over.signal.aborted) {
+    while (!this.#isOver) {
       const rail = this.#pick(RAILS)
       const sessionId = this.#pick(this.#sessions)
       const stayMs = STAY.least + this.#random() * (STAY.most - STAY.least)
       this.visits.came[rail]++
+      // One for each visit: fetch listens to its signal until that is collected.
+      const gone = new AbortController()
+      this.#leaving.add(gone)
       try {
-        if (rail === 'long-poll') await this.#poll(sessionId, stayMs)
-        else await this.#follow(rail, sessionId, stayMs)
+        if (rail === 'long-poll') await this.#poll(sessionId, stayMs, gone.signal)
+        else await this.#follow(rail, sessionId, stayMs, gone.signal)
       } catch (error) {
-        if (this.#over.signal.aborted) return
+        if (this.#isOver) return
         this.visits.failures.push(`${rail}: ${(error as Error).message}`)
-        await this.#rest(STAY.least)
+        await sleep(STAY.least)
+      } finally {
+        this.#leaving.delete(gone)
       }
     }
   }
 
-  async #follow(wire: 'sse' | 'websocket', sessionId: string, stayMs: number): Promise<void> {
+  async #follow(
+    wire: 'sse' | 'websocket',
+    sessionId: string,
+    stayMs: number,
+    signal: AbortSignal,
+  ): Promise<void> {
     const replay = this.#pick(['none', 'compact', 'full'] as const)
     const pace = this.#random() < 1 / SLOW_ONE_IN ? SLOW_PACE : undefined
     const scanner = new Scanner()
@@ -92,7 +105,7 @@ export class Visitors {
     })
     try {
       await connection.ready
-      await this.#rest(stayMs)
+      await sleep(stayMs, undefined, { signal }).catch(() => {})
     } finally {
       connection.close()
     }
@@ -101,16 +114,13 @@ export class Visitors {
     if (pace === undefined) this.visits.faults += scanner.faults
   }
 
-  async #poll(sessionId: string, stayMs: number): Promise<void> {
+  async #poll(sessionId: string, stayMs: number, signal: AbortSignal): Promise<void> {
     const until = performance.now() + stayMs
     let query = 'last=10'
     let last = -1
-    while (performance.now() < until && !this.#over.signal.aborted) {
+    while (performance.now() < until && !signal.aborted) {
       const url = `http://127.0.0.1:${this.#port}/v1/sessions/${sessionId}/events?wait=1000&${query}`
-      const response = await fetch(url, {
-        headers: { accept: 'application/json' },
-        signal: this.#over.signal,
-      })
+      const response = await fetch(url, { headers: { accept: 'application/json' }, signal })
       if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
       const { events, controls, next } = (await response.json()) as PollPage
       for (const { offset, from = offset } of events) {
@@ -125,10 +135,5 @@ export class Visitors {
 
   #pick<T>(from: readonly T[]): T {
     return from[Math.floor(this.#random() * from.length)] as T
-  }
-
-  /** Waits, unless everything is over. */
-  async #rest(ms: number): Promise<void> {
-    await sleep(ms, undefined, { signal: this.#over.signal }).catch(() => {})
   }
 }

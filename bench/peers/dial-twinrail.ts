@@ -14,12 +14,13 @@ export interface Subscribe {
   readonly heartbeatMs?: number
 }
 
-/** How to subscribe to the session. */
+/** How to subscribe to a session. */
 export function dialTwinrail(
   wire: Dial['wire'],
   port: number,
   subscribe: Subscribe = {},
   compressed = false,
+  sessionId = SESSION,
 ): Dial {
   const asked = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
   if (wire === 'sse') {
@@ -27,7 +28,7 @@ export function dialTwinrail(
     return {
       wire,
       port,
-      path: `/v1/sessions/${SESSION}/events?${query}`,
+      path: `/v1/sessions/${sessionId}/events?${query}`,
       headers: { accept: 'text/event-stream', 'accept-encoding': compressed ? 'gzip' : 'identity' },
       readyAfter: 'event: caught-up',
     }
@@ -37,7 +38,7 @@ export function dialTwinrail(
     port,
     path: '/v1/ws',
     ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
-    say: [JSON.stringify({ type: 'subscribe', id: '1', sessionId: SESSION, ...asked })],
+    say: [JSON.stringify({ type: 'subscribe', id: '1', sessionId, ...asked })],
     readyAfter: '"caught-up"',
   }
 }
