@@ -1,55 +1,29 @@
 /** Two nodes behind nginx, with the configuration of docs/several-nodes.md. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { startNodes } from '../fixtures/cluster.ts'
-import { freePort, isInstalled, listening, noRedis, RedisServer } from '../fixtures/redis-server.ts'
+import { missing, startNginx } from '../fixtures/proxies.ts'
+import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import { follow, isEvent } from '../fixtures/wire-clients.ts'
 import { command, eventually, ingestLines, startRun, terminalOf } from '../fixtures/wire-server.ts'
 
 const docs = new URL('../../docs/several-nodes.md', import.meta.url)
-const skip = noRedis || (isInstalled('nginx') ? false : 'nginx is not installed: apt-get install nginx')
+const skip = noRedis || missing('nginx')
 
 /** nginx with the documented configuration, but for the ports. */
-async function startNginx(t: Test, ports: readonly number[]): Promise<string> {
+function startDocumented(t: Test, ports: readonly number[]): Promise<string> {
   const [, documented = ''] = /```nginx\n(.*?)```/s.exec(readFileSync(docs, 'utf8')) ?? []
-  const port = await freePort()
-  const folder = mkdtempSync(join(tmpdir(), 'twinrail-nginx-'))
   const http = documented
     .replace('127.0.0.1:8787', `127.0.0.1:${ports[0]}`)
     .replace('127.0.0.1:8788', `127.0.0.1:${ports[1]}`)
-    .replace('listen 8080', `listen 127.0.0.1:${port}`)
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map(name => `${name}_temp_path ${join(folder, name)};`)
-    .join('\n')
-  const config = `daemon off; worker_processes 1; pid ${join(folder, 'pid')}; error_log ${join(folder, 'error.log')};
-events {} http { access_log off; ${paths}\n${http} }`
-  writeFileSync(join(folder, 'nginx.conf'), config)
-  const child: ChildProcess = spawn(
-    'nginx',
-    ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', 'stderr'],
-    {
-      stdio: ['ignore', 'ignore', 'inherit'],
-    },
-  )
-  t.teardown(async () => {
-    if (child.exitCode === null) {
-      child.kill('SIGTERM')
-      await once(child, 'exit')
-    }
-    rmSync(folder, { recursive: true, force: true })
-  })
-  await listening(port, child)
-  return `http://127.0.0.1:${port}`
+    .replace('listen 8080', 'listen 127.0.0.1:PORT')
+  return startNginx(t, http)
 }
 
 t.test('two nodes behind nginx, round robin', { skip }, async t => {
   const redis = await RedisServer.start(t)
   const nodes = await startNodes(t, 2, { redis: redis.url, leaseMs: 1000 })
-  const url = await startNginx(
+  const url = await startDocumented(
     t,
     nodes.map(({ port }) => port),
   )

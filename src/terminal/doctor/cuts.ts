@@ -2,6 +2,7 @@
 import type { Examination } from './examine.ts'
 import { ms, type Way } from './report.ts'
 import type { Sighting } from './sighting.ts'
+import { median } from './time.ts'
 
 export interface Cut {
   /** Of silence, or of age whatever is said. */
@@ -21,13 +22,13 @@ export function cutIn({ sse, beating, websocket, longPoll }: Examination): Cut |
   const cut = watched.filter(([, { cutAt }]) => cutAt !== undefined)
   if (cut.length === 0) return undefined
   const ways = cut.map(([way]) => way)
-  const least = (since: (wire: Sighting) => number) =>
-    Math.min(...cut.map(([, wire]) => (wire.cutAt ?? 0) - since(wire)))
+  const usual = (since: (wire: Sighting) => number) =>
+    median(cut.map(([, wire]) => (wire.cutAt ?? 0) - since(wire)))
   const ageOf = ({ cutAt = Number.POSITIVE_INFINITY, askedAt }: Sighting) => cutAt - askedAt
   if (ageOf(sse) < Number.POSITIVE_INFINITY && ageOf(beating) < 1.5 * ageOf(sse)) {
-    const afterMs = least(({ askedAt }) => askedAt)
+    const afterMs = usual(({ askedAt }) => askedAt)
     return { code: 'cut-age', ways, afterMs, says: `cut after ${ms(afterMs)}, whatever is said on it` }
   }
-  const afterMs = least(({ lastByteAt }) => lastByteAt)
+  const afterMs = usual(({ lastByteAt }) => lastByteAt)
   return { code: 'cut-idle', ways, afterMs, says: `cut after ${ms(afterMs)} of silence` }
 }
