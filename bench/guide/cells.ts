@@ -88,7 +88,8 @@ function inCell(cell: Cell, measure: Exclude<Measure, 'memory'>): Range | undefi
     case 'uplink':
       return told(cell.uplink, 50, 'p50')
     case 'knee':
-      return cell.kneePerSecond
+      // What was looked for once has no spread to compare by.
+      return (cell.kneePerSecond?.samples.length ?? 0) > 1 ? cell.kneePerSecond : undefined
     case 'cpu':
       return cpu(cell)
     case 'bytes':

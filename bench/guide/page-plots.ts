@@ -5,6 +5,7 @@ import type { Cell, Delays, Memory } from './findings.ts'
 import { escaped, folded, tableHtml } from './html.ts'
 import { PEER_COLOURS } from './page-style.ts'
 import { type Bar, bars, barText, curves, linear, logarithmic, percentiles, type Series } from './plots.ts'
+import { percentile } from './tables.ts'
 
 /** The classes that give a variant its colour: of our transports; the floor; each of the peers. */
 export function kindOf({ variants }: Found, name: string): string {
@@ -25,9 +26,6 @@ function plot(title: string, svg: string, keys: readonly Series[], table: Table)
   return `<figure><figcaption>${escaped(title)}</figcaption>${svg}${legend}${folded('The same as a table', tableHtml(table))}</figure>`
 }
 
-/** Percentiles that a table names. */
-const NAMED = [0, 50, 90, 99, 99.9, 99.99]
-
 /** The curve as far as it means something. */
 const toldPart = (delays: Delays) => delays.curve.filter(([percentile]) => isTold(delays, percentile))
 
@@ -47,11 +45,16 @@ export function latencyPlot(found: Found, cells: readonly Cell[], title: string)
   // The quickest few say nothing and would stretch the axis.
   const typical = Math.min(...series.map(({ points }) => valueAt(points, 10)).filter(ms => ms > 0))
   const y = logarithmic('ms', Number.isFinite(typical) ? typical : Math.min(...values), Math.max(...values))
-  const named = NAMED.filter(percentile => percentile <= furthest)
   return plot(title, curves(`${title}: ms over percentile`, x, y, series), series, {
     title,
-    columns: ['', ...named.map(percentile => `p${percentile} ms`)],
-    rows: series.map(({ name, points }) => [name, ...named.map(percentile => valueAt(points, percentile))]),
+    columns: ['', 'p50 ms', 'p90 ms', 'p99 ms', 'p99.9 ms'],
+    rows: cells.map(({ variant, deliver }) => [
+      variant,
+      percentile(deliver, 50, ({ p50 }) => p50),
+      percentile(deliver, 90, ({ p90 }) => p90),
+      percentile(deliver, 99, ({ p99 }) => p99),
+      percentile(deliver, 99.9, ({ p999 }) => p999),
+    ]),
   })
 }
 

@@ -2,7 +2,7 @@
 import { workloads } from '../workloads/workloads.ts'
 import { isPlain, transportNames, workloadsOf } from './cells.ts'
 import { dateOf, machineOf } from './figures.ts'
-import type { Findings, Variant } from './findings.ts'
+import type { Cell, Findings, Variant } from './findings.ts'
 import { escaped, inline, list, tableHtml } from './html.ts'
 import { commands, limits, method, reading } from './method.ts'
 import { bytesPlot, cpuPlot, latencyPlot, memoryPlot, stormPlot } from './page-plots.ts'
@@ -58,7 +58,7 @@ function scenarioCard(findings: Findings, verdict: Verdict): string {
       ...(about ? [`<p class="soft">Workload: ${inline(about)}</p>`] : []),
       tableHtml(comparisonTable(verdict)),
       plots(
-        latencyPlot(findings, drawn, 'Publish → receive'),
+        ...latencyPlots(findings, drawn),
         cpuPlot(findings, drawn),
         bytesPlot(findings, drawn),
         stormPlot(findings, drawn),
@@ -69,6 +69,19 @@ function scenarioCard(findings: Findings, verdict: Verdict): string {
 }
 
 const isMatrix = ({ server }: Variant) => server === 'twinrail'
+
+/** A plot for each path from client to server. */
+function latencyPlots(findings: Findings, cells: readonly Cell[]): string[] {
+  const pathOf = ({ variant: name }: Cell) => findings.variants.find(variant => variant.name === name)?.path
+  const paths = [...new Set(cells.map(pathOf))]
+  return paths.map(path =>
+    latencyPlot(
+      findings,
+      cells.filter(cell => pathOf(cell) === path),
+      paths.length === 1 ? 'Publish → receive' : `Publish → receive, ${path}`,
+    ),
+  )
+}
 
 /** Our plain variants and the floor: what each workload's plots show. */
 function isPlainOrFloor({ variants }: Findings, name: string): boolean {

@@ -22,7 +22,8 @@ export function ranged(range: Range | undefined): string {
   return low === high ? `${median}` : `${median} (${low}–${high})`
 }
 
-const percentile = (delays: Delays | undefined, at: number, value: (delays: Delays) => Figure) =>
+/** A percentile with its quartiles, where enough delays lie beyond it. */
+export const percentile = (delays: Delays | undefined, at: number, value: (delays: Delays) => Figure) =>
   delays && isTold(delays, at) ? ranged(value(delays)) : '–'
 
 const nameOf = (transport: Transport | 'neither') =>

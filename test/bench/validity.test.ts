@@ -38,7 +38,13 @@ const faults: [string, Found, RegExp, RegExp][] = [
     'a load that was late',
     changed(cell => ({ ...cell, generator: { ...cell.generator, lateP99Ms: constant(30) } })),
     /in time/,
-    /chat, SSE: 30\.0 ms at p99, expected at most/,
+    /chat, SSE: 30\.0 ms, expected at most 4/,
+  ],
+  [
+    'a load whose lateness is in the figures',
+    changed(cell => ({ ...cell, deliverFromSend: { ...cell.deliver, p50: constant(0.3) } })),
+    /its lateness/,
+    /chat, SSE: 0\.6\d ms, expected at most 0\.50 ms/,
   ],
   [
     'a load that was busy',
@@ -140,6 +146,7 @@ t.test('limits are limits: what just keeps them is valid', async t => {
         max: constant(500),
       },
     },
+    deliverFromSend: { ...cell.deliverFromSend, p50: constant(90) },
     generator: { ...cell.generator, lateP99Ms: constant(10) },
   }))
   t.same(failed(slow), [], 'a tenth of a long delay is allowed')

@@ -112,6 +112,12 @@ t.test('a percentile that too few delays lie beyond is not told', async t => {
   t.ok(measured(makeFound(), 'chat', 'sse', 'slow'))
 })
 
+t.test('what was looked for once is not compared', async t => {
+  const once = withCell(makeFound(), 'chat', 'SSE', cell => ({ ...cell, kneePerSecond: figureOf([9000]) }))
+  t.equal(measured(once, 'chat', 'sse', 'knee'), undefined)
+  t.ok(measured(once, 'chat', 'websocket', 'knee'))
+})
+
 t.test('the guide’s figures are a module that says what was measured', async t => {
   const found = makeFound()
   const data = measuredOf(found)
