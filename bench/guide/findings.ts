@@ -72,8 +72,8 @@ export interface Cell {
   readonly slow?: {
     /** Delays of the others. */
     readonly healthy: Delays
-    /** Resident memory of the server beyond the same time without slow readers, MiB. */
-    readonly residentMiB: Figure
+    /** What the server holds after garbage collection, heap and buffers, beyond the same time without slow readers, MiB. */
+    readonly heldMiB: Figure
   }
   /** All connections are cut at once; where it was looked for. */
   readonly storm?: {

@@ -41,6 +41,7 @@ export class Client implements Ears {
   #commands = 0
   #caughtUp = 0
   #onCaughtUp: () => void = () => {}
+  #onCut: () => void = () => {}
 
   constructor(options: ClientOptions) {
     this.#options = options
@@ -54,6 +55,8 @@ export class Client implements Ears {
     this.#caughtUp = 0
     this.#rail = makeRail(this)
     const current = catchesUp ? this.#current(sessionIds.length) : Promise.resolve()
+    // When both fail, it is the rail that knows why.
+    current.catch(() => {})
     try {
       await this.#rail.open(sessionId => this.#cursor(sessionId))
       await current
@@ -66,12 +69,12 @@ export class Client implements Ears {
   /** Sends a command; resolves with its ack's offset, if it has one. Rejects when it is refused or the line is cut. */
   async command(sessionId: string, command: object): Promise<string | undefined> {
     const rail = this.#rail as Rail
+    const id = `c${++this.#commands}`
     if (rail.post) {
-      const { status, body } = await rail.post(sessionId, command)
+      const { status, body } = await rail.post(sessionId, { ...command, id })
       if (status !== 200) throw new Error(`a command was answered ${status}: ${body}`)
       return (JSON.parse(body.toString()) as { offset?: string }).offset
     }
-    const id = `c${++this.#commands}`
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject })
       rail.say?.(JSON.stringify({ ...command, sessionId, id }))
@@ -83,6 +86,7 @@ export class Client implements Ears {
     this.#rail?.cut()
     for (const { reject } of this.#waiting.values()) reject(new Error('the line was cut before the answer'))
     this.#waiting.clear()
+    this.#onCut()
   }
 
   onBytes(stream: number, bytes: Buffer): void {
@@ -102,11 +106,12 @@ export class Client implements Ears {
 
   #current(streams: number): Promise<void> {
     return new Promise((resolve, reject) => {
-      const late = setTimeout(
-        reject,
-        CATCH_UP_MS,
-        new Error(`a client had not caught up after ${CATCH_UP_MS} ms`),
-      )
+      const fail = (why: string) => {
+        clearTimeout(late)
+        reject(new Error(`a client had not caught up: ${why}`))
+      }
+      const late = setTimeout(fail, CATCH_UP_MS, `${CATCH_UP_MS} ms were over`)
+      this.#onCut = () => fail('its line was cut')
       this.#onCaughtUp = () => {
         if (++this.#caughtUp < streams) return
         clearTimeout(late)

@@ -29,6 +29,9 @@ export interface CellAsked {
 /** Connections that are opened at a time. */
 const OPENING = 25
 
+/** Clients that share an HTTP/2 connection at the most: servers bound its streams. */
+const SHARING = 100
+
 /** One of so many clients reads slowly, where some do, and so much in a second, bytes. */
 const SLOW = { every: 10, pace: 2048 }
 
@@ -132,9 +135,10 @@ function railMaker(
     if (target.rail === 'websocket') return new WebSocketRail(target, sessionIds, ears, pace)
     if (target.rail === 'long-poll') return new LongPollRail(target, sessionIds, ears)
     if (target.http === '1.1') return new SseRail(target, sessionIds, ears, pace)
-    // Who follows many sessions has a connection for all of them; of the others all share one.
-    const shared = target.http === '2, one connection' && !workload.followsAll
-    return new Http2Rail(http2.named(shared ? 'everybody' : `client ${index}`), sessionIds, ears)
+    // Who follows many sessions has a connection for all of them; of the others many share one.
+    const shares = target.http === '2, one connection' && sessionIds.length === 1
+    const name = shares ? `shared ${Math.floor(index / SHARING)}` : `client ${index}`
+    return new Http2Rail(http2.named(name), sessionIds, ears)
   }
 }
 
@@ -144,9 +148,7 @@ function makeClient(
   index: number,
   pace?: number,
 ): Client {
-  const sessionIds = sessionsOf(workload, workload.clients === 0 ? 0 : index).map(session =>
-    sessionId(cell.prefix, workload.clients === 0 ? 0 : session),
-  )
+  const sessionIds = sessionsOf(workload, index).map(session => sessionId(cell.prefix, session))
   return new Client({
     sessionIds,
     makeRail: ears => make(index, sessionIds, ears, pace),

@@ -63,7 +63,7 @@ const BEGIN_MS = 20
 const GRACE_MS = 100
 
 /** How long what is on its way may take, ms. */
-const ARRIVAL_MS = 5000
+const ARRIVAL_MS = 15_000
 
 /** How often a planted lateness stops the generator, in calls, and for how long, ms. */
 const PLANTED_LATE = { every: 10, ms: 30 }
@@ -257,7 +257,8 @@ export class Phase {
   async #comeAndGo(): Promise<void> {
     const { workload, clients } = this.#audience
     const { returnsEveryMs } = workload
-    if (returnsEveryMs === undefined || this.#asked.steady) return
+    const { steady, stormAtMs } = this.#asked
+    if (returnsEveryMs === undefined || steady || stormAtMs !== undefined) return
     const last = BEGIN_MS + this.#asked.ms - 2 * GRACE_MS
     await Promise.all(
       clients.map(async (client, index) => {

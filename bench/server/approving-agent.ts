@@ -6,19 +6,23 @@ import type { Cue } from '../content/content.ts'
 /** What agents of a session have still to do, in order. */
 export class Duties {
   readonly #cues: Cue[] = []
-  #onCue: () => void = () => {}
+  #onChange: () => void = () => {}
 
   push(cue: Cue): void {
     this.#cues.push(cue)
-    this.#onCue()
+    this.#onChange()
   }
 
-  /** The next one; nothing once the signal has aborted. */
+  /** Ends a wait that will not be worth it. */
+  leave(): void {
+    this.#onChange()
+  }
+
+  /** The next one; nothing once the signal has aborted. One consumer at a time. */
   async next(signal: AbortSignal): Promise<Cue | undefined> {
     while (this.#cues.length === 0 && !signal.aborted) {
       await new Promise<void>(resolve => {
-        this.#onCue = resolve
-        signal.addEventListener('abort', () => resolve(), { once: true })
+        this.#onChange = resolve
       })
     }
     return this.#cues.shift()
@@ -41,6 +45,7 @@ export const approvingAgent = (dutiesOf: (sessionId: string) => Duties): Agent =
     input: z.object({ task: z.string() }),
     async *run(_input, { sessionId, signal, ask, steering }) {
       const duties = dutiesOf(sessionId)
+      signal.addEventListener('abort', () => duties.leave(), { once: true })
       const said = steering[Symbol.asyncIterator]()
       for (;;) {
         const cue = await duties.next(signal)

@@ -83,13 +83,14 @@ export const handlers = {
   /** User and system time of this process so far, µs. */
   cpu: (): NodeJS.CpuUsage => process.cpuUsage(),
 
-  /** Resident bytes after everything that can be freed was freed. */
-  async resident(): Promise<number> {
+  /** Bytes after everything that can be freed was freed: what the process has, and what is in use on heap and in buffers. */
+  async memory(): Promise<{ resident: number; held: number }> {
     for (let i = 0; i < 3; i++) {
       globalThis.gc?.()
       await sleep(50)
     }
-    return process.memoryUsage.rss()
+    const { rss, heapUsed, external } = process.memoryUsage()
+    return { resident: rss, held: heapUsed + external }
   },
 
   /** The cell is over: its sessions go. */

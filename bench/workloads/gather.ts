@@ -68,7 +68,7 @@ export async function cellOf(
   }
   const knee = where(({ kneePerSecond }) => kneePerSecond)
   const commandBytes = where(round => round.commandBytes)
-  const slow = where(round => round.slow?.residentMiB)
+  const slow = where(round => round.slow?.heldMiB)
   const storm = where(round => round.storm?.currentMs.at(-1))
   const p50Ms = where(round => round.autocannon?.p50Ms)
   const p99Ms = where(round => round.autocannon?.p99Ms)
@@ -105,7 +105,7 @@ export async function cellOf(
           `${name}|slow|deliver`,
           curves,
         ),
-        residentMiB: slow,
+        heldMiB: slow,
       },
     }),
     ...(storm && { storm: { currentMs: storm, recovery: recoveryOf(rounds, storm.median) } }),

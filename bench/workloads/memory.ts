@@ -11,11 +11,9 @@ import { serverOf } from './stages.ts'
 /** How long connections rest before memory is read, ms: greetings are out, timers are gone. */
 const REST_MS = { full: 900, quick: 650 }
 
-/** More streams than a server lets one HTTP/2 connection have would not be taken. */
 const counts = {
-  full: [200, 400, 600, 800, 1000],
-  quick: [100, 200, 300, 400, 500],
-  oneConnection: [60, 90, 120, 150, 180],
+  full: [500, 1000, 1500, 2000, 2500],
+  quick: [300, 600, 900, 1200, 1500],
 }
 
 /**
@@ -37,11 +35,11 @@ export async function idleMemory(
     const { rail, http, tls, compressed } = variant
     const target = { rail, http, tls, compressed, rechunked: false, port, ...(dials && { dials }) }
     const points: { connections: number; bytes: number }[] = []
-    const kind = http === '2, one connection' ? 'oneConnection' : quick ? 'quick' : 'full'
-    for (const connections of counts[kind]) {
+    const size = quick ? 'quick' : 'full'
+    for (const connections of counts[size]) {
       await load.call.grow(target, connections)
-      await sleep(quick ? REST_MS.quick : REST_MS.full)
-      points.push({ connections, bytes: await server.call.resident() })
+      await sleep(REST_MS[size])
+      points.push({ connections, bytes: (await server.call.memory()).resident })
     }
     const bytes = slope(points.map(({ connections: x, bytes: y }) => ({ x, y })))
     return { variant: variant.name, points, kibPerConnection: bytes / 1024 }

@@ -67,7 +67,10 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
   const certificate = makeCertificate()
   const stages = new Stages(certificate)
   const found = new Map<CellPlan, CellRound[]>(plans.map(plan => [plan, []]))
-  const idle = memoryVariants(quick).filter(({ name }) => plans.some(({ variant }) => variant.name === name))
+  // A planted fault has nothing to do with memory.
+  const idle = memoryVariants(quick).filter(
+    ({ name }) => !plant && plans.some(({ variant }) => variant.name === name),
+  )
   const cost = (plan: CellPlan) => secondsOf(plan, quick)
   const whole = rounds * plans.reduce((sum, plan) => sum + cost(plan), 0) + MEMORY_S * idle.length
   let done = 0
@@ -128,7 +131,7 @@ function secondsOf(plan: CellPlan, quick: boolean): number {
     bytes +
     delays +
     (plan.storm ? storm : 0) +
-    (plan.slow ? 2 * slow : 0) +
+    (plan.slow ? 3 * slow : 0) +
     (plan.knee ? 6 * knee : 0) +
     (plan.autocannon ? autocannon : 0)
   return OVERHEAD_S + ms / 1000

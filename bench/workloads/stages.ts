@@ -3,7 +3,7 @@ import { createServer } from 'node:net'
 import type { Path, Variant } from '../guide/findings.ts'
 import type { handlers as Clients } from '../load/clients.ts'
 import type { handlers as Commands } from '../load/commands.ts'
-import type { handlers as Proxy } from '../load/counting-proxy.ts'
+import type { handlers as CountingProxy } from '../load/counting-proxy.ts'
 import type { Target } from '../load/target.ts'
 import type { PeerName } from '../peers/index.ts'
 import { listen } from '../peers/peer.ts'
@@ -28,7 +28,7 @@ export function serverOf({ server, rail, compressed, tls }: Variant, certificate
 
 export class Stages {
   readonly load = startWorker<typeof Clients>('load/clients')
-  readonly proxy = startWorker<typeof Proxy>('load/counting-proxy')
+  readonly proxy = startWorker<typeof CountingProxy>('load/counting-proxy')
   readonly commands = startWorker<typeof Commands>('load/commands')
   readonly #certificate: Certificate
   readonly #servers = new Map<string, Promise<Omit<Stage, 'target'> & { port: number }>>()

@@ -129,6 +129,7 @@ const idle: Workload = {
   about: 'Nothing is sent.',
   sessions: 1,
   clients: 0,
+  followsAll: true,
   content: silence,
 }
 

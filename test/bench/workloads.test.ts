@@ -1,0 +1,132 @@
+/** The workloads' harness on small settings: real servers, processes and sockets; figures are not looked at, counts are. */
+import { execFile } from 'node:child_process'
+import { Writable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import { Progress } from '../../bench/progress.ts'
+import type { Lengths } from '../../bench/workloads/cell-round.ts'
+import { playCell } from '../../bench/workloads/cell-round.ts'
+import { makeCertificate } from '../../bench/workloads/certificate.ts'
+import { isInstalled } from '../../bench/workloads/nginx.ts'
+import { runWorkloads } from '../../bench/workloads/run.ts'
+import { Stages } from '../../bench/workloads/stages.ts'
+import { cellsOf } from '../../bench/workloads/variants.ts'
+import { workloadNames } from '../../bench/workloads/workload.ts'
+
+const SEED = 7
+
+const lengths: Lengths = {
+  warmUp: 50,
+  bytes: 100,
+  delays: 300,
+  storm: 200,
+  slow: 100,
+  knee: 50,
+  autocannon: 1000,
+  probes: 1,
+}
+
+const main = fileURLToPath(new URL('../../bench/main.ts', import.meta.url))
+
+const silent = () =>
+  new Progress('test', new Writable({ write: (_c, _e, done) => done() }) as NodeJS.WriteStream)
+
+t.test('every event of every workload reaches every client once and in order', async t => {
+  const stages = new Stages(makeCertificate())
+  t.teardown(() => stages.stop())
+  for (const workload of workloadNames) {
+    for (const plan of cellsOf(workload, true)) {
+      const { variant, autocannon, storm, slow } = plan
+      if (variant.path !== 'direct') continue
+      const what = `${workload}, ${variant.name}, seed ${SEED}`
+      // The ramp looks for what is too much.
+      const quiet = { ...plan, knee: false }
+      const cell = await playCell(stages, await stages.of(variant), quiet, { seed: SEED, round: 0, lengths })
+      t.equal(cell.trouble, undefined, what)
+      for (const { expected, delivered, lost, doubled, outOfOrder, failedConnections } of cell.counts) {
+        t.same([delivered, lost, doubled, outOfOrder, failedConnections], [expected, 0, 0, 0, 0], what)
+      }
+      t.ok(cell.main.counts.expected > 0, `${what}: something was sent`)
+      t.equal(cell.main.deliver?.count, cell.main.counts.delivered, `${what}: each delivery was timed`)
+      t.ok(cell.firstEventMs > 0 && cell.bytesPerEvent > 0 && cell.handshakeBytes > 0, what)
+      t.equal(cell.storm !== undefined, storm === true, what)
+      if (cell.storm) t.ok(cell.storm.currentMs.length > 0, `${what}: clients came back`)
+      t.equal(cell.slow !== undefined, slow === true, what)
+      t.equal(cell.autocannon !== undefined, autocannon === true, what)
+      if (cell.autocannon) t.equal(cell.autocannon.failed, 0, `${what}: autocannon`)
+      t.equal(cell.main.uplink !== undefined, ['editing', 'game', 'approvals'].includes(workload), what)
+    }
+  }
+})
+
+t.test(
+  'nginx as it comes lets no WebSocket through: found, not failed',
+  {
+    skip: isInstalled() ? false : 'nginx is not installed: apt-get install nginx',
+  },
+  async t => {
+    const variants = ['WebSocket, nginx as it comes', 'WebSocket, nginx as documented']
+    const asked = { names: ['buffered'] as const, quick: true, rounds: 1, seed: SEED, variants }
+    const { cells, leftOut } = await runWorkloads(asked, silent())
+    t.same(
+      cells.map(({ variant }) => variant),
+      ['WebSocket, nginx as documented'],
+    )
+    t.match(
+      leftOut.find(({ impossible }) => impossible),
+      { workload: 'buffered', variant: variants[0], why: /answer was \d/ },
+    )
+  },
+)
+
+t.test('a planted fault makes a run invalid', async t => {
+  const run = async (plant: 'late' | 'lost' | 'doubled') => {
+    const asked = { names: ['game'] as const, quick: true, rounds: 1, seed: SEED, variants: ['SSE'], plant }
+    return runWorkloads(asked, silent())
+  }
+  const holds = ({ checks }: Awaited<ReturnType<typeof run>>, what: RegExp) =>
+    checks.filter(check => what.test(check.what)).map(check => check.holds)
+
+  const lost = await run('lost')
+  t.equal(lost.valid, false)
+  t.same(holds(lost, /no event was lost/), [false])
+  t.same(holds(lost, /no event was doubled/), [true])
+  t.equal(lost.cells[0]?.counts.lost, 1)
+
+  const doubled = await run('doubled')
+  t.equal(doubled.valid, false)
+  t.same(holds(doubled, /no event was lost/), [true])
+  t.same(holds(doubled, /no event was doubled/), [false])
+  t.equal(doubled.cells[0]?.counts.doubled, 1)
+
+  const late = await run('late')
+  t.equal(late.valid, false)
+  t.same(holds(late, /the load was in time/), [false])
+  t.same(holds(late, /no event was (lost|doubled)/), [true, true])
+})
+
+t.test('the command says so, too: exit code 1', async t => {
+  const args = ['--import', 'tsx', main, 'game', '--quick', '--rounds', '1', '--plant', 'lost', '--json']
+  const error = await promisify(execFile)(process.execPath, args, { maxBuffer: 2 ** 26 }).then(
+    () => t.fail('expected the command to fail'),
+    (error: { code: number; stdout: string }) => error,
+  )
+  t.equal(error?.code, 1)
+  const { valid, checks } = JSON.parse(error?.stdout ?? '{}') as Awaited<ReturnType<typeof runWorkloads>>
+  t.equal(valid, false)
+  t.match(
+    checks.find(({ what }) => what === 'no event was lost'),
+    { holds: false },
+  )
+})
+
+t.test('what is not known is refused with the names that are', async t => {
+  for (const args of [['chess'], ['--plant', 'slow'], ['--rounds', '0'], ['--seed', 'x'], ['report']]) {
+    const error = await promisify(execFile)(process.execPath, ['--import', 'tsx', main, ...args]).then(
+      () => undefined,
+      (error: { code: number; stderr: string }) => error,
+    )
+    t.match(error, { code: 2, stderr: /workloads \(all without a name\): chat, editing/ }, args.join(' '))
+  }
+})
