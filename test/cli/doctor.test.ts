@@ -201,6 +201,13 @@ t.test('where nothing listens', async t => {
   t.equal(text, `✗ ${url}: nothing listens there`)
 })
 
+t.test('where the path is wrong', async t => {
+  const { url } = await serve(t)
+  const { report } = await seeDoctor(`${url}/app`)
+  const says = `${url}/app: a Twinrail server answers, but not under this path`
+  t.same(report.faults, [{ code: 'not-twinrail', says }])
+})
+
 t.test('where something else answers', async t => {
   const other = createServer((_request, response) => {
     response.writeHead(404, { server: 'other/1' }).end('<h1>Not here</h1>\nreally')

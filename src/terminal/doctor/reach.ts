@@ -61,6 +61,9 @@ function mustBeTwinrail(url: string, answer: Answer): Record<string, unknown> {
   const body = jsonOf(answer)
   if (answer.status === 200 && Array.isArray(body?.['agents'])) return body
   const error = body?.['error'] as { code?: string; message?: string; requestId?: string } | undefined
+  if (error?.code === 'not-found' && error.requestId !== undefined) {
+    throw new NothingToExamine('not-twinrail', `${url}: a Twinrail server answers, but not under this path`)
+  }
   if (typeof error?.code === 'string' && error.requestId !== undefined) {
     const host = error.code === 'forbidden' && error.message?.includes('Host')
     throw new NothingToExamine(
