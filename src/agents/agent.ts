@@ -67,8 +67,8 @@ export interface RunResult {
 }
 
 /**
- * An agent: `run` yields event bodies, each is in the log before the generator is resumed. Returning completes the
- * run, throwing fails it: a {@link RunError} with its own code and message, anything else as `agent-error` without
+ * An agent: `run` yields event bodies, logged in order; the generator is at most some 100 events ahead of the log, and
+ * `ask`, taking up what users say, and the run's end come after all that was yielded before. Returning completes the run, throwing fails it: a {@link RunError} with its own code and message, anything else as `agent-error` without
  * its text.
  */
 export interface Agent<Input = unknown> {

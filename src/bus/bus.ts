@@ -115,9 +115,18 @@ export class Bus {
     bodies: readonly Body[],
     { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
-    const time = Date.now()
-    const texts = bodies.map(body => this.#encode({ ...body, sessionId, time, by }))
+    const texts = bodies.map(body => this.encode(sessionId, body, by))
     return this.log.append(sessionId, texts, conditions)
+  }
+
+  /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
+  encode(sessionId: string, body: Body, by?: string): string {
+    const text = encodeEvent({ ...body, sessionId, time: Date.now(), by })
+    // A UTF-16 unit takes at most three bytes, so most events need no counting.
+    if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
+      if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
+    }
+    return text
   }
 
   /** Hands an event to who follows the session now; nothing is logged. */
@@ -293,15 +302,6 @@ export class Bus {
       throw error
     }
     return { topic: held.topic, release }
-  }
-
-  #encode(parts: Parameters<typeof encodeEvent>[0]): string {
-    const text = encodeEvent(parts)
-    // A UTF-16 unit takes at most three bytes, so most events need no counting.
-    if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
-      if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
-    }
-    return text
   }
 }
 

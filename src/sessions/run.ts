@@ -12,7 +12,7 @@ import {
 import type { Body, Bus } from '../bus/bus.ts'
 import type { LogEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
-import type { AppendConditions, Lease } from '../log/log.ts'
+import type { Lease } from '../log/log.ts'
 import {
   check,
   commandOnlyTypes,
@@ -27,6 +27,7 @@ import {
 import { Inbox } from './inbox.ts'
 import { checkSchema } from './input-schema.ts'
 import { RunClock } from './run-clock.ts'
+import { RunLog, RunOver } from './run-log.ts'
 import { endUnwatched } from './unwatched.ts'
 
 /** What a run is made of. */
@@ -55,9 +56,6 @@ export interface RunParts {
   onAgentError(error: unknown, errorId: string): void
 }
 
-/** Thrown inside a run that has its terminal, or lost its session or lease: unwinds, never leaves this file. */
-class RunOver extends Error {}
-
 /** Types that an agent yields none of: the server or a command makes them. */
 const notTheAgents = new Set<string>([
   ...commandOnlyTypes,
@@ -73,6 +71,7 @@ const TURN_EVENTS = 100
 
 export class Run {
   readonly #parts: RunParts
+  readonly #log: RunLog
   readonly #inbox = new Inbox()
   readonly #abort = new AbortController()
   readonly #clock: RunClock
@@ -86,6 +85,13 @@ export class Run {
 
   constructor(parts: RunParts) {
     this.#parts = parts
+    this.#log = new RunLog({
+      ...parts,
+      onFailed: error => {
+        if (error instanceof RunOver) this.#over('the run has ended')
+        else this.#interrupt?.(error)
+      },
+    })
     this.#clock = new RunClock(parts.maxMs, () => void this.#timeOut())
     this.done = this.#run()
   }
@@ -101,12 +107,11 @@ export class Run {
   /** Ends the run with this terminal, unless it has one. Resolves when it is in the log. */
   async end(terminal: { type: TerminalType; data: unknown }): Promise<void> {
     const { runId } = this.#parts
-    await this.#append([{ ...terminal, runId }], {
-      once: [{ key: keys.end(runId), note: { type: terminal.type } }],
-      release: [runId],
-    }).catch(error => {
-      if (!(error instanceof RunOver)) throw error
-    })
+    // Refused, it has one, or is somebody else's now.
+    await this.#log.cut(
+      { ...terminal, runId },
+      { once: [{ key: keys.end(runId), note: { type: terminal.type } }], release: [runId] },
+    )
     this.#over('the run has ended')
   }
 
@@ -144,13 +149,16 @@ export class Run {
     }
   }
 
-  /** Pulls the generator; each event is in the log before it is resumed. */
+  /** Pulls the generator, and gives its result once all that it yielded is in the log. */
   async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
     const { bus, sessionId, runId, agent } = this.#parts
     try {
       for (;;) {
         const step = await this.#step(generator)
-        if (step.done) return (step.value as RunResult | undefined) ?? undefined
+        if (step.done) {
+          await this.#log.settled()
+          return (step.value as RunResult | undefined) ?? undefined
+        }
         const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
         if (notTheAgents.has(body.type)) {
           throw new TwinrailError(
@@ -159,17 +167,24 @@ export class Run {
           )
         }
         if (isTerminal(body.type)) {
+          await this.#log.settled()
           await this.end({ type: body.type, data: body.data })
           throw new RunOver()
         }
-        await this.#append([{ ...body, runId }])
-        await bus.admitted(sessionId)
+        const room = this.#log.add({ ...body, runId })
+        if (room) await room
+        const held = bus.admitted(sessionId)
+        if (held) await held
         // Appends to a fast log resolve without leaving the turn, and a flush needs its turn, too.
         if (++this.#inTurn >= TURN_EVENTS) {
           this.#inTurn = 0
           await nextTurn()
         }
       }
+    } catch (error) {
+      // What it said before it failed is logged before its terminal.
+      if (!this.#abort.signal.aborted) await this.#log.settled()
+      throw error
     } finally {
       // Not awaited: a generator that hangs would never return.
       generator.return().catch(() => {})
@@ -190,7 +205,9 @@ export class Run {
     const inbox = this.#inbox
     const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
       if (steers.length === 0) return steers
-      await this.#append(steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })))
+      await this.#log.append(
+        steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })),
+      )
       return steers
     }
     return {
@@ -199,7 +216,12 @@ export class Run {
       by,
       signal: this.#abort.signal,
       history: () => history(bus, sessionId, startSeq - 1),
-      ask: request => this.#ask(request),
+      ask: request => {
+        const answer = this.#ask(request)
+        // An agent may ask and end without waiting.
+        answer.catch(() => {})
+        return answer
+      },
       steering: {
         take: () => apply(inbox.takeSteers()),
         async *[Symbol.asyncIterator]() {
@@ -218,12 +240,26 @@ export class Run {
     answer.catch(() => {})
     this.#clock.pause()
     try {
-      await this.#append([body], { once: [{ key: keys.input(requestId), note: { runId } }] })
+      await this.#request(body, requestId)
       if (request.expiresAt !== undefined) this.#parts.onExpiring(runId, requestId, request.expiresAt)
       return await answer
+    } catch (error) {
+      throw error instanceof RunOver ? this.#abort.signal.reason : error
     } finally {
       this.#clock.resume()
     }
+  }
+
+  async #request(body: Body, requestId: string): Promise<void> {
+    const { runId } = this.#parts
+    const appended = await this.#log.append([body], {
+      once: [{ key: keys.input(requestId), note: { runId } }],
+    })
+    if (appended.accepted || appended.reason !== 'key') return
+    const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
+    // A run that was taken over asks again what it had asked.
+    if (asker === runId) return
+    throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
   }
 
   /** Follows the session's log for what concerns this run, from its start on. */
@@ -275,30 +311,11 @@ export class Run {
     else if (event.type.startsWith('input.')) this.#inbox.event(event)
   }
 
-  /** Appends for the run, as long as it is alive and this process holds it. @throws RunOver otherwise */
-  async #append(bodies: readonly Body[], conditions: AppendConditions = {}): Promise<void> {
-    const { bus, sessionId, runId, epoch, lease } = this.#parts
-    const appended = await bus.append(sessionId, bodies, {
-      epoch,
-      absent: [keys.end(runId)],
-      leases: [lease],
-      ...conditions,
-    })
-    if (appended.accepted) return this.#parts.onAppended(appended.first, appended.head)
-    if (appended.reason === 'key' && appended.key.startsWith('input:')) {
-      const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
-      // A run that was taken over asks again what it had asked.
-      if (asker === runId) return
-      throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
-    }
-    this.#over('the run has ended')
-    throw new RunOver()
-  }
-
   #over(reason: string): void {
     if (this.#abort.signal.aborted) return
     const over = new RunOver(reason)
     this.#abort.abort(new DOMException(reason, 'AbortError'))
+    this.#log.stop(over)
     this.#inbox.close(this.#abort.signal.reason)
     this.#interrupt?.(over)
   }
