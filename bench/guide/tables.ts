@@ -7,6 +7,7 @@ import {
   type Found,
   isPlain,
   isTold,
+  variantOf as plainVariant,
   regression,
   transportNames,
   transports,
@@ -72,7 +73,7 @@ export function comparisonTable({ comparisons, scenario }: Verdict): Table {
   }
 }
 
-const variantOf = ({ variants }: Found, name: string) => variants.find(variant => variant.name === name)
+const named = ({ variants }: Found, name: string) => variants.find(variant => variant.name === name)
 
 /** The table without the columns in which nothing stands. */
 function withoutEmpty({ title, columns, rows }: Table): Table {
@@ -84,7 +85,7 @@ function withoutEmpty({ title, columns, rows }: Table): Table {
 /** Every cell of a workload whose variant is wanted, with what was measured in each. */
 export function cellTable(found: Found, workload: string, wanted: (variant: Variant) => boolean): Table {
   const cells = found.cells.filter(cell => {
-    const variant = variantOf(found, cell.variant)
+    const variant = named(found, cell.variant)
     return cell.workload === workload && variant !== undefined && wanted(variant)
   })
   return withoutEmpty({
@@ -131,15 +132,37 @@ export function widestWorkload(found: Found): string | undefined {
   )
 }
 
-/** Delays of all workloads from when an event was due, and from when it was handed over. */
+/** Delays of all workloads from when an event was due, and from when the load really sent it. */
 export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table {
+  const fromSend = (workload: string, transport: Transport) => {
+    const variant = plainVariant(found, workload, transport)
+    const cell = variant && cellOf(found, workload, variant.name)
+    return percentile(cell?.deliverFromSend, 50, ({ p50 }) => p50)
+  }
   return {
     title: 'Publish → receive in all workloads, p50',
-    columns: ['workload', 'SSE ms', 'WebSocket ms', 'difference'],
+    columns: [
+      'workload',
+      'SSE ms',
+      'WebSocket ms',
+      'difference',
+      'SSE ms, from sending',
+      'WebSocket ms, from sending',
+    ],
     rows: verdicts.flatMap(({ name, comparisons }) => {
       const deliver = comparisons.find(({ measure }) => measure === 'deliver')
-      if (!deliver || !workloadsOf(found).includes(name)) return []
-      return [[name, ranged(deliver.ranges.sse), ranged(deliver.ranges.websocket), deliver.text]]
+      if (!deliver) return []
+      const { sse, websocket } = deliver.ranges
+      return [
+        [
+          name,
+          ranged(sse),
+          ranged(websocket),
+          deliver.text,
+          fromSend(name, 'sse'),
+          fromSend(name, 'websocket'),
+        ],
+      ]
     }),
   }
 }
