@@ -15,6 +15,8 @@ export class Track {
   /** A phase begins: what comes from here on is timed. @param head number of the last event so far */
   mark(head: number): void {
     this.#base = head
+    // Servers that are not ours have no events to tell a newcomer.
+    if (this.seq < 0) this.seq = head
     this.#times = []
     this.doubled = 0
     this.outOfOrder = 0

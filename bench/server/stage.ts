@@ -16,7 +16,7 @@ export type StageAsked = { peer?: PeerName } & Pick<ServerOptions, 'compression'
 const OPENED = 1
 
 /** How long what was ordered may take until it is in the log, ms. */
-const SETTLE_MS = 5000
+const SETTLE_MS = 15_000
 
 let asked: StageAsked
 let server: TwinrailServer | undefined
@@ -26,6 +26,8 @@ let steps: readonly Step[] = []
 let seqs = new Int32Array()
 let heads: number[] = []
 let pending = 0
+/** Orders that have still to come. */
+let awaited = 0
 const duties = new Map<string, Duties>()
 
 export const handlers = {
@@ -67,14 +69,15 @@ export const handlers = {
   prepare(ms: number, speed?: number): number[] {
     steps = cell.script.next(ms, speed)
     seqs = new Int32Array(steps.length)
+    awaited = steps.filter(({ sender }) => sender === undefined).length
     return [...heads]
   },
 
-  /** Waits until everything that was ordered is in the log; gives each step's number in it and each session's head. */
+  /** Waits until everything of the stretch is in the log; gives each step's number in it and each session's head. */
   async settled(): Promise<{ seqs: Int32Array; heads: number[] }> {
     for (let waited = 0; waited < SETTLE_MS; waited += 5) {
       await readHeads()
-      if (pending === 0 && (!cell.workload.agent || isPlayed())) break
+      if (awaited + pending === 0 && (!cell.workload.agent || isPlayed())) break
       await sleep(5)
     }
     return { seqs, heads: [...heads] }
@@ -133,6 +136,7 @@ function takeOrders(socket: Socket): void {
 }
 
 async function publish(index: number): Promise<void> {
+  awaited--
   const { session, number, cue } = steps[index] as Step
   const { type, data, runId } = cue
   const into = seqs
