@@ -2,7 +2,7 @@
 
 /** How the table of verdicts is read. */
 export const reading =
-  'The figures speak for the transport that is better in more of the scenario’s own measures, by at least a fifth and beyond the spread. They weigh costs on this machine, and only those: what proxies pass, what a page may send and who can read at all is in the guide’s rules, not in figures. Agreement tells whether the figures speak against the guide or the teaching text; where they speak for neither, they do not.'
+  'The figures speak for the transport that is better in more of the scenario’s own measures, by at least a fifth, of delays by at least 1 ms, and beyond the spread. They weigh costs on this machine, and only those: what proxies pass, what a page may send and who can read at all is in the guide’s rules, not in figures. Agreement tells whether the figures speak against the guide or the teaching text; where they speak for neither, they do not.'
 
 export const method: readonly string[] = [
   'Server, load and proxies are processes of their own. The server is what ships, with its log in memory; every transport carries the same events with the same text.',
@@ -10,7 +10,7 @@ export const method: readonly string[] = [
   'The load is an open loop: every event has its time from the start on, and its delay counts from then, so a server that falls behind shows. The delay from when it was really handed over is kept beside it.',
   'Delays go into HdrHistograms, which are merged, never averaged. A percentile is shown where at least ten delays lie beyond it.',
   'After a warm-up come several rounds; in each the variants run in another order. Figures are medians of the rounds, with the quartiles in brackets.',
-  'A difference smaller than the spread (the wider distance between quartiles) is called no difference. One of at least 20 % counts for a transport; the scenario’s own measures, marked *, have a vote each.',
+  'A difference smaller than the spread (the wider distance between quartiles) is called no difference. One of at least 20 %, of delays also of at least 1 ms (any network hides less), counts for a transport; the scenario’s own measures, marked *, have a vote each.',
   'CPU is user and system time of the server’s process per delivered event. Bytes are counted at the socket by a proxy, handshakes apart, in a phase of its own: delays are measured without it.',
   'Memory is the slope of the line through several counts of idle connections, after forced garbage collection.',
   'Every client checks number and order of every event. A run is invalid when one event was lost, doubled or out of order, a connection failed, the load was late or busy, or anything was faster than bare sockets.',

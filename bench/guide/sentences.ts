@@ -1,7 +1,7 @@
 /** Verdicts in sentences, for the page and for Markdown alike. Pure. */
 import { measures } from '../../src/guide/index.ts'
 import { transportNames } from './cells.ts'
-import type { Comparison, Trial, Verdict } from './verdict.ts'
+import { COUNTS_MS, type Comparison, type Trial, type Verdict } from './verdict.ts'
 
 const votes = (comparisons: readonly Comparison[], verdict: Verdict, better: Comparison['better']) =>
   comparisons
@@ -45,7 +45,8 @@ export function summaryOf(verdict: Verdict): string[] {
 }
 
 /** A reason that was put to the test. */
-export function trialText({ claim, holds, figures }: Trial): string {
-  const outcome = holds === undefined ? 'not measured' : holds ? 'holds' : 'does not hold'
-  return holds === undefined ? `That ${claim}: ${outcome}.` : `That ${claim}: ${outcome}. ${figures}.`
+export function trialText({ claim, holds, hardly, figures }: Trial): string {
+  if (holds === undefined) return `That ${claim}: not measured.`
+  const by = hardly ? `, by less than ${COUNTS_MS} ms` : ''
+  return `That ${claim}: ${holds ? 'holds' : 'does not hold'}${by}. ${figures}.`
 }

@@ -170,7 +170,7 @@ export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table 
 /** What clients send: its round trip, its bytes, and what autocannon says of the same. */
 export function uplinkTable(found: Found): Table {
   return withoutEmpty({
-    title: 'Commands',
+    title: 'Commands (bytes by long-poll hold the polls meanwhile)',
     columns: [
       'workload, transport',
       'p50 ms',

@@ -112,7 +112,7 @@ function generator(cells: readonly Cell[]): Check[] {
       largest(cells, late, ' ms'),
     ),
     rule(
-      `its lateness is at most ${limits.lateInMedian * 100} % of the median delay, or ${limits.lateInMedianMs} ms`,
+      `what the load was late is at most ${limits.lateInMedian * 100} % of the median delay, or ${limits.lateInMedianMs} ms`,
       cells,
       atMost(added, mayAdd),
       largest(cells, added, ' ms'),

@@ -17,11 +17,11 @@ import { workloads } from '../workloads/workloads.ts'
 import { type Found, transportNames, units } from './cells.ts'
 import { measuredOf } from './figures.ts'
 
-/**
- * A difference beyond the spread is told; one of this part of the larger figure also counts for a transport. Less is no
- * reason to take the other: what lies between client and server weighs more.
- */
-export const COUNTS = 0.2
+/** A difference beyond the spread is told; one of this part of the larger figure is clear. */
+export const CLEAR = 0.2
+
+/** A clear difference counts for a transport; of delays, one of so many ms: any network hides less. */
+export const COUNTS_MS = 1
 
 /** Where more is better; of all else less is. */
 const moreIsBetter: ReadonlySet<Measure> = new Set(['knee'])
@@ -35,7 +35,9 @@ export interface Comparison {
   readonly ranges: { readonly [T in Transport]?: Range | undefined }
   /** The better of SSE and WebSocket; `neither` when they do not differ beyond the spread; nothing when one is missing. */
   readonly better?: Pair | 'neither'
-  /** The difference is large enough to speak for a transport. */
+  /** The difference is clear. */
+  readonly clear: boolean
+  /** It is also large enough to speak for a transport. */
   readonly counts: boolean
   /** `no difference`, `WebSocket 12 % less`, `not measured`. */
   readonly text: string
@@ -48,6 +50,8 @@ export interface Trial {
   readonly claim: string
   /** Undefined when it was not measured. */
   readonly holds: boolean | undefined
+  /** The difference is clear, but too small to count. */
+  readonly hardly?: boolean
   /** The figures in a sentence. */
   readonly figures: string
 }
@@ -76,17 +80,19 @@ export interface Verdict {
 export function compare(measure: Measure, ranges: Comparison['ranges']): Comparison {
   const base = { measure, unit: units[measure], ranges }
   const { sse, websocket } = ranges
-  if (!sse || !websocket) return { ...base, counts: false, text: 'not measured on both' }
+  if (!sse || !websocket) return { ...base, clear: false, counts: false, text: 'not measured on both' }
   if (!isDifference(sse, websocket))
-    return { ...base, better: 'neither', counts: false, text: 'no difference' }
+    return { ...base, better: 'neither', clear: false, counts: false, text: 'no difference' }
   const less: Pair = sse.median < websocket.median ? 'sse' : 'websocket'
   const other: Pair = less === 'sse' ? 'websocket' : 'sse'
   const [small, large] = [ranges[less]?.median ?? 0, ranges[other]?.median ?? 0]
   const part = 1 - small / large
+  const clear = large - small >= CLEAR * large
   return {
     ...base,
     better: moreIsBetter.has(measure) ? other : less,
-    counts: large - small >= COUNTS * large,
+    clear,
+    counts: clear && (base.unit !== 'ms' || large - small >= COUNTS_MS),
     text: `${transportNames[less]} ${Math.round(part * 100) || '< 1'} % less`,
   }
 }
@@ -126,10 +132,10 @@ const notJudged: Partial<Record<ScenarioName, string>> = {
 function trial(name: ScenarioName, { claim, measure, less }: Claim, measured: Measured): Trial {
   const figure = measured.figures[`${name}/${measure}`]
   const [evidence] = evidenceFor([`${name}/${measure}`], measured)
-  const { better, counts } = compare(measure, figure ?? {})
+  const { better, clear, counts } = compare(measure, figure ?? {})
   if (better === undefined || !evidence) return { claim, holds: undefined, figures: 'not measured' }
-  const holds = less === 'neither' ? !(counts && better === 'websocket') : counts && better === less
-  return { claim, holds, figures: evidence.text }
+  const holds = less === 'neither' ? !(clear && better === 'websocket') : clear && better === less
+  return { claim, holds, hardly: clear && !counts, figures: evidence.text }
 }
 
 /** What a client pays that follows many sessions: SSE and long-poll take a connection for each, WebSocket one for all. */

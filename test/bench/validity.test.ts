@@ -43,7 +43,7 @@ const faults: [string, Found, RegExp, RegExp][] = [
   [
     'a load whose lateness is in the figures',
     changed(cell => ({ ...cell, deliverFromSend: { ...cell.deliver, p50: constant(0.3) } })),
-    /its lateness/,
+    /what the load was late/,
     /chat, SSE: 0\.6\d ms, expected at most 0\.50 ms/,
   ],
   [

@@ -1,8 +1,17 @@
 import t from 'tap'
 import { measured } from '../../bench/guide/cells.ts'
 import { machineOf, measuredOf, measuredSource } from '../../bench/guide/figures.ts'
+import { trialText } from '../../bench/guide/sentences.ts'
 import { agreement } from '../../bench/guide/tables.ts'
-import { COUNTS, compare, speaksFor, verdictOf, verdicts } from '../../bench/guide/verdict.ts'
+import {
+  CLEAR,
+  COUNTS_MS,
+  compare,
+  speaksFor,
+  type Trial,
+  verdictOf,
+  verdicts,
+} from '../../bench/guide/verdict.ts'
 import type { Measured, Range } from '../../src/guide/index.ts'
 import { figureOf, makeFound, withCell } from '../fixtures/findings.ts'
 
@@ -23,9 +32,15 @@ t.test('a difference smaller than the spread is called no difference', async t =
 })
 
 t.test('a small difference beyond the spread is told, but does not count', async t => {
-  t.match(pair(range(100), range(120)), { better: 'sse', counts: false, text: 'SSE 17 % less' })
-  t.match(pair(range(100 * (1 - COUNTS)), range(100)), { better: 'sse', counts: true })
+  t.match(pair(range(100), range(120)), { better: 'sse', clear: false, counts: false, text: 'SSE 17 % less' })
+  t.match(pair(range(100 * (1 - CLEAR)), range(100)), { better: 'sse', clear: true, counts: true })
   t.match(pair(range(1000), range(1001)), { text: 'SSE < 1 % less' })
+})
+
+t.test('of delays, less than a ms is clear but does not count', async t => {
+  t.match(pair(range(0.5), range(1.4)), { better: 'sse', clear: true, counts: false, text: 'SSE 64 % less' })
+  t.match(pair(range(0.5), range(0.5 + COUNTS_MS)), { clear: true, counts: true })
+  t.match(compare('cpu', { sse: range(0.5), websocket: range(1.4) }), { clear: true, counts: true })
 })
 
 t.test('of a knee more is better', async t => {
@@ -44,8 +59,8 @@ t.test('with one of the two missing nothing is compared', async t => {
 
 t.test('the figures speak for who is better in more measures', async t => {
   const [sse, websocket, same] = [
-    pair(range(1), range(2)),
-    pair(range(2), range(1)),
+    pair(range(10), range(20)),
+    pair(range(20), range(10)),
     pair(range(1, 1), range(1)),
   ] as const
   t.equal(speaksFor([sse, websocket, sse]), 'sse')
@@ -80,7 +95,10 @@ t.test('the reason “lower latency” is put to the test', async t => {
   const [trial] = verdictOf('chat', figuresOf('chat/deliver', 1, 1)).trials
   t.match(trial, { holds: true, figures: /^chat: publish → receive p50 1 ms over SSE, 1 ms over WebSocket/ })
   const [late] = verdictOf('chat', figuresOf('chat/deliver', 2, 1)).trials
-  t.equal(late?.holds, false)
+  t.match(late, { holds: false, hardly: false })
+  const [hardly] = verdictOf('game', figuresOf('game/deliver', 1, 0.5)).trials
+  t.match(hardly, { holds: true, hardly: true })
+  t.match(trialText(hardly as Trial), /sooner: holds, by less than 1 ms\. game: /)
   const [little] = verdictOf('chat', figuresOf('chat/deliver', 1.1, 1)).trials
   t.equal(little?.holds, true, 'by less than counts')
 })
