@@ -2,7 +2,7 @@
 
 /** How the table of verdicts is read. */
 export const reading =
-  'The figures speak for the transport that is better in more of the scenario’s own measures, by at least a fifth, of delays by at least 1 ms, and beyond the spread. They weigh costs on this machine, and only those: what proxies pass, what a page may send and who can read at all is in the guide’s rules, not in figures. Agreement tells whether the figures speak against the guide or the teaching text; where they speak for neither, they do not.'
+  'The figures speak for the transport that is better in more of the scenario’s own measures, by at least a fifth, of delays by at least 1 ms, and beyond the spread. They weigh costs on this machine, and only those: what proxies pass, what a page may send and who can read at all is in the guide’s rules, not in figures. The last column tells whether the figures speak against the guide or the teaching text; where they speak for neither, they do not.'
 
 export const method: readonly string[] = [
   'Server, load and proxies are processes of their own. The server is what ships, with its log in memory; every transport carries the same events with the same text.',

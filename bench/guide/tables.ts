@@ -34,7 +34,7 @@ const nameOf = (transport: Transport | 'neither') =>
 export function verdictTable(verdicts: readonly Verdict[]): Table {
   return {
     title: 'Each scenario in a line',
-    columns: ['scenario', 'teaching text', 'guide', 'the figures speak for', 'agreement'],
+    columns: ['scenario', 'teaching text', 'guide', 'the figures speak for', 'agree'],
     rows: verdicts.map(verdict => [
       verdict.scenario.title,
       verdict.scenario.teaching ? nameOf(verdict.scenario.teaching.transport) : '–',
