@@ -22,7 +22,8 @@ export interface RedisLogOptions {
   url?: string
   /**
    * Makes the clients itself, for Sentinel, Cluster and whatever a URL cannot say: called once for commands and once
-   * for the subscriber. The client must have these options (a Cluster as its `redisOptions`).
+   * for the subscriber. The client must have these options (a Cluster as its `redisOptions`, with `lazyConnect: true` and
+   * `enableOfflineQueue: false`).
    */
   connect?: (options: RedisOptions) => Redis | Cluster
   /** What every key begins with. @default "twinrail:" */

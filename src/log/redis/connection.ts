@@ -44,7 +44,7 @@ const refusedByRedis = (error: unknown) => (error as Error).name === 'ReplyError
 
 function wasNotSent(error: unknown): boolean {
   const cause = (error as Error).cause as Error | undefined
-  return cause?.message.startsWith("Stream isn't writeable") ?? false
+  return /^(Stream isn't writeable|Cluster isn't ready)/.test(cause?.message ?? '')
 }
 
 /** One client that waits for its connection, up to a deadline. */
@@ -93,7 +93,7 @@ export class Connection {
     return this.#isUp
   }
 
-  /** Connects for the first time. @throws Error when Redis cannot be reached */
+  /** Connects for the first time. @throws Error when Redis cannot be reached by the deadline */
   async connect(): Promise<void> {
     // A failed first connect says only that the connection is closed; the cause comes as an event.
     let cause: unknown
@@ -102,7 +102,8 @@ export class Connection {
     }
     this.client.on('error', note)
     try {
-      await this.client.connect()
+      // A Cluster or a Sentinel that knows no node is asked again without end.
+      await this.#byDeadline(this.client.connect())
     } catch (error) {
       throw cause ?? error
     } finally {
@@ -157,14 +158,21 @@ export class Connection {
   }
 
   async #untilUp(): Promise<void> {
+    await this.#byDeadline(this.#up).catch(error => {
+      throw unavailable(error)
+    })
+  }
+
+  async #byDeadline(work: Promise<void>): Promise<void> {
     let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`not connected within ${this.#deadlineMs} ms`)),
+        this.#deadlineMs,
+      )
+    })
     try {
-      await Promise.race([
-        this.#up,
-        new Promise((_, reject) => {
-          timer = setTimeout(() => reject(unavailable(new Error('not connected'))), this.#deadlineMs)
-        }),
-      ])
+      await Promise.race([work, late])
     } finally {
       clearTimeout(timer)
     }
