@@ -1,12 +1,21 @@
 /**
- * The benchmark. `npm run bench -- fanout slow replay compression`, or without a name all of them.
+ * The benchmark. `npm run bench` runs the guide's workloads, `npm run bench -- chat game` some of them; the scenarios that
+ * look at one question each run by their names only; `report <results.json>` writes the report of a run again.
  *
- *   --quick         less of everything, under a minute each; results are not kept
+ *   --quick         less of everything; results are not kept
  *   --rounds <n>    how often each measurement is repeated
+ *   --seed <n>      for everything that is left to chance in the workloads
  *   --json          the results as JSON on stdout
- *   --profile <dir> leaves CPU profiles of the measured processes there
+ *   --profile <dir> leaves CPU profiles of the scenarios' measured processes there
+ *   --plant <fault> late, lost or doubled: a workload's run with this fault must be found invalid
  */
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import type { Findings } from './guide/findings.ts'
+import { writeReport } from './guide/write.ts'
 import { Progress } from './progress.ts'
 import { environment, printResult, type Result, writeResult } from './report.ts'
 import { compression } from './scenarios/compression.ts'
@@ -15,10 +24,30 @@ import { log } from './scenarios/log.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
+import { soak, soakRedis } from './scenarios/soak.ts'
+import { runWorkloads } from './workloads/run.ts'
+import { summaryOf } from './workloads/summary.ts'
+import { workloadNames } from './workloads/workload.ts'
 
-const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log }
+const scenarios: Record<string, Scenario> = {
+  fanout,
+  slow,
+  replay,
+  compression,
+  log,
+  soak,
+  'soak-redis': soakRedis,
+}
 
-const usage = `usage: npm run bench -- [${Object.keys(scenarios).join('] [')}] [--quick] [--rounds <n>] [--json] [--profile <dir>]`
+const faults = ['late', 'lost', 'doubled'] as const
+
+const ROUNDS = { full: 5, quick: 2 }
+
+const usage = `usage: npm run bench -- [<workload> …] [--quick] [--rounds <n>] [--seed <n>] [--json] [--plant ${faults.join('|')}]
+       npm run bench -- <scenario> … [--quick] [--rounds <n>] [--json] [--profile <dir>]
+       npm run bench -- report <results.json>
+workloads (all without a name): ${workloadNames.join(', ')}
+scenarios: ${Object.keys(scenarios).join(', ')}`
 
 function fail(message: string): never {
   process.stderr.write(`${message}\n${usage}\n`)
@@ -32,8 +61,10 @@ function parse() {
       options: {
         quick: { type: 'boolean', default: false },
         rounds: { type: 'string' },
+        seed: { type: 'string', default: '1' },
         json: { type: 'boolean', default: false },
         profile: { type: 'string' },
+        plant: { type: 'string' },
         help: { type: 'boolean', default: false },
       },
     })
@@ -50,14 +81,16 @@ if (values.help) {
 const rounds = values.rounds === undefined ? undefined : Number(values.rounds)
 if (rounds !== undefined && !(Number.isInteger(rounds) && rounds > 0))
   fail('--rounds: expected a whole number from 1 on')
-const unknown = positionals.find(name => !(name in scenarios))
-if (unknown !== undefined) fail(`there is no scenario ${unknown}`)
+const seed = Number(values.seed)
+if (!Number.isInteger(seed)) fail('--seed: expected a whole number')
+const plant = faults.find(fault => fault === values.plant)
+if (values.plant !== undefined && !plant) fail(`--plant: expected one of ${faults.join(', ')}`)
 
-async function measure(name: string): Promise<Result> {
+/** Ends the process when what is measured comes to nothing. */
+async function measure<T>(name: string, part: (progress: Progress) => Promise<T>): Promise<T> {
   const progress = new Progress(name)
   try {
-    const { quick, profile } = values
-    return await (scenarios[name] as Scenario)({ quick, rounds, profile }, progress)
+    return await part(progress)
   } catch (error) {
     progress.end()
     process.stderr.write(`${name} came to nothing: ${(error as Error).message}\n`)
@@ -67,12 +100,48 @@ async function measure(name: string): Promise<Result> {
   }
 }
 
-const results: Result[] = []
-for (const name of positionals.length > 0 ? positionals : Object.keys(scenarios)) {
-  const result = await measure(name)
-  results.push(result)
-  if (!values.json) process.stdout.write(`\n${printResult(result)}\n`)
-  if (!values.quick) process.stderr.write(`written to ${writeResult(result)}\n`)
+/** Keeps what a whole run found, and the rest where the machine puts what is temporary. */
+function keep(findings: Findings): void {
+  const isWhole = !findings.settings.quick && !plant && chosen.length === workloadNames.length
+  const folder = isWhole
+    ? fileURLToPath(new URL('results/', import.meta.url))
+    : mkdtempSync(join(tmpdir(), 'twinrail-bench-'))
+  mkdirSync(folder, { recursive: true })
+  const file = join(folder, `${new Date().toISOString().slice(0, 10)}.json`)
+  writeFileSync(file, `${JSON.stringify(findings)}\n`)
+  for (const path of [file, ...writeReport(file)]) process.stderr.write(`written to ${path}\n`)
 }
-if (values.json) process.stdout.write(`${JSON.stringify({ environment: environment(), results }, null, 2)}\n`)
-process.exitCode = results.some(({ checks }) => checks.some(({ holds }) => !holds)) ? 1 : 0
+
+if (positionals[0] === 'report') {
+  const [, file] = positionals
+  if (file === undefined || positionals.length > 2) fail('report: expected the path of one results file')
+  for (const path of writeReport(file)) process.stdout.write(`written to ${path}\n`)
+  process.exit(0)
+}
+
+const unknown = positionals.find(name => !(name in scenarios) && !workloadNames.some(known => known === name))
+if (unknown !== undefined) fail(`there is no workload and no scenario ${unknown}`)
+const chosen = workloadNames.filter(name => positionals.length === 0 || positionals.includes(name))
+const { quick, json, profile } = values
+
+let findings: Findings | undefined
+if (chosen.length > 0) {
+  const asked = { names: chosen, quick, seed, plant, rounds: rounds ?? ROUNDS[quick ? 'quick' : 'full'] }
+  findings = await measure('workloads', progress => runWorkloads(asked, progress))
+  if (!json) process.stdout.write(`\n${printResult(summaryOf(findings))}\n`)
+  keep(findings)
+}
+const results: Result[] = []
+for (const name of positionals.filter(name => name in scenarios)) {
+  const scenario = scenarios[name] as Scenario
+  const result = await measure(name, progress => scenario({ quick, rounds, profile }, progress))
+  results.push(result)
+  if (!json) process.stdout.write(`\n${printResult(result)}\n`)
+  if (!quick) process.stderr.write(`written to ${writeResult(result)}\n`)
+}
+if (json) {
+  const all = findings && results.length === 0 ? findings : { environment: environment(), findings, results }
+  process.stdout.write(`${JSON.stringify(all, null, 2)}\n`)
+}
+const failed = results.some(({ checks }) => checks.some(({ holds }) => !holds))
+process.exitCode = failed || findings?.valid === false ? 1 : 0

@@ -1,6 +1,7 @@
 /** One cell in one round: bytes through the proxy, first events, delays, and what else is looked for in it. */
 import type { CommandsFound } from '../load/commands.ts'
-import type { PhaseAsked, PhaseCounts, PhaseFound } from '../load/phase.ts'
+import type { PhaseAsked, PhaseFound } from '../load/phase.ts'
+import type { PhaseCounts } from '../load/tally.ts'
 import { portsOf, type Target, via } from '../load/target.ts'
 import { median } from '../stats.ts'
 import type { Stage, Stages } from './stages.ts'
@@ -175,21 +176,18 @@ export async function playCell(
 
   async function withSlowReaders() {
     const asked = { ms: lengths.slow, speed: SLOW_SPEED[plan.workload] ?? 1 }
-    // What the server keeps at hand of each session is full before it is looked at.
-    await play(asked)
-    const first = await held()
-    await play(asked)
-    const second = await held()
-    await load.call.close()
-    await load.call.open(target, true)
-    const found = await play({ ...asked, name: `${name}|slow` })
-    const third = await held()
+    // Everybody is new each time, since old connections hold more.
+    const afterwards = async (slowly: boolean) => {
+      await load.call.close()
+      await load.call.open(target, slowly)
+      const found = await play(slowly ? { ...asked, name: `${name}|slow` } : asked)
+      return { found, held: (await server.call.memory()).held }
+    }
+    // The first fills what the server keeps at hand of each session.
+    const [full, healthy, slow] = [await afterwards(false), await afterwards(false), await afterwards(true)]
     // The log grows by as much each time.
-    return { found, heldMiB: (third - second - (second - first)) / MIB }
-  }
-
-  async function held(): Promise<number> {
-    return (await server.call.memory()).held
+    const grown = healthy.held - full.held
+    return { found: slow.found, heldMiB: (slow.held - healthy.held - grown) / MIB }
   }
 
   async function secondOpinion(): Promise<CommandsFound> {

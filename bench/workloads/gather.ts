@@ -1,7 +1,7 @@
 /** Rounds put together: medians and quartiles over rounds, and the delays of all of them merged. */
 import type { Cell, Counts, Delays, Figure } from '../guide/findings.ts'
 import type { Percentiles } from '../load/delays.ts'
-import type { PhaseCounts } from '../load/phase.ts'
+import type { PhaseCounts } from '../load/tally.ts'
 import { median, quantile, sum } from '../stats.ts'
 import type { CellRound } from './cell-round.ts'
 import type { CellPlan } from './variants.ts'
