@@ -10,7 +10,7 @@ export const method: readonly string[] = [
   'The load is an open loop: every event has its time from the start on, and its delay counts from then, so a server that falls behind shows. The delay from when it was really handed over is kept beside it.',
   'Delays go into HdrHistograms, which are merged, never averaged. A percentile is shown where at least ten delays lie beyond it.',
   'After a warm-up come several rounds; in each the variants run in another order. Figures are medians of the rounds, with the quartiles in brackets.',
-  'A difference smaller than the spread (the wider distance between quartiles) is called no difference. One of at least 20 %, of delays also of at least 1 ms (any network hides less), counts for a transport; the scenario’s own measures, marked *, have a vote each.',
+  'A difference smaller than the spread (the distances between the quartiles of both, together) is called no difference. One of at least 20 %, of delays also of at least 1 ms (any network hides less), counts for a transport; the scenario’s own measures, marked *, have a vote each.',
   'CPU is user and system time of the server’s process per delivered event. Bytes are counted at the socket by a proxy, handshakes apart, in a phase of its own: delays are measured without it.',
   'Memory is the slope of the line through several counts of idle connections, after forced garbage collection; in brackets a standard error to both sides, since resident memory grows in steps of some MiB.',
   'Every client checks number and order of every event. A run is invalid when one event was lost, doubled or out of order, a connection failed, the load was late or busy, or anything was faster than bare sockets.',

@@ -138,10 +138,13 @@ function trial(name: ScenarioName, { claim, measure, less }: Claim, measured: Me
   return { claim, holds, hardly: clear && !counts, figures: evidence.text }
 }
 
-/** What a client pays that follows many sessions: SSE and long-poll take a connection for each, WebSocket one for all. */
+/**
+ * What a client's connections hold that follows many sessions: SSE and long-poll take one for each, WebSocket one for all.
+ * All else was measured per client.
+ */
 function ofAll(comparison: Comparison, connections: number): Comparison {
   const { measure, ranges } = comparison
-  if (connections === 1 || (measure !== 'memory' && measure !== 'handshake')) return comparison
+  if (connections === 1 || measure !== 'memory') return comparison
   const times = (range: Range | undefined) =>
     range && {
       median: range.median * connections,

@@ -34,11 +34,12 @@ const figures: Measured = {
   },
 }
 
-t.test('a difference smaller than the spread of either is no difference', async t => {
+t.test('a difference smaller than both spreads together is no difference', async t => {
   t.notOk(isDifference(range(10, 4), range(13, 1)))
   t.notOk(isDifference(range(10, 1), range(13, 4)))
   t.notOk(isDifference(range(10, 3), range(13, 0)), 'nor is one as large')
-  t.ok(isDifference(range(10, 2), range(13, 2)))
+  t.notOk(isDifference(range(10, 2), range(13, 2)), 'both count')
+  t.ok(isDifference(range(10, 2), range(13, 0.9)))
   t.notOk(isDifference(range(10), range(10)))
 })
 
