@@ -7,8 +7,8 @@ import { encodeEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { EventLog, OnceKey } from '../log/log.ts'
 import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
-import { digest } from './commands.ts'
 import type { AnswerNote, RunNote } from './conditions.ts'
+import { digest } from './repeats.ts'
 
 /** What the first line says. */
 export interface ArchiveHeader {

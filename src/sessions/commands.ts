@@ -1,24 +1,17 @@
 /** Commands that change a session: each becomes an event, and the first in log order wins. */
-import { createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
 import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
-import { type AnswerNote, alreadyAnswered, type RunNote, refused, runEnded } from './conditions.ts'
+import { type AnswerNote, type RunNote, refused, runEnded } from './conditions.ts'
 import type { Expiry } from './expiry.ts'
 import { checkAnswer } from './input-schema.ts'
 import type { Principal } from './principal.ts'
+import { type AckFields, ackOf, digest, repeatedAnswer, repeatedStart } from './repeats.ts'
 import type { Runner } from './runner.ts'
 import type { SessionStates } from './states.ts'
-
-/** What an `ack` says beside its id. */
-export interface AckFields {
-  /** Where the event stands that the command became. */
-  offset?: string
-  runId?: string
-  inputId?: string
-}
 
 type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
 
@@ -30,17 +23,6 @@ export interface CommandParts {
   readonly expiry: Expiry
   readonly agents: ReadonlyMap<string, Agent>
   onAppended(sessionId: string, epoch: number, first: number, head: number): void
-}
-
-/** Tells whether two JSON values are the same without keeping either: the order of keys does not matter. */
-export function digest(value: unknown): string {
-  const sorted = (_: string, part: unknown) =>
-    part !== null && typeof part === 'object' && !Array.isArray(part)
-      ? Object.fromEntries(Object.entries(part).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : part
-  return createHash('sha256')
-    .update(JSON.stringify(value, sorted) ?? 'undefined')
-    .digest('base64url')
 }
 
 export class Commands {
@@ -288,33 +270,4 @@ export class Commands {
     const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
   }
-}
-
-function ackOf(epoch: number, { seq, note }: KeyEntry): AckFields {
-  return { ...(note as AckFields), ...(seq > 0 && { offset: offsetOf({ epoch }, seq) }) }
-}
-
-function repeatedStart(epoch: number, runId: string, entry: KeyEntry, note: RunNote): AckFields {
-  const first = entry.note as RunNote
-  const offset = offsetOf({ epoch }, entry.seq)
-  if (first.agent !== note.agent || first.digest !== note.digest) {
-    throw new TwinrailError('conflict', 'the runId is in use for another agent or input; choose a new one', {
-      details: { runId, offset },
-    })
-  }
-  return { runId, offset }
-}
-
-function repeatedAnswer(
-  epoch: number,
-  requestId: string,
-  entry: KeyEntry,
-  value: unknown,
-  principal: Principal,
-): AckFields {
-  const note = entry.note as AnswerNote
-  if (!('expired' in note) && note.by === principal.id && digest(note.value) === digest(value)) {
-    return { offset: offsetOf({ epoch }, entry.seq) }
-  }
-  throw alreadyAnswered(epoch, requestId, entry)
 }

@@ -2,12 +2,12 @@
 import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
-import { commandOnlyTypes, isTerminal, parseEventBody, TwinrailError } from '../protocol/index.ts'
-import { digest } from './commands.ts'
+import { isTerminal, TwinrailError } from '../protocol/index.ts'
 import { type RunNote, refused, runEnded } from './conditions.ts'
 import type { Expiry } from './expiry.ts'
-import { checkSchema } from './input-schema.ts'
+import { parseIngested, parseLines } from './ingested.ts'
 import type { Principal } from './principal.ts'
+import { digest } from './repeats.ts'
 
 /** Where ingested events stand. */
 export interface Ingested {
@@ -68,7 +68,9 @@ export class Ingest {
     told: boolean,
   ): Promise<Ingested> {
     if (values.length === 0) throw new TwinrailError('bad-request', 'expected at least one event, got none')
-    const bodies = values.map((value, i) => parse(value, values.length === 1 ? 'event' : `event ${i}`))
+    const bodies = values.map((value, i) =>
+      parseIngested(value, values.length === 1 ? 'event' : `event ${i}`),
+    )
     const batch = await this.#batch(sessionId, bodies, principal)
     const appended = await this.#append(sessionId, batch, principal, producer)
     if (!appended.accepted) {
@@ -302,43 +304,4 @@ const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId
 /** The producer under a name that no other principal's can have: two may choose the same id. */
 function ownedBy(principal: Principal, { id, seq }: Producer): Producer {
   return { id: `${principal.id} ${id}`, seq }
-}
-
-/** Types that make no sense without their run. */
-const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
-
-function parse(value: unknown, what: string): Body {
-  const body = parseEventBody(value, what)
-  if (commandOnlyTypes.has(body.type)) {
-    throw new TwinrailError('bad-request', `${what}: only commands make this type`, {
-      details: { path: 'type' },
-    })
-  }
-  if (needsRun(body.type) && body.runId === undefined) {
-    throw new TwinrailError('bad-request', `${what}: this type needs a runId`, { details: { path: 'runId' } })
-  }
-  if (body.type === 'input.requested') checkSchema(body.data.schema as Record<string, unknown> | undefined)
-  return body
-}
-
-/** The values of the lines up to the first that is not JSON or not an event. Empty lines are passed over. */
-function parseLines(lines: readonly string[], before: number): { values: unknown[]; error?: TwinrailError } {
-  const values: unknown[] = []
-  for (const line of lines) {
-    if (line.trim() === '') continue
-    let value: unknown
-    try {
-      value = JSON.parse(line)
-    } catch {
-      return { values, error: new TwinrailError('bad-request', 'not JSON; expected one event a line') }
-    }
-    try {
-      parse(value, `line ${before + values.length + 1}`)
-    } catch (error) {
-      if (error instanceof TwinrailError) return { values, error }
-      throw error
-    }
-    values.push(value)
-  }
-  return { values }
 }

@@ -1,22 +1,13 @@
 /** One execution of an agent: drives its generator, logs what it yields, and sees to the one terminal. */
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import {
-  type Agent,
-  type Answer,
-  type AskRequest,
-  type RunContext,
-  RunError,
-  type RunResult,
-} from '../agents/agent.ts'
-import type { Body, Bus } from '../bus/bus.ts'
+import { type Agent, RunError, type RunResult } from '../agents/agent.ts'
+import type { Bus } from '../bus/bus.ts'
 import type { LogEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { Lease } from '../log/log.ts'
 import {
-  check,
   commandOnlyTypes,
-  Id,
   isTerminal,
   type OnNoViewers,
   parseEventBody,
@@ -25,8 +16,8 @@ import {
   type TwinrailEvent,
 } from '../protocol/index.ts'
 import { Inbox } from './inbox.ts'
-import { checkSchema } from './input-schema.ts'
 import { RunClock } from './run-clock.ts'
+import { contextOf } from './run-context.ts'
 import { RunLog, RunOver } from './run-log.ts'
 import { endUnwatched } from './unwatched.ts'
 
@@ -124,7 +115,13 @@ export class Run {
     try {
       await this.#watch()
       const { agent, input, history } = this.#parts
-      const context = this.#context()
+      const context = contextOf({
+        ...this.#parts,
+        signal: this.#abort.signal,
+        log: this.#log,
+        inbox: this.#inbox,
+        clock: this.#clock,
+      })
       const resumed = history && agent.resume?.(history, input, context)
       const result = await this.#drive(resumed ?? agent.run(input, context))
       await this.end({
@@ -198,68 +195,6 @@ export class Run {
       this.#interrupt = reject
       generator.next().then(resolve, reject)
     })
-  }
-
-  #context(): RunContext {
-    const { bus, sessionId, runId, by, startSeq } = this.#parts
-    const inbox = this.#inbox
-    const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
-      if (steers.length === 0) return steers
-      await this.#log.append(
-        steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })),
-      )
-      return steers
-    }
-    return {
-      sessionId,
-      runId,
-      by,
-      signal: this.#abort.signal,
-      history: () => history(bus, sessionId, startSeq - 1),
-      ask: request => {
-        const answer = this.#ask(request)
-        // An agent may ask and end without waiting.
-        answer.catch(() => {})
-        return answer
-      },
-      steering: {
-        take: () => apply(inbox.takeSteers()),
-        async *[Symbol.asyncIterator]() {
-          while (await inbox.untilSteered()) yield* await apply(inbox.takeSteers())
-        },
-      },
-    }
-  }
-
-  async #ask({ requestId = randomUUID(), ...request }: AskRequest): Promise<Answer> {
-    const { runId } = this.#parts
-    check(Id, requestId, 'ask: requestId')
-    checkSchema(request.schema)
-    const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
-    const answer = this.#inbox.answer(requestId)
-    answer.catch(() => {})
-    this.#clock.pause()
-    try {
-      await this.#request(body, requestId)
-      if (request.expiresAt !== undefined) this.#parts.onExpiring(runId, requestId, request.expiresAt)
-      return await answer
-    } catch (error) {
-      throw error instanceof RunOver ? this.#abort.signal.reason : error
-    } finally {
-      this.#clock.resume()
-    }
-  }
-
-  async #request(body: Body, requestId: string): Promise<void> {
-    const { runId } = this.#parts
-    const appended = await this.#log.append([body], {
-      once: [{ key: keys.input(requestId), note: { runId } }],
-    })
-    if (appended.accepted || appended.reason !== 'key') return
-    const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
-    // A run that was taken over asks again what it had asked.
-    if (asker === runId) return
-    throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
   }
 
   /** Follows the session's log for what concerns this run, from its start on. */
@@ -342,14 +277,4 @@ export class Run {
   }
 
   readonly #report = (error: unknown) => this.#parts.onAgentError(error, randomUUID())
-}
-
-async function* history(bus: Bus, sessionId: string, through: number) {
-  for (let after = 0; after < through; ) {
-    const page = await bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024, through })
-    const last = page?.events.at(-1)
-    if (!page || !last) return
-    for (const event of page.events) yield event.event
-    after = last.seq
-  }
 }

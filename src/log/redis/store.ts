@@ -3,8 +3,9 @@ import type { RedisOptions } from 'ioredis'
 import { LogEvent } from '../event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
 import type { Connection, RedisClient } from './connection.ts'
+import { globalScripts } from './global-scripts.ts'
 import type { LeaseCommands } from './leases.ts'
-import { globalScripts, SESSION_KEYS, sessionScripts } from './scripts.ts'
+import { SESSION_KEYS, sessionScripts } from './scripts.ts'
 import type { Recovery } from './tails.ts'
 
 type SessionScript = keyof typeof sessionScripts

@@ -1,0 +1,43 @@
+/** What Redis does in one step beyond a session: Lua scripts over one key that serves all of them. */
+export const globalScripts = {
+  /** now or '', least epoch. Gives an epoch that this store never gave. */
+  giveEpoch: `
+local now, least = ARGV[1], tonumber(ARGV[2])
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local epoch = math.max(tonumber(now), least, tonumber(redis.call('GET', KEYS[1]) or 0) + 1)
+redis.call('SET', KEYS[1], string.format('%.0f', epoch))
+return string.format('%.0f', epoch)
+`,
+  /** member, ms until it is to be looked at, now or ''. Sooner if it was due sooner; never the same score again. */
+  touch: `
+local now = ARGV[3]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+local due = tonumber(now) + ARGV[2]
+local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 'inf')
+redis.call('ZADD', KEYS[1], string.format('%.3f', math.min(held - 0.001, due)), ARGV[1])
+return 1
+`,
+  /** member, score that was seen, true score or ''. Does nothing when somebody touched it meanwhile. */
+  settle: `
+local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
+if held ~= ARGV[2] then return 0 end
+if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
+return 1
+`,
+  /** limit, now or ''. Gives the members that are due with their scores, and now. */
+  due: `
+local now = ARGV[2]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+now = string.format('%.0f', now)
+return {now, redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now, 'WITHSCORES', 'LIMIT', 0, ARGV[1])}
+`,
+} as const

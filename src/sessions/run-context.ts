@@ -1,0 +1,95 @@
+/** What a run gives its agent: the session's history, questions to its users, and what they say meanwhile. */
+import { randomUUID } from 'node:crypto'
+import type { Answer, AskRequest, RunContext } from '../agents/agent.ts'
+import type { Body, Bus } from '../bus/bus.ts'
+import { keys } from '../log/keys.ts'
+import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import type { Inbox } from './inbox.ts'
+import { checkSchema } from './input-schema.ts'
+import type { RunClock } from './run-clock.ts'
+import { type RunLog, RunOver } from './run-log.ts'
+
+export interface RunContextParts {
+  readonly bus: Bus
+  readonly sessionId: string
+  readonly runId: string
+  readonly by: string | undefined
+  /** Number of its `run.started`. */
+  readonly startSeq: number
+  readonly signal: AbortSignal
+  readonly log: RunLog
+  readonly inbox: Inbox
+  /** Stands still while the run waits for its users. */
+  readonly clock: RunClock
+  /** An `input.requested` with an end was logged. */
+  onExpiring(runId: string, requestId: string, expiresAt: number): void
+}
+
+export function contextOf(parts: RunContextParts): RunContext {
+  const { bus, sessionId, runId, by, startSeq, signal, log, inbox } = parts
+  const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
+    if (steers.length === 0) return steers
+    await log.append(steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })))
+    return steers
+  }
+  return {
+    sessionId,
+    runId,
+    by,
+    signal,
+    history: () => history(bus, sessionId, startSeq - 1),
+    ask: request => {
+      const answer = ask(parts, request)
+      // An agent may ask and end without waiting.
+      answer.catch(() => {})
+      return answer
+    },
+    steering: {
+      take: () => apply(inbox.takeSteers()),
+      async *[Symbol.asyncIterator]() {
+        while (await inbox.untilSteered()) yield* await apply(inbox.takeSteers())
+      },
+    },
+  }
+}
+
+async function ask(
+  parts: RunContextParts,
+  { requestId = randomUUID(), ...request }: AskRequest,
+): Promise<Answer> {
+  const { runId, inbox, clock, signal } = parts
+  check(Id, requestId, 'ask: requestId')
+  checkSchema(request.schema)
+  const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
+  const answer = inbox.answer(requestId)
+  answer.catch(() => {})
+  clock.pause()
+  try {
+    await logRequest(parts, body, requestId)
+    if (request.expiresAt !== undefined) parts.onExpiring(runId, requestId, request.expiresAt)
+    return await answer
+  } catch (error) {
+    throw error instanceof RunOver ? signal.reason : error
+  } finally {
+    clock.resume()
+  }
+}
+
+async function logRequest({ log, runId }: RunContextParts, body: Body, requestId: string): Promise<void> {
+  const appended = await log.append([body], { once: [{ key: keys.input(requestId), note: { runId } }] })
+  if (appended.accepted || appended.reason !== 'key') return
+  const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
+  // A run that was taken over asks again what it had asked.
+  if (asker === runId) return
+  throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
+}
+
+async function* history(bus: Bus, sessionId: string, through: number) {
+  for (let after = 0; after < through; ) {
+    const page = await bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024, through })
+    const last = page?.events.at(-1)
+    if (!page || !last) return
+    for (const event of page.events) yield event.event
+    after = last.seq
+  }
+}
