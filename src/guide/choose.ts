@@ -52,14 +52,14 @@ const crowded = ({ sessions = 1, connections = Number.POSITIVE_INFINITY }: Needs
 export const rules: readonly Rule[] = [
   {
     id: 'one-way',
-    applies: needs => !busy(needs) && !crowded(needs),
+    applies: needs => !busy(needs) && !crowded(needs) && !needs.buffers,
     because: () => 'answers flow one way and commands are rare: plain HTTP passes the most proxies',
     moves: ['sse', 'to the front'],
     evidence: ['chat/deliver', 'chat/cpu', 'chat/bytes'],
   },
   {
     id: 'mobile',
-    applies: needs => needs.mobile && !busy(needs) && !crowded(needs),
+    applies: needs => needs.mobile && !busy(needs) && !crowded(needs) && !needs.buffers,
     because: () => 'coming back takes one request; a socket takes an upgrade and then a subscribe',
     moves: ['sse', 'to the front'],
     evidence: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
