@@ -57,7 +57,7 @@ export interface Cell {
   readonly uplink?: Delays
   /** From client to server per command, headers and framing in it; for long-poll the polls meanwhile are in it, too. */
   readonly commandBytes?: Figure
-  /** What autocannon says of the same commands over HTTP at the same rate, from the time they were due; where it was run. */
+  /** What autocannon says of such commands over HTTP at the same rate, one after the other from sending; where it was run. */
   readonly autocannon?: { readonly p50Ms: Figure; readonly p99Ms: Figure; readonly perSecond: Figure }
   /** Events delivered per second where doubling the rate no longer doubles them; where it was looked for. */
   readonly kneePerSecond?: Figure

@@ -12,7 +12,6 @@ export interface CommandsAsked {
   readonly url: string
   readonly body: string
   readonly perSecond: number
-  readonly connections: number
   readonly seconds: number
 }
 
@@ -25,7 +24,7 @@ export interface CommandsFound {
 }
 
 export const handlers = {
-  async run({ url, body, perSecond, connections, seconds }: CommandsAsked): Promise<CommandsFound> {
+  async run({ url, body, perSecond, seconds }: CommandsAsked): Promise<CommandsFound> {
     const { default: autocannon } = (await import(PACKAGE)) as { default(options: object): Running }
     const took: number[] = []
     const instance = autocannon({
@@ -33,7 +32,8 @@ export const handlers = {
       method: 'POST',
       headers: { 'content-type': 'application/json' },
       body,
-      connections,
+      // It sends each second's share of a connection one after the other at once: with several they would come in bursts.
+      connections: 1,
       overallRate: perSecond,
       duration: seconds,
     })

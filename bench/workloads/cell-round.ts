@@ -199,7 +199,6 @@ export async function playCell(
       url: `http://127.0.0.1:${target.port}/v1/sessions/${sessionId(prefix, 0)}/commands`,
       body: JSON.stringify({ type: 'publish', id: 'autocannon', event: { type, data } }),
       perSecond: Math.round(sent.length / seconds),
-      connections: new Set(sent.map(({ sender }) => sender)).size,
       seconds,
     })
   }
