@@ -128,6 +128,8 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }
     const appended = appendedOf(answer)
     if (!appended.accepted) return appended
+    // Should this fail, the next renewal does it.
+    if (conditions.leases) leases.announce(sessionId, conditions.leases)?.catch(() => {})
     if (conditions.release) leases.forget(sessionId, conditions.release)
     const { epoch, head } = appended
     const added = addedOf(answer)

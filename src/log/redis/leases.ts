@@ -30,7 +30,10 @@ export class LeaseIndex {
     this.#clock = clock
   }
 
-  /** Sees to it that a lease which is about to be taken will be looked at when it runs out, or sooner. */
+  /**
+   * Sees to it that a lease which is about to be taken will be looked at when it runs out, or sooner. Asked again once
+   * it is taken, for when that took so long that the entry was found void before.
+   */
   announce(sessionId: string, leases: readonly Lease[]): Promise<unknown> | undefined {
     const now = this.#clock()
     const fresh = leases.filter(({ runId, ttlMs }) => {
@@ -70,8 +73,10 @@ export class LeaseIndex {
   }
 
   async #touch(member: string, ttlMs: number): Promise<void> {
+    // From before it is sent: a process that was paused meanwhile must not think that its entry is younger than it is.
+    const due = this.#clock() + ttlMs
     await this.#commands.touch(member, ttlMs)
-    this.#known.set(member, this.#clock() + ttlMs)
+    this.#known.set(member, due)
     if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value as string)
   }
 }
