@@ -55,6 +55,7 @@ export class Connection {
   #up: Promise<void>
   #open: () => void = () => {}
   #isUp = false
+  #isRenewing = false
 
   /**
    * @param onReady called after each connect, before waiting commands go out; they go when it has resolved
@@ -85,6 +86,7 @@ export class Connection {
       )
     })
     client.on('close', () => {
+      this.#isRenewing = false
       if (this.#isUp) this.#up = this.#down()
     })
   }
@@ -132,7 +134,7 @@ export class Connection {
     } catch (error) {
       if (error instanceof TwinrailError) throw error
       // A server that hangs keeps its connection; only a new one tells whether it is back.
-      if ((error as Error).message === 'Command timed out') this.client.disconnect(true)
+      if ((error as Error).message === 'Command timed out') this.#renew()
       if (
         refusedByRedis(error) &&
         !/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|BUSY|MISCONF|OOM|NOREPLICAS)/.test(
@@ -143,6 +145,13 @@ export class Connection {
       }
       throw unavailable(error)
     }
+  }
+
+  /** Once for all commands that a hanging server has left unanswered. */
+  #renew(): void {
+    if (this.#isRenewing) return
+    this.#isRenewing = true
+    this.client.disconnect(true)
   }
 
   async close(): Promise<void> {
