@@ -14,7 +14,11 @@ const STREAMS = 200
 /** What Fastify needs for it. The instance keeps the type that it has without TLS: its routes do not differ. */
 export function tlsOptions({ cert, key }: Tls): FastifyServerOptions {
   const settings = { maxConcurrentStreams: STREAMS }
-  return { http2: true, https: { allowHTTP1: true, cert, key, settings } } as FastifyServerOptions
+  // Unlike the server of plain HTTP, this one leaves Nagle's algorithm on unless told: 40 ms for a small second write.
+  return {
+    http2: true,
+    https: { allowHTTP1: true, noDelay: true, cert, key, settings },
+  } as FastifyServerOptions
 }
 
 /** Gives what cuts every connection of the server off, of whatever protocol. */

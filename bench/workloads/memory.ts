@@ -12,14 +12,14 @@ import { serverOf } from './stages.ts'
 const REST_MS = { full: 900, quick: 650 }
 
 const counts = {
-  full: [500, 1000, 1500, 2000, 2500],
+  full: [1000, 2000, 3000, 4000, 5000],
   quick: [500, 750, 1000, 1250, 1500],
 }
 
 /**
  * The slope of resident memory over several counts of connections to one idle session, each after everything that can
- * be freed was freed, in processes of its own. The first count is not zero, so that what comes once per process is not
- * booked on connections.
+ * be freed was freed, in processes of its own. The first count is a thousand: below it memory grows in steps, which
+ * would be booked on connections.
  */
 export async function idleMemory(
   variant: Variant,

@@ -41,7 +41,7 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
     name: 'chat',
     about:
       'Answers are streamed token by token, 30 to 100 a second, each to a person with three devices; nothing goes up.',
-    sessions: 10,
+    sessions: 6,
     clients: 3,
     content: chat,
   },
