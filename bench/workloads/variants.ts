@@ -71,6 +71,9 @@ export function leftOutOf(quick: boolean): LeftOut[] {
     ['all but chat', 'compression, TLS and HTTP/2 (but for dashboards over one connection)', hours],
     ['all but buffered', 'nginx', hours],
     ['all but chat and training', 'other servers and the floor', hours],
+    ['all but chat and binary', 'slow readers', hours],
+    ['all but chat and mobile', 'reconnect storms', hours],
+    ['all but chat', 'the knee', hours],
   ]
   const missingQuick: typeof missing = [
     ['chat', 'other servers, and HTTP/2 with a connection each', short],

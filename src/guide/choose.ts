@@ -59,9 +59,8 @@ export const rules: readonly Rule[] = [
   },
   {
     id: 'mobile',
-    applies: needs => needs.mobile && !busy(needs) && !crowded(needs) && !needs.buffers,
-    because: () => 'coming back takes one request; a socket takes an upgrade and then a subscribe',
-    moves: ['sse', 'to the front'],
+    applies: needs => needs.mobile,
+    because: () => 'sleep and other networks do not decide: coming back costs as much on either',
     evidence: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
   },
   {
