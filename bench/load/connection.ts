@@ -49,6 +49,9 @@ const READ_BYTES = 64 * 1024
 /** Everybody who reads at full speed reads into this one: what is read is used at once. */
 const sharedBuffer = Buffer.alloc(READ_BYTES)
 
+/** A masked pong without payload (RFC 6455, section 5.5.3). */
+const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
+
 export interface ConnectionOptions {
   readonly dial: Dial
   /** Takes the framing off also where nothing is compressed. @default false */
@@ -108,6 +111,11 @@ export class Connection {
   wake(): void {
     this.#pace = undefined
     this.#socket.resume()
+  }
+
+  /** Tells a WebSocket's server that somebody is here, as answers to its pings would. */
+  pong(): void {
+    if (this.#options.dial.wire === 'websocket') this.#socket.write(PONG)
   }
 
   close(): void {

@@ -119,6 +119,11 @@ export class Crowd {
     }
   }
 
+  /** Every subscriber shows that it is alive. */
+  pong(): void {
+    for (const { connection } of this.#subscribers) connection.pong()
+  }
+
   close(): void {
     this.#closing = true
     for (const { connection } of this.#subscribers) connection.close()

@@ -52,6 +52,11 @@ export const handlers = {
     comings.push(new Coming(dial, everyMs))
   },
 
+  /** Every subscriber shows that it is alive: who is silent for three heartbeats is taken for dead. */
+  pong(): void {
+    for (const crowd of crowds) crowd.pong()
+  },
+
   /** Ends the coming and going. */
   rest(): { joins: number; faults: number }[] {
     return comings.splice(0).map(coming => coming.end())

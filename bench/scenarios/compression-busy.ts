@@ -49,6 +49,7 @@ export async function busy(rounds: number): Promise<BusyFound> {
     for (let round = 0; round < rounds; round++) {
       await server.call.publish({ events: TURNS, messages: 1, perTurn: 1, perSecond: PER_SECOND })
       await pause(SILENCE_MS)
+      await load.call.pong()
     }
     const seen = await load.call.seen()
     const came = await load.call.rest()

@@ -8,7 +8,7 @@ import type { Progress } from '../progress.ts'
 import { seeded, shuffled } from '../random.ts'
 import { environment } from '../report.ts'
 import { type CellRound, lengths, playCell } from './cell-round.ts'
-import { makeCertificate } from './certificate.ts'
+import { readCertificate } from './certificate.ts'
 import { cellOf } from './gather.ts'
 import { idleMemory } from './memory.ts'
 import { isInstalled } from './nginx.ts'
@@ -47,7 +47,7 @@ class LeftOutCells {
   }
 }
 
-/** @throws Error when a cell comes to nothing that should not, or when openssl is missing */
+/** @throws Error when a cell comes to nothing that should not */
 export async function runWorkloads(asked: RunAsked, progress: Progress): Promise<Findings> {
   const { names, quick, rounds, seed, plant, variants: only } = asked
   const size = quick ? 'quick' : 'full'
@@ -64,7 +64,7 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
   for (const plan of plans) {
     if (plan.variant.path !== 'direct' && !nginx) leftOut.add(plan, 'nginx is not installed here.', false)
   }
-  const certificate = makeCertificate()
+  const certificate = readCertificate()
   const stages = new Stages(certificate)
   const found = new Map<CellPlan, CellRound[]>(plans.map(plan => [plan, []]))
   // A planted fault has nothing to do with memory.
