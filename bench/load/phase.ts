@@ -56,6 +56,9 @@ const GRACE_MS = 100
 /** How long what is on its way may take, ms. */
 const ARRIVAL_MS = 15_000
 
+/** The same where an event was dropped on purpose: it never comes. */
+const PLANTED_ARRIVAL_MS = 3000
+
 /** How often a planted lateness stops the generator, in calls, and for how long, ms. */
 const PLANTED_LATE = { every: 10, ms: 30 }
 
@@ -119,7 +122,7 @@ export class Phase {
   async finish({ seqs, heads: after }: Done): Promise<PhaseFound> {
     const audience = this.#audience
     const steps = this.#steps
-    const late = micros() + ARRIVAL_MS * 1000
+    const late = micros() + (this.#asked.plant ? PLANTED_ARRIVAL_MS : ARRIVAL_MS) * 1000
     while (micros() < late && !isComplete(audience, { steps, after })) await sleep(5)
     const { counts, deliver, deliverFromSend } = tally(audience, {
       steps,
