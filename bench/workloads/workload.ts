@@ -1,21 +1,10 @@
 /** What a workload is: who sends what to whom, and the script that all its processes play from. */
+import { type ScenarioName, scenarioNames } from '../../src/guide/index.ts'
 import type { Content, Cue } from '../content/content.ts'
 
-/** Names of the guide's scenarios, in their order. */
-export const workloadNames = [
-  'chat',
-  'editing',
-  'training',
-  'game',
-  'documents',
-  'dashboards',
-  'mobile',
-  'buffered',
-  'binary',
-  'approvals',
-] as const
-
-export type WorkloadName = (typeof workloadNames)[number]
+/** Each of the guide's scenarios has its workload. */
+export const workloadNames = scenarioNames
+export type WorkloadName = ScenarioName
 
 export interface Workload {
   readonly name: WorkloadName | 'idle'

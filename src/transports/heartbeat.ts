@@ -21,8 +21,7 @@ export class Heartbeats {
   readonly #slots = new Map<number, Set<Beating>>()
   readonly #slotOf = new Map<Beating, number>()
   #tick = 0
-  /** The end of the current tick: what a write notes, since asking the clock each time costs more than all else of it. */
-  lately = 0
+  #tickEnd = 0
   #timer: NodeJS.Timeout | undefined
 
   /** ms, monotonic. */
@@ -30,12 +29,17 @@ export class Heartbeats {
     return performance.now()
   }
 
+  /** What a write notes: the end of the current tick, so that a flush to many asks no clock; while nothing ticks, now. */
+  get lately(): number {
+    return this.#timer ? this.#tickEnd : this.now()
+  }
+
   /** Looks after the connection, or looks at it anew after its `heartbeatMs` changed. */
   add(beating: Beating): void {
     this.remove(beating)
     if (!this.#timer) {
       this.#tick = Math.floor(this.now() / TICK_MS)
-      this.lately = (this.#tick + 1) * TICK_MS
+      this.#tickEnd = (this.#tick + 1) * TICK_MS
       this.#timer = setInterval(() => this.#turn(), TICK_MS)
       this.#timer.unref()
     }
@@ -67,7 +71,7 @@ export class Heartbeats {
   #turn(): void {
     const now = this.now()
     const last = Math.floor(now / TICK_MS)
-    this.lately = (last + 1) * TICK_MS
+    this.#tickEnd = (last + 1) * TICK_MS
     for (; this.#tick < last; this.#tick++) {
       const set = this.#slots.get(this.#tick + 1)
       if (!set) continue
