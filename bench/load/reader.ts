@@ -40,7 +40,7 @@ export class Reader {
   readonly #prefix: string
   readonly #text = createHash('sha1')
   #line = ''
-  #seq = 0
+  #seq: number
   #received = 0
   #skipped = 0
   #folds = 0
@@ -49,8 +49,12 @@ export class Reader {
   #closed = false
   #onProgress: () => void = () => {}
 
-  /** @param pace bytes to read in a second once subscribed; 0: none; none given: as they come */
-  constructor(dial: Dial, pace?: number) {
+  /**
+   * @param pace bytes to read in a second once subscribed; 0: none; none given: as they come
+   * @param head number of the last event before it is subscribed
+   */
+  constructor(dial: Dial, pace?: number, head = 0) {
+    this.#seq = head
     this.#prefix = dial.wire === 'sse' ? 'data: {' : '{'
     this.#connection = new Connection({
       dial,

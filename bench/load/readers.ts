@@ -11,10 +11,11 @@ export const handlers = {
   /**
    * Adds a reader for each pace, in bytes a second: 0 reads nothing, Infinity all that comes. Resolves when all are
    * subscribed, with how long that took, in ms.
+   * @param head number of the session's last event
    */
-  async open(dial: Dial, paces: readonly number[]): Promise<number> {
+  async open(dial: Dial, paces: readonly number[], head = 0): Promise<number> {
     const begun = performance.now()
-    const opened = paces.map(pace => new Reader(dial, pace === Infinity ? undefined : pace))
+    const opened = paces.map(pace => new Reader(dial, pace === Infinity ? undefined : pace, head))
     readers.push(...opened)
     await Promise.all(opened.map(({ ready }) => ready))
     return performance.now() - begun

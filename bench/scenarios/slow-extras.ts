@@ -6,10 +6,10 @@ import { onStage, pause } from './slow-run.ts'
 
 /** What it costs the server when laggards wake up. */
 export interface WakeFound {
-  /** CPU until one was there, ms: the mean of one before and one after the many. */
-  oneMs: number
-  /** CPU until all of the many were there, ms. */
-  manyMs: number
+  /** CPU until one that woke up alone was there, ms, by round. */
+  oneMs: number[]
+  /** CPU until all of many that woke up together were there, ms, by round. */
+  manyMs: number[]
   /** All of them held the exact text. */
   exact: boolean
 }
@@ -17,35 +17,55 @@ export interface WakeFound {
 /** How long laggards may take to catch up, in ms. */
 const WAKE_MS = 120_000
 
-/**
- * Publishes to laggards that read nothing, then wakes one that does not count (code is compiled), one, the many
- * together, and one more. The kept pages are fewer than the backlog, so each time begins without them.
- */
+/** Compares what one laggard costs that wakes up with what `many` cost, round by round, each on a server of its own. */
 export async function wake(
   wire: Dial['wire'],
   many: number,
   publishing: Publishing,
+  rounds: number,
   flags: readonly string[],
 ): Promise<WakeFound> {
+  const found: WakeFound = { oneMs: [], manyMs: [], exact: true }
+  for (let round = 0; round < rounds; round++) {
+    const one = await wakeTogether(wire, 1, publishing, flags)
+    const all = await wakeTogether(wire, many, publishing, flags)
+    found.oneMs.push(one.cpuMs)
+    found.manyMs.push(all.cpuMs)
+    found.exact &&= one.exact && all.exact
+  }
+  return found
+}
+
+/**
+ * Publishes to laggards that read nothing and then wakes them. Nothing that is folded for them was folded before: only
+ * one that does not count, for whom the code is compiled, reads what is published first.
+ */
+async function wakeTogether(
+  wire: Dial['wire'],
+  laggards: number,
+  publishing: Publishing,
+  flags: readonly string[],
+): Promise<{ cpuMs: number; exact: boolean }> {
   return onStage(wire, { lag: 'conflate' }, flags, async ({ server, readers, dial }) => {
-    await readers.call.open(
-      dial,
-      Array.from({ length: many + 3 }, () => 0),
-    )
-    const { head, text } = await server.call.publish({ ...publishing, perSecond: 0 })
-    const cost = async (indexes: number[]) => {
+    let begin = 0
+    const catchUp = async (indexes: readonly number[]) => {
+      await readers.call.open(
+        dial,
+        indexes.map(() => 0),
+        begin,
+      )
+      const { head, text } = await server.call.publish({ ...publishing, perSecond: 0 })
+      begin = head
       const before = await server.call.cpu()
       await readers.call.wake(indexes)
       await readers.call.reach(indexes, head, WAKE_MS)
-      return ((await server.call.cpu()) - before) / 1000
+      const cpuMs = ((await server.call.cpu()) - before) / 1000
+      const all = await readers.call.held()
+      const held = indexes.map(index => all[index]!)
+      return { cpuMs, exact: held.every(one => one.seq === head && one.faults === 0 && one.text === text) }
     }
-    await cost([0])
-    const before = await cost([1])
-    const manyMs = await cost(Array.from({ length: many }, (_, i) => i + 2))
-    const after = await cost([many + 2])
-    const held = await readers.call.held()
-    const exact = held.every(one => one.seq === head && one.faults === 0 && one.text === text)
-    return { oneMs: (before + after) / 2, manyMs, exact }
+    await catchUp([0])
+    return catchUp(Array.from({ length: laggards }, (_, i) => i + 1))
   })
 }
 

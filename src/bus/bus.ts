@@ -17,9 +17,10 @@ import { isHeldBy, Node } from './elsewhere.ts'
 import { defaultHoldBounds, type HoldBounds } from './holds.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
 import { type BusObserver, nobody } from './observer.ts'
+import { PageBudget } from './page-budget.ts'
 import type { Rail } from './rail.ts'
 import { type Beginning, Subscription } from './subscription.ts'
-import { Topic, type Watcher } from './topic.ts'
+import { Topic, type TopicParts, type Watcher } from './topic.ts'
 import { Viewers } from './viewers.ts'
 import { Window } from './window.ts'
 
@@ -50,6 +51,8 @@ export interface BusOptions {
   ringEvents?: number
   /** The same in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
+  /** What pages that were folded for subscribers who catch up take, in bytes, of all sessions together. @default 16 MiB */
+  pageBytes?: number
   /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
   lag?: LagLimits
   /** Who measures. @default nobody */
@@ -78,21 +81,23 @@ export class Bus {
   /** Who watches what in this process. */
   readonly viewers = new Viewers((sessionId, run) => this.#node.watches(sessionId, run))
   readonly #node: Node
-  readonly #ring: { events: number; bytes: number }
+  readonly #topicParts: TopicParts
   readonly #topics = new Map<string, OpenTopic>()
-
   readonly #lag: LagLimits
-  readonly #hold: HoldBounds
-  readonly #observer: BusObserver
 
   constructor(log: EventLog, options: BusOptions = {}) {
-    const { ringEvents = 1000, ringBytes = 1024 * 1024 } = options
+    const { ringEvents = 1000, ringBytes = 1024 * 1024, pageBytes = 16 * 1024 * 1024 } = options
     this.log = log
     this.#node = new Node(log, randomUUID())
-    this.#ring = { events: ringEvents, bytes: ringBytes }
+    this.#topicParts = {
+      log,
+      node: this.#node,
+      ring: { events: ringEvents, bytes: ringBytes },
+      hold: options.hold ?? defaultHoldBounds,
+      pageBudget: new PageBudget(pageBytes),
+      observer: options.observer ?? nobody,
+    }
     this.#lag = options.lag ?? defaultLagLimits
-    this.#hold = options.hold ?? defaultHoldBounds
-    this.#observer = options.observer ?? nobody
   }
 
   /** Sessions that somebody follows in this process. */
@@ -280,7 +285,7 @@ export class Bus {
     let open = this.#topics.get(sessionId)
     if (!open || open.topic.isOver) {
       open = {
-        topic: new Topic(this.log, sessionId, this.#node, this.#ring, this.#hold, this.#observer),
+        topic: new Topic(sessionId, this.#topicParts),
         users: 0,
       }
       this.#topics.set(sessionId, open)

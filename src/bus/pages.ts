@@ -3,6 +3,7 @@ import type { LogEvent } from '../log/event.ts'
 import type { EventLog } from '../log/log.ts'
 import type { Encoding } from './encoding.ts'
 import { fold } from './fold.ts'
+import type { KeptPage, PageBudget } from './page-budget.ts'
 import type { Ring } from './ring.ts'
 
 /** What a subscriber gets next. */
@@ -26,25 +27,28 @@ const PAGE_EVENTS = 1000
 const PAGE_BYTES = 64 * 1024
 
 /**
- * Shared pages end at multiples of this number, so that laggards with different cursors meet. Twenty that wake up
- * together cost 1.6 s instead of 8–10 s that way (170,000 events each, from the trial of the design).
+ * Shared pages end at multiples of this number, so that laggards with different cursors meet. The first of twenty may be
+ * through before the last has begun, so a page is kept for as long as there is room: twenty that wake up together,
+ * 170,000 events behind, cost 1.8 times what one costs; with only the last 32 pages kept, 2.3 to 2.8.
  */
 const SHARED_EVENTS = 2048
 
 /** UTF-16 units of raw events behind one shared page. */
 const SHARED_BYTES = 1024 * 1024
 
-/** Shared pages kept per session. */
-const SHARED_PAGES = 32
-
 /** A page that is larger than this once folded is not shared: it would be too much for a slow socket at once. */
 const SHARED_FOLDED_BYTES = 128 * 1024
+
+/** What a kept page takes beside its text: objects, and the text once more as bytes for each of two wires. */
+const KEPT = { own: 1024, ofText: 3 }
 
 class Page implements CatchUpPage {
   readonly events: readonly LogEvent[]
   readonly last: number
   readonly covered: number
   readonly earliest: number
+  /** UTF-16 units of its events' JSON. */
+  readonly size: number
   #encoded: { name: string; bytes: unknown }[] = []
 
   constructor(events: readonly LogEvent[], last: number, covered: number, earliest: number) {
@@ -52,6 +56,7 @@ class Page implements CatchUpPage {
     this.last = last
     this.covered = covered
     this.earliest = earliest
+    this.size = sizeOf(events)
   }
 
   encoded<B>(encoding: Encoding<B>): B {
@@ -63,7 +68,7 @@ class Page implements CatchUpPage {
   }
 }
 
-const size = (events: readonly LogEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
+const sizeOf = (events: readonly LogEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
 
 /** The first events that fit a page; at least one. */
 function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
@@ -75,17 +80,25 @@ function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
   return end < 0 ? events : events.slice(0, end)
 }
 
+/** A page that is being made, or kept; none where it is too large to be shared, which is kept in mind, too. */
+interface SharedPage {
+  readonly page: Promise<Page | undefined>
+  kept: KeptPage | undefined
+}
+
 export class Pages {
   readonly #log: EventLog
   readonly #sessionId: string
   readonly #ring: Ring
-  /** By the number they begin after; the oldest goes first. */
-  readonly #shared = new Map<number, Promise<Page | undefined>>()
+  readonly #budget: PageBudget
+  /** By the number they begin after. */
+  readonly #shared = new Map<number, SharedPage>()
 
-  constructor(log: EventLog, sessionId: string, ring: Ring) {
+  constructor(log: EventLog, sessionId: string, ring: Ring, budget: PageBudget) {
     this.#log = log
     this.#sessionId = sessionId
     this.#ring = ring
+    this.#budget = budget
   }
 
   /**
@@ -96,7 +109,7 @@ export class Pages {
     const held = this.#ring.after(cursor, through)
     if (held) {
       const events = fitting(held)
-      return new Page(events, events.at(-1)?.seq ?? through, size(events), 0)
+      return new Page(events, events.at(-1)?.seq ?? through, sizeOf(events), 0)
     }
     return this.#read(epoch, cursor, through, { events: PAGE_EVENTS, bytes: PAGE_BYTES })
   }
@@ -106,21 +119,46 @@ export class Pages {
     const boundary = (Math.floor(cursor / SHARED_EVENTS) + 1) * SHARED_EVENTS
     if (cursor % SHARED_EVENTS === 0 && boundary <= through) {
       const page = await this.#sharedPage(epoch, cursor, boundary)
-      if (page && size(page.events) <= SHARED_FOLDED_BYTES) return page
+      if (page) return page
     }
     const page = await this.raw(epoch, cursor, Math.min(boundary, through))
     return page && foldPage(epoch, page)
   }
 
-  #sharedPage(epoch: number, cursor: number, boundary: number): Promise<Page | undefined> {
+  /** Keeps nothing any more. */
+  close(): void {
+    for (const { kept } of this.#shared.values()) if (kept) this.#budget.release(kept)
+    this.#shared.clear()
+  }
+
+  /** The page between two boundaries, if there is one that may be shared. */
+  async #sharedPage(epoch: number, cursor: number, boundary: number): Promise<Page | undefined> {
     const known = this.#shared.get(cursor)
-    if (known) return known
+    if (known?.kept) this.#budget.use(known.kept)
+    if (known) return known.page
+    const shared: SharedPage = { page: this.#fold(epoch, cursor, boundary), kept: undefined }
+    this.#shared.set(cursor, shared)
+    const drop = () => {
+      if (this.#shared.get(cursor) === shared) this.#shared.delete(cursor)
+    }
+    try {
+      const page = await shared.page
+      // Forgotten meanwhile, with all others.
+      if (this.#shared.get(cursor) !== shared) return page
+      shared.kept = { bytes: KEPT.own + KEPT.ofText * (page?.size ?? 0), drop }
+      this.#budget.use(shared.kept)
+      return page
+    } catch (error) {
+      drop()
+      throw error
+    }
+  }
+
+  async #fold(epoch: number, cursor: number, boundary: number): Promise<Page | undefined> {
     const bounds = { events: SHARED_EVENTS, bytes: SHARED_BYTES }
-    const made = this.#read(epoch, cursor, boundary, bounds).then(page => page && foldPage(epoch, page))
-    this.#shared.set(cursor, made)
-    if (this.#shared.size > SHARED_PAGES) this.#shared.delete(this.#shared.keys().next().value as number)
-    made.catch(() => this.#shared.delete(cursor))
-    return made
+    const page = await this.#read(epoch, cursor, boundary, bounds)
+    const folded = page && foldPage(epoch, page)
+    return folded && folded.size <= SHARED_FOLDED_BYTES ? folded : undefined
   }
 
   async #read(
@@ -132,7 +170,7 @@ export class Pages {
     const page = await this.#log.read(this.#sessionId, cursor, { ...bounds, through })
     if (!page || page.epoch !== epoch) return undefined
     const last = page.events.at(-1)?.seq ?? Math.max(cursor, Math.min(through, page.earliest - 1))
-    return new Page(page.events, last, size(page.events), page.earliest)
+    return new Page(page.events, last, sizeOf(page.events), page.earliest)
   }
 }
 

@@ -7,6 +7,7 @@ import type { WireEvent } from './encoding.ts'
 import { type HoldBounds, type Holder, Holds } from './holds.ts'
 import { LiveGroup } from './live-group.ts'
 import type { BusObserver } from './observer.ts'
+import type { PageBudget } from './page-budget.ts'
 import { Pages } from './pages.ts'
 import { Ring, type RingBounds } from './ring.ts'
 import type { Subscription } from './subscription.ts'
@@ -17,6 +18,16 @@ export interface Watcher {
   deleted(): void
   /** The log lost events that were seen: it begins anew, and this was the last of the old one. */
   lost(): void
+}
+
+/** What the topics of a bus have in common. */
+export interface TopicParts {
+  readonly log: EventLog
+  readonly node: Node
+  readonly ring: RingBounds
+  readonly hold: HoldBounds
+  readonly pageBudget: PageBudget
+  readonly observer: BusObserver
 }
 
 /** Events read from the log at once to fill a hole. */
@@ -59,20 +70,13 @@ export class Topic implements Follower {
   #filling: Promise<void> | undefined
   readonly #unfollow: () => void
 
-  constructor(
-    log: EventLog,
-    sessionId: string,
-    node: Node,
-    bounds: RingBounds,
-    holdBounds: HoldBounds,
-    observer: BusObserver,
-  ) {
+  constructor(sessionId: string, { log, node, ring, hold, pageBudget, observer }: TopicParts) {
     this.log = log
     this.sessionId = sessionId
-    this.ring = new Ring(bounds)
-    this.pages = new Pages(log, sessionId, this.ring)
+    this.ring = new Ring(ring)
+    this.pages = new Pages(log, sessionId, this.ring, pageBudget)
     this.holds = new Holds(
-      holdBounds,
+      hold,
       () => observer.held(),
       () => node.holds(sessionId),
     )
@@ -227,6 +231,7 @@ export class Topic implements Follower {
 
   close(): void {
     this.#unfollow()
+    this.pages.close()
     this.elsewhere.close()
     this.holds.close()
     for (const group of this.#groups.values()) group.close()
@@ -236,6 +241,7 @@ export class Topic implements Follower {
     if (this.isOver) return false
     this.#state = state
     this.#unfollow()
+    this.pages.close()
     return true
   }
 

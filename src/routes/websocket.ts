@@ -25,6 +25,8 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
         serverMaxWindowBits: false as unknown as number,
       },
       handleProtocols: protocols => protocols.has(SUBPROTOCOL) && SUBPROTOCOL,
+      // A farewell may wait as long as any other write; the types lack what ws documents.
+      ...{ closeTimeout: context.stallMs },
     },
     // ws has already begun to close with the right code (1002, 1007, 1009); terminating would cut that short.
     errorHandler: (error, _socket, request) => request.log.debug({ err: error }, 'websocket error'),

@@ -95,7 +95,7 @@ class RunStream implements Connection, Beating {
   close(reason: TwinrailError): void {
     this.#farewell = closing(reason)
     this.#pulled.close()
-    cutOff(this.#reply.raw)
+    cutOff(this.#reply.raw, this.#context.stallMs)
   }
 
   async *messages(ack: ControlOf<'ack'>): AsyncGenerator<EventMessage> {

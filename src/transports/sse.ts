@@ -168,7 +168,7 @@ class SseStream<B> implements Connection {
     const retryMs = reason.retryAfterMs ?? this.#context.retryMs
     this.forget()
     this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
-    cutOff(this.#reply.raw)
+    cutOff(this.#reply.raw, this.#context.stallMs)
   }
 
   /** Frees everything; nothing is written any more. */
@@ -185,12 +185,9 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
   return (raw as unknown as Partial<Http2ServerResponse>).stream
 }
 
-/** How long a client may take to read its farewell, in ms. */
-const FAREWELL_MS = 5000
-
-/** Ends the connection of a client that does not read its farewell: it may have stopped reading for good. */
-export function cutOff(raw: FastifyReply['raw']): void {
-  const timer = setTimeout(() => raw.destroy(), FAREWELL_MS).unref()
+/** Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good. */
+export function cutOff(raw: FastifyReply['raw'], ms: number): void {
+  const timer = setTimeout(() => raw.destroy(), ms).unref()
   raw.once('close', () => clearTimeout(timer))
 }
 

@@ -158,6 +158,22 @@ for (const rail of rails) {
     await published
   })
 
+  t.test(`${rail}: a farewell that nobody reads waits as long as any write, and not longer`, async t => {
+    // No heartbeat finds the stalled write first.
+    const wire = await serve(t, { stallMs: 100, heartbeatMs: 60_000 })
+    await createSession(wire.url, 's')
+    const slow = await followed(t, wire, rail, 'disconnect')
+    pause(slow)
+    const connections = () =>
+      new Promise<number>((resolve, reject) =>
+        wire.server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+      )
+    const before = await connections()
+    const published = publish(wire)
+    await eventually(t, 'its connection is gone', async () => (await connections()) < before)
+    await published
+  })
+
   t.test(`${rail}: wait holds the agent, never a command, and loses nothing`, async t => {
     const wire = await serve(t, { delivery: { hold: { holdMs: 120_000, windowMs: 240_000 } } })
     await createSession(wire.url, 's')

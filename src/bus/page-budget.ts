@@ -1,0 +1,44 @@
+/** Bounds what the folded pages of all sessions take together. */
+
+/** A page that is kept for whoever needs it next. */
+export interface KeptPage {
+  /** What it takes, bytes. */
+  readonly bytes: number
+  /** Forgets it; called once, when others need its room. */
+  drop(): void
+}
+
+/** Keeps the pages that were used last, as many as fit into `limit` bytes. */
+export class PageBudget {
+  readonly #limit: number
+  /** In the order of their last use. */
+  readonly #pages = new Set<KeptPage>()
+  #bytes = 0
+
+  /** @param limit bytes */
+  constructor(limit: number) {
+    this.#limit = limit
+  }
+
+  /** What all kept pages take now. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** Keeps the page, or keeps it longer; drops those that were not used for longest until all fit. */
+  use(page: KeptPage): void {
+    this.release(page)
+    this.#pages.add(page)
+    this.#bytes += page.bytes
+    for (const oldest of this.#pages) {
+      if (this.#bytes <= this.#limit) return
+      this.release(oldest)
+      oldest.drop()
+    }
+  }
+
+  /** Its owner does not keep it any more. */
+  release(page: KeptPage): void {
+    if (this.#pages.delete(page)) this.#bytes -= page.bytes
+  }
+}
