@@ -1,34 +1,26 @@
 /** Commands: the first in log order wins, retries are safe, and both transports say the same. */
 import t from 'tap'
-import type { Authorize } from '../../src/auth.ts'
 import { follow, type Message, openSse, openWs } from '../fixtures/wire-clients.ts'
 import {
+  byHeader,
   command,
   createSession,
   eventually,
   headOf,
   logged,
+  parse,
   serve,
   startRun,
   state,
   terminalOf,
-  type Wire,
+  typesOf,
 } from '../fixtures/wire-server.ts'
-
-const parse = (json: string) => JSON.parse(json) as Message
-
-/** Everybody is who the header says. */
-const byHeader: Authorize = request => ({ id: String(request.headers['x-user'] ?? 'local') })
 
 const publish = (data: unknown, more: object = {}) => ({
   type: 'publish',
   event: { type: 'x.n', data },
   ...more,
 })
-
-async function typesOf(wire: Wire, sessionId: string): Promise<string[]> {
-  return (await logged(wire, sessionId)).map(json => parse(json).type)
-}
 
 t.test('a key makes a retry safe, on either transport and across them', async t => {
   const wire = await serve(t, { authorize: byHeader })

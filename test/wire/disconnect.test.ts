@@ -22,14 +22,13 @@ import {
   connections,
   eventually,
   logged,
+  parse,
   serve,
   startRun,
   state,
   terminalOf,
   type Wire,
 } from '../fixtures/wire-server.ts'
-
-const parse = (json: string) => JSON.parse(json) as Message
 
 t.test('a run goes on when everybody has left, and whoever comes back gets everything', async t => {
   const wire = await serve(t)

@@ -1,7 +1,6 @@
 /** Ingest: events from producers in any language, over plain HTTP. */
 import { request } from 'node:http'
 import t from 'tap'
-import type { Authorize } from '../../src/auth.ts'
 import {
   epochOf,
   eventsUrl,
@@ -13,6 +12,7 @@ import {
   seqOf,
 } from '../fixtures/wire-clients.ts'
 import {
+  byHeader,
   command,
   createSession,
   eventually,
@@ -20,16 +20,14 @@ import {
   ingest,
   ingestLines,
   logged,
+  parse,
   post,
   serve,
   startRun,
   state,
   terminalOf,
-  type Wire,
+  typesOf,
 } from '../fixtures/wire-server.ts'
-
-const parse = (json: string) => JSON.parse(json) as Message
-const byHeader: Authorize = request => ({ id: String(request.headers['x-user'] ?? 'local') })
 
 const started = (runId: string, input: unknown = null) => ({
   type: 'run.started',
@@ -45,10 +43,6 @@ const completed = (runId: string) => ({ type: 'run.completed', runId, data: { fi
 const x = (data: unknown) => ({ type: 'x.n', data })
 
 const lines = (events: readonly object[]) => events.map(event => JSON.stringify(event)).join('\n')
-
-async function typesOf(wire: Wire, sessionId: string): Promise<string[]> {
-  return (await logged(wire, sessionId)).map(json => parse(json).type)
-}
 
 t.test('one event, an array, lines', async t => {
   const wire = await serve(t)

@@ -1,28 +1,20 @@
 /** What users send into a run: answers, in time and too late, and steering. */
 import t from 'tap'
-import type { Authorize } from '../../src/auth.ts'
 import { follow, type Message, seqOf } from '../fixtures/wire-clients.ts'
 import {
+  byHeader,
   call,
   command,
   createSession,
   eventually,
   logged,
+  parse,
   serve,
   startRun,
   state,
   terminalOf,
-  type Wire,
+  typesOf,
 } from '../fixtures/wire-server.ts'
-
-const parse = (json: string) => JSON.parse(json) as Message
-
-/** Everybody is who the header says. */
-const byHeader: Authorize = request => ({ id: String(request.headers['x-user'] ?? 'local') })
-
-async function typesOf(wire: Wire, sessionId: string): Promise<string[]> {
-  return (await logged(wire, sessionId)).map(json => parse(json).type)
-}
 
 t.test('answers', async t => {
   const wire = await serve(t, { authorize: byHeader })

@@ -8,14 +8,13 @@ import {
   eventually,
   headOf,
   logged,
+  parse,
   post,
   serve,
   startRun,
   state,
   terminalOf,
 } from '../fixtures/wire-server.ts'
-
-const parse = (json: string) => JSON.parse(json) as Message
 
 t.test('what happens when nobody watches is the own setting of a run', async t => {
   const wire = await serve(t)
