@@ -11,13 +11,14 @@
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { fanoutPicture } from './fanout-picture.ts'
 import type { Findings } from './guide/findings.ts'
 import { writeReport } from './guide/write.ts'
 import { Progress } from './progress.ts'
-import { environment, printResult, type Result, writeResult } from './report.ts'
+import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
 import { compression } from './scenarios/compression.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { log } from './scenarios/log.ts'
@@ -112,10 +113,21 @@ function keep(findings: Findings): void {
   for (const path of [file, ...writeReport(file)]) process.stderr.write(`written to ${path}\n`)
 }
 
+/** Draws what the documentation shows of a scenario's result. @returns the files that were written */
+function illustrate(result: Result): string[] {
+  if (result.scenario !== 'fanout') return []
+  const file = fileURLToPath(new URL('../docs/images/fanout.svg', import.meta.url))
+  mkdirSync(dirname(file), { recursive: true })
+  writeFileSync(file, fanoutPicture(result))
+  return [file]
+}
+
 if (positionals[0] === 'report') {
   const [, file] = positionals
   if (file === undefined || positionals.length > 2) fail('report: expected the path of one results file')
-  for (const path of writeReport(file)) process.stdout.write(`written to ${path}\n`)
+  const result = readResult(file)
+  const written = result ? illustrate(result) : writeReport(file)
+  for (const path of written) process.stdout.write(`written to ${path}\n`)
   process.exit(0)
 }
 
@@ -137,7 +149,9 @@ for (const name of positionals.filter(name => name in scenarios)) {
   const result = await measure(name, progress => scenario({ quick, rounds, profile }, progress))
   results.push(result)
   if (!json) process.stdout.write(`\n${printResult(result)}\n`)
-  if (!quick) process.stderr.write(`written to ${writeResult(result)}\n`)
+  if (quick) continue
+  for (const path of [writeResult(result), ...illustrate(result)])
+    process.stderr.write(`written to ${path}\n`)
 }
 if (json) {
   const all = findings && results.length === 0 ? findings : { environment: environment(), findings, results }

@@ -141,3 +141,16 @@ export function writeResult(result: Result): string {
   writeFileSync(file, `${JSON.stringify({ environment: environment(), ...result }, null, 2)}\n`)
   return file
 }
+
+/** A scenario's result as it was written; `undefined` where the file is of something else. */
+export function readResult(file: string): Result | undefined {
+  try {
+    const result = JSON.parse(readFileSync(file, 'utf8')) as Partial<Result>
+    return typeof result.scenario === 'string' && Array.isArray(result.tables)
+      ? (result as Result)
+      : undefined
+  } catch {
+    // Whoever expects something else in it says what is wrong with it.
+    return undefined
+  }
+}

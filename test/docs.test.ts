@@ -1,5 +1,5 @@
 /** Holds the documentation to the source. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
 import { serveSettings } from '../src/config.ts'
 import { GuideQuestion, rules, scenarioNames } from '../src/guide/index.ts'
@@ -112,4 +112,21 @@ t.test('README names only scripts, flags and files that are there', async t => {
   ])
   for (const [, flag = ''] of readme.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)) t.ok(known.has(flag), flag)
   for (const [, file = ''] of readme.matchAll(/\]\(([^):]+)\)/g)) t.ok(read(file).length > 0, file)
+})
+
+t.test('links between documents lead to files that are there', async t => {
+  const root = new URL('../', import.meta.url)
+  const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'bench/README.md']
+  for (const name of readdirSync(new URL('docs/', root)))
+    if (name.endsWith('.md')) documents.push(`docs/${name}`)
+  let links = 0
+  for (const name of documents) {
+    for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^(https?:|#)/.test(target)) continue
+      links++
+      const file = new URL(target.split('#')[0] as string, new URL(name, root))
+      if (!existsSync(file)) t.fail(`${name} links to ${target}`)
+    }
+  }
+  t.ok(links > 10, `${links} links`)
 })
