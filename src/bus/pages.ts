@@ -29,7 +29,7 @@ const PAGE_BYTES = 64 * 1024
 /**
  * Shared pages end at multiples of this number, so that laggards with different cursors meet. The first of twenty may be
  * through before the last has begun, so a page is kept for as long as there is room: twenty that wake up together,
- * 170,000 events behind, cost 1.8 times what one costs; with only the last 32 pages kept, 2.3 to 2.8.
+ * 170,000 events behind, cost 1.4 to 1.7 times what one costs; with only the last 32 pages kept, 2.3 to 2.8.
  */
 const SHARED_EVENTS = 2048
 
