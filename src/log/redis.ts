@@ -8,7 +8,7 @@ import { TwinrailError } from '../protocol/index.ts'
 import { judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
-import { addedOf, appendArguments, appendedOf, noteOf } from './redis/arguments.ts'
+import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
 import { Connection, clientOptions, mustFit, RedisUnfit } from './redis/connection.ts'
 import { LeaseIndex } from './redis/leases.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
@@ -42,6 +42,9 @@ export interface RedisLogOptions {
 
 /** A session that nobody has written to yet, as its conditions are judged. */
 const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
+
+/** How often a lease is announced that each time runs out before it is taken. */
+const ANNOUNCEMENTS = 5
 
 /** How much of a followed session is read at once. */
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
@@ -112,11 +115,27 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     texts: readonly string[],
     conditions: AppendConditions,
   ): Promise<Appended> {
-    const announced = conditions.leases && leases.announce(sessionId, conditions.leases)
-    if (announced) await announced
-    const sender = { now: store.now, fresh: '', node, channel: store.channelOf(sessionId) }
-    const run = (fresh: string) =>
-      store.script<string[]>('append', sessionId, appendArguments(texts, conditions, { ...sender, fresh }))
+    const { leases: taken = [], release = [] } = conditions
+    const channel = store.channelOf(sessionId)
+    const run = async (fresh: string) => {
+      for (let attempt = 0; attempt < ANNOUNCEMENTS; attempt++) {
+        const announced = taken.length > 0 ? leases.announce(sessionId, taken) : []
+        const takenBy = announced instanceof Promise ? await announced : announced
+        const sender = { now: store.now, fresh, node, channel, takenBy }
+        const args = appendArguments(texts, conditions, sender)
+        const answer = await store.script<string[]>('append', sessionId, args)
+        if (answer[0] !== UNANNOUNCED) return answer
+        // This process, or Redis, stood still for longer than the lease lasts.
+        leases.forget(
+          sessionId,
+          taken.map(({ runId }) => runId),
+        )
+      }
+      throw new TwinrailError(
+        'unavailable',
+        'Redis took longer for each append than the lease lasts; try again',
+      )
+    }
     let answer = await run('')
     if (answer[0] === 'session' && conditions.create && conditions.epoch === undefined) {
       // What would be refused makes no session and uses no epoch up.
@@ -128,9 +147,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }
     const appended = appendedOf(answer)
     if (!appended.accepted) return appended
-    // Should this fail, the next renewal does it.
-    if (conditions.leases) leases.announce(sessionId, conditions.leases)?.catch(() => {})
-    if (conditions.release) leases.forget(sessionId, conditions.release)
+    leases.forget(sessionId, release)
     const { epoch, head } = appended
     const added = addedOf(answer)
     const fresh = texts.slice(texts.length - added)

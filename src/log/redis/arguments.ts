@@ -9,18 +9,25 @@ export interface Sender {
   /** This process, so that it knows its own hints. */
   readonly node: string
   readonly channel: string
+  /** By when each lease must be taken, by Redis's time, in ms. */
+  readonly takenBy: readonly number[]
 }
+
+/** The script's answer when a lease is taken too late after it was announced: announce it again. */
+export const UNANNOUNCED = 'unannounced'
 
 /** Written down flat, in the order in which the script takes it. */
 export function appendArguments(
   texts: readonly string[],
   { epoch, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
-  { now, fresh, node, channel }: Sender,
+  { now, fresh, node, channel, takenBy }: Sender,
 ): string[] {
   const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
-  for (const { runId, token, ttlMs, from } of leases) flat.push(runId, token, ttlMs, from ?? '')
+  for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
+    flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
+  }
   flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0)
   return [...flat.map(String), ...texts]
 }

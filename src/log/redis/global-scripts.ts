@@ -11,7 +11,11 @@ local epoch = math.max(tonumber(now), least, tonumber(redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], string.format('%.0f', epoch))
 return string.format('%.0f', epoch)
 `,
-  /** member, ms until it is to be looked at, now or ''. Sooner if it was due sooner; never the same score again. */
+  /**
+   * member, ms until it is to be looked at, now or ''. Sooner if it was due sooner; never the same score again. Gives by when
+   * the lease must be taken: before it is looked at. An entry that is due already is of a lease that ran out, so looking
+   * at it finds that lease and keeps the entry.
+   */
   touch: `
 local now = ARGV[3]
 if now == '' then
@@ -20,8 +24,9 @@ if now == '' then
 end
 local due = tonumber(now) + ARGV[2]
 local held = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 'inf')
-redis.call('ZADD', KEYS[1], string.format('%.3f', math.min(held - 0.001, due)), ARGV[1])
-return 1
+local at = math.min(held - 0.001, due)
+redis.call('ZADD', KEYS[1], string.format('%.3f', at), ARGV[1])
+return string.format('%.3f', held > tonumber(now) and at or due)
 `,
   /** member, score that was seen, true score or ''. Does nothing when somebody touched it meanwhile. */
   settle: `

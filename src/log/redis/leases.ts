@@ -7,7 +7,8 @@ import type { ExpiredLease, Lease } from '../log.ts'
 
 /** The commands that the index is made of. */
 export interface LeaseCommands {
-  touch(member: string, ms: number): Promise<unknown>
+  /** Gives by when the lease must be taken, ms. */
+  touch(member: string, ms: number): Promise<number>
   settle(member: string, seen: string, real: string): Promise<unknown>
   /** Gives what is due, with its scores, and the time. */
   due(limit: number): Promise<{ now: number; members: { member: string; score: string }[] }>
@@ -21,8 +22,8 @@ const KNOWN = 10_000
 export class LeaseIndex {
   readonly #commands: LeaseCommands
   readonly #clock: () => number
-  /** When each is looked at, as far as this process knows, by the clock. */
-  readonly #known = new Map<string, number>()
+  /** By when each is looked at, as far as this process knows: `until` by its own clock, `due` by Redis's. */
+  readonly #known = new Map<string, { until: number; due: number }>()
 
   /** @param clock in ms; only differences count */
   constructor(commands: LeaseCommands, clock: () => number) {
@@ -31,20 +32,22 @@ export class LeaseIndex {
   }
 
   /**
-   * Sees to it that a lease which is about to be taken will be looked at when it runs out, or sooner. Asked again once
-   * it is taken, for when that took so long that the entry was found void before.
+   * Sees to it that a lease which is about to be taken will be looked at when it runs out, or sooner.
+   * @returns by when each must be taken, by Redis's time, ms: whoever looks after that may find nothing and forget it
    */
-  announce(sessionId: string, leases: readonly Lease[]): Promise<unknown> | undefined {
+  announce(sessionId: string, leases: readonly Lease[]): number[] | Promise<number[]> {
     const now = this.#clock()
-    const fresh = leases.filter(({ runId, ttlMs }) => {
-      const due = this.#known.get(memberOf(sessionId, runId))
-      return due === undefined || due <= now || due > now + ttlMs
+    const dues = leases.map(({ runId, ttlMs }) => {
+      const known = this.#known.get(memberOf(sessionId, runId))
+      return known && known.until > now && known.until <= now + ttlMs ? known.due : undefined
     })
-    if (fresh.length === 0) return undefined
-    return Promise.all(fresh.map(({ runId, ttlMs }) => this.#touch(memberOf(sessionId, runId), ttlMs)))
+    if (dues.every(due => due !== undefined)) return dues
+    return Promise.all(
+      leases.map(({ runId, ttlMs }, i) => dues[i] ?? this.#touch(memberOf(sessionId, runId), ttlMs)),
+    )
   }
 
-  /** These leases are given up, or somebody else's now. */
+  /** These leases are given up, or somebody else's now, or have to be announced again. */
   forget(sessionId: string, runIds: readonly string[]): void {
     for (const runId of runIds) this.#known.delete(memberOf(sessionId, runId))
   }
@@ -72,12 +75,13 @@ export class LeaseIndex {
     }
   }
 
-  async #touch(member: string, ttlMs: number): Promise<void> {
+  async #touch(member: string, ttlMs: number): Promise<number> {
     // From before it is sent: a process that was paused meanwhile must not think that its entry is younger than it is.
-    const due = this.#clock() + ttlMs
-    await this.#commands.touch(member, ttlMs)
-    this.#known.set(member, due)
+    const until = this.#clock() + ttlMs
+    const due = await this.#commands.touch(member, ttlMs)
+    this.#known.set(member, { until, due })
     if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value as string)
+    return due
   }
 }
 

@@ -39,7 +39,8 @@ end
 
 /**
  * now, epoch to create with or '', epoch that must be or '', node, channel, once (count; key, index, ttl or '', note),
- * absent (count; key), leases (count; runId, token, ttl, token to replace or ''), release (count; runId), producer id or '', its seq, texts.
+ * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
+ * runId), producer id or '', its seq, texts.
  */
 const append = `
 local now, fresh, wanted, node, channel = time(arg()), arg(), arg(), arg(), arg()
@@ -58,7 +59,7 @@ for i = 1, tonumber(arg()) do
   once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
 end
 for i = 1, tonumber(arg()) do absent[i] = arg() end
-for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg() } end
+for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg(), by = arg() } end
 for i = 1, tonumber(arg()) do release[i] = arg() end
 local producer, number = arg(), tonumber(arg())
 local count = #ARGV - at
@@ -102,6 +103,10 @@ for _, lease in ipairs(leases) do
     local left = token == lease.from and tonumber(expires) <= now
     if token ~= lease.token and not left then return {'lease', epoch} end
   end
+end
+for _, lease in ipairs(leases) do
+  -- The index may have been looked at since it was announced, and found nothing: nobody would look again.
+  if now >= tonumber(lease.by) then return {'unannounced', epoch} end
 end
 if producer ~= '' then
   local expected = next or math.min(number, 1)

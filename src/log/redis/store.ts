@@ -130,7 +130,8 @@ export class Store {
   }
 
   readonly leases: LeaseCommands = {
-    touch: (member, ms) => this.#run('touch', [this.#leasesKey, member, String(ms), this.now]),
+    touch: async (member, ms) =>
+      Number(await this.#run('touch', [this.#leasesKey, member, String(ms), this.now])),
     settle: (member, seen, real) => this.#run('settle', [this.#leasesKey, member, seen, real]),
     due: async limit => {
       const args = [this.#leasesKey, String(limit), this.now]
