@@ -18,6 +18,8 @@ export interface Metrics {
   readonly observer: BusObserver
   /** Counts connections that the server gave up. */
   lost(transport: TransportName, reason: LossReason): void
+  /** Counts pings that nobody answered before the next was due. */
+  missedHeartbeat(): void
   /** Says what the gauges look at; once. */
   measure(measured: Measured): void
   readonly contentType: string
@@ -41,7 +43,15 @@ export function createMetrics(): Metrics {
     'transport',
     'reason',
   ])
-  const missed = counter('missed_heartbeats_total', 'Connections that showed no sign of life')
+  // A rate can be told from the first loss on only where there was a 0 before it.
+  for (const reason of ['too-slow', 'stalled'] as const) {
+    for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason }, 0)
+  }
+  lost.inc({ transport: 'websocket', reason: 'silent' }, 0)
+  const missed = counter(
+    'missed_heartbeats_total',
+    'Pings that a WebSocket client left without a sign of life',
+  )
   const batch = new Histogram({
     name: 'twinrail_batch_events',
     help: 'Events written together to live subscribers',
@@ -72,10 +82,8 @@ export function createMetrics(): Metrics {
       dropped: count => dropped.inc(count),
       held: () => held.inc(),
     },
-    lost(transport, reason) {
-      lost.inc({ transport, reason })
-      if (reason === 'silent') missed.inc()
-    },
+    lost: (transport, reason) => lost.inc({ transport, reason }),
+    missedHeartbeat: () => missed.inc(),
     measure: measured => gauges(register, measured),
   }
 }

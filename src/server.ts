@@ -130,6 +130,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
+    onMissedHeartbeat: metrics.missedHeartbeat,
   }
 
   app.removeContentTypeParser('text/plain')

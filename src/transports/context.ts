@@ -28,6 +28,8 @@ export interface TransportContext {
   readonly compression: boolean
   /** Tells whoever measures that a connection was given up. */
   onLost(transport: TransportName, reason: LossReason): void
+  /** Tells whoever measures that a ping was left without a sign of life. */
+  onMissedHeartbeat(): void
   /** What an `EventSource` waits before it reconnects, in ms. */
   readonly retryMs: number
 }

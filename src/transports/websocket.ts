@@ -136,6 +136,7 @@ class WebSocketConnection implements Connection {
   }
 
   #ping(): void {
+    if (this.#silentBeats > 0) this.#context.onMissedHeartbeat()
     if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#lose('silent')
     this.#send(ping())
     this.#socket.ping()
