@@ -50,8 +50,10 @@ export function Ask({ agents, start }: { agents: readonly AgentInfo[]; start: Us
         placeholder={field ? 'What would you like to know?' : (samples[agent.name] ?? '{}')}
         onChange={({ target }) => setText(target.value)}
         onKeyDown={event => {
-          if (event.key === 'Enter' && (event.ctrlKey || event.metaKey))
-            event.currentTarget.form?.requestSubmit()
+          // While an input method composes, Enter chooses a word.
+          if (event.key !== 'Enter' || event.shiftKey || event.nativeEvent.isComposing) return
+          event.preventDefault()
+          event.currentTarget.form?.requestSubmit()
         }}
       />
       <div className="row">
@@ -78,7 +80,10 @@ export function Ask({ agents, start }: { agents: readonly AgentInfo[]; start: Us
           Ask
         </button>
       </div>
-      <p className="soft">{field ? agent.description : `${agent.description} Takes JSON.`}</p>
+      <p className="soft">
+        {field ? agent.description : `${agent.description} Takes JSON.`} Enter asks, Shift+Enter begins a new
+        line.
+      </p>
       <p className="problem" role="alert">
         {problem}
       </p>

@@ -75,7 +75,9 @@ export function Rail({ line, view, first }: { line: Line; view: UseSession; firs
           </select>
         </label>
       </div>
-      <p className="soft because">{connection.because.join('; ')}.</p>
+      <p className="soft because">
+        Why {connection.transport}: {connection.because.join('; ')}.
+      </p>
       <dl className="figures">
         {Object.entries(figures).map(([name, value]) => (
           <div key={name}>

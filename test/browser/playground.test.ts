@@ -134,7 +134,7 @@ t.test('the page', { skip }, async t => {
     }
     for (const name of ['question', 'agent', 'Ask', 'Cut']) t.ok(reached.has(name), name)
     await page.locator('#question').fill(question)
-    await page.keyboard.press('Control+Enter')
+    await page.keyboard.press('Enter')
     await answerOn(page, 'SSE')
     t.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0)
     t.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(16, 19, 25)')
