@@ -47,8 +47,6 @@ class Page implements CatchUpPage {
   readonly last: number
   readonly covered: number
   readonly earliest: number
-  /** UTF-16 units of its events' JSON. */
-  readonly size: number
   #encoded: { name: string; bytes: unknown }[] = []
 
   constructor(events: readonly LogEvent[], last: number, covered: number, earliest: number) {
@@ -56,7 +54,6 @@ class Page implements CatchUpPage {
     this.last = last
     this.covered = covered
     this.earliest = earliest
-    this.size = sizeOf(events)
   }
 
   encoded<B>(encoding: Encoding<B>): B {
@@ -145,7 +142,7 @@ export class Pages {
       const page = await shared.page
       // Forgotten meanwhile, with all others.
       if (this.#shared.get(cursor) !== shared) return page
-      shared.kept = { bytes: KEPT.own + KEPT.ofText * (page?.size ?? 0), drop }
+      shared.kept = { bytes: KEPT.own + KEPT.ofText * (page ? sizeOf(page.events) : 0), drop }
       this.#budget.use(shared.kept)
       return page
     } catch (error) {
@@ -158,7 +155,7 @@ export class Pages {
     const bounds = { events: SHARED_EVENTS, bytes: SHARED_BYTES }
     const page = await this.#read(epoch, cursor, boundary, bounds)
     const folded = page && foldPage(epoch, page)
-    return folded && folded.size <= SHARED_FOLDED_BYTES ? folded : undefined
+    return folded && sizeOf(folded.events) <= SHARED_FOLDED_BYTES ? folded : undefined
   }
 
   async #read(
