@@ -5,7 +5,12 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build } from 'vite'
-import { createDeepsearch, createServer as createTwinrail, playback } from '../../src/index.ts'
+import {
+  createDeepsearch,
+  createServer as createTwinrail,
+  playback,
+  type ServerOptions,
+} from '../../src/index.ts'
 import { asking } from '../client/stage.ts'
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
@@ -23,8 +28,9 @@ export async function buildPage(): Promise<void> {
 }
 
 /** A server with the agents that ship, and one that asks. */
-export async function serve(t: Test): Promise<string> {
+export async function serve(t: Test, options: ServerOptions = {}): Promise<string> {
   const server = await createTwinrail({
+    ...options,
     agents: [
       createDeepsearch({ corpus: [`${root}README.md`, `${root}PROTOCOL.md`, `${root}docs`] }),
       playback,
@@ -100,6 +106,8 @@ export async function open(
   t.teardown(() => context.close())
   page.setDefaultTimeout(20_000)
   page.on('pageerror', error => t.fail(`the page threw: ${error.message}`))
+  // tsx names functions by a helper that is not there where `evaluate` takes them.
+  await page.addInitScript('globalThis.__name = named => named')
   await page.goto(url)
   return page
 }
