@@ -119,7 +119,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     const channel = store.channelOf(sessionId)
     const run = async (fresh: string) => {
       for (let attempt = 0; attempt < ANNOUNCEMENTS; attempt++) {
-        const announced = taken.length > 0 ? leases.announce(sessionId, taken) : []
+        const announced = leases.announce(sessionId, taken)
         const takenBy = announced instanceof Promise ? await announced : announced
         const sender = { now: store.now, fresh, node, channel, takenBy }
         const args = appendArguments(texts, conditions, sender)
