@@ -6,6 +6,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
 import { type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allowSubscription,
@@ -187,8 +188,10 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 
 /** Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good. */
 export function cutOff(raw: FastifyReply['raw'], ms: number): void {
-  const timer = setTimeout(() => raw.destroy(), ms).unref()
-  raw.once('close', () => clearTimeout(timer))
+  raw.once(
+    'close',
+    startTimer(ms, () => raw.destroy(), { unref: true }),
+  )
 }
 
 /**
