@@ -5,6 +5,7 @@ import type { FastifyReply } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
 import { type ControlOf, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allowSubscription,
@@ -168,9 +169,9 @@ class SseStream<B> implements Connection {
     const { raw } = this.#reply
     const wire = this.#wire
     return new Promise(resolve => {
-      let deadline: NodeJS.Timeout | undefined
+      let stopDeadline = () => {}
       const settle = (handedOver: boolean) => {
-        clearTimeout(deadline)
+        stopDeadline()
         wire.off('close', onClose)
         raw.off('socket', onTurn)
         resolve(handedOver)
@@ -178,7 +179,7 @@ class SseStream<B> implements Connection {
       // A pipelined response that has no socket yet emits no `close` of its own.
       const onClose = () => settle(false)
       const onTurn = () => {
-        deadline = setTimeout(() => this.#giveUp(), this.#context.stallMs)
+        stopDeadline = startTimer(this.#context.stallMs, () => this.#giveUp())
       }
       wire.once('close', onClose)
       raw.write(first, error => settle(!error))
@@ -226,6 +227,8 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 
 /** Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good. */
 function cutOff(raw: FastifyReply['raw'], ms: number): void {
-  const timer = setTimeout(() => raw.destroy(), ms).unref()
-  raw.once('close', () => clearTimeout(timer))
+  raw.once(
+    'close',
+    startTimer(ms, () => raw.destroy(), { unref: true }),
+  )
 }
