@@ -1,6 +1,5 @@
 /** SSE: a subscription as an event stream. PROTOCOL.md, "SSE". */
 import type { Http2ServerResponse } from 'node:http2'
-import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
@@ -122,10 +121,7 @@ class SseStream<B> implements Connection {
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
       ping: () => this.rail.control(ping()),
-      onStalled: () => {
-        context.onLost('sse', 'stalled')
-        this.#wire.destroy()
-      },
+      onStalled: () => this.#giveUp(),
     })
   }
 
@@ -136,13 +132,13 @@ class SseStream<B> implements Connection {
     this.#subscription = subscription
     this.#reply.hijack()
     raw.once('close', () => this.forget())
-    if (!streamOf(this.#reply) && raw.socket !== this.#wire) await turnOf(raw, request.socket)
     if (raw.destroyed || this.#wire.destroyed) return this.forget()
-    // Being let in, or waiting for its turn, may have taken until the server stops.
+    // Authorization and the subscription may have taken until the server stops.
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
-    raw.write(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
+    const handedOver = await this.#handOver(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
+    if (!handedOver || this.rail.closed) return this.forget()
     if (!streamOf(this.#reply)) {
       // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
       request.rawHeaders.length = 0
@@ -152,6 +148,41 @@ class SseStream<B> implements Connection {
     this.rail.control(hello(heartbeatMs))
     this.#second = setTimeout(() => this.rail.control(ping()), SECOND_MESSAGE_MS)
     subscription.start()
+  }
+
+  /**
+   * Writes the body's first bytes through the response. Resolves with true once Node has handed the head and these
+   * bytes to the socket: only then may shared bytes be written to the socket itself. Node releases differ in when they
+   * do it (20 and 22 within `write`, 24 and 26 later), and a pipelined response waits for the responses before it.
+   * Resolves with false when the connection is gone.
+   */
+  #handOver(first: string | Buffer): Promise<boolean> {
+    const { raw } = this.#reply
+    const wire = this.#wire
+    return new Promise(resolve => {
+      let deadline: NodeJS.Timeout | undefined
+      const settle = (handedOver: boolean) => {
+        clearTimeout(deadline)
+        wire.off('close', onClose)
+        raw.off('socket', onTurn)
+        resolve(handedOver)
+      }
+      // A pipelined response that has no socket yet emits no `close` of its own.
+      const onClose = () => settle(false)
+      const onTurn = () => {
+        deadline = setTimeout(() => this.#giveUp(), this.#context.stallMs)
+      }
+      wire.once('close', onClose)
+      raw.write(first, error => settle(!error))
+      if (raw.socket) onTurn()
+      else raw.once('socket', onTurn)
+    })
+  }
+
+  /** Cuts off a client that has not taken a write for `stallMs`. */
+  #giveUp(): void {
+    this.#context.onLost('sse', 'stalled')
+    this.#wire.destroy()
   }
 
   /** Ends the response after what was written. */
@@ -189,20 +220,4 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 export function cutOff(raw: FastifyReply['raw'], ms: number): void {
   const timer = setTimeout(() => raw.destroy(), ms).unref()
   raw.once('close', () => clearTimeout(timer))
-}
-
-/**
- * Resolves when a pipelined response has its turn on the socket: its `socket` event, and one turn more, since within
- * the event its head is not out yet and raw bytes would land before it.
- */
-function turnOf(raw: FastifyReply['raw'], socket: Socket): Promise<void> {
-  return new Promise(resolve => {
-    const done = () => {
-      socket.off('close', done)
-      setImmediate(resolve)
-    }
-    raw.once('socket', done)
-    // A response that has no socket yet is never told that it is closed.
-    socket.once('close', done)
-  })
 }
