@@ -6,6 +6,7 @@ import { createDeepsearch } from './agents/deepsearch/deepsearch.ts'
 import { playback } from './agents/playback.ts'
 import { openLog, type ServeSettings, SettingsError } from './config.ts'
 import { createServer } from './server.ts'
+import { describeError, stderrLog } from './stderr-log.ts'
 import type { Tls } from './tls.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
@@ -35,13 +36,15 @@ export async function serve(settings: ServeSettings): Promise<void> {
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),
-    origins: settings.origin,
+    ...(settings.origin && { origins: settings.origin }),
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
-    logger: { level: settings.logLevel },
+    logger: process.stderr.isTTY
+      ? stderrLog(settings.logLevel)
+      : { level: settings.logLevel, serializers: { err: describeError } },
   })
 
   let stopping = false

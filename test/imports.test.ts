@@ -66,7 +66,7 @@ const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
 const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|marks|refusals)\.ts$/
 /** Files that put everything together. */
-const COMPOSITION = /^src\/(server|serve|tls|config|cli|index)\.ts$/
+const COMPOSITION = /^src\/(server|serve|tls|config|cli|index|stderr-log)\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/protocol/index.ts',
@@ -87,7 +87,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/auth\.ts$/, may: [/^src\/(protocol|sessions)\//] },
+  { name: 'auth', files: /^src\/(auth|origins)\.ts$/, may: [/^src\/(protocol|sessions)\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
