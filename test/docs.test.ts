@@ -1,7 +1,8 @@
 /** Holds the documentation to the source. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import t from 'tap'
-import { serveSettings } from '../src/config.ts'
+import { serveSettings } from '../src/cli/config.ts'
+import { guideFlags } from '../src/cli/guide-questions.ts'
 import { GuideQuestion, rules, scenarioNames } from '../src/guide/index.ts'
 import {
   controlSchemas,
@@ -12,7 +13,6 @@ import {
   SessionCommand,
   SubscriptionOptions,
 } from '../src/protocol/index.ts'
-import { guideFlags } from '../src/terminal/index.ts'
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 const protocol = read('PROTOCOL.md')

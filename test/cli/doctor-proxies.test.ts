@@ -1,8 +1,9 @@
 /** `twinrail doctor` through real proxies: as they come, and with the settings of docs/proxies.md. */
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { remedies } from '../../src/cli/doctor/remedies.ts'
+import type { Report } from '../../src/cli/doctor/report.ts'
 import { createServer } from '../../src/server.ts'
-import { type Report, remedies } from '../../src/terminal/doctor/index.ts'
 import { missing, startCaddy, startHaproxy, startNginx } from '../fixtures/proxies.ts'
 import { freePort } from '../fixtures/redis-server.ts'
 import { agents, serve } from '../fixtures/wire-server.ts'

@@ -1,10 +1,10 @@
 /** Settings of `twinrail serve`: each is a flag and an environment variable, all checked by one schema. */
 import { z } from 'zod'
-import { LogFolderError, openLmdbLog } from './log/lmdb.ts'
-import type { EventLog } from './log/log.ts'
-import { createMemoryLog } from './log/memory.ts'
-import { createRedisLog, RedisUnfit } from './log/redis.ts'
-import { isOrigin } from './origins.ts'
+import { LogFolderError, openLmdbLog } from '../log/lmdb.ts'
+import type { EventLog } from '../log/log.ts'
+import { createMemoryLog } from '../log/memory.ts'
+import { createRedisLog, RedisUnfit } from '../log/redis.ts'
+import { isOrigin } from '../origins.ts'
 
 const list = z
   .union([z.array(z.string()), z.string().transform(text => text.split(','))])
