@@ -6,7 +6,7 @@ import { EventSource } from 'eventsource'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 
-const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const QUESTION = 'When should I use SSE and when WebSocket?'
 
 interface Result {
