@@ -283,7 +283,7 @@ class WebSocketConnection implements Connection {
 }
 
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; its log has the cause')
+  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
 }
 
 /** The id of a message that is no command, if it can be told. */

@@ -4,7 +4,8 @@ import { once } from 'node:events'
 import type { Test } from 'tap'
 import { TYPESCRIPT } from '../fixtures/typescript.ts'
 
-const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
+
 export interface Result {
   code: number | null
   stdout: string
