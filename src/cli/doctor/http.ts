@@ -1,6 +1,7 @@
 /** HTTP requests whose head, bytes and end can be timed separately, which `fetch` does not allow; and clock helpers. */
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { type RequestOptions, request as requestHttps } from 'node:https'
+import { startTimer } from '../../protocol/timers.ts'
 import { oneLine } from '../text.ts'
 
 /** Timeout of a request that a healthy server answers at once, in ms. */
@@ -26,13 +27,13 @@ export async function waitAtMost(ms: number, promise: Promise<unknown>, signal: 
   const woken = new Promise<void>(resolve => {
     wake = resolve
   })
-  const timer = setTimeout(wake, ms)
+  const cancel = startTimer(ms, wake)
   signal.addEventListener('abort', wake)
   if (signal.aborted) wake()
   try {
     await Promise.race([promise.catch(() => {}), woken])
   } finally {
-    clearTimeout(timer)
+    cancel()
     signal.removeEventListener('abort', wake)
   }
 }
