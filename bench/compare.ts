@@ -1,5 +1,5 @@
-/** Compares ways of sending: all side by side in one process, a turn each in shuffled order. */
-import type { handlers as Load } from './load/crowds.ts'
+/** Compares servers side by side in one process: each gets one turn, in shuffled order. */
+import type { handlers as Load } from './load/subscriber-process.ts'
 import type { PeerName } from './peers/index.ts'
 import type { Progress } from './progress.ts'
 import type { handlers as Server } from './server/side-by-side.ts'
@@ -9,20 +9,20 @@ import { startWorker, type Worker } from './worker.ts'
 export interface Comparison {
   variants: readonly PeerName[]
   subscribers: number
-  /** Each is measured by itself, one after the other. */
+  /** Events per turn; each number is measured by itself. */
   perTurn: readonly number[]
   groups: number
   turns: number
-  /** Of these, leaves out the ones whose server does not compress. @default none */
+  /** Of these variants, the ones whose server does not compress are left out. @default none */
   compressedOnly?: readonly PeerName[]
-  /** For node in the measured process. */
+  /** Node flags of the measured process. */
   flags: readonly string[]
 }
 
-/** What one variant did at one number of events per turn. */
+/** Results of one variant at one number of events per turn. */
 export interface Figures {
   variant: PeerName
-  /** Deliveries in a second, from append until everybody has everything. */
+  /** Deliveries per second, from append until every subscriber has everything. */
   deliveriesPerSecond: number
   bytesPerEvent: number
   p50Ms: number
@@ -38,31 +38,31 @@ export interface Compared {
   figures: Figures[]
 }
 
-/** One of so many subscribers is timed. */
+/** Every how many subscribers one is timed. */
 const TIMED_EVERY = 10
 
-/** Subscribers of one variant that are opened before it is another's turn. */
+/** Subscribers of one variant that connect before it is the next variant's turn. */
 const OPENING = 20
 
-/** How long the servers may still greet after the last subscriber has come, in ms. */
+/** Time for the servers' greetings after the last subscriber, in ms. */
 const GREETING_MS = 1000
 
-/** Turns that nothing is booked of: code is compiled and buffers grow. */
+/** Turns that are not counted: code is compiled and buffers grow. */
 const WARM_UP = 20
 
-/** @returns what was measured, by events per turn, and the variants that were left out */
+/** @returns the measurements by events per turn, and the variants that were left out */
 export async function compare(
   asked: Comparison,
   progress: Progress,
 ): Promise<{ compared: Compared[]; refused: PeerName[] }> {
   const server = startWorker<typeof Server>('server/side-by-side', asked.flags)
-  const load = startWorker<typeof Load>('load/crowds')
+  const load = startWorker<typeof Load>('load/subscriber-process')
   try {
     const { dials, receipts } = await server.call.open(asked.variants)
     await load.call.open(dials, TIMED_EVERY, receipts)
     progress.at(0, 'subscribing')
     const refused: PeerName[] = []
-    // A few of each by turns: whose connections are made first lie differently in memory, which is worth 5 %.
+    // A few of each in turn: connections that are made first lie differently in memory, which makes 5 %.
     for (let count = OPENING; count < asked.subscribers + OPENING; count += OPENING) {
       for (const [index, name] of asked.variants.entries()) {
         const compresses = await load.call.grow(index, Math.min(count, asked.subscribers))
@@ -113,7 +113,7 @@ async function measure(
       await load.call.forgetDelays()
       continue
     }
-    await load.call.book(opened.map(name => measured.appended[name]))
+    await load.call.recordDelays(opened.map(name => measured.appended[name]))
     groups.push(Object.fromEntries(variants.map(name => [name, measured.cpu[name]! / deliveries])))
   }
   const delays = await load.call.delays([50, 99])

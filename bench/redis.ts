@@ -1,22 +1,22 @@
-/** A Redis of the benchmark's own, on a free port of loopback. */
+/** A Redis server of the benchmark's own, on a free loopback port. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listen } from './peers/peer.ts'
+import { freePort } from './peers/peer.ts'
 
 export interface RedisProcess {
   readonly url: string
   stop(): Promise<void>
 }
 
-/** What notes say where there is none. */
+/** The note of a result without Redis. */
 export const noRedis =
-  'redis-server is not installed, so what needs it was left out: apt-get install redis-server'
+  'redis-server is not installed, so the parts that need it were left out: apt-get install redis-server'
 
-/** Starts one that keeps everything in memory; nothing when the binary is missing. */
+/** Starts Redis in memory; undefined when the binary is missing. */
 export async function startRedis(): Promise<RedisProcess | undefined> {
   if (spawnSync('redis-server', ['--version']).error) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-redis-'))
@@ -36,14 +36,6 @@ export async function startRedis(): Promise<RedisProcess | undefined> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function answers(port: number): Promise<boolean> {

@@ -1,4 +1,4 @@
-/** The floor: bare sockets that get the same shared bytes. What it costs is the kernel's and Node's own. */
+/** The floor: bare sockets that get the same bytes, made once. Its cost is that of Node and the kernel alone. */
 import { createHash } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
 import { deflateRawSync, constants as zlib } from 'node:zlib'
@@ -25,7 +25,7 @@ export function frame(payload: Buffer | string, compressed = false): Buffer {
   return Buffer.concat([head, bytes])
 }
 
-/** How a wire's shared bytes are made of a turn's events. */
+/** How the events of a turn become the bytes of a transport. */
 interface Wire {
   readonly dial: Omit<Dial, 'port'>
   head(request: string): string
@@ -55,11 +55,11 @@ const websocket: Wire = {
   batch: text => frame(text),
 }
 
-/** One deflate block for the batch, whole by itself: nothing before it is referred to. */
+/** One deflate block for the batch, which does not refer to earlier text. */
 const block = (text: string) =>
   deflateRawSync(text, { finishFlush: zlib.Z_SYNC_FLUSH, level: 3, memLevel: 5 })
 
-/** What begins a gzip stream (RFC 1952) without a name. */
+/** A gzip header (RFC 1952) without a file name. */
 const GZIP_HEAD = Buffer.from('1f8b0800000000000003', 'hex')
 
 const sseBlocks: Wire = {
@@ -113,6 +113,6 @@ async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
 export const floorSse = () => floor(sse)
 export const floorWebSocket = () => floor(websocket)
 
-/** One compressed block per batch for everybody, without what came before as a dictionary. */
+/** One compressed block per batch, shared by all subscribers, without earlier text as a dictionary. */
 export const blocksSse = () => floor(sseBlocks)
 export const blocksWebSocket = () => floor(websocketBlocks)

@@ -1,4 +1,4 @@
-/** Everything that can be compared, by the name that it has in reports. What is not asked for is not loaded. */
+/** All servers that can be compared, by their names in reports. Each is loaded only when it is used. */
 import type { Peer } from './peer.ts'
 
 const floor = () => import('./floor.ts')

@@ -1,4 +1,4 @@
-/** `compression`: bytes and CPU per delivered event, compressed once for all and compressed for each. */
+/** `compression`: bytes and CPU per delivered event, compressed once for all subscribers and compressed for each. */
 import { type Compared, compare, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
 import type { Aim, Check, Table } from '../report.ts'
@@ -17,19 +17,19 @@ const variants = [
   'twinrail WebSocket compressed',
 ] as const satisfies PeerName[]
 
-/** Ours, compressed with the history that all share, and the same plain. */
+/** Our server compressed, with a history that all subscribers share, and uncompressed. */
 const ours: readonly (readonly [PeerName, PeerName])[] = [
   ['twinrail SSE compressed', 'twinrail SSE'],
   ['twinrail WebSocket compressed', 'twinrail WebSocket'],
 ]
 
-/** What is aimed at, by events per turn: bytes per event, and CPU against plain. */
+/** Targets by events per turn: bytes per event, and CPU relative to uncompressed. */
 const limits: { readonly [perTurn: number]: { bytes: number; cpu: number } } = {
   1: { bytes: 40, cpu: 1.3 },
   10: { bytes: 22, cpu: 1.15 },
 }
 
-/** How many times fewer bytes than plain while subscribers come, go and are pinged all the time, at the least. */
+/** Minimum factor between uncompressed and compressed bytes while subscribers join, leave and are pinged. */
 const BUSY_FACTOR = 4
 
 export const compression: Scenario = async (settings, progress) => {

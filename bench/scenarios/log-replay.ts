@@ -1,5 +1,5 @@
-/** The part of `log` that reads everything again. */
-import type { handlers as Readers } from '../load/readers.ts'
+/** The part of `log` about replaying a session. */
+import type { handlers as TextSubscribers } from '../load/text-subscriber-process.ts'
 import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
 import type { Check, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
@@ -7,10 +7,10 @@ import type { StoreName } from '../server/stores.ts'
 import { spread } from '../stats.ts'
 import { startWorker, type Worker } from '../worker.ts'
 
-/** How long a reader may take for the whole session, in ms. */
-const READ_MS = 60_000
+/** Longest time for a subscriber to read the session, ms. */
+const READ_MS = 120_000
 
-/** Fills the session of every driver, and lets subscribers come who want all of it, unfolded. */
+/** Fills a session of every driver, which subscribers then replay in full, unfolded. */
 export async function replayAll(
   server: Worker<typeof Server>,
   ports: Partial<Record<StoreName, number>>,
@@ -22,7 +22,7 @@ export async function replayAll(
   for (const name of Object.keys(ports) as StoreName[]) {
     await server.call.fill(name, { sessionId: SESSION, events, perCall: 100, inFlight: 4 })
     const head = await server.call.count(name, SESSION)
-    const load = startWorker<typeof Readers>('load/readers')
+    const load = startWorker<typeof TextSubscribers>('load/text-subscriber-process')
     try {
       const dial = dialTwinrail('sse', ports[name] as number, { replay: 'full' })
       const rates: number[] = []
@@ -33,7 +33,7 @@ export async function replayAll(
       const rate = spread(rates)
       rows.push([name, rate.median, `${rate.low.toFixed(0)}–${rate.high.toFixed(0)}`, head])
       checks.push({
-        what: `${name}: who comes late gets every event once, in order`,
+        what: `${name}: a late subscriber gets every event once, in order`,
         holds: held?.received === head && held.faults === 0 && held.folds === 0,
       })
     } finally {

@@ -1,4 +1,4 @@
-/** `log`: what it costs to write events to each driver, to bring them to a subscriber, and to read them again. */
+/** `log`: the cost of writing events to each driver, of delivering them, and of replaying them. */
 import { noRedis, startRedis } from '../redis.ts'
 import type { Aim, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
@@ -10,10 +10,10 @@ import { replayAll } from './log-replay.ts'
 import { type Delays, type LogSizes, type Measured, perCalls, write } from './log-write.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
 
-/** The bare library that stands beside a driver. */
+/** The bare library that a driver is compared with. */
 const beside = { lmdb: 'bare lmdb', redis: 'bare redis' } as const
 
-/** Part of the bare rate that is aimed at, by events a call. */
+/** Target part of the bare library's rate, by events per call. */
 const rateAims = { lmdb: { 1: 0.7, 10: 0.7 }, redis: { 1: 0.3, 10: 0.7 } } as const
 
 const ADDED_AIM_MS = 1

@@ -1,5 +1,5 @@
-/** `replay`: what it takes to join a long session late. */
-import type { handlers as Readers } from '../load/readers.ts'
+/** `replay`: the cost of joining a long session late. */
+import type { handlers as TextSubscribers } from '../load/text-subscriber-process.ts'
 import { dialTwinrail } from '../peers/dial-twinrail.ts'
 import type { Dial } from '../peers/peer.ts'
 import type { Aim, Check } from '../report.ts'
@@ -12,16 +12,16 @@ const MB = 1e6
 const wires = ['sse', 'websocket'] as const satisfies Dial['wire'][]
 const replays = ['compact', 'full'] as const
 
-/** How long a reader may take for the whole session, in ms. */
-const READ_MS = 60_000
+/** Longest time for a subscriber to read the session, ms. */
+const READ_MS = 120_000
 
-/** Late joiners of one wire and kind of replay. */
+/** Late joiners of one transport and kind of replay. */
 interface Joined {
   wire: Dial['wire']
   replay: (typeof replays)[number]
-  /** From the connection's first byte to `caught-up`, ms, of several who come one after the other. */
+  /** From connecting to `caught-up`, ms, of several joiners one after the other. */
   liveMs: Spread
-  /** The first of them, for whom nothing is kept yet. */
+  /** The same of the first one, for which nothing is cached yet. */
   firstMs: number
   bytes: number
   exact: boolean
@@ -111,7 +111,9 @@ async function join(
   rounds: number,
   head: number,
 ): Promise<Pick<Joined, 'liveMs' | 'firstMs' | 'bytes'> & { seq: number; text: string }> {
-  const load: Worker<typeof Readers> = startWorker<typeof Readers>('load/readers')
+  const load: Worker<typeof TextSubscribers> = startWorker<typeof TextSubscribers>(
+    'load/text-subscriber-process',
+  )
   try {
     const dial = dialTwinrail(wire, port, { replay })
     const times: number[] = []
