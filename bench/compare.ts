@@ -2,6 +2,7 @@
 import type { handlers as Load } from './load/subscriber-process.ts'
 import type { PeerName } from './peers/index.ts'
 import type { Progress } from './progress.ts'
+import type { Check } from './report.ts'
 import type { handlers as Server } from './server/side-by-side.ts'
 import { type Group, sum } from './stats.ts'
 import { startWorker, type Worker } from './worker.ts'
@@ -52,29 +53,33 @@ const WARM_UP = 20
 
 /** @returns the measurements by events per turn, and the variants that were left out */
 export async function compare(
-  asked: Comparison,
+  comparison: Comparison,
   progress: Progress,
 ): Promise<{ compared: Compared[]; refused: PeerName[] }> {
-  const server = startWorker<typeof Server>('server/side-by-side', asked.flags)
+  const server = startWorker<typeof Server>('server/side-by-side', comparison.flags)
   const load = startWorker<typeof Load>('load/subscriber-process')
   try {
-    const { dials, receipts } = await server.call.open(asked.variants)
+    const { dials, receipts } = await server.call.open(comparison.variants)
     await load.call.open(dials, TIMED_EVERY, receipts)
     progress.at(0, 'subscribing')
     const refused: PeerName[] = []
     // A few of each in turn: connections that are made first lie differently in memory, which makes 5 %.
-    for (let count = OPENING; count < asked.subscribers + OPENING; count += OPENING) {
-      for (const [index, name] of asked.variants.entries()) {
-        const compresses = await load.call.grow(index, Math.min(count, asked.subscribers))
-        if (asked.compressedOnly?.includes(name) && !compresses && !refused.includes(name)) refused.push(name)
+    for (let count = OPENING; count < comparison.subscribers + OPENING; count += OPENING) {
+      for (const [index, name] of comparison.variants.entries()) {
+        const compresses = await load.call.grow(index, Math.min(count, comparison.subscribers))
+        if (comparison.compressedOnly?.includes(name) && !compresses && !refused.includes(name))
+          refused.push(name)
       }
     }
     await new Promise(resolve => setTimeout(resolve, GREETING_MS))
-    const variants = asked.variants.filter(name => !refused.includes(name))
+    const variants = comparison.variants.filter(name => !refused.includes(name))
     const compared: Compared[] = []
-    for (const [index, perTurn] of asked.perTurn.entries()) {
-      const show = (part: number) => progress.at((index + part) / asked.perTurn.length, `${perTurn} per turn`)
-      compared.push(await measure({ ...asked, variants }, perTurn, asked.variants, server, load, show))
+    for (const [index, perTurn] of comparison.perTurn.entries()) {
+      const show = (part: number) =>
+        progress.at((index + part) / comparison.perTurn.length, `${perTurn} per turn`)
+      compared.push(
+        await measure({ ...comparison, variants }, perTurn, comparison.variants, server, load, show),
+      )
     }
     return { compared, refused }
   } finally {
@@ -96,14 +101,14 @@ async function measure(
   const incomplete = new Set<PeerName>()
   const deliveries = subscribers * turns * perTurn
   for (let group = -1; group < count; group++) {
-    const asked = { variants, perTurn, turns: group < 0 ? WARM_UP : turns, seed: perTurn * 1000 + group }
-    await load.call.expect(asked)
-    const measured = await server.call.turns(asked)
+    const options = { variants, perTurn, turns: group < 0 ? WARM_UP : turns, seed: perTurn * 1000 + group }
+    await load.call.expect(options)
+    const measured = await server.call.turns(options)
     const seen = await load.call.seen()
     for (const [index, name] of opened.entries()) {
       if (!variants.includes(name)) continue
       const { faults, complete } = seen[index]!
-      if (faults > 0 || complete < asked.turns) incomplete.add(name)
+      if (faults > 0 || complete < options.turns) incomplete.add(name)
       if (group < 0) continue
       bytes.set(name, bytes.get(name)! + seen[index]!.bytes)
       wall.set(name, wall.get(name)! + measured.wall[name]!)
@@ -134,3 +139,12 @@ async function measure(
 /** The mean of a variant's CPU per delivered event over all groups, µs. */
 export const meanCpu = ({ groups }: Compared, variant: PeerName) =>
   sum(groups.map(group => group[variant]!)) / groups.length
+
+/** The checks that every subscriber got everything. */
+export const completeChecks = (compared: readonly Compared[]): Check[] =>
+  compared.flatMap(({ perTurn, figures }) =>
+    figures.map(({ variant, complete }) => ({
+      what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
+      holds: complete,
+    })),
+  )

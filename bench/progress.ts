@@ -6,9 +6,6 @@ const STEP = 0.1
 /** The remaining time is shown only after this part: before, it would be a guess. */
 const ESTIMATED_FROM = 0.02
 
-/** Width of the bar on a terminal. */
-const BAR = 20
-
 /** A remaining time for people. */
 export function remaining(ms: number): string {
   const seconds = Math.round(ms / 1000)
@@ -29,18 +26,14 @@ export class Progress {
 
   /** @param part what is done, 0..1 @param what the next step */
   at(part: number, what = ''): void {
+    const { isTTY, columns = 80 } = this.#stream
+    if (!isTTY && part > 0 && part - this.#shown < STEP) return
+    this.#shown = part
     const spent = performance.now() - this.#begun
     const left = part < ESTIMATED_FROM ? '' : remaining((spent / part) * (1 - part))
     const percent = `${String(Math.floor(part * 100)).padStart(3)} %`
-    if (this.#stream.isTTY) {
-      const filled = Math.round(part * BAR)
-      const bar = '█'.repeat(filled) + '░'.repeat(BAR - filled)
-      const line = [this.#label, bar, percent, left, what].filter(word => word !== '').join(' ')
-      this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`)
-    } else if (part === 0 || part - this.#shown >= STEP) {
-      this.#stream.write(`${[this.#label, percent, left, what].filter(word => word !== '').join(' ')}\n`)
-    } else return
-    this.#shown = part
+    const line = [this.#label, percent, left, what].filter(word => word !== '').join(' ')
+    this.#stream.write(isTTY ? `\r\x1b[K${line.slice(0, columns - 1)}` : `${line}\n`)
   }
 
   /** Writes a line that stays. */

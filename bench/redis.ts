@@ -2,10 +2,9 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { freePort } from './peers/peer.ts'
+import { freePort, isListening } from './peers/peer.ts'
 
 export interface RedisProcess {
   readonly url: string
@@ -24,7 +23,7 @@ export async function startRedis(): Promise<RedisProcess | undefined> {
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
   const child = spawn('redis-server', args, { stdio: 'ignore' })
   const gone = once(child, 'exit')
-  while (!(await answers(port))) {
+  while (!(await isListening(port))) {
     if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
     await new Promise(resolve => setTimeout(resolve, 10))
   }
@@ -36,13 +35,4 @@ export async function startRedis(): Promise<RedisProcess | undefined> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  const up = await new Promise<boolean>(resolve => {
-    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
-  })
-  socket.destroy()
-  return up
 }

@@ -1,6 +1,5 @@
 /** Results of scenarios: as data, as text and as a file. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -112,18 +111,12 @@ const packages = [
 
 /** The machine and the versions. */
 export function environment(): object {
-  const require = createRequire(import.meta.url)
-  const version = (name: string) => {
-    const path = require.resolve.paths(name)?.map(folder => `${folder}/${name}/package.json`)
-    for (const file of path ?? []) {
-      try {
-        return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-      } catch {
-        // Not in this folder; try the next one.
-      }
-    }
-    return 'not installed'
+  const lock = fileURLToPath(new URL('../package-lock.json', import.meta.url))
+  const { packages: installed } = JSON.parse(readFileSync(lock, 'utf8')) as {
+    packages: Record<string, { version: string }>
   }
+  const version = (name: string) =>
+    (installed[`bench/node_modules/${name}`] ?? installed[`node_modules/${name}`])?.version ?? 'not installed'
   return {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model,

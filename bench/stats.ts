@@ -33,12 +33,7 @@ export function trimmed(samples: readonly number[], part: number): number[] {
 /** Median and quartiles of the samples, without 10 % at each end. */
 export function spread(samples: readonly number[]): Spread {
   const kept = trimmed(samples, 0.1)
-  return {
-    low: quantile(kept, 0.25),
-    median: median(kept),
-    high: quantile(kept, 0.75),
-    samples: kept.length,
-  }
+  return { low: quantile(kept, 0.25), median: median(kept), high: quantile(kept, 0.75), samples: kept.length }
 }
 
 /** The cost of each variant in one group of turns, measured side by side. */

@@ -63,7 +63,7 @@ const labelOf = ({ measure, unit, connections }: Comparison) =>
 /** The measures of one scenario, its own first and marked. */
 export function comparisonTable({ comparisons, scenario }: Verdict): Table {
   return {
-    title: 'SSE beside WebSocket',
+    title: 'SSE and WebSocket',
     columns: ['measure', ...transports.map(transport => transportNames[transport]), 'difference'],
     rows: comparisons.map(comparison => [
       `${labelOf(comparison)}${scenario.measures.includes(comparison.measure) ? ' *' : ''}`,
@@ -167,9 +167,16 @@ export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table 
   }
 }
 
+/** A row for each cell for which `figures` has any. */
+const rowsOf = (found: Found, figures: (cell: Cell) => (string | number)[] | undefined) =>
+  found.cells.flatMap(cell => {
+    const row = figures(cell)
+    return row ? [[`${cell.workload}, ${cell.variant}`, ...row]] : []
+  })
+
 /** Commands: round trip, bytes, and autocannon's figures. */
-export function uplinkTable(found: Found): Table {
-  return withoutEmpty({
+export const uplinkTable = (found: Found): Table =>
+  withoutEmpty({
     title: 'Commands (bytes of long-poll include the polls meanwhile)',
     columns: [
       'workload, transport',
@@ -179,72 +186,48 @@ export function uplinkTable(found: Found): Table {
       'autocannon p50 ms',
       'autocannon p99 ms',
     ],
-    rows: found.cells.flatMap(cell =>
-      cell.uplink
-        ? [
-            [
-              `${cell.workload}, ${cell.variant}`,
-              percentile(cell.uplink, 50, ({ p50 }) => p50),
-              percentile(cell.uplink, 99, ({ p99 }) => p99),
-              ranged(cell.commandBytes),
-              ranged(cell.autocannon?.p50Ms),
-              ranged(cell.autocannon?.p99Ms),
-            ],
-          ]
-        : [],
+    rows: rowsOf(
+      found,
+      ({ uplink, commandBytes, autocannon }) =>
+        uplink && [
+          percentile(uplink, 50, ({ p50 }) => p50),
+          percentile(uplink, 99, ({ p99 }) => p99),
+          ranged(commandBytes),
+          ranged(autocannon?.p50Ms),
+          ranged(autocannon?.p99Ms),
+        ],
     ),
   })
-}
 
 /** The cost of slow readers for the other clients and for the server. */
-export function slowTable(found: Found): Table {
-  return {
-    title: 'Slow readers',
-    columns: [
-      'workload, transport',
-      'p99 of the others, ms',
-      'p99 without slow readers, ms',
-      'memory beyond that, MiB',
-    ],
-    rows: found.cells.flatMap(({ workload, variant, slow, deliver }) =>
-      slow
-        ? [
-            [
-              `${workload}, ${variant}`,
-              percentile(slow.healthy, 99, ({ p99 }) => p99),
-              percentile(deliver, 99, ({ p99 }) => p99),
-              ranged(slow.heldMiB),
-            ],
-          ]
-        : [],
-    ),
-  }
-}
+export const slowTable = (found: Found): Table => ({
+  title: 'Slow readers',
+  columns: [
+    'workload, transport',
+    'p99 of the others, ms',
+    'p99 without slow readers, ms',
+    'memory beyond that, MiB',
+  ],
+  rows: rowsOf(
+    found,
+    ({ slow, deliver }) =>
+      slow && [
+        percentile(slow.healthy, 99, ({ p99 }) => p99),
+        percentile(deliver, 99, ({ p99 }) => p99),
+        ranged(slow.heldMiB),
+      ],
+  ),
+})
 
 /** Recovery after all connections were cut at once. */
-export function stormTable(found: Found): Table {
-  return {
-    title: 'Reconnect storm',
-    columns: ['workload, transport', 'until all are current, ms', 'until half are, ms', 'until 99 % are, ms'],
-    rows: found.cells.flatMap(({ workload, variant, storm }) =>
-      storm
-        ? [
-            [
-              `${workload}, ${variant}`,
-              ranged(storm.currentMs),
-              timeOf(storm.recovery, 0.5),
-              timeOf(storm.recovery, 0.99),
-            ],
-          ]
-        : [],
-    ),
-  }
-}
-
-type Storm = NonNullable<Cell['storm']>
-
-const timeOf = (recovery: Storm['recovery'], part: number) =>
-  recovery.find(([, current]) => current >= part)?.[0] ?? '–'
+export const stormTable = (found: Found): Table => ({
+  title: 'Reconnect storm',
+  columns: ['workload, transport', 'until all are current, ms', 'until half are, ms', 'until 99 % are, ms'],
+  rows: rowsOf(found, ({ storm }) => {
+    const timeOf = (part: number) => storm?.recovery.find(([, current]) => current >= part)?.[0] ?? '–'
+    return storm && [ranged(storm.currentMs), timeOf(0.5), timeOf(0.99)]
+  }),
+})
 
 export function memoryTable({ memory }: Found): Table {
   return {

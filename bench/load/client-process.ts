@@ -5,10 +5,8 @@ import { serveWorker } from '../serve.ts'
 import { clientCount, Script, sessionId, sessionsOf, type Workload } from '../workloads/workload.ts'
 import { workloads } from '../workloads/workloads.ts'
 import { Client } from './client.ts'
-import type { ClientConnection, ConnectionHandlers } from './connections/connection.ts'
-import { Http2Connection, Http2Connections } from './connections/http2.ts'
-import { LongPollConnection } from './connections/long-poll.ts'
-import { otherServerConnection, sseConnection, webSocketConnection } from './connections/streams.ts'
+import { connectTo } from './connections/connect.ts'
+import { Http2Connections } from './connections/http2.ts'
 import type { ConnectedClients } from './count-deliveries.ts'
 import { curve } from './delays.ts'
 import { Metronome } from './metronome.ts'
@@ -27,9 +25,6 @@ export interface CellOptions {
 
 /** Connections that are opened at a time. */
 const OPENING = 25
-
-/** Most clients on one HTTP/2 connection: servers limit its streams. */
-const SHARING = 100
 
 /** Where slow readers are asked for, one of `every` clients reads `pace` bytes per second. */
 const SLOW = { every: 10, pace: 2048 }
@@ -57,8 +52,8 @@ export const handlers = {
   async probe(target: Target, count: number): Promise<number[]> {
     const found: number[] = []
     for (let i = 0; i < count; i++) {
-      const connect = connector(target)
-      const client = makeClient(target, connect, (i * workload.clients) % clientCount(workload))
+      const http2 = new Http2Connections(target.port)
+      const client = makeClient(target, http2, (i * workload.clients) % clientCount(workload))
       const begun = micros()
       await client.open()
       // Other servers keep no events: their greeting comes first.
@@ -70,11 +65,11 @@ export const handlers = {
 
   /** Connects all clients. @param slowly whether some of them read slowly */
   async open(target: Target, slowly = false): Promise<void> {
-    const connect = connector(target)
+    const http2 = new Http2Connections(target.port)
     getsEphemeral = target.transport !== 'long-poll'
     for (let index = 0; index < clientCount(workload); index++) {
       const reads = slowly && index % SLOW.every === SLOW.every - 1 ? SLOW.pace : undefined
-      const client = makeClient(target, connect, index, reads)
+      const client = makeClient(target, http2, index, reads)
       clients.push(client)
       if (reads !== undefined) slow.add(client)
     }
@@ -83,9 +78,9 @@ export const handlers = {
 
   /** Connects clients of the cell's only session until there are `count`. */
   async grow(target: Target, count: number): Promise<void> {
-    const connect = connector(target)
+    const http2 = new Http2Connections(target.port)
     const opened: Client[] = []
-    for (let index = clients.length; index < count; index++) opened.push(makeClient(target, connect, index))
+    for (let index = clients.length; index < count; index++) opened.push(makeClient(target, http2, index))
     clients.push(...opened)
     await openAll(opened)
   },
@@ -122,36 +117,13 @@ export const handlers = {
   curve,
 }
 
-type Connect = (
-  index: number,
-  sessionIds: readonly string[],
-  handlers: ConnectionHandlers,
-  pace?: number,
-) => ClientConnection
-
-/** Makes the connections of each client, by the client's index. */
-function connector(target: Target): Connect {
-  const http2 = new Http2Connections(target.port)
-  return (index, sessionIds, handlers, pace) => {
-    if (target.dials) {
-      const [session] = sessionsOf(workload, index) as [number]
-      return otherServerConnection(target.dials[session] as NonNullable<Target['dials']>[number], handlers)
-    }
-    if (target.transport === 'websocket') return webSocketConnection(target, sessionIds, { handlers, pace })
-    if (target.transport === 'long-poll') return new LongPollConnection(target, sessionIds, handlers)
-    if (target.http === '1.1') return sseConnection(target, sessionIds, { handlers, pace })
-    // A client of many sessions has one connection for all of them; clients of one session share one.
-    const shares = target.http === '2, one connection' && sessionIds.length === 1
-    const name = shares ? `shared ${Math.floor(index / SHARING)}` : `client ${index}`
-    return new Http2Connection(http2.named(name), sessionIds, handlers)
-  }
-}
-
-function makeClient(target: Target, connect: Connect, index: number, pace?: number): Client {
-  const sessionIds = sessionsOf(workload, index).map(session => sessionId(cell.prefix, session))
+function makeClient(target: Target, http2: Http2Connections, client: number, pace?: number): Client {
+  const sessions = sessionsOf(workload, client)
+  const [session] = sessions as [number]
+  const sessionIds = sessions.map(session => sessionId(cell.prefix, session))
   return new Client({
     sessionIds,
-    connect: handlers => connect(index, sessionIds, handlers, pace),
+    connect: handlers => connectTo(target, { sessionIds, session, client, http2, pace }, handlers),
     catchesUp: !target.dials && target.transport !== 'long-poll',
   })
 }

@@ -33,14 +33,7 @@ export class DelayRound {
     all.add(round)
     merged.set(name, all)
     const at = (percentile: number) => round.percentile(percentile) / 1e6
-    return {
-      count: round.count,
-      p50: at(50),
-      p90: at(90),
-      p99: at(99),
-      p999: at(99.9),
-      max: round.max / 1e6,
-    }
+    return { count: round.count, p50: at(50), p90: at(90), p99: at(99), p999: at(99.9), max: round.max / 1e6 }
   }
 
   /** Delay at a percentile, ms; 0 without delays. */

@@ -148,16 +148,33 @@ export class SequenceCheck {
   faults = 0
   /** Events that stood for several. */
   folds = 0
-  readonly #scanner = new EventScanner({ onEvent: event => this.#take(event) })
+  #epoch = ''
+  #scanner = this.#newScanner()
 
   push(bytes: Buffer): void {
     this.#scanner.push(bytes)
   }
 
+  /** Where a new stream continues; undefined before the first event. */
+  get cursor(): string | undefined {
+    return this.seq < 0 ? undefined : `${this.#epoch}-${this.seq}`
+  }
+
+  /** The stream has ended, perhaps within an event: the next bytes are those of a new stream. */
+  endStream(): void {
+    this.#scanner = this.#newScanner()
+  }
+
+  #newScanner(): EventScanner {
+    return new EventScanner({ onEvent: event => this.#take(event) })
+  }
+
   #take(event: ScannedEvent): void {
     const { seq } = event
-    if (this.seq < 0) this.first = seq
-    else if (seq !== this.seq + 1) {
+    if (this.seq < 0) {
+      this.first = seq
+      this.#epoch = event.epoch
+    } else if (seq !== this.seq + 1) {
       const { from } = event
       if (from === this.seq + 1 && from < seq) this.folds++
       else this.faults++

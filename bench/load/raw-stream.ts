@@ -93,7 +93,7 @@ export class RawStream {
         resolve()
       }
       this.#socket.once('close', () => {
-        reject(new Error(`${dial.path} was closed before it was ready; so far it said: ${this.#text}`))
+        reject(new Error(`${dial.path} was closed before it was ready; received so far: ${this.#text}`))
         onClose?.()
       })
     })
@@ -163,7 +163,7 @@ export class RawStream {
     this.compressed = isCompressed(head)
     const sink: Sink = text => this.#decoded(text)
     this.#body = unwraps || this.compressed ? unwrap(dial.wire, head, sink) : sink
-    for (const text of dial.say ?? []) this.#socket.write(clientFrame(text))
+    for (const text of dial.messages ?? []) this.#socket.write(clientFrame(text))
     if (rest.length > 0) this.#take(rest)
   }
 

@@ -1,13 +1,13 @@
-/** The subscribers of `soak`: they subscribe, stay for a while and leave, on every transport. */
+/** The subscribers of `soak`: they subscribe, are cut, come back from their cursor and leave, on every transport. */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { dialTwinrail } from '../peers/dial-twinrail.ts'
+import { pick } from '../random.ts'
+import { connectTo } from './connections/connect.ts'
 import { SequenceCheck } from './event-scanner.ts'
-import { RawStream } from './raw-stream.ts'
 
 const TRANSPORTS = ['sse', 'websocket', 'long-poll'] as const
 
-/** How long a subscriber stays, ms. */
-const STAY = { least: 100, most: 4000 }
+/** How long each of a subscriber's two connections lasts, ms. */
+const STAY = { least: 50, most: 2000 }
 
 /** One in ten reads slowly, at this pace in bytes per second. */
 const SLOW_ONE_IN = 10
@@ -24,14 +24,6 @@ export interface Subscribed {
   readonly failures: string[]
 }
 
-interface PollPage {
-  events: { offset: string; from?: string }[]
-  controls: unknown[]
-  next: string
-}
-
-const seqOf = (offset: string) => Number(offset.slice(offset.indexOf('-') + 1))
-
 export class SoakSubscribers {
   readonly subscribed: Subscribed = {
     counts: { sse: 0, websocket: 0, 'long-poll': 0 },
@@ -42,9 +34,7 @@ export class SoakSubscribers {
   readonly #port: number
   readonly #sessions: readonly string[]
   readonly #random: () => number
-  #isOver = false
-  /** Ends the current subscriptions. */
-  readonly #ending = new Set<AbortController>()
+  readonly #end = new AbortController()
   readonly #places: Promise<void>[]
 
   /** Keeps `count` subscribed at any time: when one leaves, another comes. */
@@ -57,79 +47,49 @@ export class SoakSubscribers {
 
   /** Ends all of them. */
   async end(): Promise<Subscribed> {
-    this.#isOver = true
-    for (const end of this.#ending) end.abort()
+    this.#end.abort()
     await Promise.all(this.#places)
     return this.subscribed
   }
 
   async #repeat(): Promise<void> {
-    while (!this.#isOver) {
-      const transport = this.#pick(TRANSPORTS)
-      const sessionId = this.#pick(this.#sessions)
-      const stayMs = STAY.least + this.#random() * (STAY.most - STAY.least)
+    while (!this.#end.signal.aborted) {
+      const transport = pick(TRANSPORTS, this.#random)
       this.subscribed.counts[transport]++
-      // One for each subscription: fetch keeps its listener on the signal until the signal is collected.
-      const end = new AbortController()
-      this.#ending.add(end)
-      try {
-        if (transport === 'long-poll') await this.#poll(sessionId, stayMs, end.signal)
-        else await this.#follow(transport, sessionId, stayMs, end.signal)
-      } catch (error) {
-        if (this.#isOver) return
+      await this.#follow(transport).catch(async error => {
         this.subscribed.failures.push(`${transport}: ${(error as Error).message}`)
         await sleep(STAY.least)
-      } finally {
-        this.#ending.delete(end)
-      }
+      })
     }
   }
 
-  async #follow(
-    wire: 'sse' | 'websocket',
-    sessionId: string,
-    stayMs: number,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const replay = this.#pick(['none', 'compact', 'full'] as const)
+  async #follow(transport: (typeof TRANSPORTS)[number]): Promise<void> {
+    const sessionIds = [pick(this.#sessions, this.#random)]
     const pace = this.#random() < 1 / SLOW_ONE_IN ? SLOW_PACE : undefined
+    const { signal } = this.#end
+    const plain = { http: '1.1', tls: false, compressed: false, rechunked: false } as const
+    const target = { ...plain, transport, port: this.#port }
     const check = new SequenceCheck()
-    const stream = new RawStream({
-      dial: dialTwinrail(wire, this.#port, { replay, last: 100 }, false, sessionId),
-      pace,
-      onBody: bytes => check.push(bytes),
-    })
-    try {
-      await stream.ready
-      await sleep(stayMs, undefined, { signal }).catch(() => {})
-    } finally {
-      stream.close()
+    for (let times = 0; times < 2 && !signal.aborted; times++) {
+      const connection = connectTo(
+        target,
+        { sessionIds, session: 0, client: 0, pace },
+        {
+          onBytes: (_, bytes) => check.push(bytes),
+          onLost: () => this.subscribed.failures.push(`${transport}: the connection was lost`),
+        },
+      )
+      try {
+        await connection.open(() => check.cursor)
+        const stayMs = STAY.least + this.#random() * (STAY.most - STAY.least)
+        await sleep(stayMs, undefined, { signal }).catch(() => {})
+      } finally {
+        connection.cut()
+      }
+      check.endStream()
     }
     if (check.first >= 0) this.subscribed.events += check.seq - check.first + 1
     // A slow reader may get a `gap`, which the check does not know.
-    if (pace === undefined) this.subscribed.faults += check.faults
-  }
-
-  async #poll(sessionId: string, stayMs: number, signal: AbortSignal): Promise<void> {
-    const until = performance.now() + stayMs
-    let query = 'last=10'
-    let last = -1
-    while (performance.now() < until && !signal.aborted) {
-      const url = `http://127.0.0.1:${this.#port}/v1/sessions/${sessionId}/events?wait=1000&${query}`
-      const response = await fetch(url, { headers: { accept: 'application/json' }, signal })
-      if (!response.ok) throw new Error(`${response.status} ${await response.text()}`)
-      const { events, controls, next } = (await response.json()) as PollPage
-      for (const { offset, from = offset } of events) {
-        if (last >= 0 && seqOf(from) !== last + 1) this.subscribed.faults++
-        last = seqOf(offset)
-      }
-      this.subscribed.faults += controls.length
-      this.subscribed.events += events.length
-      query = `after=${next}`
-    }
-  }
-
-  #pick<T>(from: readonly T[]): T {
-    return from[Math.floor(this.#random() * from.length)] as T
+    if (pace === undefined || transport === 'long-poll') this.subscribed.faults += check.faults
   }
 }

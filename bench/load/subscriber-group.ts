@@ -62,7 +62,6 @@ export class SubscriberGroup {
   #complete = 0
   #lost = 0
   #bytesBefore = 0
-  #closing = false
 
   /**
    * @param timedEvery every how many subscribers one is timed, so that they are spread evenly over the order of writes
@@ -124,17 +123,12 @@ export class SubscriberGroup {
     for (const { stream } of this.#subscribers) stream.pong()
   }
 
-  close(): void {
-    this.#closing = true
-    for (const { stream } of this.#subscribers) stream.close()
-  }
-
   #open(): Subscriber {
     return new Subscriber(
       this.#dial,
       subscriber => this.#passed(subscriber),
       () => {
-        if (!this.#closing) this.#lost++
+        this.#lost++
       },
     )
   }
@@ -158,32 +152,24 @@ export class SubscriberGroup {
   }
 }
 
-/** Subscribers that come one after the other: each leaves when the next one comes. */
-export class ShortLivedSubscribers {
-  readonly #timer: NodeJS.Timeout
-  #joins = 0
-  #faults = 0
-  #leave: () => void = () => {}
-
-  constructor(dial: Dial, everyMs: number) {
-    this.#timer = setInterval(() => this.#join(dial), everyMs)
-  }
-
-  /** Ends the last one. */
-  end(): { joins: number; faults: number } {
-    clearInterval(this.#timer)
-    this.#leave()
-    return { joins: this.#joins, faults: this.#faults }
-  }
-
-  #join(dial: Dial): void {
-    this.#leave()
-    this.#joins++
+/** Subscribers that come one after the other: each leaves when the next one comes. @returns ends the last one */
+export function startShortLived(dial: Dial, everyMs: number): () => { joins: number; faults: number } {
+  let joins = 0
+  let faults = 0
+  let leave = () => {}
+  const timer = setInterval(() => {
+    leave()
+    joins++
     const check = new SequenceCheck()
     const stream = new RawStream({ dial, onBody: bytes => check.push(bytes) })
-    this.#leave = () => {
-      this.#faults += check.faults
+    leave = () => {
+      faults += check.faults
       stream.close()
     }
+  }, everyMs)
+  return () => {
+    clearInterval(timer)
+    leave()
+    return { joins, faults }
   }
 }

@@ -2,10 +2,10 @@
 import { connect, type Socket } from 'node:net'
 import type { Dial } from '../peers/peer.ts'
 import { serveWorker } from '../serve.ts'
-import { type Expected, type Seen, ShortLivedSubscribers, SubscriberGroup } from './subscriber-group.ts'
+import { type Expected, type Seen, SubscriberGroup, startShortLived } from './subscriber-group.ts'
 
 let groups: SubscriberGroup[] = []
-const shortLived: ShortLivedSubscribers[] = []
+const shortLived: ReturnType<typeof startShortLived>[] = []
 let receipts: Socket | undefined
 
 export const handlers = {
@@ -47,7 +47,7 @@ export const handlers = {
 
   /** Begins with short-lived subscribers, one every `everyMs`. */
   startShortLived(dial: Dial, everyMs: number): void {
-    shortLived.push(new ShortLivedSubscribers(dial, everyMs))
+    shortLived.push(startShortLived(dial, everyMs))
   },
 
   /** Sends a pong on every WebSocket: a client that is silent for three heartbeats is taken for dead. */
@@ -56,11 +56,7 @@ export const handlers = {
   },
 
   endShortLived(): { joins: number; faults: number }[] {
-    return shortLived.splice(0).map(one => one.end())
-  },
-
-  close(): void {
-    for (const group of groups) group.close()
+    return shortLived.splice(0).map(end => end())
   },
 }
 

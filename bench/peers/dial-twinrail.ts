@@ -21,9 +21,9 @@ export function dialTwinrail(
   compressed = false,
   sessionId = SESSION,
 ): Dial {
-  const asked = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
+  const options = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
   if (wire === 'sse') {
-    const query = new URLSearchParams(Object.entries(asked).map(([name, value]) => [name, String(value)]))
+    const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, String(value)]))
     return {
       wire,
       port,
@@ -37,7 +37,7 @@ export function dialTwinrail(
     port,
     path: '/v1/ws',
     ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
-    say: [JSON.stringify({ type: 'subscribe', id: '1', sessionId, ...asked })],
+    messages: [JSON.stringify({ type: 'subscribe', id: '1', sessionId, ...options })],
     readyAfter: '"caught-up"',
   }
 }

@@ -1,5 +1,5 @@
 /** What all compared servers have in common. */
-import { type AddressInfo, createServer, type Server } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 
 /** How to subscribe. Plain data, since the load is another process. */
 export interface Dial {
@@ -11,7 +11,7 @@ export interface Dial {
   /** Request headers in addition to a browser's own. */
   readonly headers?: Readonly<Record<string, string>>
   /** Text messages to send once a WebSocket is open. */
-  readonly say?: readonly string[]
+  readonly messages?: readonly string[]
   /** Text after the head that shows that the subscription stands; empty: none is needed. */
   readonly readyAfter: string
 }
@@ -77,4 +77,14 @@ export async function freePort(): Promise<number> {
   const port = await listen(server)
   await new Promise(resolve => server.close(resolve))
   return port
+}
+
+/** Whether something listens on a loopback port. */
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  const isOpen = await new Promise<boolean>(resolve => {
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
+  })
+  socket.destroy()
+  return isOpen
 }

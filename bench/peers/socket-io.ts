@@ -21,7 +21,7 @@ export async function socketIo(): Promise<Peer> {
       wire: 'websocket',
       port,
       path: '/socket.io/?EIO=4&transport=websocket',
-      say: ['40'],
+      messages: ['40'],
       readyAfter: '40{"sid"',
     },
     publish(bodies) {

@@ -1,5 +1,5 @@
 /** `fanout`: one session, many subscribers: the cost of a delivered event, compared with other servers. */
-import { type Compared, compare, meanCpu } from '../compare.ts'
+import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
 import type { Aim, Table } from '../report.ts'
 import { ratio } from '../stats.ts'
@@ -58,12 +58,7 @@ export const fanout: Scenario = async (settings, progress) => {
     settings: measured,
     tables: [...compared.map(part => table(part, idle)), floorTable(compared)],
     aims: [...compared.flatMap(aims), ...idleAim(idle)],
-    checks: compared.flatMap(({ perTurn, figures }) =>
-      figures.map(({ variant, complete }) => ({
-        what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
-        holds: complete,
-      })),
-    ),
+    checks: completeChecks(compared),
     notes: [
       'CPU: user and system time of the server process per delivered event; all variants in one process, one turn each in shuffled order',
       'ratios: of each group of turns, 10 % at each end left out, median and quartiles',

@@ -1,7 +1,6 @@
 /** One run of `slow`: fills a session while some of its subscribers read slowly or not at all. */
 import type { handlers as Subscribers } from '../load/subscriber-process.ts'
-import type { Held } from '../load/text-subscriber.ts'
-import type { handlers as TextSubscribers } from '../load/text-subscriber-process.ts'
+import type { Held, handlers as TextSubscribers } from '../load/text-subscriber-process.ts'
 import { dialTwinrail, type Subscribe } from '../peers/dial-twinrail.ts'
 import type { Dial } from '../peers/peer.ts'
 import type { Published, Publishing, handlers as Server } from '../server/session.ts'

@@ -1,5 +1,5 @@
 /** `slow`: what slow subscribers cost the server and the other subscribers, under every lag policy. */
-import type { Held } from '../load/text-subscriber.ts'
+import type { Held } from '../load/text-subscriber-process.ts'
 import type { Dial } from '../peers/peer.ts'
 import type { Aim, Check, Table } from '../report.ts'
 import { median, spread } from '../stats.ts'
@@ -140,18 +140,18 @@ function table(all: readonly Runs[]): Table {
 
 function aimsOf(runs: Runs, all: readonly Runs[]): Aim[] {
   const control = all.find(({ wire, policy }) => wire === runs.wire && policy === 'control') as Runs
-  const each = runs.found.map((found, i) => ({ found, beside: control.found[i] as SlowRunFound }))
+  const each = runs.found.map((found, i) => ({ found, baseline: control.found[i] as SlowRunFound }))
   return [
     {
       what: `${runs.wire}, ${runs.policy}: memory over control`,
       limit: MEMORY_AIM_MB,
-      ...measured(each.map(({ found, beside }) => (found.resident - beside.resident) / MB)),
+      ...measured(each.map(({ found, baseline }) => (found.resident - baseline.resident) / MB)),
       unit: ' MB',
     },
     {
       what: `${runs.wire}, ${runs.policy}: p99 of the healthy : control`,
       limit: 1.25,
-      ...measured(each.map(({ found, beside }) => found.p99Ms / beside.p99Ms)),
+      ...measured(each.map(({ found, baseline }) => found.p99Ms / baseline.p99Ms)),
     },
   ]
 }
@@ -195,7 +195,7 @@ const promises: Record<
     holds: (held, { head }) => held.faults === 0 && held.skipped > 0 && held.received + held.skipped === head,
   },
   disconnect: {
-    what: 'slow readers were told that they are too slow, and nothing is missing before it',
+    what: 'slow readers got `too-slow`, and nothing is missing before it',
     holds: held => held.faults === 0 && held.farewell === 'too-slow',
   },
 }

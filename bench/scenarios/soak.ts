@@ -99,7 +99,7 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
               ['events received', String(subscribed.events)],
               ['events ingested', String(produced.ingested)],
               ['runs started', String(produced.runs)],
-              ['runs that were asked to stop', String(produced.cancelled)],
+              ['runs cancelled', String(produced.cancelled)],
               ['sessions deleted under their followers', String(produced.deleted)],
             ],
           },

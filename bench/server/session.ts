@@ -36,7 +36,7 @@ export interface Published {
   head: number
 }
 
-/** Resident memory is read every so many turns while publishing. */
+/** Number of turns between two samples of resident memory. */
 const PEAK_EVERY = 50
 
 let server: Awaited<ReturnType<typeof startServer>>['server']

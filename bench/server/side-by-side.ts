@@ -77,10 +77,6 @@ export const handlers = {
     }
     return { cpu, wall, appended }
   },
-
-  async close() {
-    await Promise.all(all.map(({ peer }) => peer.close()))
-  },
 }
 
 serveWorker(handlers)

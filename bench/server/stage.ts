@@ -38,11 +38,7 @@ export const handlers = {
     if (options.peer !== undefined) return { port: 0, orders }
     const { createServer } = await import('../package/server.ts')
     const { compression = false, tls } = options
-    server = await createServer({
-      agents: [approvingAgent(queueOf)],
-      compression,
-      ...(tls && { tls }),
-    })
+    server = await createServer({ agents: [approvingAgent(queueOf)], compression, ...(tls && { tls }) })
     const url = await server.listen({ port: 0 })
     return { port: Number(new URL(url).port), orders }
   },

@@ -23,16 +23,16 @@ export interface Places {
 }
 
 export const stores = {
-  memory: () => ours(createMemoryLog()),
-  lmdb: async ({ folder }) => ours(await openLmdbLog({ folder: `${folder}/log` })),
-  redis: async ({ redis = '' }) => ours(await createRedisLog({ url: redis, warn() {} })),
+  memory: () => twinrailStore(createMemoryLog()),
+  lmdb: async ({ folder }) => twinrailStore(await openLmdbLog({ folder: `${folder}/log` })),
+  redis: async ({ redis = '' }) => twinrailStore(await createRedisLog({ url: redis, warn() {} })),
   'bare lmdb': async ({ folder }) => bareLmdb(`${folder}/bare`),
   'bare redis': async ({ redis = '' }) => bareRedis(redis),
 } as const satisfies Record<string, (places: Places) => Promise<Store>>
 
 export type StoreName = keyof typeof stores
 
-async function ours(log: EventLog): Promise<Store> {
+async function twinrailStore(log: EventLog): Promise<Store> {
   const { server, port } = await startServer({ log })
   return {
     port,

@@ -44,10 +44,10 @@ async function fails(args: readonly string[]): Promise<{ code: number; stdout: s
   throw new Error(`${args.join(' ')}: expected it to fail`)
 }
 
-/** Every way to connect with the chat, every transport where clients send, and the rest on one transport each, by turns. */
+/** Chat on every variant, editing and approvals on every transport, the others on one transport each, in turn. */
 function cellsToPlay(workload: WorkloadName, index: number): CellPlan[] {
   const cells = cellsOf(workload, true).filter(({ variant }) => variant.path === 'direct')
-  const all = workload === 'chat' || SENDING.includes(workload)
+  const all = workload === 'chat' || workload === 'editing' || workload === 'approvals'
   return all ? cells : cells.slice(index % 3, (index % 3) + 1)
 }
 

@@ -27,16 +27,7 @@ export interface Lengths {
 
 export const lengths = (quick: boolean): Lengths =>
   quick
-    ? {
-        warmUp: 550,
-        bytes: 300,
-        delays: 900,
-        storm: 400,
-        slow: 500,
-        knee: 250,
-        autocannon: 1000,
-        probes: 3,
-      }
+    ? { warmUp: 550, bytes: 300, delays: 900, storm: 400, slow: 500, knee: 250, autocannon: 1000, probes: 3 }
     : {
         warmUp: 600,
         bytes: 800,

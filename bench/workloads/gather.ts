@@ -10,12 +10,7 @@ import type { CellPlan } from './variants.ts'
 export type Curves = (name: string) => Promise<[number, number][]>
 
 export function figureOf(samples: readonly number[]): Figure {
-  return {
-    samples,
-    median: median(samples),
-    low: quantile(samples, 0.25),
-    high: quantile(samples, 0.75),
-  }
+  return { samples, median: median(samples), low: quantile(samples, 0.25), high: quantile(samples, 0.75) }
 }
 
 /** The counts of all phases; the rates are those of the main phases. */
@@ -59,38 +54,29 @@ export async function cellOf(
   rounds: readonly CellRound[],
   curves: Curves,
 ): Promise<Cell> {
-  const name = `${workload}|${variant.name}`
   const over = (of: (round: CellRound) => number) => figureOf(rounds.map(of))
   /** Over the rounds in which it was measured; undefined if in none. */
   const optional = (of: (round: CellRound) => number | undefined) => {
     const samples = rounds.map(of).filter(value => value !== undefined)
     return samples.length > 0 ? figureOf(samples) : undefined
   }
+  const delays = (name: string, of: (round: CellRound) => Percentiles | undefined) =>
+    delaysOf(rounds.map(of), `${workload}|${variant.name}|${name}`, curves)
   const knee = optional(({ kneePerSecond }) => kneePerSecond)
   const commandBytes = optional(round => round.commandBytes)
-  const slow = optional(round => round.slow?.heldMiB)
-  const storm = optional(round => round.storm?.currentMs.at(-1))
+  const heldMiB = optional(round => round.slow?.heldMiB)
+  const currentMs = optional(round => round.storm?.currentMs.at(-1))
   const p50Ms = optional(round => round.autocannon?.p50Ms)
   const p99Ms = optional(round => round.autocannon?.p99Ms)
   const perSecond = optional(round => round.autocannon?.perSecond)
-  const uplink = rounds.map(({ main }) => main.uplink)
+  const hasUplink = rounds.some(({ main }) => main.uplink !== undefined)
   return {
     workload,
     variant: variant.name,
     firstEventMs: over(round => round.firstEventMs),
-    deliver: await delaysOf(
-      rounds.map(({ main }) => main.deliver),
-      `${name}|deliver`,
-      curves,
-    ),
-    deliverFromSend: await delaysOf(
-      rounds.map(({ main }) => main.deliverFromSend),
-      `${name}|deliverFromSend`,
-      curves,
-    ),
-    ...(uplink.some(round => round !== undefined) && {
-      uplink: await delaysOf(uplink, `${name}|uplink`, curves),
-    }),
+    deliver: await delays('deliver', ({ main }) => main.deliver),
+    deliverFromSend: await delays('deliverFromSend', ({ main }) => main.deliverFromSend),
+    ...(hasUplink && { uplink: await delays('uplink', ({ main }) => main.uplink) }),
     ...(commandBytes && { commandBytes }),
     ...(p50Ms && p99Ms && perSecond && { autocannon: { p50Ms, p99Ms, perSecond } }),
     ...(knee && { kneePerSecond: knee }),
@@ -98,22 +84,12 @@ export async function cellOf(
     cpuSystemUs: over(round => round.cpuSystemUs),
     bytesPerEvent: over(round => round.bytesPerEvent),
     handshakeBytes: over(round => round.handshakeBytes),
-    ...(slow && {
-      slow: {
-        healthy: await delaysOf(
-          rounds.map(round => round.slow?.result.deliver),
-          `${name}|slow|deliver`,
-          curves,
-        ),
-        heldMiB: slow,
-      },
+    ...(heldMiB && {
+      slow: { healthy: await delays('slow|deliver', ({ slow }) => slow?.result.deliver), heldMiB },
     }),
-    ...(storm && { storm: { currentMs: storm, recovery: recoveryOf(rounds, storm.median) } }),
+    ...(currentMs && { storm: { currentMs, recovery: recoveryOf(rounds, currentMs.median) } }),
     counts: countsOf(rounds),
-    generator: {
-      lateP99Ms: over(({ main }) => main.lateP99Ms),
-      busy: over(({ main }) => main.busy),
-    },
+    generator: { lateP99Ms: over(({ main }) => main.lateP99Ms), busy: over(({ main }) => main.busy) },
   }
 }
 

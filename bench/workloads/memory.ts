@@ -11,10 +11,7 @@ import { type Certificate, serverOf } from './stages.ts'
 /** Rest before memory is read, ms: greetings are sent and timers have ended. */
 const REST_MS = { full: 900, quick: 650 }
 
-const counts = {
-  full: [1000, 2000, 3000, 4000, 5000],
-  quick: [500, 750, 1000, 1250, 1500],
-}
+const counts = { full: [1000, 2000, 3000, 4000, 5000], quick: [500, 750, 1000, 1250, 1500] }
 
 /**
  * Measures resident memory at several counts of connections to one idle session, each after garbage collection, in processes

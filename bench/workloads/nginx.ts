@@ -2,11 +2,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Path } from '../guide/findings.ts'
+import { isListening } from '../peers/peer.ts'
 
 export interface Nginx {
   readonly port: number
@@ -79,13 +79,7 @@ events {} http { access_log off; ${temporary}\n${block} }`,
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
   for (let waited = 0; waited < START_MS && child.exitCode === null; waited += 20) {
-    const socket = connect({ port, host: '127.0.0.1' })
-    const isOpen = await new Promise(resolve => {
-      socket.once('connect', () => resolve(true))
-      socket.once('error', () => resolve(false))
-    })
-    socket.destroy()
-    if (isOpen) return
+    if (await isListening(port)) return
     await sleep(20)
   }
   throw new Error('nginx did not start to listen; its error output is above')

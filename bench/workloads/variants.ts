@@ -57,11 +57,7 @@ export interface CellPlan extends Extras {
 
 /** The cells of a workload; fewer with `quick`. */
 export function cellsOf(workload: WorkloadName, quick: boolean): CellPlan[] {
-  return variantsOf(workload, quick).map(variant => ({
-    workload,
-    variant,
-    ...extrasOf(workload, variant),
-  }))
+  return variantsOf(workload, quick).map(variant => ({ workload, variant, ...extrasOf(workload, variant) }))
 }
 
 /** What is not measured for lack of time; the report lists it. */

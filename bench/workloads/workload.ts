@@ -1,4 +1,4 @@
-/** What a workload is: who sends what to whom, and the script that all its processes play from. */
+/** What a workload is: its sessions, clients and events, and the script that all its processes play from. */
 import { type ScenarioName, scenarioNames } from '../package/guide.ts'
 import type { Content, Cue } from './trace.ts'
 

@@ -1,10 +1,9 @@
 /** SSE over HTTP/2: a stream for each session, and one for each command. */
 import { type ClientHttp2Session, connect } from 'node:http2'
-import { type HttpLine, http2 } from '../http.ts'
+import { http2 } from '../http.ts'
 import {
   type ClientConnection,
   type ConnectionHandlers,
-  type Cursors,
   eventsPath,
   pageHeaders,
   postCommand,
@@ -20,8 +19,8 @@ export class Http2Connections {
   }
 
   named(name: string): ClientHttp2Session {
-    const there = this.#sessions.get(name)
-    if (there && !there.destroyed) return there
+    const known = this.#sessions.get(name)
+    if (known && !known.destroyed) return known
     const session = connect(`https://127.0.0.1:${this.#port}`, { rejectUnauthorized: false })
     // Its streams close with it and report the loss.
     session.on('error', () => {})
@@ -31,30 +30,16 @@ export class Http2Connections {
   }
 }
 
-export class Http2Connection implements ClientConnection {
-  readonly #session: ClientHttp2Session
-  readonly #sessionIds: readonly string[]
-  readonly #handlers: ConnectionHandlers
-  readonly #line: HttpLine
-  #isCut = false
+export function http2Connection(
+  session: ClientHttp2Session,
+  sessionIds: readonly string[],
+  handlers: ConnectionHandlers,
+): ClientConnection {
+  const line = http2(session)
+  let isCut = false
 
-  constructor(session: ClientHttp2Session, sessionIds: readonly string[], handlers: ConnectionHandlers) {
-    this.#session = session
-    this.#sessionIds = sessionIds
-    this.#handlers = handlers
-    this.#line = http2(session)
-  }
-
-  async open(cursors: Cursors): Promise<void> {
-    await Promise.all(
-      this.#sessionIds.map((sessionId, stream) =>
-        this.#follow(stream, eventsPath(sessionId, cursors(sessionId))),
-      ),
-    )
-  }
-
-  #follow(index: number, path: string): Promise<void> {
-    const stream = this.#session.request({ ...pageHeaders, accept: 'text/event-stream', ':path': path })
+  function follow(index: number, path: string): Promise<void> {
+    const stream = session.request({ ...pageHeaders, accept: 'text/event-stream', ':path': path })
     return new Promise((resolve, reject) => {
       let status: number | undefined
       stream.once('response', head => {
@@ -62,21 +47,25 @@ export class Http2Connection implements ClientConnection {
         if (status === 200) resolve()
         else stream.close()
       })
-      stream.on('data', bytes => this.#handlers.onBytes(index, bytes))
+      stream.on('data', bytes => handlers.onBytes(index, bytes))
       stream.on('error', () => {})
       stream.once('close', () => {
         reject(new Error(`${path} was closed before it was open; its status was ${status}`))
-        if (!this.#isCut) this.#handlers.onLost()
+        if (!isCut) handlers.onLost()
       })
     })
   }
 
-  post(sessionId: string, command: object) {
-    return postCommand(this.#line, sessionId, command)
-  }
-
-  cut(): void {
-    this.#isCut = true
-    this.#session.destroy()
+  return {
+    async open(cursors) {
+      await Promise.all(
+        sessionIds.map((sessionId, index) => follow(index, eventsPath(sessionId, cursors(sessionId)))),
+      )
+    },
+    post: (sessionId, command) => postCommand(line, sessionId, command),
+    cut() {
+      isCut = true
+      session.destroy()
+    },
   }
 }

@@ -18,67 +18,33 @@ interface StreamOptions {
   handlers: ConnectionHandlers
   /** Bytes to read in a second. @default as fast as they come */
   pace?: number | undefined
-  /** Something on the way may cut the body's chunks anew. @default false */
+  /** A proxy may cut the body's chunks anew. @default false */
   rechunked?: boolean
+  /** For commands as HTTP requests. @default commands are messages of the first stream */
+  line?: HttpLine
 }
 
-class Streams implements ClientConnection {
-  readonly #options: StreamOptions
-  #streams: readonly RawStream[] = []
-  #isCut = false
-
-  constructor(options: StreamOptions) {
-    this.#options = options
+function streams({ dials, handlers, pace, rechunked = false, line }: StreamOptions): ClientConnection {
+  let all: readonly RawStream[] = []
+  let isCut = false
+  const onClose = () => {
+    if (!isCut) handlers.onLost()
   }
-
-  async open(cursors: Cursors): Promise<void> {
-    const { dials, handlers, pace, rechunked = false } = this.#options
-    this.#streams = dials(cursors).map(
-      (dial, stream) =>
-        new RawStream({
-          dial,
-          pace,
-          unwraps: rechunked,
-          onBody: bytes => handlers.onBytes(stream, bytes),
-          onClose: () => {
-            if (!this.#isCut) handlers.onLost()
-          },
-        }),
-    )
-    await Promise.all(this.#streams.map(({ ready }) => ready))
-  }
-
-  cut(): void {
-    this.#isCut = true
-    for (const stream of this.#streams) stream.close()
-  }
-
-  protected sendOnFirst(text: string): void {
-    this.#streams[0]?.send(text)
-  }
-}
-
-class SseConnection extends Streams {
-  readonly #line: HttpLine
-
-  constructor(options: StreamOptions, line: HttpLine) {
-    super(options)
-    this.#line = line
-  }
-
-  post(sessionId: string, command: object) {
-    return postCommand(this.#line, sessionId, command)
-  }
-
-  override cut(): void {
-    super.cut()
-    this.#line.close()
-  }
-}
-
-class WebSocketConnection extends Streams {
-  send(text: string): void {
-    this.sendOnFirst(text)
+  return {
+    async open(cursors) {
+      all = dials(cursors).map((dial, stream) => {
+        const onBody = (bytes: Buffer) => handlers.onBytes(stream, bytes)
+        return new RawStream({ dial, pace, unwraps: rechunked, onBody, onClose })
+      })
+      await Promise.all(all.map(({ ready }) => ready))
+    },
+    ...(line && { post: (sessionId, command) => postCommand(line, sessionId, command) }),
+    send: text => all[0]?.send(text),
+    cut() {
+      isCut = true
+      for (const stream of all) stream.close()
+      line?.close()
+    },
   }
 }
 
@@ -102,7 +68,7 @@ export function sseConnection(
         readyAfter: '',
       }),
     )
-  return new SseConnection({ ...shared, dials, rechunked }, http1(port, tls))
+  return streams({ ...shared, dials, rechunked, line: http1(port, tls) })
 }
 
 /** WebSocket: one connection for all sessions and both directions. */
@@ -118,7 +84,7 @@ export function webSocketConnection(
       tls,
       path: '/v1/ws',
       ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
-      say: sessionIds.map((sessionId, index) => {
+      messages: sessionIds.map((sessionId, index) => {
         const after = cursors(sessionId)
         const position = after === undefined ? { last: 1 } : { after }
         const id = `s${index}`
@@ -127,9 +93,9 @@ export function webSocketConnection(
       readyAfter: '',
     },
   ]
-  return new WebSocketConnection({ ...shared, dials })
+  return streams({ ...shared, dials })
 }
 
 /** Another server: one session, and clients send nothing. Ready once that server says that the subscription stands. */
 export const otherServerConnection = (dial: Dial, handlers: ConnectionHandlers): ClientConnection =>
-  new Streams({ dials: () => [dial], handlers })
+  streams({ dials: () => [dial], handlers })
