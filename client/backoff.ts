@@ -1,4 +1,5 @@
 /** When to try again. */
+import { startTimer } from '../src/protocol/timers.ts'
 
 export interface Backoff {
   /** Upper bound of the first wait, in ms. @default 1000 */
@@ -39,15 +40,15 @@ export function sleep(ms: number, signal?: AbortSignal, early?: (end: () => void
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
     const stop = () => {
-      clearTimeout(timer)
+      cancel()
       reject(signal?.reason)
     }
     const end = () => {
-      clearTimeout(timer)
+      cancel()
       signal?.removeEventListener('abort', stop)
       resolve()
     }
-    const timer = setTimeout(end, ms)
+    const cancel = startTimer(ms, end)
     signal?.addEventListener('abort', stop, { once: true })
     early?.(end)
   })

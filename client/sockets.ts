@@ -1,6 +1,7 @@
 /** The WebSockets of a client: each carries many sessions, commands and their acks. PROTOCOL.md, "WebSocket". */
 import type { ControlOf } from '../src/protocol/controls.ts'
 import { HEARTBEAT_MS } from '../src/protocol/limits.ts'
+import { type Cancel, startTimer } from '../src/protocol/timers.ts'
 import { ClientError, errorOfClose, errorOfRefusal } from './errors.ts'
 import { INBOX_BYTES, Lane } from './lane.ts'
 import { endpoint, parseMessage, type RailRequest, type Socket, type SocketConstructor } from './rail.ts'
@@ -58,7 +59,7 @@ export class SharedSocket {
   #failure: ClientError | undefined
   #heartbeatMs = HEARTBEAT_MS
   #heardAt = Date.now()
-  #watch: ReturnType<typeof setTimeout> | undefined
+  #watch: Cancel | undefined
   #ids = 0
 
   constructor(wire: Socket, onGone: () => void) {
@@ -217,21 +218,21 @@ export class SharedSocket {
   }
 
   #forget(): void {
-    clearTimeout(this.#watch)
+    this.#watch?.()
     this.#onGone()
   }
 
   /** Looks again after `ms`; a timer that comes late says that this process slept, not that the wire is dead. */
   #watchFor(ms: number): void {
-    clearTimeout(this.#watch)
+    this.#watch?.()
     const due = Date.now() + ms
-    this.#watch = setTimeout(() => {
+    this.#watch = startTimer(ms, () => {
       const patience = PATIENCE * this.#heartbeatMs
       const rest = this.#heardAt + patience - Date.now()
       if (rest > 0) return this.#watchFor(rest)
       if (Date.now() - due <= this.#heartbeatMs + 100) return this.#fail(silent(Date.now() - this.#heardAt))
       this.send({ type: 'ping', time: Date.now() })
       this.#watchFor(this.#heartbeatMs)
-    }, ms)
+    })
   }
 }

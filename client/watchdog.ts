@@ -1,5 +1,6 @@
 /** Tells a quiet wire from a dead one. */
 import { HEARTBEAT_MS } from '../src/protocol/limits.ts'
+import { type Cancel, startTimer } from '../src/protocol/timers.ts'
 import { ClientError } from './errors.ts'
 import type { Message } from './rail.ts'
 import { onWake } from './wake.ts'
@@ -40,11 +41,11 @@ export class Watchdog {
    */
   async wait<T>(wire: Promise<T>, longestMs = PATIENCE * this.#heartbeatMs): Promise<T> {
     const began = Date.now()
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let cancel: Cancel | undefined
     let stop: (() => void) | undefined
     const silence = new Promise<never>((_, reject) => {
       const give = () => reject(silent(Date.now() - began))
-      timer = setTimeout(give, longestMs)
+      cancel = startTimer(longestMs, give)
       stop = onWake(() => {
         if (Date.now() - began > PATIENCE_ON_WAKE * this.#heartbeatMs) give()
       })
@@ -55,7 +56,7 @@ export class Watchdog {
       if (error instanceof ClientError) throw error
       throw new ClientError('connection-lost', reasonOf(error), { cause: error })
     } finally {
-      clearTimeout(timer)
+      cancel?.()
       stop?.()
     }
   }

@@ -54,7 +54,7 @@ export async function servePage(
   })
   return reply
     .header('cache-control', 'no-store')
-    .header('vary', 'Accept')
+    .header('vary', 'Accept, Origin')
     .type('application/json; charset=utf-8')
     .send(pageJson(page))
 }

@@ -76,8 +76,6 @@ class WebSocketConnection implements Connection {
       ping: () => this.#ping(),
       onStalled: () => this.#lose('stalled'),
     })
-    // The plugin's listener holds the request and its reply: 2.5 KiB for every open socket.
-    socket.removeAllListeners('error').on('error', ignored)
     socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
     socket.on('pong', () => {
       this.#silentBeats = 0
@@ -284,11 +282,8 @@ class WebSocketConnection implements Connection {
   }
 }
 
-/** ws closes with the right code by itself (1002, 1007, 1009). */
-const ignored = () => {}
-
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; its log has the cause')
+  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
 }
 
 /** The id of a message that is no command, if it can be told. */

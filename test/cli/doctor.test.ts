@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { doctorCommand } from '../../src/terminal/doctor/index.ts'
+import { doctorCommand } from '../../src/cli/doctor/doctor.ts'
 import { cutter, middlebox } from '../fixtures/middlebox.ts'
 import { freePort } from '../fixtures/redis-server.ts'
 import { serve } from '../fixtures/wire-server.ts'
@@ -29,7 +29,7 @@ async function typed(args: readonly string[], env: Record<string, string> = {}) 
   return { code, stdout, stderr }
 }
 
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const ALL = ['sse', 'sse-post', 'websocket', 'long-poll']
 
 t.test('at the server itself all is well, and nothing is left behind', async t => {

@@ -1,7 +1,8 @@
 import { spawn } from 'node:child_process'
 import t from 'tap'
+import { type GuideOptions, guideCommand } from '../../src/cli/guide.ts'
+import { guideFlags, type Typed } from '../../src/cli/guide-questions.ts'
 import { advise, adviseOnAll, GuideQuestion } from '../../src/guide/index.ts'
-import { type GuideOptions, guideCommand, guideFlags, type Typed } from '../../src/terminal/index.ts'
 import { shown, stream } from './stage.ts'
 
 function stage(
@@ -136,7 +137,7 @@ interface Ended {
 
 /** Runs the real command line with nothing to read from. */
 async function twinrail(...args: string[]): Promise<Ended> {
-  const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+  const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
   const child = spawn(process.execPath, ['--import', 'tsx', cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })

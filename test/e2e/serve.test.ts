@@ -6,7 +6,7 @@ import { EventSource } from 'eventsource'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 
-const cli = new URL('../../src/cli.ts', import.meta.url).pathname
+const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const QUESTION = 'When should I use SSE and when WebSocket?'
 
 interface Result {
@@ -176,7 +176,7 @@ t.test('what was seen before a kill is there after it, and the run that died has
     // The kill cuts the stream.
   }
   for (const block of text.split('\n\n').slice(0, -1)) {
-    const json = /^id: .*\ndata: (.*)$/.exec(block)?.[1]
+    const json = /^data: (.*)\nid: .*$/.exec(block)?.[1]
     if (json) seen.push(json)
   }
   t.ok(seen.length > 20, `${seen.length} events were seen`)

@@ -82,7 +82,7 @@ t.test('TLS', { skip: noTls }, async t => {
       return ['--port', '0', '--tls-port', `${port}`, ...files, '--tls-ca-cert-file', cert]
     })
     const port = await freePort()
-    const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+    const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
     const log = open.url.replace('redis:', 'rediss:')
     const args = ['--import', 'tsx', cli, 'serve', '--port', `${port}`, '--log', log]
     const server = spawn(process.execPath, args, {

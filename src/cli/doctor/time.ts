@@ -1,4 +1,5 @@
 /** Time as the doctor takes it. */
+import { startTimer } from '../../protocol/timers.ts'
 
 /** ms since 1970, of a clock that never jumps. */
 export function now(): number {
@@ -17,13 +18,13 @@ export async function atMost(ms: number, promise: Promise<unknown>, signal: Abor
   const enough = new Promise<void>(resolve => {
     wake = resolve
   })
-  const timer = setTimeout(wake, ms)
+  const cancel = startTimer(ms, wake)
   signal.addEventListener('abort', wake)
   if (signal.aborted) wake()
   try {
     await Promise.race([promise.catch(() => {}), enough])
   } finally {
-    clearTimeout(timer)
+    cancel()
     signal.removeEventListener('abort', wake)
   }
 }
