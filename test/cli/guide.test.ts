@@ -3,6 +3,7 @@ import t from 'tap'
 import { type GuideOptions, guideCommand } from '../../src/cli/guide.ts'
 import { guideFlags, type Typed } from '../../src/cli/guide-questions.ts'
 import { advise, adviseOnAll, GuideQuestion } from '../../src/guide/index.ts'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { shown, stream } from './stage.ts'
 
 function stage(
@@ -138,7 +139,7 @@ interface Ended {
 /** Runs the real command line with nothing to read from. */
 async function twinrail(...args: string[]): Promise<Ended> {
   const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, ['--import', 'tsx', cli, ...args], {
+  const child = spawn(process.execPath, [...TYPESCRIPT, cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const read = async (output: typeof child.stdout) => (await output.toArray()).join('')

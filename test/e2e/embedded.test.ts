@@ -1,6 +1,7 @@
 /** What the author of an embedded server reads on the terminal when something goes wrong. */
 import { spawn } from 'node:child_process'
 import t, { type Test } from 'tap'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { startRun, terminalOf } from '../fixtures/wire-server.ts'
 
 const fixture = new URL('../fixtures/embedded-server.ts', import.meta.url).pathname
@@ -8,7 +9,7 @@ const fixture = new URL('../fixtures/embedded-server.ts', import.meta.url).pathn
 /** Starts the server in a process of its own. */
 async function start(t: Test, env: Record<string, string> = {}) {
   const { NODE_OPTIONS: _, ...inherited } = process.env
-  const child = spawn(process.execPath, ['--import', 'tsx', fixture], {
+  const child = spawn(process.execPath, [...TYPESCRIPT, fixture], {
     env: { ...inherited, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
