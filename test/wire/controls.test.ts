@@ -412,7 +412,7 @@ t.test('coalesceMs gathers what comes into one write', async t => {
   t.equal(client.messages.length, 1)
 })
 
-t.test('pong echoes the time', async t => {
+t.test('pong repeats the time and the id of its ping', async t => {
   const { url } = await serve(t)
   const client = await openWs(t, url)
   for (const time of [0, 1.5, Date.now(), -1]) {
@@ -421,6 +421,8 @@ t.test('pong echoes the time', async t => {
     t.same(Object.keys(pong), ['type', 'time', 'serverTime'])
     t.equal(pong.time, time)
   }
+  client.send({ type: 'ping', id: 'p1', time: 1 })
+  t.match(await client.nextOf('pong'), { time: 1, id: 'p1' })
 })
 
 t.test('a stream that ends says so to a bare EventSource, which then stays away', async t => {

