@@ -6,9 +6,11 @@ import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal, checkOrigin, isLoopback } from './auth.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
+import { Journal } from './bus/journal.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
+import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
@@ -50,7 +52,7 @@ export interface ServerOptions {
    */
   compression?: boolean
   /** Sizes of what a followed session keeps at hand, how far subscribers may lag, how long they hold producers. */
-  delivery?: Omit<BusOptions, 'observer'>
+  delivery?: Omit<BusOptions, 'observer' | 'peers'>
   /** What an `EventSource` waits before it reconnects, in ms. @default 2 s */
   retryMs?: number
   /** Over how long clients are told to spread their reconnects when the server stops, in ms. @default 5 s */
@@ -72,6 +74,8 @@ export interface ServerOptions {
 export interface TwinrailServer {
   /** The Fastify instance, to add routes of one's own before `listen`. */
   readonly app: FastifyInstance
+  /** The log: appends and reads without asking `authorize`. */
+  readonly journal: Journal
   readonly bus: Bus
   readonly sessions: Sessions
   /**
@@ -89,7 +93,7 @@ export interface TwinrailServer {
 
 /** Makes a server that does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const log = options.log ?? createMemoryLog()
+  const journal = new Journal(options.log ?? createMemoryLog())
   const origins = new Set(options.origins)
   let loopback = true
 
@@ -112,15 +116,20 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   })
   const cutAll = cutter(app)
   const metrics = createMetrics()
-  const bus = new Bus(log, { ...options.delivery, observer: metrics.observer })
+  const presence = new Presence(journal)
+  const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
   const sessions = new Sessions({
+    journal,
     bus,
+    presence,
     agents: options.agents ?? [],
     ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
     onError: (error, about) => app.log.error({ err: error, ...about }, 'something failed'),
   })
   const context: TransportContext = {
+    journal,
     bus,
+    presence,
     sessions,
     authorize: options.authorize ?? allowLocal,
     heartbeats: new Heartbeats(),
@@ -172,11 +181,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     }, FAREWELL_MS)
     await app.close()
     clearTimeout(cut)
-    await log.close()
+    await journal.close()
   }
 
   return {
     app,
+    journal,
     bus,
     sessions,
     async listen({ host = '127.0.0.1', port = 8787 } = {}) {

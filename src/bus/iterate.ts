@@ -2,11 +2,11 @@
 import type { Control } from '../protocol/index.ts'
 import type { Bus, SubscribeRequest } from './bus.ts'
 import { type Message, messages } from './encoding.ts'
-import type { Rail } from './rail.ts'
+import type { Sink } from './sink.ts'
 import type { Subscription } from './subscription.ts'
 
-/** A rail whose other end is an iterator: it is ready when everything written was taken. */
-class PullRail implements Rail<readonly Message[]> {
+/** A sink whose other end is an iterator: it is ready when everything written was taken. */
+class PullSink implements Sink<readonly Message[]> {
   readonly encoding = messages
   readonly history = undefined
   #queue: Message[] = []
@@ -86,25 +86,25 @@ export interface PulledSubscription {
 /** Makes a subscription to pull from. @throws TwinrailError as `bus.subscribe` */
 export async function pull(
   bus: Bus,
-  request: Omit<SubscribeRequest<readonly Message[]>, 'rail' | 'onEnd'>,
+  request: Omit<SubscribeRequest<readonly Message[]>, 'sink' | 'onEnd'>,
 ): Promise<PulledSubscription> {
-  const rail = new PullRail()
-  const subscription = await bus.subscribe({ ...request, rail, onEnd: () => rail.close() })
+  const sink = new PullSink()
+  const subscription = await bus.subscribe({ ...request, sink, onEnd: () => sink.close() })
   return {
     subscription,
     async *messages() {
       try {
         subscription.start()
-        yield* rail.take()
+        yield* sink.take()
       } finally {
         subscription.close()
       }
     },
     close() {
       subscription.close()
-      rail.close()
+      sink.close()
     },
-    ready: () => rail.ready(),
-    inject: message => rail.write([message]),
+    ready: () => sink.ready(),
+    inject: message => sink.write([message]),
   }
 }

@@ -1,21 +1,7 @@
 /** What people build, what each needs, and what is taught about it. Each name is also that of a benchmark's workload. */
-import { chooseTransport, type Recommendation, type Transport } from './choose.ts'
-import type { Measure } from './evidence.ts'
+import { chooseTransport, type Recommendation } from './choose.ts'
+import type { Measure, ScenarioName, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
-
-export const scenarioNames = [
-  'chat',
-  'editing',
-  'training',
-  'game',
-  'documents',
-  'dashboards',
-  'mobile',
-  'buffered',
-  'binary',
-  'approvals',
-] as const
-export type ScenarioName = (typeof scenarioNames)[number]
 
 /** What the teaching text says, and what is left of it when one looks closer. */
 export interface Teaching {

@@ -1,7 +1,7 @@
 /** A rail that writes shared bytes straight to a connection's socket; SSE and WebSocket both ride on it. */
 import type { Duplex } from 'node:stream'
 import type { Encoding, LiveEncoder } from '../bus/encoding.ts'
-import type { Rail } from '../bus/rail.ts'
+import type { Sink } from '../bus/sink.ts'
 import type { Control } from '../protocol/index.ts'
 import type { Beating, Heartbeats } from './heartbeat.ts'
 
@@ -21,7 +21,7 @@ export interface SocketRailOptions<B> {
   onStalled(): void
 }
 
-export class SocketRail<B = Buffer> implements Rail<B>, Beating {
+export class SocketRail<B = Buffer> implements Sink<B>, Beating {
   readonly encoding: Encoding<B>
   readonly #socket: Duplex
   readonly #options: SocketRailOptions<B>

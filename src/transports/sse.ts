@@ -60,7 +60,7 @@ async function stream<B>(
     const subscription = await context.bus.subscribe({
       sessionId,
       options,
-      rail: stream.rail,
+      sink: stream.rail,
       lag: { policy: options.lag, limits: lagLimits(options) },
       onTooSlow: () => {
         context.onLost('sse', 'too-slow')
@@ -68,7 +68,7 @@ async function stream<B>(
       },
       onEnd: () => stream.end(),
     })
-    if (subscription.pointless) {
+    if (subscription.isExhausted) {
       subscription.close()
       stream.forget()
       reply.code(204)
