@@ -4,6 +4,7 @@ import { type Choice, choose, type Needs } from './choice.ts'
 import { newId } from './command.ts'
 import { ClientError, errorOfResponse } from './errors.ts'
 import type { Auth, Surroundings } from './follow.ts'
+import { LinkedAbortController } from './linked-abort.ts'
 import { Quality } from './quality.ts'
 import { endpoint, type SocketConstructor, type Transport } from './rail.ts'
 import { Route } from './route.ts'
@@ -115,12 +116,17 @@ export class Client {
           headers: { ...headers, 'content-type': 'application/json' },
         }
       : { headers }
-    const response = await watchdog.wait(
-      fetch(endpoint(url, path), { ...init, signal: this.signal }),
-      ANSWER_MS,
-    )
-    if (!response.ok) throw await errorOfResponse(response)
-    return (await watchdog.wait(response.json())) as T
+    const connection = new LinkedAbortController(this.signal)
+    try {
+      const response = await watchdog.wait(
+        fetch(endpoint(url, path), { ...init, signal: connection.signal }),
+        ANSWER_MS,
+      )
+      if (!response.ok) throw await errorOfResponse(response)
+      return (await watchdog.wait(response.json())) as T
+    } finally {
+      connection.abort()
+    }
   }
 
   #choose(): Choice {

@@ -4,6 +4,7 @@ import type { SessionCommand } from '../src/protocol/commands.ts'
 import type { ControlOf } from '../src/protocol/controls.ts'
 import { type Backoff, backoffMs, sleep } from './backoff.ts'
 import { ClientError, errorOfResponse } from './errors.ts'
+import { LinkedAbortController } from './linked-abort.ts'
 import { endpoint, expectType } from './rail.ts'
 import type { SharedSocket } from './sockets.ts'
 import { ANSWER_MS, Watchdog } from './watchdog.ts'
@@ -34,7 +35,7 @@ export interface SendOptions {
  * @throws ClientError the server's refusal, or the last attempt's failure
  */
 export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'>> {
-  const { sessionId, signal, attempts = 5 } = options
+  const { sessionId, attempts = 5 } = options
   const command: CommandBody & { id: string; sessionId: string } = {
     id: newId(),
     key: newId(),
@@ -44,22 +45,28 @@ export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'
   if (command.type === 'run.start') command.runId ??= newId()
   const body = JSON.stringify(command)
 
-  for (let failures = 0; ; failures += 1) {
-    try {
-      const socket = options.socket?.()
-      if (!socket) return await post(options, body)
-      return await abortable(socket.command(command), signal)
-    } catch (error) {
-      signal?.throwIfAborted()
-      if (!(error instanceof ClientError && error.retryable) || failures + 1 >= attempts) throw error
-      await sleep(backoffMs(failures, error.retryAfterMs ?? 0, options.backoff), signal)
+  const stop = new LinkedAbortController(options.signal)
+  const { signal } = stop
+  try {
+    for (let failures = 0; ; failures += 1) {
+      try {
+        const socket = options.socket?.()
+        if (!socket) return await post({ ...options, signal }, body)
+        return await unlessAborted(socket.command(command), signal)
+      } catch (error) {
+        signal.throwIfAborted()
+        if (!(error instanceof ClientError && error.retryable) || failures + 1 >= attempts) throw error
+        await sleep(backoffMs(failures, error.retryAfterMs ?? 0, options.backoff), signal)
+      }
     }
+  } finally {
+    stop.abort()
   }
 }
 
 async function post({ url, sessionId, signal, headers, ...options }: SendOptions, body: string) {
   const watchdog = new Watchdog(undefined)
-  const connection = new AbortController()
+  const connection = new LinkedAbortController(signal)
   const send = options.fetch ?? globalThis.fetch
   try {
     const response = await watchdog.wait(
@@ -67,7 +74,7 @@ async function post({ url, sessionId, signal, headers, ...options }: SendOptions
         method: 'POST',
         headers: { ...headers, 'content-type': 'application/json' },
         body,
-        signal: signal ? AbortSignal.any([signal, connection.signal]) : connection.signal,
+        signal: connection.signal,
       }),
       ANSWER_MS,
     )
@@ -79,19 +86,13 @@ async function post({ url, sessionId, signal, headers, ...options }: SendOptions
   }
 }
 
-/** Gives up waiting when the signal aborts. */
-async function abortable<T>(wire: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (!signal) return wire
-  let stop: (() => void) | undefined
-  const aborted = new Promise<never>((_, reject) => {
-    stop = () => reject(signal.reason)
-    signal.addEventListener('abort', stop)
+/** Settles as `promise` does, or rejects with the signal's reason as soon as that aborts. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject)
+    if (signal.aborted) return reject(signal.reason)
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
-  try {
-    return await Promise.race([wire, aborted])
-  } finally {
-    signal.removeEventListener('abort', stop!)
-  }
 }
 
 /** A new id of 128 random bits; `crypto.randomUUID` is missing in pages that came over plain HTTP. */

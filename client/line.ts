@@ -1,6 +1,7 @@
 /** A connection that is being opened or is open, and the race for the first to open. */
 import { type Cancel, startTimer } from '../src/protocol/timers.ts'
 import { ClientError } from './errors.ts'
+import { LinkedAbortController } from './linked-abort.ts'
 import { longPoll } from './long-poll.ts'
 import type { Message, Rail, RailRequest, Transport } from './rail.ts'
 import { sse } from './sse.ts'
@@ -13,18 +14,17 @@ export class Line {
   /** The server's own pace for coming back, in ms. */
   retryMs = 0
   readonly openedAt = Date.now()
-  readonly #connection = new AbortController()
+  readonly #connection: LinkedAbortController
   readonly #messages: AsyncGenerator<Message, void, undefined>
   #first: Promise<IteratorResult<Message, void>> | undefined
 
   constructor(transport: Transport, request: Omit<RailRequest, 'onRetry'>) {
     this.transport = transport
-    const own = this.#connection.signal
-    const signal = AbortSignal.any([request.signal, own])
+    this.#connection = new LinkedAbortController(request.signal)
     const onRetry = (ms: number) => {
       this.retryMs = ms
     }
-    this.#messages = rails[transport]({ ...request, signal, onRetry })
+    this.#messages = rails[transport]({ ...request, signal: this.#connection.signal, onRetry })
     this.#first = this.#messages.next()
     this.#first.catch(() => {}) // told by `opened` or by the first `next`
   }

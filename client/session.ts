@@ -4,6 +4,7 @@ import type { EphemeralEvent, EventOf, TwinrailEvent } from '../src/protocol/eve
 import type { Client } from './client.ts'
 import { type CommandBody, newId, sendCommand } from './command.ts'
 import { type StreamOptions, stream } from './follow.ts'
+import { LinkedAbortController } from './linked-abort.ts'
 import type { Message } from './rail.ts'
 import { Run, type RunOptions } from './run.ts'
 import type { Accepted, Parsed, Schemas } from './schemas.ts'
@@ -72,7 +73,7 @@ export class Session<S extends Schemas = Record<never, never>> {
    */
   async *events(options: EventsOptions = {}): AsyncGenerator<TypedEvent<S>, void, undefined> {
     const { client } = this
-    const signal = options.signal ? AbortSignal.any([options.signal, client.signal]) : client.signal
+    const stop = new LinkedAbortController(options.signal, client.signal)
     const id = {}
     let live = false
     const leave = client.entered()
@@ -80,7 +81,7 @@ export class Session<S extends Schemas = Record<never, never>> {
       const messages = stream(client.surroundings, {
         ...options,
         sessionId: this.id,
-        signal,
+        signal: stop.signal,
         onClock: (sentAt, serverTime) => client.quality.clock(sentAt, serverTime),
         onStatus: status => {
           client.quality.status(id, status)
@@ -97,6 +98,7 @@ export class Session<S extends Schemas = Record<never, never>> {
     } catch (error) {
       if (!client.signal.aborted || error !== client.signal.reason) throw error
     } finally {
+      stop.abort()
       leave()
     }
   }

@@ -98,7 +98,7 @@ async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
       const texts = bodies.map(body => envelope.text(body))
       const bytes = batch(
         dial.wire === 'sse'
-          ? texts.map(({ id, json }) => `id: ${id}\ndata: ${json}\n\n`).join('')
+          ? texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
           : texts.map(({ json }) => json).join('\n'),
       )
       for (const socket of sockets) socket.write(bytes)

@@ -23,7 +23,7 @@ export async function gzipPerConnection(): Promise<Peer> {
     dial: { wire: 'sse', port, path: '/', headers: { 'accept-encoding': 'gzip' }, readyAfter: ':ready' },
     publish(bodies) {
       const texts = bodies.map(body => envelope.text(body))
-      const batch = texts.map(({ id, json }) => `id: ${id}\ndata: ${json}\n\n`).join('')
+      const batch = texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
       for (const gzip of streams) {
         gzip.write(batch)
         gzip.flush(constants.Z_SYNC_FLUSH)

@@ -1,5 +1,7 @@
 /** A client whose line can be cut and whose reader can be slowed, and what is measured of it. */
+
 import { type Client, createClient, type SocketConstructor, type Transport } from '../index.ts'
+import { LinkedAbortController } from '../linked-abort.ts'
 
 export class Line {
   readonly name: string
@@ -52,13 +54,10 @@ export class Line {
 
   async #fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
     if (this.#cut) throw new TypeError('The line is cut')
-    const cut = new AbortController()
-    const close = () => cut.abort(new TypeError('The line was cut'))
+    const connection = new LinkedAbortController(init.signal ?? undefined)
+    const close = () => connection.abort(new TypeError('The line was cut'))
     this.#open.add(close)
-    init.signal?.addEventListener('abort', () => this.#open.delete(close))
-    return fetch(input, {
-      ...init,
-      signal: init.signal ? AbortSignal.any([init.signal, cut.signal]) : cut.signal,
-    })
+    connection.signal.addEventListener('abort', () => this.#open.delete(close))
+    return fetch(input, { ...init, signal: connection.signal })
   }
 }

@@ -159,8 +159,8 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
       const events: LogEvent[] = []
       if (first <= last) {
         let bytes = 0
-        const range = { start: eventKey(epoch, first), end: eventKey(epoch, last + 1) }
-        for (const { value } of tables.events.db.getRange({ ...range, limit: Math.max(1, bounds.events) })) {
+        const [start, end] = [eventKey(epoch, first), eventKey(epoch, last + 1)]
+        for (const { value } of tables.events.rows(start, end, Math.max(1, bounds.events))) {
           bytes += value.length
           if (events.length > 0 && bytes > bounds.bytes) break
           events.push(new LogEvent(epoch, first + events.length, value))

@@ -1,4 +1,7 @@
-/** A rail that writes shared bytes straight to a connection's socket; SSE and WebSocket both ride on it. */
+/**
+ * Writes shared bytes straight to a connection's socket, for SSE and WebSocket alike. The owner may use it only after
+ * Node has reported that everything it wrote through `http` or `ws` before was handed to the socket.
+ */
 import type { Duplex } from 'node:stream'
 import type { Encoding, LiveEncoder } from '../bus/encoding.ts'
 import type { Sink } from '../bus/sink.ts'
@@ -44,6 +47,10 @@ export class SocketRail<B = Buffer> implements Sink<B>, Beating {
 
   ready(): boolean {
     return this.#socket.writableLength === 0 && !this.#closed
+  }
+
+  get closed(): boolean {
+    return this.#closed
   }
 
   /** Bytes that wait in this process. */

@@ -1,7 +1,7 @@
 /** Has the doctor look at an address, and gives what it found as data and as a person reads it. */
-import type { Report } from '../../src/terminal/doctor/index.ts'
-import { doctorCommand } from '../../src/terminal/doctor/index.ts'
-import { picture } from '../../src/terminal/doctor/picture.ts'
+import { doctorCommand } from '../../src/cli/doctor/doctor.ts'
+import { picture } from '../../src/cli/doctor/picture.ts'
+import type { Report } from '../../src/cli/doctor/report.ts'
 import { stream } from './stage.ts'
 
 export interface Seen {

@@ -7,9 +7,10 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { doctorCommand } from '../../src/terminal/doctor/index.ts'
+import { doctorCommand } from '../../src/cli/doctor/doctor.ts'
 import { cutter, middlebox } from '../fixtures/middlebox.ts'
 import { freePort } from '../fixtures/redis-server.ts'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { serve } from '../fixtures/wire-server.ts'
 import { codes, seeDoctor, working } from './doctor-stage.ts'
 import { shown, stream } from './stage.ts'
@@ -17,7 +18,7 @@ import { shown, stream } from './stage.ts'
 /** The command as one types it, in a process of its own. */
 async function typed(args: readonly string[], env: Record<string, string> = {}) {
   const { NODE_OPTIONS: _, ...inherited } = process.env
-  const child = spawn(process.execPath, ['--import', 'tsx', cli, 'doctor', ...args], {
+  const child = spawn(process.execPath, [...TYPESCRIPT, cli, 'doctor', ...args], {
     env: { ...inherited, NO_COLOR: '1', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -29,7 +30,7 @@ async function typed(args: readonly string[], env: Record<string, string> = {}) 
   return { code, stdout, stderr }
 }
 
-const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const ALL = ['sse', 'sse-post', 'websocket', 'long-poll']
 
 t.test('at the server itself all is well, and nothing is left behind', async t => {

@@ -41,12 +41,15 @@ export class ChatRun {
   readonly #messages: ModelMessage[]
   readonly #events: ModelEvents
   readonly #end = new AbortController()
+  /** Made once for the run: Node 20 keeps a record of each combined signal for as long as its sources live. */
+  readonly #signal: AbortSignal
 
   constructor(setup: ChatSetup, messages: readonly ModelMessage[], context: RunContext) {
     this.#setup = setup
     this.#context = context
     this.#messages = [...messages]
     this.#events = new ModelEvents(context.runId)
+    this.#signal = AbortSignal.any([context.signal, this.#end.signal])
   }
 
   async *run(): AsyncGenerator<EventBody, RunResult, void> {
@@ -84,7 +87,7 @@ export class ChatRun {
       streamRetries: undefined,
       // One step, which is the default.
       stopWhen: undefined,
-      abortSignal: AbortSignal.any([this.#context.signal, this.#end.signal]),
+      abortSignal: this.#signal,
       // Approved tools have run by now. What users say comes after their results, which must follow the calls.
       prepareStep: async ({ messages }) => {
         toolResults = messages.length - this.#messages.length

@@ -16,11 +16,11 @@ export function findExpired(
   const found: (ExpiredLease & { expiresAt: number })[] = []
   const renewed: Buffer[] = []
   let latest = -Infinity
-  for (const { key: end, value } of leaseEnds.db.getRange({ start: FIRST, end: endedBy(now) })) {
+  for (const { key: end, value } of leaseEnds.rows(FIRST, endedBy(now))) {
     const { at, key } = readEndKey(end)
     // No lease ends before its place says, so what is further on ends later than all that was found.
     if (found.length >= limit && at > latest) break
-    const { sessionId, runId } = leaseEnds.codec.read(value)
+    const { sessionId, runId } = value
     const epoch = key.readDoubleBE(0)
     const lease = leases.get(key)
     // A deleted session's leases may not be freed yet.

@@ -1,7 +1,7 @@
 /** The folder's LMDB file, opened by one process at a time. */
 import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { type Database, type Transaction as LmdbTransaction, open, type RootDatabase } from 'lmdb'
+import { type Database, open, type RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
 import { checkFolder, FORMAT, LogFolderError } from './folder.ts'
 import { openTables, type Tables } from './tables.ts'
@@ -15,6 +15,15 @@ interface Owner {
 }
 
 const OWNER = 'owner'
+
+/**
+ * Places in LMDB's table of readers, 64 bytes each. A server takes one for as long as it runs; the others are for
+ * programs that look at the file beside it, such as a backup or a second start.
+ */
+const MAX_READERS = 256
+
+/** LMDB's `MDB_READERS_FULL`: every place is taken by a program that is alive. */
+const READERS_FULL = -30790
 
 /** Free bytes below which a failed write is put down to a full disk. */
 const FULL = 1024 * 1024
@@ -39,6 +48,7 @@ export async function openStore(folder: string): Promise<Store> {
       path,
       noSubdir: true,
       maxDbs: 16,
+      maxReaders: MAX_READERS,
       // A commit is on the disk when it resolves: what a client has seen, a power cut cannot take back.
       overlappingSync: false,
       // Batches are made here. LMDB's own leave a rejection behind that nobody can handle when a commit fails.
@@ -46,10 +56,10 @@ export async function openStore(folder: string): Promise<Store> {
     })
     const owners = root.openDB<Owner, string>(FORMAT, { encoding: 'json', useVersions: true })
     const tables = openTables(root)
-    const place = takePlace(path, root)
+    takePlace(path, root)
     const term = own(path, root, owners)
     opened.add(path)
-    return new OpenStore({ path, root, owners, tables, place, term })
+    return new OpenStore({ path, root, owners, tables, term })
   } catch (error) {
     await root?.close()
     if (error instanceof LogFolderError) throw error
@@ -63,13 +73,23 @@ export async function openStore(folder: string): Promise<Store> {
 }
 
 /**
- * Takes this process's place in LMDB's table of readers, by a transaction that is held. The kernel's file locks free
- * the place when the process dies, whatever kills it and in whichever container it lives.
+ * Takes this process's place in LMDB's table of readers. The `lmdb` package keeps the one read transaction that this
+ * begins, resets it when a turn of the event loop ends and renews it for the next read, always in the same place: no read
+ * needs another one. It would give the place up if a table were opened later. The kernel's file locks free the place when
+ * the process dies, whatever kills it and in whichever container it lives.
  */
-function takePlace(path: string, root: RootDatabase): LmdbTransaction {
+function takePlace(path: string, root: RootDatabase): void {
   try {
-    return readTransaction(root)
+    // biome-ignore lint/correctness/useHookAtTopLevel: no hook of React, just a name like one
+    root.useReadTransaction().done()
   } catch (cause) {
+    if ((cause as { code?: unknown }).code === READERS_FULL) {
+      throw new LogFolderError(
+        'unusable',
+        `the log ${path} cannot be opened now: other programs have taken all places in LMDB's table of readers; stop some of them and start again`,
+        cause,
+      )
+    }
     // Somebody has it: another process of the same id, in another container.
     throw inUse(path, process.pid, cause)
   }
@@ -89,11 +109,6 @@ function own(path: string, root: RootDatabase, owners: Database<Owner, string>):
     owners.putSync(OWNER, { pid: process.pid, since: Date.now() }, term)
     return term
   })
-}
-
-function readTransaction(root: RootDatabase): LmdbTransaction {
-  // biome-ignore lint/correctness/useHookAtTopLevel: no hook of React, just a name like one
-  return root.useReadTransaction()
 }
 
 /** Ids of the processes that have the file open. */
@@ -127,23 +142,20 @@ interface StoreParts {
   readonly root: RootDatabase
   readonly owners: Database<Owner, string>
   readonly tables: Tables
-  readonly place: LmdbTransaction
   readonly term: number
 }
 
 class OpenStore implements Store {
   readonly tables: Tables
   readonly #parts: StoreParts
-  #place: LmdbTransaction
 
   constructor(parts: StoreParts) {
     this.tables = parts.tables
     this.#parts = parts
-    this.#place = parts.place
   }
 
   async commit(transaction: Transaction): Promise<void> {
-    const { path, owners, term } = this.#parts
+    const { path, root, owners, term } = this.#parts
     let held: boolean
     try {
       // Even if two processes took themselves for the owner, only the later one could write.
@@ -160,21 +172,12 @@ class OpenStore implements Store {
         'the log belongs to another process now; this one must be restarted',
       )
     }
-    this.#moveOn()
+    // What is read from here on, such as by followers, has this commit in it.
+    root.resetReadTxn()
   }
 
   async close(): Promise<void> {
-    this.#place.done()
     await this.#parts.root.close()
     opened.delete(this.#parts.path)
-  }
-
-  /** Reads what is committed now, and keeps no older pages from being used again. */
-  #moveOn(): void {
-    const { root } = this.#parts
-    const before = this.#place
-    root.resetReadTxn()
-    this.#place = readTransaction(root)
-    before.done()
   }
 }

@@ -1,6 +1,7 @@
 /** What stands where in the log's LMDB file. */
 import { createHash } from 'node:crypto'
 import type { Database, RootDatabase } from 'lmdb'
+import { TwinrailError } from '../../protocol/index.ts'
 import type { HeldKey, HeldLease, HeldProducer } from '../conditions.ts'
 import type { Snapshot } from '../log.ts'
 
@@ -23,7 +24,19 @@ interface Codec<V> {
   read(text: string): V
 }
 
-/** One ordered table of the file. */
+/** What LMDB fails to read may be readable later; the caller's request is not at fault. @throws TwinrailError `unavailable` */
+function reading<T>(read: () => T): T {
+  try {
+    return read()
+  } catch (cause) {
+    const { message } = cause as Error
+    throw new TwinrailError('unavailable', `the log could not be read (${message}); try again later`, {
+      cause,
+    })
+  }
+}
+
+/** One ordered table of the file. Reads see what is committed. @throws TwinrailError `unavailable` when LMDB fails */
 export class Table<V> {
   readonly db: Database<string, Buffer>
   readonly codec: Codec<V>
@@ -33,15 +46,29 @@ export class Table<V> {
     this.codec = codec
   }
 
-  /** What is committed. */
   get(key: Buffer): V | undefined {
-    const text = this.db.get(key)
+    const text = reading(() => this.db.get(key))
     return text === undefined ? undefined : this.codec.read(text)
   }
 
   /** Keys from `start` on and before `end`, as many as `limit`. */
   keys(start: Buffer, end: Buffer, limit: number): Buffer[] {
-    return [...this.db.getKeys({ start, end, limit })]
+    return reading(() => [...this.db.getKeys({ start, end, limit })])
+  }
+
+  /** Rows from `start` on and before `end`. Iterate within one turn of the event loop: the rows are of one commit then. */
+  *rows(start: Buffer, end: Buffer, limit = Infinity): Generator<{ key: Buffer; value: V }> {
+    const rows = reading(() => this.db.getRange({ start, end, limit })[Symbol.iterator]())
+    try {
+      for (;;) {
+        const row = reading(() => rows.next())
+        if (row.done) return
+        yield { key: row.value.key, value: this.codec.read(row.value.value) }
+      }
+    } finally {
+      // Also after an error: an iterator left open would keep its read transaction, and so a place for readers.
+      rows.return?.()
+    }
   }
 }
 

@@ -3,7 +3,8 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { Journal } from './bus/journal.ts'
+import { Journal } from '../bus/journal.ts'
+import { archiveLines, importArchive, readArchive } from '../sessions/archive.ts'
 import {
   openLog,
   parseSettings,
@@ -12,12 +13,15 @@ import {
   unknownVariables,
   variableOf,
 } from './config.ts'
+import { doctorCommand } from './doctor/doctor.ts'
+import { download } from './download.ts'
+import { guideCommand } from './guide.ts'
+import { guideFlags, type Typed } from './guide-questions.ts'
+import { runCommand } from './run.ts'
 import { DEFAULT_URL, serve } from './serve.ts'
-import { archiveLines, importArchive, readArchive } from './sessions/archive.ts'
-import { doctorCommand } from './terminal/doctor/index.ts'
-import { download, guideCommand, guideFlags, runCommand, type Typed, tailCommand } from './terminal/index.ts'
+import { tailCommand } from './tail.ts'
 
-const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
+const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
   version: string
 }

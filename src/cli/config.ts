@@ -1,9 +1,10 @@
 /** Settings of `twinrail serve`: each is a flag and an environment variable, all checked by one schema. */
 import { z } from 'zod'
-import { LogFolderError, openLmdbLog } from './log/lmdb.ts'
-import type { EventLog } from './log/log.ts'
-import { createMemoryLog } from './log/memory.ts'
-import { createRedisLog, RedisUnfit } from './log/redis.ts'
+import { LogFolderError, openLmdbLog } from '../log/lmdb.ts'
+import type { EventLog } from '../log/log.ts'
+import { createMemoryLog } from '../log/memory.ts'
+import { createRedisLog, RedisUnfit } from '../log/redis.ts'
+import { isOrigin } from '../origins.ts'
 
 const list = z
   .union([z.array(z.string()), z.string().transform(text => text.split(','))])
@@ -18,10 +19,7 @@ const flag = z.union([
 
 const Origin = z
   .string()
-  .refine(
-    origin => URL.canParse(origin) && new URL(origin).origin === origin,
-    'expected an origin such as https://app.example.com, without a path',
-  )
+  .refine(isOrigin, 'expected an origin such as https://app.example.com, without a path')
 
 const LogName = z
   .string()
@@ -62,8 +60,9 @@ export const serveSettings = {
   },
   origin: {
     flag: '--origin <origin...>',
-    about: 'pages of other origins that may use this server',
-    schema: list.pipe(z.array(Origin)).default([]),
+    about:
+      'pages of other origins that may use this server, and no others (default: on loopback, pages of every loopback origin)',
+    schema: list.pipe(z.array(Origin)).optional(),
   },
   insecure: {
     flag: '--insecure',
@@ -127,7 +126,8 @@ export const serveSettings = {
   },
   logLevel: {
     flag: '--log-level <level>',
-    about: 'what the server writes about itself: fatal, error, warn, info, debug, trace or silent',
+    about:
+      'what the server writes about itself, as text on a terminal and as JSON elsewhere: fatal, error, warn, info, debug, trace or silent',
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   },
 } as const satisfies Record<string, Setting>

@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { fetchPage, follow, isEvent, type Stream, seqOf, type Transport } from '../fixtures/wire-clients.ts'
 import { createSession, startRun } from '../fixtures/wire-server.ts'
 
@@ -21,7 +22,10 @@ async function startServer(t: Test): Promise<{ url: string; weigh(): Promise<Wei
   const file = fileURLToPath(new URL('../fixtures/wire-fanout-server.ts', import.meta.url))
   // The test runner's own loader is not for the child.
   const { NODE_OPTIONS: _, ...env } = process.env
-  const child: ChildProcess = fork(file, { execArgv: ['--expose-gc', '--import', 'tsx'], env })
+  // V8 releases differ in how large the young generation grows (16 or 32 MiB a half) before it is collected, and keep
+  // its pages afterwards: 50 MB of resident memory that the server does not hold. One size makes releases comparable.
+  const execArgv = ['--expose-gc', '--max-semi-space-size=16', ...TYPESCRIPT]
+  const child: ChildProcess = fork(file, { execArgv, env })
   t.teardown(async () => {
     const gone = once(child, 'exit')
     child.disconnect()
@@ -47,7 +51,7 @@ async function consume(
   let text = ''
   let events = 0
   for (;;) {
-    const got = await stream.next(60_000)
+    const got = await stream.next()
     if (!isEvent(got)) continue
     const { type, from, offset, data } = got.message
     const first = seqOf(from ?? offset)
@@ -59,7 +63,7 @@ async function consume(
   }
 }
 
-t.test(`${COUNT} events to ${2 * EACH} subscribers`, { timeout: 120_000 }, async t => {
+t.test(`${COUNT} events to ${2 * EACH} subscribers`, async t => {
   const { url, weigh } = await startServer(t)
   await createSession(url, 's')
   const subscribers: { transport: Transport; stream: Stream }[] = []
@@ -108,5 +112,7 @@ t.test(`${COUNT} events to ${2 * EACH} subscribers`, { timeout: 120_000 }, async
   t.comment(`${seconds.toFixed(1)} s, server CPU ${((after.cpuMs - before.cpuMs) / 1000).toFixed(1)} s`)
   t.comment(`events after folding: ${Math.min(...counts)} to ${Math.max(...counts)}`)
   t.equal(counts.filter(count => count === total).length >= 4, true, 'in full for those who want it so')
-  t.ok(grown < 100, `grown by ${grown.toFixed(1)} MB, the log of ${total} events included`)
+  const held = (after.heapUsed + after.external - before.heapUsed - before.external) / MB
+  t.ok(held < 60, `the server holds ${held.toFixed(1)} MB more, the log of ${total} events included`)
+  t.ok(grown < 100, `resident memory grew by ${grown.toFixed(1)} MB`)
 })

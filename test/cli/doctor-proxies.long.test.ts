@@ -1,8 +1,9 @@
 /** `twinrail doctor` through real proxies: as they come, and with the settings of docs/proxies.md. */
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
+import { remedies } from '../../src/cli/doctor/remedies.ts'
+import type { Report } from '../../src/cli/doctor/report.ts'
 import { createServer } from '../../src/server.ts'
-import { type Report, remedies } from '../../src/terminal/doctor/index.ts'
 import { missing, startCaddy, startHaproxy, startNginx } from '../fixtures/proxies.ts'
 import { freePort } from '../fixtures/redis-server.ts'
 import { agents, serve } from '../fixtures/wire-server.ts'
@@ -29,7 +30,8 @@ async function isWell(t: Test, url: string): Promise<Report> {
 }
 
 t.test('nginx', { skip: missing('nginx') }, async t => {
-  const { url } = await serve(t)
+  // With a list, so that a page of the proxy's own loopback address counts as foreign.
+  const { url } = await serve(t, { origins: ['https://app.example.com'] })
   /** A location that passes on, with more lines. */
   const passing = (lines: string) =>
     startNginx(t, `server { listen 127.0.0.1:PORT; location / { proxy_pass ${url};\n${lines}\n} }`)
