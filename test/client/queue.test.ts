@@ -1,6 +1,6 @@
 import t from 'tap'
 import { EventQueue, type SessionEvent } from '../../client/index.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
+import { between, random, seedOf } from '../../src/log/contract/random.ts'
 
 const delta = (seq: number, text: string, partId = 'p') =>
   ({

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { SessionEvent } from '../../client/index.ts'
 import { emptyView, type Part, reduce, type SessionView } from '../../client/view.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
+import { between, random, seedOf } from '../../src/log/contract/random.ts'
 
 let seq = 0
 const event = (type: string, data: unknown, runId = 'r1') =>

@@ -1,6 +1,6 @@
 /** Folding: neighbouring deltas may come as one event; what they say together is always whole. */
 import t, { type Test } from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
   connect,
   fetchPage,

@@ -1,6 +1,6 @@
 /** Promise 3: every offset is a safe cursor on every transport, whichever transport it came from. */
 import t, { type Test } from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
   connect,
   type EventSourceStream,
