@@ -1,4 +1,4 @@
-/** What a compressing middleware does: a gzip stream for every connection, flushed after each turn. */
+/** A gzip stream for each connection, flushed after each turn, as compressing middleware does it. */
 import { createServer } from 'node:http'
 import { constants, createGzip, type Gzip } from 'node:zlib'
 import { Envelope, listen, type Peer } from './peer.ts'

@@ -7,7 +7,7 @@ import { createServer } from '../../src/server.ts'
 import { missing, startCaddy, startHaproxy, startNginx } from '../fixtures/proxies.ts'
 import { freePort } from '../fixtures/redis-server.ts'
 import { agents, serve } from '../fixtures/wire-server.ts'
-import { codes, seeDoctor, working } from './doctor-stage.ts'
+import { codes, runDoctor, working } from './doctor-stage.ts'
 
 const docs = readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'utf8')
 
@@ -22,7 +22,7 @@ function documented(language: string, url: string): string {
 }
 
 async function isWell(t: Test, url: string): Promise<Report> {
-  const { code, report } = await seeDoctor(url)
+  const { code, report } = await runDoctor(url)
   t.same(report.faults, [])
   t.equal(code, 0)
   t.same(working(report), ['sse', 'sse-post', 'websocket', 'long-poll'])
@@ -44,13 +44,13 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
   t.test(
     'with nothing but proxy_pass SSE is live, by GET and by POST, and there is no WebSocket',
     async t => {
-      const { code, report, text } = await seeDoctor(await passing(''))
+      const { code, report, text } = await runDoctor(await passing(''))
       t.equal(code, 1)
       t.same(codes(report), ['page-refused', 'upgrade'])
       t.same(working(report), ['sse', 'sse-post', 'long-poll'])
-      t.match(report.server, { between: [/^nginx\//], changedHeaders: ['x-accel-buffering'] })
+      t.match(report.server, { intermediaries: [/^nginx\//], changedHeaders: ['x-accel-buffering'] })
       t.equal(report.advice?.transport, 'sse')
-      t.match(text, /through nginx\/.*\nchanged on the way: x-accel-buffering\n/)
+      t.match(text, /through nginx\/.*\nheaders changed by a proxy: x-accel-buffering\n/)
       t.notMatch(text, /HAProxy/, 'only the lines of the proxy that named itself')
     },
   )
@@ -59,7 +59,7 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
     'that ignores x-accel-buffering holds both back, and the lines that are printed mend all',
     async t => {
       const ignoring = 'proxy_ignore_headers X-Accel-Buffering;'
-      const { report, text } = await seeDoctor(await passing(ignoring))
+      const { report, text } = await runDoctor(await passing(ignoring))
       t.same(codes(report), ['buffered', 'page-refused', 'upgrade'])
       t.same(working(report), ['long-poll'])
       t.equal(report.advice?.transport, 'long-poll')
@@ -70,13 +70,13 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
 
   t.test('that gives up early cuts every transport', async t => {
     const config = documented('nginx', url).replace('proxy_read_timeout 60s', 'proxy_read_timeout 2s')
-    const { report, text } = await seeDoctor(await startNginx(t, config), 4000)
+    const { report, text } = await runDoctor(await startNginx(t, config), 4000)
     t.same(codes(report), ['cut-idle'])
-    t.match(text, /✗ SSE \(GET\), WebSocket, long-poll: cut after [12]\.\d s of silence/)
+    t.match(text, /✗ SSE \(GET\), WebSocket, long-poll: closed after [12]\.\d s of silence/)
   })
 
   t.test('that gives the server a foreign name', async t => {
-    const { report, text } = await seeDoctor(await passing('proxy_set_header Host chat.example.com;'))
+    const { report, text } = await runDoctor(await passing('proxy_set_header Host chat.example.com;'))
     t.same(codes(report), ['host-refused'])
     t.match(
       text,
@@ -103,7 +103,7 @@ t.test('HAProxy', { skip: missing('haproxy') }, async t => {
   const config = documented('haproxy', url)
 
   t.test('as it comes makes each event of SSE late', async t => {
-    const { code, report, text } = await seeDoctor(
+    const { code, report, text } = await runDoctor(
       await startHaproxy(t, config.replace('option http-no-delay', '')),
     )
     t.equal(code, 1)
@@ -122,13 +122,13 @@ t.test('Caddy', { skip: missing('caddy') }, async t => {
   t.test('with nothing but reverse_proxy all is well', async t => {
     const host = new URL(url).host
     const report = await isWell(t, await startCaddy(t, `http://127.0.0.1:PORT {\n  reverse_proxy ${host}\n}`))
-    t.same(report.server?.between, ['Caddy'])
+    t.same(report.server?.intermediaries, ['Caddy'])
   })
 
   t.test('that encodes everything holds SSE back', async t => {
     // By default only where the first piece that comes has 512 bytes, which is a matter of luck.
     const encoding = config.replace(/encode .*/, 'encode gzip {\nminimum_length 1\n}')
-    const { report, text } = await seeDoctor(await startCaddy(t, encoding))
+    const { report, text } = await runDoctor(await startCaddy(t, encoding))
     t.same(codes(report), ['compressed'])
     t.match(text, /Caddy\n +@whole not header Accept \*text\/event-stream\*/)
   })

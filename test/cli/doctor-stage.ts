@@ -1,49 +1,48 @@
-/** Has the doctor look at an address, and gives what it found as data and as a person reads it. */
+/** Runs the doctor on an address, and returns its report as data and as text. */
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { doctorCommand } from '../../src/cli/doctor/doctor.ts'
-import { picture } from '../../src/cli/doctor/picture.ts'
-import type { Report } from '../../src/cli/doctor/report.ts'
+import { formatReport, type Report } from '../../src/cli/doctor/report.ts'
 import { stream } from './stage.ts'
 
-export interface Seen {
+export interface DoctorRun {
   code: number
   report: Report
   text: string
   progress: string
 }
 
-/** A process that stood still for longer, in ms, tells the doctor of its machine and not of what lies between. */
-const STOOD_STILL_MS = 80
+/** The doctor's own process was stopped for so long, in ms: its figures tell of a busy machine, not of a proxy. */
+const STALLED_MS = 80
 
-/** Looks again while the machine is too busy for what the doctor measures, but not for ever. */
-const LOOKS = 20
+const MAX_RUNS = 20
 
-export async function seeDoctor(
+/** Runs the doctor again while the machine is too busy for what it measures, but not for ever. */
+export async function runDoctor(
   url: string,
   silenceMs = 1000,
   headers: Record<string, string> = {},
-): Promise<Seen> {
+): Promise<DoctorRun> {
   const delay = monitorEventLoopDelay({ resolution: 5 })
-  for (let look = 1; ; look++) {
+  for (let run = 1; ; run++) {
     delay.reset()
     delay.enable()
-    const seen = await lookOnce(url, silenceMs, headers)
+    const result = await runOnce(url, silenceMs, headers)
     delay.disable()
-    if (delay.max / 1e6 < STOOD_STILL_MS || look === LOOKS) return seen
+    if (delay.max / 1e6 < STALLED_MS || run === MAX_RUNS) return result
   }
 }
 
-async function lookOnce(url: string, silenceMs: number, headers: Record<string, string>): Promise<Seen> {
+async function runOnce(url: string, silenceMs: number, headers: Record<string, string>): Promise<DoctorRun> {
   const [stdout, stderr] = [stream(), stream()]
   const { signal } = new AbortController()
   const code = await doctorCommand({ url, headers, silenceMs, json: true, stdout, stderr, signal, env: {} })
   const report = JSON.parse(stdout.text) as Report
-  const text = picture(report, (_format, text) => text).join('\n')
+  const text = formatReport(report, (_format, text) => text).join('\n')
   return { code, report, text, progress: stderr.text }
 }
 
-/** Codes of what is wrong, each once. */
+/** The codes of all faults, each once. */
 export const codes = ({ faults }: Report) => [...new Set(faults.map(({ code }) => code))].sort()
 
-/** Which ways work. */
-export const working = ({ rows }: Report) => rows.filter(({ works }) => works).map(({ way }) => way)
+/** The channels that work. */
+export const working = ({ rows }: Report) => rows.filter(({ works }) => works).map(({ channel }) => channel)

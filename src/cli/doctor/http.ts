@@ -1,46 +1,75 @@
-/** HTTP requests whose head, bytes and end can be timed one by one, which `fetch` does not show. */
+/** HTTP requests whose head, bytes and end can be timed separately, which `fetch` does not allow; and clock helpers. */
 import { type IncomingHttpHeaders, type IncomingMessage, request as requestHttp } from 'node:http'
 import { type RequestOptions, request as requestHttps } from 'node:https'
+import { startTimer } from '../../protocol/timers.ts'
 import { oneLine } from '../text.ts'
-import { now } from './time.ts'
 
-/** A request that is answered at once when all is well is given up after so many ms. */
-export const ANSWER_MS = 5000
+/** Timeout of a request that a healthy server answers at once, in ms. */
+export const ANSWER_TIMEOUT_MS = 5000
 
-/** Bytes of an answer's body that are read at the most. */
-const BODY_BYTES = 256 * 1024
+/** Most bytes that are read of a response's body. */
+const MAX_BODY_BYTES = 256 * 1024
 
-export interface Question {
+/** Current time in ms since 1970, from a clock that never jumps. */
+export function now(): number {
+  return performance.timeOrigin + performance.now()
+}
+
+/** The median; 0 when there are no values. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.floor(sorted.length / 2)] ?? 0
+}
+
+/** Resolves when `promise` settles, after `ms`, or when `signal` aborts, whichever comes first. */
+export async function waitAtMost(ms: number, promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  let wake = () => {}
+  const woken = new Promise<void>(resolve => {
+    wake = resolve
+  })
+  const cancel = startTimer(ms, wake)
+  signal.addEventListener('abort', wake)
+  if (signal.aborted) wake()
+  try {
+    await Promise.race([promise.catch(() => {}), woken])
+  } finally {
+    cancel()
+    signal.removeEventListener('abort', wake)
+  }
+}
+
+export interface HttpRequest {
   url: URL
   method?: 'GET' | 'POST' | 'DELETE'
   headers?: Record<string, string>
   /** Sent as JSON. */
   body?: unknown
   signal: AbortSignal
+  /** @default a connection of its own */
   agent?: RequestOptions['agent']
 }
 
-/** Who answered what. */
-export interface Refusal {
-  status: number
-  /** Who it was, as far as the answer says. */
-  server?: string
-  /** The first line of its body. */
-  line: string
-}
-
-export interface Answer {
+export interface HttpResponse {
   status: number
   headers: IncomingHttpHeaders
   text: string
   tookMs: number
 }
 
-/** Resolves with the answer's head; on a connection of its own unless an agent is given. @throws Error of Node's */
-export function open(question: Question): Promise<IncomingMessage> {
-  const { url, method = 'GET', headers = {}, body, signal, agent = false } = question
+/** A response other than the one that was asked for. */
+export interface Refusal {
+  status: number
+  /** The server or proxy that sent it, as far as the response names one. */
+  server?: string
+  /** The first line of its body. */
+  line: string
+}
+
+/** Resolves with the response once its head has arrived. @throws Error of Node */
+export function openResponse(request: HttpRequest): Promise<IncomingMessage> {
+  const { url, method = 'GET', headers = {}, body, signal, agent = false } = request
   const text = body === undefined ? undefined : JSON.stringify(body)
-  const all = {
+  const allHeaders = {
     ...headers,
     ...(text !== undefined && {
       'content-type': 'application/json',
@@ -49,69 +78,72 @@ export function open(question: Question): Promise<IncomingMessage> {
   }
   return new Promise((resolve, reject) => {
     const make = url.protocol === 'https:' ? requestHttps : requestHttp
-    const request = make(url, { method, headers: all, signal, agent }, resolve)
-    // Errors after the head are the response's own to tell.
-    request.on('error', reject)
-    request.end(text)
+    const sent = make(url, { method, headers: allHeaders, signal, agent }, resolve)
+    // Errors after the head are emitted by the response.
+    sent.on('error', reject)
+    sent.end(text)
   })
 }
 
-/** Asks and reads the answer. @throws Error when it takes longer than `deadlineMs`, or of Node's */
-export async function call(question: Question, deadlineMs = ANSWER_MS): Promise<Answer> {
-  const deadline = AbortSignal.timeout(deadlineMs)
-  const askedAt = now()
+/** Sends a request and reads the whole response. @throws Error after `timeoutMs`, or of Node */
+export async function fetchResponse(
+  request: HttpRequest,
+  timeoutMs = ANSWER_TIMEOUT_MS,
+): Promise<HttpResponse> {
+  const timeout = AbortSignal.timeout(timeoutMs)
+  const sentAt = now()
   try {
-    const signal = AbortSignal.any([question.signal, deadline])
-    const response = await open({ ...question, signal })
-    const text = await bodyOf(response)
-    return { status: response.statusCode ?? 0, headers: response.headers, text, tookMs: now() - askedAt }
+    const signal = AbortSignal.any([request.signal, timeout])
+    const response = await openResponse({ ...request, signal })
+    const text = await readBody(response)
+    return { status: response.statusCode ?? 0, headers: response.headers, text, tookMs: now() - sentAt }
   } catch (error) {
-    if (!deadline.aborted || question.signal.aborted) throw error
-    throw Object.assign(new Error(`no answer within ${deadlineMs / 1000} s`), { code: 'ETIMEDOUT' })
+    if (!timeout.aborted || request.signal.aborted) throw error
+    throw Object.assign(new Error(`no answer within ${timeoutMs / 1000} s`), { code: 'ETIMEDOUT' })
   }
 }
 
-/** The body, cut off at a bound. */
-export async function bodyOf(response: IncomingMessage): Promise<string> {
+/** The body, cut off after 256 KiB. */
+export async function readBody(response: IncomingMessage): Promise<string> {
   const pieces: Buffer[] = []
   let bytes = 0
   for await (const piece of response as AsyncIterable<Buffer>) {
     pieces.push(piece)
     bytes += piece.length
-    if (bytes > BODY_BYTES) break
+    if (bytes > MAX_BODY_BYTES) break
   }
   return Buffer.concat(pieces).toString()
 }
 
-/** An answer's JSON; `undefined` when it is none. */
-export function jsonOf({ text }: Pick<Answer, 'text'>): Record<string, unknown> | undefined {
+/** The response's JSON object; `undefined` when it has none. */
+export function parseJson({ text }: Pick<HttpResponse, 'text'>): Record<string, unknown> | undefined {
   try {
     const value = JSON.parse(text) as unknown
     return value !== null && typeof value === 'object' ? (value as Record<string, unknown>) : undefined
   } catch {
-    return undefined // a page, or nothing; its status and first line say more
+    return undefined // an HTML page or nothing; the status and the first line say more
   }
 }
 
-/** Twinrail's own refusals are told by what they say, not by the proxy that puts its name on all that it passes on. */
-export function refusalOf({ status, headers, text }: Omit<Answer, 'tookMs'>): Refusal {
-  const body = jsonOf({ text })
-  const own = (body?.['error'] ?? body) as { code?: unknown; message?: unknown } | undefined
-  if (typeof own?.code === 'string' && typeof own.message === 'string') {
-    return { status, server: 'Twinrail', line: oneLine(own.message) }
+/** Refusals by Twinrail are recognised by their body: a proxy puts its own name on everything that it forwards. */
+export function refusalOf({ status, headers, text }: Omit<HttpResponse, 'tookMs'>): Refusal {
+  const body = parseJson({ text })
+  const error = (body?.['error'] ?? body) as { code?: unknown; message?: unknown } | undefined
+  if (typeof error?.code === 'string' && typeof error.message === 'string') {
+    return { status, server: 'Twinrail', line: oneLine(error.message) }
   }
   const server = headers['server']
   const line = oneLine(text.split('\n').find(line => line.trim() !== '') ?? '')
   return { status, ...(typeof server === 'string' && { server: oneLine(server) }), line }
 }
 
-/** The refusal in words. */
-export function saidBy({ status, server, line }: Refusal): string {
+/** A refusal in words: `405 by nginx: Method not allowed`. */
+export function describeRefusal({ status, server, line }: Refusal): string {
   return `${status}${server ? ` by ${server}` : ''}${line ? `: ${line}` : ''}`
 }
 
-/** Why there was no answer, in plain words. */
-export function reasonOf(error: unknown): string {
+/** A network error in plain words. */
+export function describeError(error: unknown): string {
   const { code = '', message = String(error) } = error as { code?: string; message?: string }
   switch (code) {
     case 'ECONNREFUSED':
@@ -121,7 +153,7 @@ export function reasonOf(error: unknown): string {
       return 'the name cannot be resolved'
     case 'EHOSTUNREACH':
     case 'ENETUNREACH':
-      return 'there is no way to that address'
+      return 'there is no route to that address'
     case 'ECONNRESET':
     case 'EPIPE':
       return 'the connection was closed without an answer'
