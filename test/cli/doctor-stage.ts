@@ -11,24 +11,24 @@ export interface DoctorRun {
   progress: string
 }
 
-/** The doctor's own process was stopped for so long, in ms: its figures tell of a busy machine, not of a proxy. */
-const STALLED_MS = 80
+/** When this process was not scheduled for longer, in ms, the doctor measured the machine and not the network. */
+const PAUSED_MS = 80
 
-const MAX_RUNS = 20
+const ATTEMPTS = 20
 
-/** Runs the doctor again while the machine is too busy for what it measures, but not for ever. */
+/** Runs it again while the machine is too busy for what the doctor measures, up to {@link ATTEMPTS} times. */
 export async function runDoctor(
   url: string,
   silenceMs = 1000,
   headers: Record<string, string> = {},
 ): Promise<DoctorRun> {
   const delay = monitorEventLoopDelay({ resolution: 5 })
-  for (let run = 1; ; run++) {
+  for (let attempt = 1; ; attempt++) {
     delay.reset()
     delay.enable()
-    const result = await runOnce(url, silenceMs, headers)
+    const run = await runOnce(url, silenceMs, headers)
     delay.disable()
-    if (delay.max / 1e6 < STALLED_MS || run === MAX_RUNS) return result
+    if (delay.max / 1e6 < PAUSED_MS || attempt === ATTEMPTS) return run
   }
 }
 
