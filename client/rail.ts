@@ -1,5 +1,5 @@
 /** What a rail is: one connection that carries a subscription, behind the same small face for every transport. */
-import type { Transport } from '../src/guide/choose.ts'
+import type { Transport } from '../src/guide/names.ts'
 import type { Control } from '../src/protocol/controls.ts'
 import type { EphemeralEvent, TwinrailEvent } from '../src/protocol/events.ts'
 import type { SubscriptionOptions } from '../src/protocol/subscription.ts'

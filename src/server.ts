@@ -6,10 +6,12 @@ import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
+import { Journal } from './bus/journal.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
 import { isLoopback, Origins } from './origins.ts'
+import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
@@ -57,7 +59,7 @@ export interface ServerOptions {
    */
   compression?: boolean
   /** Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}. */
-  delivery?: Omit<BusOptions, 'observer'>
+  delivery?: Omit<BusOptions, 'observer' | 'peers'>
   /** Time that an `EventSource` waits before it reconnects, in ms. @default 2 s */
   retryMs?: number
   /** Time over which clients spread their reconnects when the server stops, in ms. @default 5 s */
@@ -83,6 +85,8 @@ export interface ServerOptions {
 export interface TwinrailServer {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
+  /** The log: appends and reads without asking `authorize`. */
+  readonly journal: Journal
   readonly bus: Bus
   readonly sessions: Sessions
   /**
@@ -100,7 +104,7 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const log = options.log ?? createMemoryLog()
+  const journal = new Journal(options.log ?? createMemoryLog())
   const app = Fastify({
     ...(options.tls && tlsOptions(options.tls)),
     ...loggerOptions(options.logger),
@@ -120,9 +124,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   })
   const cutAll = cutter(app)
   const metrics = createMetrics()
-  const bus = new Bus(log, { ...options.delivery, observer: metrics.observer })
+  const presence = new Presence(journal)
+  const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
   const sessions = new Sessions({
+    journal,
     bus,
+    presence,
     agents: options.agents ?? [],
     ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
     onError: (error, about) =>
@@ -132,7 +139,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       ),
   })
   const context: TransportContext = {
+    journal,
     bus,
+    presence,
     sessions,
     authorize: options.authorize ?? allowLocal,
     heartbeats: new Heartbeats(),
@@ -184,11 +193,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     }, FAREWELL_MS)
     await app.close()
     clearTimeout(cut)
-    await log.close()
+    await journal.close()
   }
 
   return {
     app,
+    journal,
     bus,
     sessions,
     async listen({ host = '127.0.0.1', port = 8787 } = {}) {

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { Journal } from '../bus/journal.ts'
 import { archiveLines, importArchive, readArchive } from '../sessions/archive.ts'
 import {
   openLog,
@@ -160,7 +161,7 @@ program
       const archive = readArchive(readFileSync(file, 'utf8'))
       const log = await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`))
       try {
-        const made = await importArchive(log, archive, session)
+        const made = await importArchive(new Journal(log), archive, session)
         process.stdout.write(`${made.sessionId}: ${made.events} events\n`)
       } finally {
         await log.close()
