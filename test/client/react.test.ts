@@ -12,7 +12,7 @@ Object.assign(globalThis, {
 for (const name of ['document', 'navigator'] as const)
   Object.defineProperty(globalThis, name, { value: window[name], configurable: true })
 const { createRoot } = await import('react-dom/client')
-const { useAIStream, useRun, useSession } = await import('../../client/react.ts')
+const { useAIStream, useRun, useSession } = await import('../../client/react/index.ts')
 
 /** Draws nothing; calls what a test wants to be called in a component. */
 function Caller({ call }: { call: () => void }): ReactNode {

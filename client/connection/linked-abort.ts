@@ -16,35 +16,32 @@ export class LinkedAbortController extends AbortController {
   constructor(...parents: (AbortSignal | undefined)[]) {
     super()
     this.#parents = parents.filter(parent => parent !== undefined)
-    const aborted = this.#parents.find(parent => parent.aborted)
-    if (aborted) super.abort(aborted.reason)
-    else for (const parent of this.#parents) link(parent, this)
+    for (const parent of this.#parents) {
+      if (parent.aborted) {
+        this.abort(parent.reason)
+        break
+      }
+      let linked = followers.get(parent)
+      if (!linked) {
+        linked = new Set()
+        followers.set(parent, linked)
+        parent.addEventListener('abort', abortFollowers)
+      }
+      linked.add(this)
+    }
   }
 
   override abort(reason?: unknown): void {
-    for (const parent of this.#parents) unlink(parent, this)
+    for (const parent of this.#parents) {
+      const linked = followers.get(parent)
+      if (!linked?.delete(this) || linked.size > 0) continue
+      followers.delete(parent)
+      parent.removeEventListener('abort', abortFollowers)
+    }
     super.abort(reason)
   }
 }
 
-function link(parent: AbortSignal, follower: LinkedAbortController): void {
-  let linked = followers.get(parent)
-  if (!linked) {
-    linked = new Set()
-    followers.set(parent, linked)
-    parent.addEventListener('abort', abortFollowers)
-  }
-  linked.add(follower)
-}
-
-function unlink(parent: AbortSignal, follower: LinkedAbortController): void {
-  const linked = followers.get(parent)
-  if (!linked?.delete(follower) || linked.size > 0) return
-  followers.delete(parent)
-  parent.removeEventListener('abort', abortFollowers)
-}
-
-function abortFollowers({ currentTarget }: Event): void {
-  const parent = currentTarget as AbortSignal
-  for (const follower of [...(followers.get(parent) ?? [])]) follower.abort(parent.reason)
+function abortFollowers(this: AbortSignal): void {
+  for (const follower of [...(followers.get(this) ?? [])]) follower.abort(this.reason)
 }

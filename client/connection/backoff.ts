@@ -1,15 +1,15 @@
-/** When to try again. */
+/** How long to wait before the next attempt. */
 
 export interface Backoff {
   /** Upper bound of the first wait, in ms. @default 1000 */
   baseMs: number
-  /** Upper bound of any wait, the server's own wish aside, in ms. @default 30000 */
+  /** Upper bound of any wait in ms; a wait that the server asks for is added to it. @default 30000 */
   capMs: number
-  /** Failures in a row after which the error is thrown; 0 gives up at the first. @default Infinity */
+  /** Consecutive failures that are retried before the error is thrown; 0 throws the first. @default Infinity */
   attempts: number
-  /** How long a connection must have been open for its failure to count as the first, in ms. @default 5000 */
+  /** A connection that lasted this long resets the count of failures, in ms. @default 5000 */
   stableMs: number
-  /** A number from 0 to 1. @default Math.random */
+  /** Returns a number from 0 to 1. @default Math.random */
   random: () => number
 }
 
@@ -22,9 +22,9 @@ export const defaultBackoff: Backoff = {
 }
 
 /**
- * Ms to wait after the `failures`-th failure in a row, counted from 0: a random part of a bound that doubles up to
- * the cap, on top of `floorMs`. The floor is added and not compared: everybody gets the same one from a stopping
- * server, so the higher of the two would bring them all back at the same moment.
+ * The wait in ms after `failures` earlier consecutive failures: `floorMs` plus a random part of a bound that doubles up
+ * to the cap. The floor is added, since a stopping server gives all clients the same one: a maximum of the two would
+ * bring them back at the same moment.
  */
 export function backoffMs(failures: number, floorMs: number, backoff: Partial<Backoff> = {}): number {
   const { baseMs, capMs, random } = { ...defaultBackoff, ...backoff }
@@ -32,8 +32,8 @@ export function backoffMs(failures: number, floorMs: number, backoff: Partial<Ba
 }
 
 /**
- * Resolves after `ms`; rejects with the signal's reason as soon as it aborts.
- * @param early is given the way to end it before its time
+ * Resolves after `ms`, or earlier when `end` is called; rejects with the signal's reason as soon as that aborts.
+ * @param early receives `end`
  */
 export function sleep(ms: number, signal?: AbortSignal, early?: (end: () => void) => void): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -1,77 +1,70 @@
-/** What a rail is: one connection that carries a subscription, behind the same small face for every transport. */
-import type { Transport } from '../src/guide/choose.ts'
-import type { Control } from '../src/protocol/controls.ts'
-import type { EphemeralEvent, TwinrailEvent } from '../src/protocol/events.ts'
-import type { SubscriptionOptions } from '../src/protocol/subscription.ts'
-import { ClientError } from './errors.ts'
-import type { Sockets } from './sockets.ts'
+/** The interface that the three transports implement, and what they share: messages, addresses, media types. */
+import { ClientError } from '../errors.ts'
+import type { Control, EphemeralEvent, SubscriptionOptions, TwinrailEvent } from '../protocol.ts'
 
-export type { Transport }
-
-/** What a subscription hears, in order. */
+/** One message of a subscription. */
 export type Message =
   | {
       kind: 'event'
       event: TwinrailEvent | EphemeralEvent
-      /** The event's text as it came; long-poll has it only within a page. */
+      /** The event's JSON text as received. Missing on long-poll, where an event is a part of a page. */
       json?: string
     }
   | { kind: 'control'; control: Control }
 
-/** The part of the WebSocket interface that is used; browsers' and the `ws` package's have it. */
+/** The part of the WebSocket interface that the client uses. Browsers, Node 22 and the `ws` package implement it. */
 export interface Socket {
   send(data: string): void
   close(code?: number, reason?: string): void
-  /** Drops the connection at once; only `ws` has it. */
+  /** Drops the connection without a closing handshake; only `ws` has it. */
   terminate?(): void
   addEventListener(type: 'open' | 'error', listener: () => void): void
   addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
   addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void
 }
 
-/** Browsers ignore the third argument: a page cannot send headers with its upgrade. */
+/** A WebSocket constructor. Browsers ignore the third argument: a page cannot send headers with its upgrade. */
 export type SocketConstructor = new (
   url: string,
   protocols: string[],
   options?: { headers?: Record<string, string> },
 ) => Socket
 
-/** Where to begin, as the server understands it. */
+/** Where a subscription begins and what it delivers, in the protocol's terms. */
 export type Start = {
   [K in 'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs']?: SubscriptionOptions[K] | undefined
 }
 
-/** What a rail is given for one connection. */
-export interface RailRequest {
+/** What a transport is given for one connection. */
+export interface TransportRequest {
   url: string
   sessionId: string
   start: Start
   headers: Record<string, string>
   fetch: typeof fetch
-  /** Whether somebody wants to know the server’s clock. */
+  /** Whether the server's clock should be measured. */
   wantsClock: boolean
-  /** The WebSockets that subscriptions share. */
-  sockets: Sockets
-  /** Aborts when the connection is to be closed, at the latest when the rail has returned. */
+  /** Aborts when the connection is to be closed; always aborted after the stream has returned. */
   signal: AbortSignal
-  /** So many more bytes came, as they are after any decompression. */
+  /** Reports received bytes, counted after decompression. */
   onBytes(count: number): void
-  /** The server asks to wait at least so many ms before coming back. */
+  /** Reports the server's minimum wait before a reconnect, in ms. */
   onRetry(ms: number): void
-  /** The server's clock showed `serverTime` somewhen between `sentAt` and now. */
+  /** Reports that the server's clock showed `serverTime` at some point between `sentAt` and now. */
   onClock(sentAt: number, serverTime: number): void
-  /** Something on the way holds bytes back. */
+  /** Reports that a proxy on the path holds bytes back. */
   onBuffering(): void
 }
 
 /**
- * Opens one connection and yields what it says, from the first word on; reads on only when more is asked for. Ends quietly when the wire
- * does, too early or not; throws a {@link ClientError} when it is refused or broken.
+ * Opens one connection and yields its messages in order, from the first one on. It reads on only when the consumer asks
+ * for more. Returns when the connection ends, before the stream's `end` or after it.
+ * @throws ClientError when the connection is refused or breaks
  */
-export type Rail = (request: RailRequest) => AsyncGenerator<Message, void, undefined>
+export type TransportStream = (request: TransportRequest) => AsyncGenerator<Message, void, undefined>
 
 /**
- * Reads one message from its JSON.
+ * Parses one message.
  * @throws ClientError `protocol-error`
  */
 export function parseMessage(json: string): Message {
@@ -92,7 +85,7 @@ export function parseMessage(json: string): Message {
     : { kind: 'control', control: value as Control }
 }
 
-/** The address of `path` on the server at `url`, which in a page may be relative. */
+/** The address of `path` on the server at `url`. In a page, `url` may be relative. */
 export function endpoint(url: string, path: string, query: Record<string, unknown> = {}): URL {
   const base = new URL(url, globalThis.location?.href)
   const address = new URL(base)
@@ -104,22 +97,28 @@ export function endpoint(url: string, path: string, query: Record<string, unknow
 }
 
 /** The address of a session's events. */
-export function eventsUrl({ url, sessionId, start }: RailRequest, more: Record<string, unknown> = {}): URL {
+export function eventsUrl(
+  { url, sessionId, start }: TransportRequest,
+  more: Record<string, unknown> = {},
+): URL {
   return endpoint(url, `sessions/${encodeURIComponent(sessionId)}/events`, { ...start, ...more })
 }
 
-/** Makes sure that an answer is of the media type that was asked for: a proxy's login page is 200, too. */
+/**
+ * Checks a response's media type. A proxy's login page is a 200 as well.
+ * @throws ClientError `protocol-error`
+ */
 export function expectType(response: Response, type: string): void {
-  const got = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
-  if (got === type) return
+  const received = response.headers.get('content-type')?.split(';')[0]?.trim().toLowerCase()
+  if (received === type) return
   throw new ClientError(
     'protocol-error',
-    `${response.url} answered with ${got ?? 'no content type'}, expected ${type}: is it a Twinrail server?`,
+    `${response.url} answered with ${received ?? 'no content type'}, expected ${type}: is it a Twinrail server?`,
   )
 }
 
 /** The `end` that a 204 stands for: the cursor is at or past the run's terminal. */
-export function endOf({ sessionId, start }: RailRequest): Message {
+export function endOf({ sessionId, start }: TransportRequest): Message {
   const run = start.run === undefined ? {} : { runId: start.run }
   return { kind: 'control', control: { type: 'end', sessionId, ...run, reason: 'run-ended' } }
 }
