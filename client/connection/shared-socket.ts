@@ -36,7 +36,7 @@ export class SocketPool {
       if (socket.alive && !socket.carries(request.sessionId)) return socket.subscribe(request)
     }
     if (!this.#make)
-      throw new TypeError('There is no global WebSocket here: pass one, such as that of the ws package')
+      throw new TypeError('There is no global WebSocket: pass one, e.g. of the ws package')
     const address = endpoint(this.#url, 'ws')
     address.protocol = address.protocol.replace('http', 'ws')
     const socket = new this.#make(address.href, ['twinrail.v1'], { headers: request.headers })

@@ -77,7 +77,7 @@ export function parseMessage(json: string): Message {
   if (typeof value?.type !== 'string') {
     throw new ClientError(
       'protocol-error',
-      'The server sent JSON that is neither an event nor a control message',
+      'The server sent JSON that is no event and no control message',
     )
   }
   return value.type.includes('.')
