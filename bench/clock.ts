@@ -1,4 +1,4 @@
-/** One clock for all processes of a machine. */
+/** One clock for all processes of the machine. */
 
 /** µs on the machine's monotonic clock. */
 export function micros(): number {

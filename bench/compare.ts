@@ -1,7 +1,8 @@
-/** Compares ways of sending: all side by side in one process, a turn each in shuffled order. */
-import type { handlers as Load } from './load/crowds.ts'
+/** Compares servers side by side in one process: each gets one turn, in shuffled order. */
+import type { handlers as Load } from './load/subscriber-process.ts'
 import type { PeerName } from './peers/index.ts'
 import type { Progress } from './progress.ts'
+import type { Check } from './report.ts'
 import type { handlers as Server } from './server/side-by-side.ts'
 import { type Group, sum } from './stats.ts'
 import { startWorker, type Worker } from './worker.ts'
@@ -9,20 +10,20 @@ import { startWorker, type Worker } from './worker.ts'
 export interface Comparison {
   variants: readonly PeerName[]
   subscribers: number
-  /** Each is measured by itself, one after the other. */
+  /** Events per turn; each number is measured by itself. */
   perTurn: readonly number[]
   groups: number
   turns: number
-  /** Of these, leaves out the ones whose server does not compress. @default none */
+  /** Of these variants, the ones whose server does not compress are left out. @default none */
   compressedOnly?: readonly PeerName[]
-  /** For node in the measured process. */
+  /** Node flags of the measured process. */
   flags: readonly string[]
 }
 
-/** What one variant did at one number of events per turn. */
+/** Results of one variant at one number of events per turn. */
 export interface Figures {
   variant: PeerName
-  /** Deliveries in a second, from append until everybody has everything. */
+  /** Deliveries per second, from append until every subscriber has everything. */
   deliveriesPerSecond: number
   bytesPerEvent: number
   p50Ms: number
@@ -38,43 +39,47 @@ export interface Compared {
   figures: Figures[]
 }
 
-/** One of so many subscribers is timed. */
+/** Every how many subscribers one is timed. */
 const TIMED_EVERY = 10
 
-/** Subscribers of one variant that are opened before it is another's turn. */
+/** Subscribers of one variant that connect before it is the next variant's turn. */
 const OPENING = 20
 
-/** How long the servers may still greet after the last subscriber has come, in ms. */
+/** Time for the servers' greetings after the last subscriber, in ms. */
 const GREETING_MS = 1000
 
-/** Turns that nothing is booked of: code is compiled and buffers grow. */
+/** Turns that are not counted: code is compiled and buffers grow. */
 const WARM_UP = 20
 
-/** @returns what was measured, by events per turn, and the variants that were left out */
+/** @returns the measurements by events per turn, and the variants that were left out */
 export async function compare(
-  asked: Comparison,
+  comparison: Comparison,
   progress: Progress,
 ): Promise<{ compared: Compared[]; refused: PeerName[] }> {
-  const server = startWorker<typeof Server>('server/side-by-side', asked.flags)
-  const load = startWorker<typeof Load>('load/crowds')
+  const server = startWorker<typeof Server>('server/side-by-side', comparison.flags)
+  const load = startWorker<typeof Load>('load/subscriber-process')
   try {
-    const { dials, receipts } = await server.call.open(asked.variants)
+    const { dials, receipts } = await server.call.open(comparison.variants)
     await load.call.open(dials, TIMED_EVERY, receipts)
     progress.at(0, 'subscribing')
     const refused: PeerName[] = []
-    // A few of each by turns: whose connections are made first lie differently in memory, which is worth 5 %.
-    for (let count = OPENING; count < asked.subscribers + OPENING; count += OPENING) {
-      for (const [index, name] of asked.variants.entries()) {
-        const compresses = await load.call.grow(index, Math.min(count, asked.subscribers))
-        if (asked.compressedOnly?.includes(name) && !compresses && !refused.includes(name)) refused.push(name)
+    // A few of each in turn: connections that are made first lie differently in memory, which makes 5 %.
+    for (let count = OPENING; count < comparison.subscribers + OPENING; count += OPENING) {
+      for (const [index, name] of comparison.variants.entries()) {
+        const compresses = await load.call.grow(index, Math.min(count, comparison.subscribers))
+        if (comparison.compressedOnly?.includes(name) && !compresses && !refused.includes(name))
+          refused.push(name)
       }
     }
     await new Promise(resolve => setTimeout(resolve, GREETING_MS))
-    const variants = asked.variants.filter(name => !refused.includes(name))
+    const variants = comparison.variants.filter(name => !refused.includes(name))
     const compared: Compared[] = []
-    for (const [index, perTurn] of asked.perTurn.entries()) {
-      const show = (part: number) => progress.at((index + part) / asked.perTurn.length, `${perTurn} per turn`)
-      compared.push(await measure({ ...asked, variants }, perTurn, asked.variants, server, load, show))
+    for (const [index, perTurn] of comparison.perTurn.entries()) {
+      const show = (part: number) =>
+        progress.at((index + part) / comparison.perTurn.length, `${perTurn} per turn`)
+      compared.push(
+        await measure({ ...comparison, variants }, perTurn, comparison.variants, server, load, show),
+      )
     }
     return { compared, refused }
   } finally {
@@ -96,14 +101,14 @@ async function measure(
   const incomplete = new Set<PeerName>()
   const deliveries = subscribers * turns * perTurn
   for (let group = -1; group < count; group++) {
-    const asked = { variants, perTurn, turns: group < 0 ? WARM_UP : turns, seed: perTurn * 1000 + group }
-    await load.call.expect(asked)
-    const measured = await server.call.turns(asked)
+    const options = { variants, perTurn, turns: group < 0 ? WARM_UP : turns, seed: perTurn * 1000 + group }
+    await load.call.expect(options)
+    const measured = await server.call.turns(options)
     const seen = await load.call.seen()
     for (const [index, name] of opened.entries()) {
       if (!variants.includes(name)) continue
       const { faults, complete } = seen[index]!
-      if (faults > 0 || complete < asked.turns) incomplete.add(name)
+      if (faults > 0 || complete < options.turns) incomplete.add(name)
       if (group < 0) continue
       bytes.set(name, bytes.get(name)! + seen[index]!.bytes)
       wall.set(name, wall.get(name)! + measured.wall[name]!)
@@ -113,7 +118,7 @@ async function measure(
       await load.call.forgetDelays()
       continue
     }
-    await load.call.book(opened.map(name => measured.appended[name]))
+    await load.call.recordDelays(opened.map(name => measured.appended[name]))
     groups.push(Object.fromEntries(variants.map(name => [name, measured.cpu[name]! / deliveries])))
   }
   const delays = await load.call.delays([50, 99])
@@ -134,3 +139,12 @@ async function measure(
 /** The mean of a variant's CPU per delivered event over all groups, µs. */
 export const meanCpu = ({ groups }: Compared, variant: PeerName) =>
   sum(groups.map(group => group[variant]!)) / groups.length
+
+/** The checks that every subscriber got everything. */
+export const completeChecks = (compared: readonly Compared[]): Check[] =>
+  compared.flatMap(({ perTurn, figures }) =>
+    figures.map(({ variant, complete }) => ({
+      what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
+      holds: complete,
+    })),
+  )

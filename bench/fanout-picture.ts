@@ -1,10 +1,9 @@
-/** What a delivered event costs, as a picture of its own: an SVG that follows the reader's light or dark colours. Pure. */
-import { escaped } from './guide/html.ts'
+/** The plot of `fanout`: server CPU per delivered event, as an SVG that follows the reader's light or dark colours. Pure. */
 import { figure, type Result, type Table } from './report.ts'
 
 const PANEL = { width: 430, gap: 40, top: 64, bottom: 30 }
 const ROW = { height: 26, bar: 16 }
-/** Where bars begin, and the room for the figure behind the longest. */
+/** Where bars begin, and the space for the figure after the longest one. */
 const LABEL = 150
 const VALUE = 56
 
@@ -23,6 +22,9 @@ rect { fill: #6b7280 }
 rect.ours { fill: #6db1ff }
 rect.floor { stroke: #98a1b0 }
 }`
+
+/** Escapes text for XML. */
+const escaped = (text: string) => text.replace(/[&<>"']/g, char => `&#${char.charCodeAt(0)};`)
 
 const kindOf = (name: string) =>
   name.startsWith('twinrail') ? 'ours' : name.startsWith('floor') ? 'floor' : 'peer'
@@ -44,8 +46,8 @@ ${drawn.join('\n')}`
 }
 
 /**
- * @param result what `fanout` found
- * @returns a whole SVG file
+ * @param result of the scenario `fanout`
+ * @returns an SVG file
  */
 export function fanoutPicture({ tables }: Result): string {
   const panels = tables.filter(({ title }) => title.startsWith('Fan-out'))

@@ -1,13 +1,13 @@
 /**
- * The benchmark. `npm run bench` runs the guide's workloads, `npm run bench -- chat game` some of them; the scenarios that
- * look at one question each run by their names only; `report <results.json>` writes the report of a run again.
+ * The benchmark. `npm run bench` runs the guide's workloads, `npm run bench -- chat game` some of them; scenarios, each
+ * about one question, run only by name; `report <results.json>` writes the report of a run again.
  *
- *   --quick         less of everything; results are not kept
- *   --rounds <n>    how often each measurement is repeated
- *   --seed <n>      for everything that is left to chance in the workloads
+ *   --quick         shorter and with fewer rounds; results are not kept
+ *   --rounds <n>    repetitions of each measurement
+ *   --seed <n>      for all random choices of the workloads
  *   --json          the results as JSON on stdout
- *   --profile <dir> leaves CPU profiles of the scenarios' measured processes there
- *   --plant <fault> late, lost or doubled: a workload's run with this fault must be found invalid
+ *   --profile <dir> writes CPU profiles of the scenarios' measured processes to this folder
+ *   --plant <fault> late, lost or doubled: plants this fault, which must make the run invalid
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -16,6 +16,8 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { fanoutPicture } from './fanout-picture.ts'
 import type { Findings } from './guide/findings.ts'
+import { summaryTables } from './guide/tables.ts'
+import { validityLine } from './guide/validity.ts'
 import { writeReport } from './guide/write.ts'
 import { Progress } from './progress.ts'
 import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
@@ -27,7 +29,6 @@ import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
 import { soak, soakRedis } from './scenarios/soak.ts'
 import { runWorkloads } from './workloads/run.ts'
-import { summaryOf } from './workloads/summary.ts'
 import { workloadNames } from './workloads/workload.ts'
 
 const scenarios: Record<string, Scenario> = {
@@ -87,21 +88,38 @@ if (!Number.isInteger(seed)) fail('--seed: expected a whole number')
 const plant = faults.find(fault => fault === values.plant)
 if (values.plant !== undefined && !plant) fail(`--plant: expected one of ${faults.join(', ')}`)
 
-/** Ends the process when what is measured comes to nothing. */
+/** Ends the process when a measurement fails. */
 async function measure<T>(name: string, part: (progress: Progress) => Promise<T>): Promise<T> {
   const progress = new Progress(name)
   try {
     return await part(progress)
   } catch (error) {
     progress.end()
-    process.stderr.write(`${name} came to nothing: ${(error as Error).message}\n`)
+    process.stderr.write(`${name} failed: ${(error as Error).message}\n`)
     process.exit(1)
   } finally {
     progress.end()
   }
 }
 
-/** Keeps what a whole run found, and the rest where the machine puts what is temporary. */
+/** The results of the workloads for a terminal. */
+function printFindings(findings: Findings): string {
+  const { cells, checks, leftOut, settings } = findings
+  const delivered = cells.reduce((sum, { counts }) => sum + counts.delivered, 0)
+  return printResult({
+    scenario: 'workloads',
+    settings,
+    tables: summaryTables(findings),
+    aims: [],
+    checks,
+    notes: [
+      `${delivered} events were delivered and checked; seed ${settings.seed}, ${settings.rounds} rounds`,
+      ...leftOut.map(({ workload, variant, why }) => `not measured: ${workload}, ${variant}. ${why}`),
+    ],
+  })
+}
+
+/** Keeps the results of a complete run in `results/`, and others in a temporary folder. */
 function keep(findings: Findings): void {
   const isWhole = !findings.settings.quick && !plant && chosen.length === workloadNames.length
   const folder = isWhole
@@ -113,7 +131,7 @@ function keep(findings: Findings): void {
   for (const path of [file, ...writeReport(file)]) process.stderr.write(`written to ${path}\n`)
 }
 
-/** Draws what the documentation shows of a scenario's result. @returns the files that were written */
+/** Draws the documentation's picture of a scenario's result. @returns the files that were written */
 function illustrate(result: Result): string[] {
   if (result.scenario !== 'fanout') return []
   const file = fileURLToPath(new URL('../docs/images/fanout.svg', import.meta.url))
@@ -138,9 +156,10 @@ const { quick, json, profile } = values
 
 let findings: Findings | undefined
 if (chosen.length > 0) {
-  const asked = { names: chosen, quick, seed, plant, rounds: rounds ?? ROUNDS[quick ? 'quick' : 'full'] }
-  findings = await measure('workloads', progress => runWorkloads(asked, progress))
-  if (!json) process.stdout.write(`\n${printResult(summaryOf(findings))}\n`)
+  const options = { names: chosen, quick, seed, plant, rounds: rounds ?? ROUNDS[quick ? 'quick' : 'full'] }
+  findings = await measure('workloads', progress => runWorkloads(options, progress))
+  if (!json) process.stdout.write(`\n${printFindings(findings)}\n`)
+  process.stderr.write(`${validityLine(findings.checks)}\n`)
   keep(findings)
 }
 const results: Result[] = []

@@ -1,15 +1,12 @@
-/** How far a run is, on stderr: one line that changes on a terminal, a line now and then in a pipe. */
+/** Progress on stderr: a line that is rewritten on a terminal, a new line now and then in a pipe. */
 
-/** Part of the pipe's lines: one each time this much more is done. */
+/** In a pipe, a line is written each time this much more is done. */
 const STEP = 0.1
 
-/** Before so much is done nothing is said of how long the rest takes: it would be a guess. */
-const KNOWN = 0.02
+/** The remaining time is shown only after this part: before, it would be a guess. */
+const ESTIMATED_FROM = 0.02
 
-/** Width of the bar on a terminal. */
-const BAR = 20
-
-/** A time to come, as people say it. */
+/** A remaining time for people. */
 export function remaining(ms: number): string {
   const seconds = Math.round(ms / 1000)
   if (seconds < 100) return `${seconds} s left`
@@ -27,29 +24,25 @@ export class Progress {
     this.#stream = stream
   }
 
-  /** So much is done, of 1, and this comes next. */
+  /** @param part what is done, 0..1 @param what the next step */
   at(part: number, what = ''): void {
-    const spent = performance.now() - this.#begun
-    const left = part < KNOWN ? '' : remaining((spent / part) * (1 - part))
-    const percent = `${String(Math.floor(part * 100)).padStart(3)} %`
-    if (this.#stream.isTTY) {
-      const filled = Math.round(part * BAR)
-      const bar = '█'.repeat(filled) + '░'.repeat(BAR - filled)
-      const line = [this.#label, bar, percent, left, what].filter(word => word !== '').join(' ')
-      this.#stream.write(`\r\x1b[K${line.slice(0, (this.#stream.columns ?? 80) - 1)}`)
-    } else if (part === 0 || part - this.#shown >= STEP) {
-      this.#stream.write(`${[this.#label, percent, left, what].filter(word => word !== '').join(' ')}\n`)
-    } else return
+    const { isTTY, columns = 80 } = this.#stream
+    if (!isTTY && part > 0 && part - this.#shown < STEP) return
     this.#shown = part
+    const spent = performance.now() - this.#begun
+    const left = part < ESTIMATED_FROM ? '' : remaining((spent / part) * (1 - part))
+    const percent = `${String(Math.floor(part * 100)).padStart(3)} %`
+    const line = [this.#label, percent, left, what].filter(word => word !== '').join(' ')
+    this.#stream.write(isTTY ? `\r\x1b[K${line.slice(0, columns - 1)}` : `${line}\n`)
   }
 
-  /** Says something that stays. */
+  /** Writes a line that stays. */
   note(text: string): void {
     this.end()
     this.#stream.write(`${text}\n`)
   }
 
-  /** Nothing more comes; the terminal's line is taken away. */
+  /** Removes the terminal's line. */
   end(): void {
     if (this.#stream.isTTY) this.#stream.write('\r\x1b[K')
   }

@@ -1,4 +1,4 @@
-/** Chance that is the same on every machine. */
+/** Random numbers that a seed determines. */
 
 /** Tommy Ettinger's mulberry32: numbers in [0, 1). */
 export function seeded(seed: number): () => number {
@@ -20,3 +20,7 @@ export function shuffled<T>(items: readonly T[], random: () => number): T[] {
   }
   return out
 }
+
+/** One of the items. */
+export const pick = <T>(items: readonly T[], random: () => number): T =>
+  items[Math.floor(random() * items.length)] as T

@@ -1,22 +1,21 @@
-/** A Redis of the benchmark's own, on a free port of loopback. */
+/** A Redis server of the benchmark's own, on a free loopback port. */
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
-import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { listen } from './peers/peer.ts'
+import { freePort, isListening } from './peers/peer.ts'
 
 export interface RedisProcess {
   readonly url: string
   stop(): Promise<void>
 }
 
-/** What notes say where there is none. */
+/** The note of a result without Redis. */
 export const noRedis =
-  'redis-server is not installed, so what needs it was left out: apt-get install redis-server'
+  'redis-server is not installed, so the parts that need it were left out: apt-get install redis-server'
 
-/** Starts one that keeps everything in memory; nothing when the binary is missing. */
+/** Starts Redis in memory; undefined when the binary is missing. */
 export async function startRedis(): Promise<RedisProcess | undefined> {
   if (spawnSync('redis-server', ['--version']).error) return undefined
   const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-redis-'))
@@ -24,7 +23,7 @@ export async function startRedis(): Promise<RedisProcess | undefined> {
   const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', folder, '--save', '']
   const child = spawn('redis-server', args, { stdio: 'ignore' })
   const gone = once(child, 'exit')
-  while (!(await answers(port))) {
+  while (!(await isListening(port))) {
     if (child.exitCode !== null) throw new Error(`redis-server ended with ${child.exitCode}`)
     await new Promise(resolve => setTimeout(resolve, 10))
   }
@@ -36,21 +35,4 @@ export async function startRedis(): Promise<RedisProcess | undefined> {
       rmSync(folder, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
-async function answers(port: number): Promise<boolean> {
-  const socket = connect(port, '127.0.0.1')
-  const up = await new Promise<boolean>(resolve => {
-    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
-  })
-  socket.destroy()
-  return up
 }

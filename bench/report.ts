@@ -1,6 +1,5 @@
-/** Results as data, as text and as a file. */
+/** Results of scenarios: as data, as text and as a file. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -11,26 +10,28 @@ export interface Table {
   readonly rows: readonly (readonly (string | number)[])[]
 }
 
-/** A figure that was aimed at. */
+/** A target for a figure. */
 export interface Aim {
   readonly what: string
   readonly limit: number
-  /** The limit is the least that will do. @default false: it is the most */
+  /** The limit is a minimum. @default false: it is a maximum */
   readonly atLeast?: boolean
   readonly measured: number
-  /** The quartiles of what was measured, where there are several samples. */
+  /** Quartiles of the samples, where there are several. */
   readonly quartiles?: readonly [number, number]
   readonly unit?: string
 }
 
-/** Something that must hold for the figures to mean anything. */
+/** A condition of valid results. */
 export interface Check {
   readonly what: string
   readonly holds: boolean
   readonly detail?: string
+  /** A failure means that the machine is too slow, not that the server is wrong. */
+  readonly ofMachine?: true
 }
 
-/** What a scenario found. */
+/** The results of a scenario. */
 export interface Result {
   readonly scenario: string
   readonly settings: object
@@ -43,7 +44,7 @@ export interface Result {
 export const isReached = ({ measured, limit, atLeast = false }: Aim) =>
   atLeast ? measured >= limit : measured <= limit
 
-/** A number with as many digits as mean something. */
+/** A number with its significant digits. */
 export function figure(value: number): string {
   if (!Number.isFinite(value)) return '–'
   if (value === 0) return '0'
@@ -51,7 +52,7 @@ export function figure(value: number): string {
   return value.toFixed(digits)
 }
 
-/** Columns in line: the first to the left, the others to the right. */
+/** Aligned columns: the first to the left, the others to the right. */
 export function printTable({ title, columns, rows }: Table): string {
   const cells = [columns, ...rows].map(row =>
     row.map(cell => (typeof cell === 'number' ? figure(cell) : cell)),
@@ -81,7 +82,7 @@ function aimsTable(aims: readonly Aim[]): Table {
   }
 }
 
-/** The whole result as text. */
+/** The complete result as text. */
 export function printResult({ tables, aims, checks, notes }: Result): string {
   const parts = tables.map(printTable)
   if (aims.length > 0) parts.push(printTable(aimsTable(aims)))
@@ -108,20 +109,14 @@ const packages = [
   'ioredis',
 ]
 
-/** The machine and the versions that the figures belong to. */
+/** The machine and the versions. */
 export function environment(): object {
-  const require = createRequire(import.meta.url)
-  const version = (name: string) => {
-    const path = require.resolve.paths(name)?.map(folder => `${folder}/${name}/package.json`)
-    for (const file of path ?? []) {
-      try {
-        return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version
-      } catch {
-        // Not in this folder; the next one may have it.
-      }
-    }
-    return 'not installed'
+  const lock = fileURLToPath(new URL('../package-lock.json', import.meta.url))
+  const { packages: installed } = JSON.parse(readFileSync(lock, 'utf8')) as {
+    packages: Record<string, { version: string }>
   }
+  const version = (name: string) =>
+    (installed[`bench/node_modules/${name}`] ?? installed[`node_modules/${name}`])?.version ?? 'not installed'
   return {
     date: new Date().toISOString(),
     cpu: cpus()[0]?.model,
@@ -133,7 +128,7 @@ export function environment(): object {
   }
 }
 
-/** Writes the result beside the others, with its environment. @returns the file's path */
+/** Writes the result with its environment to `results/`. @returns the file's path */
 export function writeResult(result: Result): string {
   const folder = fileURLToPath(new URL('results/', import.meta.url))
   mkdirSync(folder, { recursive: true })
@@ -142,7 +137,7 @@ export function writeResult(result: Result): string {
   return file
 }
 
-/** A scenario's result as it was written; `undefined` where the file is of something else. */
+/** Reads a scenario's result; undefined when the file has something else. */
 export function readResult(file: string): Result | undefined {
   try {
     const result = JSON.parse(readFileSync(file, 'utf8')) as Partial<Result>
@@ -150,7 +145,7 @@ export function readResult(file: string): Result | undefined {
       ? (result as Result)
       : undefined
   } catch {
-    // Whoever expects something else in it says what is wrong with it.
+    // The caller tries to read findings from it and reports what is wrong.
     return undefined
   }
 }

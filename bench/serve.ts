@@ -1,16 +1,16 @@
-/** The other side of a worker: a process that answers its parent's calls. */
+/** The child's side of a worker process: answers its parent's calls. */
 
-// biome-ignore lint/suspicious/noExplicitAny: what a worker takes is known where it is called
+// biome-ignore lint/suspicious/noExplicitAny: the argument types are checked where a worker is called
 export type Handlers = Record<string, (...args: any[]) => unknown>
 
-/** What a call comes to. */
+/** The result of a call. */
 export interface Answer {
   id: number
   result?: unknown
   error?: string
 }
 
-/** Serves a worker's handlers to its parent; ends the process with it. */
+/** Serves handlers to the parent process; ends when the parent does. */
 export function serveWorker(handlers: Handlers): void {
   process.on('disconnect', () => process.exit())
   process.on('message', async ({ id, method, args }: { id: number; method: string; args: unknown[] }) => {
@@ -21,4 +21,12 @@ export function serveWorker(handlers: Handlers): void {
       process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     }
   })
+}
+
+/** Frees everything that can be freed; the process needs `--expose-gc`. */
+export async function collectGarbage(): Promise<void> {
+  for (let i = 0; i < 4; i++) {
+    globalThis.gc?.()
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
 }

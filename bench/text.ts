@@ -1,4 +1,4 @@
-/** The events that are sent: tokens of an answer. */
+/** The events of the scenarios: tokens of an answer. */
 import type { Body } from './peers/peer.ts'
 import { seeded } from './random.ts'
 
@@ -8,13 +8,13 @@ const VOCABULARY = (
   'then them would write like so these her long make thing see him two has look more day could go come did sound'
 ).split(' ')
 
-/** Words without end, each with the space after it; the same for the same seed. */
+/** Endless words, each followed by a space; equal seeds give equal words. */
 export function* words(seed: number): Generator<string, never, void> {
   const random = seeded(seed)
   for (;;) yield `${VOCABULARY[Math.floor(random() * VOCABULARY.length)]} `
 }
 
-/** Tokens of one run, a word each: about 170 bytes of JSON with their envelope, as the comparison's events have. */
+/** Endless tokens of one run, a word each: about 170 bytes of JSON with the envelope. */
 export function* deltas(seed: number): Generator<Body, never, void> {
   const runId = 'run-7d1c0b529a4e4f7b8e36'
   for (const text = words(seed); ; ) {
@@ -27,7 +27,7 @@ export function take(bodies: Iterator<Body, never>, count: number): Body[] {
   return Array.from({ length: count }, () => bodies.next().value)
 }
 
-/** Short tokens, a word each, in so many messages that begin and end: `events` bodies in all. */
+/** `events` bodies in `count` messages, each with its start, deltas of a word, and end. */
 export function* messages(events: number, count: number): Generator<Body, void, void> {
   const text = words(1)
   for (let message = 1, index = 0; message <= count; message++) {

@@ -1,4 +1,4 @@
-/** Processes that are measured or that measure, and calls to them. */
+/** Starts worker processes (measured ones and load generators) and calls their handlers. */
 import { type ChildProcess, fork } from 'node:child_process'
 import { join } from 'node:path'
 import { build } from './build.ts'
@@ -16,8 +16,8 @@ export interface Worker<H extends Handlers> {
   stop(): Promise<void>
 }
 
-/** How long a worker may take to end (a profiled one writes its profile), in ms. */
-const FAREWELL_MS = 5000
+/** Time for a worker to end by itself (a profiled one writes its profile), in ms. */
+const EXIT_MS = 5000
 
 interface Pending {
   resolve(result: unknown): void
@@ -56,7 +56,7 @@ export function startWorker<H extends Handlers>(file: string, flags: readonly st
     call,
     async stop() {
       if (child.connected) child.disconnect()
-      const kill = setTimeout(() => child.kill('SIGKILL'), FAREWELL_MS)
+      const kill = setTimeout(() => child.kill('SIGKILL'), EXIT_MS)
       await gone
       clearTimeout(kill)
     },

@@ -1,7 +1,7 @@
 /** The client: one for each server, for any number of sessions. */
 import { newId } from './command.ts'
 import type { Backoff } from './connection/backoff.ts'
-import type { Auth, Environment } from './connection/follow.ts'
+import type { Auth } from './connection/follow.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
 import { endpoint, type SocketConstructor } from './connection/transport.ts'
@@ -47,7 +47,6 @@ export function createClient(options: ClientOptions): Client {
 export class Client {
   readonly quality: Quality
   readonly #context: ClientContext
-  readonly #environment: Environment
   readonly #close = new AbortController()
   readonly #options: ClientOptions
   #streams = 0
@@ -58,17 +57,16 @@ export class Client {
     this.#options = { ...options, WebSocket }
     const route = new Route(this.#choose(), endpoint(url, '').origin)
     this.quality = new Quality(route)
-    this.#environment = {
-      url,
-      fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-      auth: auth ?? (() => ({})),
-      authRenewable: auth !== undefined,
-      sockets: new SocketPool(url, WebSocket),
-      route,
-      backoff: options.backoff ?? {},
-    }
     this.#context = {
-      environment: this.#environment,
+      environment: {
+        url,
+        fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+        auth: auth ?? (() => ({})),
+        authRenewable: auth !== undefined,
+        sockets: new SocketPool(url, WebSocket),
+        route,
+        backoff: options.backoff ?? {},
+      },
       quality: this.quality,
       signal: this.#close.signal,
       streamOpened: () => this.#streamOpened(),
@@ -95,7 +93,7 @@ export class Client {
   /** Moves all streams to another transport. Open streams lose no event and repeat none. */
   switchTransport(transport: Transport | 'auto'): void {
     this.#options.transport = transport
-    this.#environment.route.change(this.#choose())
+    this.#context.environment.route.change(this.#choose())
   }
 
   /** Ends all streams without an error, and rejects pending commands with `closed`. Runs go on. */
@@ -114,7 +112,7 @@ export class Client {
   /** With more streams than planned, they move to one socket before they use up the page's connections. */
   #streamOpened(): () => void {
     this.#streams += 1
-    const { route } = this.#environment
+    const { route } = this.#context.environment
     if ((this.#options.transport ?? 'auto') === 'auto') {
       const choice = this.#choose()
       const [fallback] = route.choice.fallback

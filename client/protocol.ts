@@ -12,6 +12,7 @@ export type { EphemeralEvent, EventOf, TerminalType, TwinrailEvent } from '../sr
 export type { Position } from '../src/protocol/ids.ts'
 export { FOLD_BYTES, HEARTBEAT_MS, WAIT_MS } from '../src/protocol/limits.ts'
 export type { SubscriptionOptions } from '../src/protocol/subscription.ts'
+export { type Cancel, startTimer } from '../src/protocol/timers.ts'
 
 const OFFSET = /^([1-9]\d{0,15})-(0|[1-9]\d{0,15})$/
 

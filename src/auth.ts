@@ -44,37 +44,3 @@ export async function mustBeAllowed(
   if (principal) return principal
   throw new TwinrailError('forbidden', `not allowed: ${action}`, { details: { action } })
 }
-
-const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/i
-
-/** Whether a host name or bracketed address never leaves this machine. */
-export function isLoopback(host: string): boolean {
-  return LOOPBACK.test(host) || host === '::1'
-}
-
-/** The name in a `Host` header, without its port. */
-function hostName(host: string): string {
-  return host.replace(/:\d*$/, '')
-}
-
-/**
- * Keeps foreign web pages out: a request that carries an `Origin` must come from the server's own pages or from a
- * listed one, and while the server listens on loopback its `Host` must be a loopback name, so that no foreign name can
- * be made to point here (DNS rebinding).
- * @throws TwinrailError `forbidden`
- */
-export function checkOrigin(
-  { headers: { origin }, host }: Pick<FastifyRequest, 'headers' | 'host'>,
-  origins: ReadonlySet<string>,
-  loopback: boolean,
-): void {
-  if (loopback && !isLoopback(hostName(host))) {
-    throw new TwinrailError('forbidden', 'the Host header must be a loopback name such as localhost')
-  }
-  if (origin === undefined || origins.has(origin)) return
-  if (origin === `http://${host}` || origin === `https://${host}`) return
-  throw new TwinrailError(
-    'forbidden',
-    'the Origin is neither this server’s own nor listed; start the server with --origin to list it',
-  )
-}

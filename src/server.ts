@@ -1,14 +1,15 @@
 /** The composition root: puts log, bus, sessions and transports together into one server. */
 import type { AddressInfo } from 'node:net'
 import fastifyCors from '@fastify/cors'
-import Fastify, { type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
-import { type Authorize, allowLocal, checkOrigin, isLoopback } from './auth.ts'
+import { type Authorize, allowLocal } from './auth.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
+import { isLoopback, Origins } from './origins.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
@@ -19,6 +20,7 @@ import { sessionRoutes } from './routes/sessions.ts'
 import { websocketRoutes } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
+import { stderrLog } from './stderr-log.ts'
 import { cutter, type Tls, tlsOptions } from './tls.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
@@ -38,7 +40,11 @@ export interface ServerOptions {
   insecure?: boolean
   /** Speaks HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that does it */
   tls?: Tls | undefined
-  /** Origins of foreign pages that may use this server; each gets CORS. @default none */
+  /**
+   * Origins of foreign pages that may use this server, such as `https://app.example.com`; each gets CORS. A list, even
+   * an empty one, allows nothing beside it but the server's own pages.
+   * @default on loopback every loopback origin, such as the page of Vite on http://localhost:5173; elsewhere none
+   */
   origins?: readonly string[]
   /** Silence after which a connection is pinged unless the client asks otherwise, in ms. @default 15 s */
   heartbeatMs?: number
@@ -65,8 +71,12 @@ export interface ServerOptions {
   retention?: RetentionLimits
   /** How often that is seen to, in ms. @default 5 s */
   retentionEveryMs?: number
-  /** Fastify's logger. @default none */
-  logger?: FastifyServerOptions['logger']
+  /**
+   * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
+   * one's own. Entries have stack traces of agents and ids of runs and requests, never the content of events.
+   * @default warnings and errors as plain text on stderr
+   */
+  logger?: FastifyServerOptions['logger'] | FastifyBaseLogger
 }
 
 export interface TwinrailServer {
@@ -90,12 +100,9 @@ export interface TwinrailServer {
 /** Makes a server that does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
   const log = options.log ?? createMemoryLog()
-  const origins = new Set(options.origins)
-  let loopback = true
-
   const app = Fastify({
     ...(options.tls && tlsOptions(options.tls)),
-    logger: options.logger ?? false,
+    ...loggerOptions(options.logger),
     bodyLimit: limits.messageBytes,
     forceCloseConnections: 'idle',
     // A stream may be asked for at any time of a long connection, and an ingest may take hours.
@@ -117,7 +124,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     agents: options.agents ?? [],
     ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
-    onError: (error, about) => app.log.error({ err: error, ...about }, 'something failed'),
+    onError: (error, about) =>
+      app.log.error(
+        { err: error, ...about },
+        'agent' in about ? 'an agent failed' : 'background work failed',
+      ),
   })
   const context: TransportContext = {
     bus,
@@ -137,15 +148,15 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   errorHandling(app)
   // Before any hook that may refuse: the plugin's own sees to it that a refused upgrade's socket is closed.
   await websocketRoutes(app, context)
-  app.addHook('onRequest', async request => checkOrigin(request, origins, loopback))
-  if (origins.size > 0) {
-    await app.register(fastifyCors, {
-      origin: [...origins],
-      credentials: true,
-      methods: ['GET', 'POST', 'DELETE'],
-      exposedHeaders: ['retry-after'],
-    })
-  }
+  const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
+  app.addHook('onRequest', async request => origins.check(request))
+  await app.register(fastifyCors, {
+    // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
+    origin: (origin, callback) => callback(null, origin !== undefined && origins.allows(origin)),
+    credentials: true,
+    methods: ['GET', 'POST', 'DELETE'],
+    exposedHeaders: ['retry-after'],
+  })
   await app.register(FastifySSEPlugin)
   sessionRoutes(app, context)
   commandRoutes(app, context)
@@ -180,8 +191,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     sessions,
     async listen({ host = '127.0.0.1', port = 8787 } = {}) {
-      loopback = isLoopback(host)
-      if (!loopback && !options.authorize && !options.insecure) {
+      origins.onLoopback = isLoopback(host)
+      if (!origins.onLoopback && !options.authorize && !options.insecure) {
         throw new Error(
           `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, give an authorize hook, or say insecure`,
         )
@@ -203,6 +214,21 @@ const pageFolder = new URL(
   import.meta.url.includes('/dist/src/') ? '../../client/page/' : '../client/page/',
   import.meta.url,
 )
+
+/** What the terminal says of a page that was refused. */
+function refusedPage(origin: string): string {
+  return origin === 'null'
+    ? 'refused a page that has no origin: a file:// page, or a sandboxed frame. Serve it over HTTP instead'
+    : `refused a page of ${origin}; to allow it, start the server with --origin ${origin} (createServer: origins: ['${origin}'])`
+}
+
+/** The logger as Fastify takes it: settings and loggers go by different names there. */
+function loggerOptions(
+  logger: ServerOptions['logger'],
+): Pick<FastifyServerOptions, 'logger' | 'loggerInstance'> {
+  if (logger === undefined) return { logger: stderrLog('warn') }
+  return typeof logger === 'object' && 'child' in logger ? { loggerInstance: logger } : { logger }
+}
 
 /** The options that were given, of these. */
 function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {

@@ -1,9 +1,9 @@
-/** Finds what was measured: of which workload, over which transport, which measure. Pure. */
-import type { Measure, Range, ScenarioName, Transport } from '../../src/guide/index.ts'
+/** Looks up measurements by workload, transport and measure. Pure. */
+import type { Measure, Range, ScenarioName, Transport } from '../package/guide.ts'
 import { quantile, slope, sum } from '../stats.ts'
 import type { Cell, Delays, Figure, Findings, Memory, Variant } from './findings.ts'
 
-/** What was found, before and after it was judged. */
+/** The results of a run without the checks. */
 export type Found = Omit<Findings, 'checks' | 'valid'>
 
 export const transports = ['sse', 'websocket', 'long-poll'] as const satisfies Transport[]
@@ -28,15 +28,15 @@ export const cellOf = ({ cells }: Found, workload: string, variant: string): Cel
 
 export const workloadsOf = ({ cells }: Found): string[] => [...new Set(cells.map(({ workload }) => workload))]
 
-/** Whether it is our server over plain HTTP/1.1 on that path. */
+/** Our server over plain HTTP/1.1 on that path. */
 export const isPlain = (
   { server, http, tls, compressed, path }: Variant,
   wanted: Variant['path'] = 'direct',
 ) => server === 'twinrail' && http === '1.1' && !tls && !compressed && path === wanted
 
 /**
- * The variant that stands for a transport in a workload: our server, without TLS and compression; direct, but for
- * `buffered`, where it is through nginx as documented.
+ * The variant that represents a transport in a workload: our server without TLS and compression; direct, except in
+ * `buffered`, where it is behind nginx as documented.
  */
 export function variantOf({ variants }: Found, workload: string, transport: Transport): Variant | undefined {
   const path = workload === 'buffered' ? 'nginx as documented' : 'direct'
@@ -44,8 +44,8 @@ export function variantOf({ variants }: Found, workload: string, transport: Tran
 }
 
 /**
- * The line through the points: its slope with the standard error, KiB a connection, and the part that it explains. No
- * numbers when there is no line.
+ * The least-squares line through the points: slope and its standard error in KiB per connection, and the explained part of
+ * the variance. NaN when there is no line.
  */
 export function regression({ points }: Memory): { slope: number; error: number; explained: number } {
   const line = points.map(({ connections, bytes }) => ({ x: connections, y: bytes / 1024 }))
@@ -63,7 +63,7 @@ export function regression({ points }: Memory): { slope: number; error: number; 
   }
 }
 
-/** User and system time together, round by round. */
+/** Sum of user and system time, by round. */
 export function cpu({ cpuUserUs, cpuSystemUs }: Cell): Range {
   const samples = cpuUserUs.samples.map((user, round) => user + (cpuSystemUs.samples[round] ?? Number.NaN))
   return { median: quantile(samples, 0.5), low: quantile(samples, 0.25), high: quantile(samples, 0.75) }
@@ -71,24 +71,24 @@ export function cpu({ cpuUserUs, cpuSystemUs }: Cell): Range {
 
 const rangeOf = ({ median, low, high }: Range): Range => ({ median, low, high })
 
-/** A percentile means something when at least ten delays lie beyond it. */
-export const isTold = ({ count }: Delays, percentile: number) => count * (1 - percentile / 100) >= 10
+/** A percentile is shown when at least ten delays lie beyond it. */
+export const isShown = ({ count }: Delays, percentile: number) => count * (1 - percentile / 100) >= 10
 
-/** The percentile, or nothing when too few delays lie beyond it. */
-const told = (delays: Delays | undefined, percentile: number, figure: 'p50' | 'p99'): Figure | undefined =>
-  delays && isTold(delays, percentile) ? delays[figure] : undefined
+/** The percentile; undefined when too few delays lie beyond it. */
+const shown = (delays: Delays | undefined, percentile: number, figure: 'p50' | 'p99'): Figure | undefined =>
+  delays && isShown(delays, percentile) ? delays[figure] : undefined
 
-/** A measure of a cell; memory is not a cell's. */
+/** A measure of a cell. Memory does not belong to a cell. */
 function inCell(cell: Cell, measure: Exclude<Measure, 'memory'>): Range | undefined {
   switch (measure) {
     case 'firstEvent':
       return cell.firstEventMs
     case 'deliver':
-      return told(cell.deliver, 50, 'p50')
+      return shown(cell.deliver, 50, 'p50')
     case 'uplink':
-      return told(cell.uplink, 50, 'p50')
+      return shown(cell.uplink, 50, 'p50')
     case 'knee':
-      // What was looked for once has no spread to compare by.
+      // A single sample has no spread to compare by.
       return (cell.kneePerSecond?.samples.length ?? 0) > 1 ? cell.kneePerSecond : undefined
     case 'cpu':
       return cpu(cell)
@@ -97,13 +97,13 @@ function inCell(cell: Cell, measure: Exclude<Measure, 'memory'>): Range | undefi
     case 'handshake':
       return cell.handshakeBytes
     case 'slow':
-      return told(cell.slow?.healthy, 99, 'p99')
+      return shown(cell.slow?.healthy, 99, 'p99')
     case 'storm':
       return cell.storm?.currentMs
   }
 }
 
-/** What was measured, with its spread; of memory, a standard error to both sides. */
+/** A measure with its spread; for memory, one standard error to both sides. */
 export function measured(
   found: Found,
   workload: ScenarioName,

@@ -1,4 +1,4 @@
-/** Writes the guide's figures: `src/guide/measured.ts`, which the server, the command line and the docs cite. */
+/** Makes the guide's figures: `src/guide/measured.ts`, which the server, the command line and the docs cite. */
 import {
   type EvidenceId,
   type Measure,
@@ -7,10 +7,10 @@ import {
   type Range,
   scenarioNames,
   type Transport,
-} from '../../src/guide/index.ts'
+} from '../package/guide.ts'
 import { type Found, measured, transports, units } from './cells.ts'
 
-/** Four digits: more would say more than was measured. */
+/** Four significant digits. */
 const digits = (value: number) => Number(value.toPrecision(4))
 
 const short = ({ median, low, high }: Range): Range => ({
@@ -28,7 +28,7 @@ export function machineOf({ environment }: Found): string {
 /** The day of the run, `YYYY-MM-DD`. */
 export const dateOf = ({ environment }: Found) => String(environment['date'] ?? '').slice(0, 10)
 
-/** What the findings say in the guide's terms; what was not measured is not there. */
+/** The measurements in the guide's terms; what was not measured is missing. */
 export function measuredOf(found: Found): Measured {
   const figures: Record<string, { unit: string } & { [T in Transport]?: Range }> = {}
   for (const scenario of scenarioNames) {

@@ -1,19 +1,17 @@
-/** What a run of the workloads found: plain data, kept as JSON, judged by `validity` and drawn by the report. */
+/** The results of a run of the workloads: plain data, kept as JSON, checked by `validity`, and printed by the report. */
+import type { Transport } from '../package/guide.ts'
 import type { Check } from '../report.ts'
 
-/** How the events come to a client. */
-export type Rail = 'sse' | 'websocket' | 'long-poll'
-
-/** What stands between client and server. */
+/** What is between client and server. */
 export type Path = 'direct' | 'nginx as it comes' | 'nginx as documented'
 
-/** One way for clients to be connected. */
+/** One way for clients to connect. */
 export interface Variant {
-  /** As it stands in tables: `SSE`, `WebSocket, TLS`, `SSE, HTTP/2, one connection`, `socket.io`. */
+  /** As in tables: `SSE`, `WebSocket, TLS`, `SSE, HTTP/2, one connection`, `socket.io`. */
   readonly name: string
-  /** The transport, or what kind of peer it stands beside. */
-  readonly rail: Rail
-  /** Whose server it is: ours, the floor of bare sockets, or a peer's name. */
+  /** The transport. Another server is compared with ours on it. */
+  readonly rail: Transport
+  /** Our server, the floor of bare sockets, or the name of another server. */
   readonly server: 'twinrail' | 'floor' | string
   readonly http: '1.1' | '2, a connection each' | '2, one connection'
   readonly tls: boolean
@@ -21,7 +19,7 @@ export interface Variant {
   readonly path: Path
 }
 
-/** A figure that was measured once in each round. */
+/** A figure that is measured once in each round. */
 export interface Figure {
   /** One value a round, in the order of the rounds. */
   readonly samples: readonly number[]
@@ -31,7 +29,7 @@ export interface Figure {
   readonly high: number
 }
 
-/** Delays in ms. Percentiles are of each round's histogram; the curve is of all rounds' histograms, merged. */
+/** Delays in ms. The percentiles are those of each round; the curve is that of all rounds merged. */
 export interface Delays {
   readonly count: number
   readonly p50: Figure
@@ -39,43 +37,43 @@ export interface Delays {
   readonly p99: Figure
   readonly p999: Figure
   readonly max: Figure
-  /** `[percentile, ms]`, percentiles rising from 0 to 100. */
+  /** `[percentile, ms]`, ascending from 0 to 100. */
   readonly curve: readonly (readonly [number, number])[]
 }
 
-/** One workload over one variant, all rounds. */
+/** One workload on one variant, all rounds. */
 export interface Cell {
   readonly workload: string
   readonly variant: string
-  /** From the begin of the connection to the first event at the client, ms: connect, handshakes and replay are in it. */
+  /** From the start of connecting to the client's first event, ms: with handshakes and replay. */
   readonly firstEventMs: Figure
-  /** From when an event was due to be published until a client has it. */
+  /** From when an event was due until a client has it. */
   readonly deliver: Delays
-  /** The same, from when it was really handed over: what a closed loop would have said. */
+  /** From when an event was really sent until a client has it, as a closed loop measures it. */
   readonly deliverFromSend: Delays
-  /** From when a command was due to its answer; where the workload sends any. */
+  /** From when a command was due until its answer; where clients send commands. */
   readonly uplink?: Delays
-  /** From client to server per command, headers and framing in it; for long-poll the polls meanwhile are in it, too. */
+  /** From client to server per command, with headers and framing; on long-poll with the polls meanwhile. */
   readonly commandBytes?: Figure
-  /** What autocannon says of such commands over HTTP at the same rate, one after the other from sending; where it was run. */
+  /** autocannon's figures for such commands over HTTP at the same rate, in a closed loop; where it was run. */
   readonly autocannon?: { readonly p50Ms: Figure; readonly p99Ms: Figure; readonly perSecond: Figure }
-  /** Events delivered per second where doubling the rate no longer doubles them; where it was looked for. */
+  /** Events delivered per second where doubling the rate no longer doubles them; where it was measured. */
   readonly kneePerSecond?: Figure
-  /** Of the server's process per delivered event, µs. */
+  /** Of the server process per delivered event, µs. */
   readonly cpuUserUs: Figure
   readonly cpuSystemUs: Figure
-  /** On the wire from server to clients per delivered event, by the counting proxy, without handshakes. */
+  /** From server to clients per delivered event, counted by the proxy, without handshakes. */
   readonly bytesPerEvent: Figure
-  /** Both ways, of one connection until it is subscribed. */
+  /** In both directions until one client is subscribed. */
   readonly handshakeBytes: Figure
-  /** One client in ten reads 2 KB/s; where it was looked for. */
+  /** With one client in ten at 2 KB/s; where it was measured. */
   readonly slow?: {
     /** Delays of the others. */
     readonly healthy: Delays
-    /** What the server holds after garbage collection, heap and buffers, beyond the same time without slow readers, MiB. */
+    /** Heap and buffers of the server after garbage collection, beyond those without slow readers, MiB. */
     readonly heldMiB: Figure
   }
-  /** All connections are cut at once; where it was looked for. */
+  /** All connections are cut at once; where it was measured. */
   readonly storm?: {
     /** Until every client has everything again, ms. */
     readonly currentMs: Figure
@@ -83,11 +81,11 @@ export interface Cell {
     readonly recovery: readonly (readonly [number, number])[]
   }
   readonly counts: Counts
-  /** Of the load's process: how late it was with what was due, p99 in ms, and the busy part of its time, 0..1. */
+  /** Of the load process: how late it sent, p99 in ms, and the busy part of its time, 0..1. */
   readonly generator: { readonly lateP99Ms: Figure; readonly busy: Figure }
 }
 
-/** What must be right for a cell to mean anything; summed over all rounds and phases. */
+/** Counts that decide whether a cell is valid; summed over all rounds and phases. */
 export interface Counts {
   readonly expected: number
   readonly delivered: number
@@ -95,12 +93,12 @@ export interface Counts {
   readonly doubled: number
   readonly outOfOrder: number
   readonly failedConnections: number
-  /** Of the load and server that something was offered but not done in time: offered and achieved events per second. */
+  /** Events per second that were due, and that arrived in time. */
   readonly offeredPerSecond: number
   readonly achievedPerSecond: number
 }
 
-/** Resident memory of the server over the number of idle connections. */
+/** Resident memory of the server by number of idle connections. */
 export interface Memory {
   readonly variant: string
   readonly points: readonly { readonly connections: number; readonly bytes: number }[]
@@ -108,13 +106,13 @@ export interface Memory {
   readonly kibPerConnection: number
 }
 
-/** A cell that is not there. */
+/** A cell that was not measured. */
 export interface LeftOut {
   readonly workload: string
   readonly variant: string
   /** As a sentence, such as `The upgrade did not get through: HTTP 426.` */
   readonly why: string
-  /** It was tried and does not work: that is a finding too. Otherwise there was no time for it. */
+  /** It was tried and does not work, which is a result. Otherwise there was no time for it. */
   readonly impossible: boolean
 }
 
@@ -125,9 +123,9 @@ export interface Findings {
   readonly variants: readonly Variant[]
   readonly cells: readonly Cell[]
   readonly memory: readonly Memory[]
-  /** What cannot be or was not measured, and why. */
+  /** What was not or cannot be measured, and why. */
   readonly leftOut: readonly LeftOut[]
-  /** Everything that was checked; the run is valid when all hold. */
+  /** The run is valid when all hold. */
   readonly checks: readonly Check[]
   readonly valid: boolean
 }

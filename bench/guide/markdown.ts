@@ -20,12 +20,13 @@ import {
   verdictTable,
   widestWorkload,
 } from './tables.ts'
+import { validityLine } from './validity.ts'
 import { type Verdict, verdicts } from './verdict.ts'
 
-/** Text that Markdown and a table's bars leave as it is. */
+/** Escapes text for Markdown and its tables. */
 const plain = (text: string) => text.replace(/[\\|*_<>[\]]/g, '\\$&').replace(/\s+/g, ' ')
 
-/** The table, or nothing when it has no rows. */
+/** The table; nothing when it has no rows. */
 function tableMarkdown({ columns, rows }: Table): string[] {
   if (rows.length === 0) return []
   const line = (cells: readonly (string | number)[]) =>
@@ -52,10 +53,10 @@ function scenarioParts(verdict: Verdict): string[] {
 
 const ours = ({ server }: Variant) => server === 'twinrail'
 
-/** The whole page. */
+/** The complete document. */
 export function markdown(findings: Findings): string {
   const all = verdicts(findings)
-  const taught = all.filter(({ scenario }) => scenario.teaching)
+  const ofTutorial = all.filter(({ scenario }) => scenario.teaching)
   const others = all.filter(({ scenario }) => !scenario.teaching)
   const widest = widestWorkload(findings) ?? ''
   const failed = findings.checks.filter(({ holds }) => !holds)
@@ -63,13 +64,13 @@ export function markdown(findings: Findings): string {
   const parts = [
     '<!-- Made by the benchmark (npm run bench), not by hand. -->',
     '# Selection guide: SSE or WebSocket, measured',
-    `Measured on ${dateOf(findings)}: ${plain(machineOf(findings))}. ${findings.checks.length - failed.length} of ${findings.checks.length} checks of the run hold. Short and without figures: [choosing a transport](choosing-a-transport.md).`,
-    ...(findings.valid ? [] : ['**The run was invalid: do not use these figures.**']),
+    `Measured on ${dateOf(findings)}: ${plain(machineOf(findings))}. ${findings.checks.length - failed.length} of ${findings.checks.length} checks of the run hold.${findings.settings.quick ? ' It was a quick run: do not cite its figures.' : ''} Short and without figures: [choosing a transport](choosing-a-transport.md).`,
+    ...(findings.valid ? [] : [`**The run is ${validityLine(findings.checks)}. Do not use these figures.**`]),
     '## What to use',
     ...tableMarkdown(verdictTable(all)),
     reading,
-    '## The five scenarios of the teaching text',
-    ...taught.flatMap(scenarioParts),
+    '## The five scenarios of the tutorial',
+    ...ofTutorial.flatMap(scenarioParts),
     '## Five more',
     ...others.flatMap(scenarioParts),
     ...titled('## Is the latency of WebSocket lower?', tableMarkdown(latencyTable(findings, all))),
@@ -79,7 +80,7 @@ export function markdown(findings: Findings): string {
       tableMarkdown(cellTable(findings, widest, ours)).flatMap(table => [`Workload ${widest}:`, table]),
     ),
     ...titled('## Through nginx', tableMarkdown(cellTable(findings, 'buffered', ours))),
-    ...titled('## Beside other servers', peers),
+    ...titled('## Compared with other servers', peers),
     ...titled('## Memory', tableMarkdown(memoryTable(findings))),
     ...titled('## Slow readers', tableMarkdown(slowTable(findings))),
     ...titled('## Reconnect storms', tableMarkdown(stormTable(findings))),

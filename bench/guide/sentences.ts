@@ -1,5 +1,5 @@
-/** Verdicts in sentences, for the page and for Markdown alike. Pure. */
-import { measures } from '../../src/guide/index.ts'
+/** Verdicts in sentences. Pure. */
+import { measures } from '../package/guide.ts'
 import { transportNames } from './cells.ts'
 import { COUNTS_MS, type Comparison, type Trial, type Verdict } from './verdict.ts'
 
@@ -9,7 +9,7 @@ const votes = (comparisons: readonly Comparison[], verdict: Verdict, better: Com
     .filter(comparison => comparison.better === better)
     .map(({ measure, text }) => `${measures[measure]} (${text})`)
 
-/** What the scenario's own measures say, in one sentence. */
+/** The result of the scenario's own measures in one sentence. */
 export function figuresText(verdict: Verdict): string {
   const { comparisons, speaksFor, wasMeasured, notJudged } = verdict
   if (!wasMeasured) return 'It was not measured in this run.'
@@ -20,31 +20,31 @@ export function figuresText(verdict: Verdict): string {
     ...(websocket.length > 0 ? [`for WebSocket ${websocket.join(', ')}`] : []),
   ]
   const spoken = speaksFor === 'neither' ? 'neither' : transportNames[speaksFor]
-  return `The figures speak for ${spoken}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ': none of its measures differs enough'}.`
+  return `The figures favour ${spoken}${reasons.length > 0 ? `: ${reasons.join('; ')}` : ': none of its measures differs enough'}.`
 }
 
-/** What to use and why, what the figures say, and what the teaching text says. */
+/** What to use and why, what the figures show, and what the tutorial recommends. */
 export function summaryOf(verdict: Verdict): string[] {
-  const { guide, because, guideAgrees, teachingAgrees, scenario, wasMeasured } = verdict
+  const { guide, because, guideAgrees, tutorialAgrees, scenario, wasMeasured } = verdict
   const use = `Use ${transportNames[guide]}: ${because.join('; ')}.`
   const figures = figuresText(verdict)
-  const bornOut = wasMeasured && !guideAgrees ? ' They speak against the guide.' : ''
-  const { teaching } = scenario
-  if (!teaching) return [use, `${figures}${bornOut}`]
+  const contradiction = wasMeasured && !guideAgrees ? ' They contradict the guide.' : ''
+  const { teaching: tutorial } = scenario
+  if (!tutorial) return [use, `${figures}${contradiction}`]
   const agrees = !wasMeasured
     ? ''
-    : teachingAgrees
+    : tutorialAgrees
       ? ' The figures do not contradict it.'
       : ' The figures contradict it.'
-  const holds = { yes: 'holds', 'in part': 'holds in part', no: 'does not hold' }[teaching.holds]
+  const holds = { yes: 'holds', 'in part': 'holds in part', no: 'does not hold' }[tutorial.holds]
   return [
     use,
-    `${figures}${bornOut}`,
-    `The teaching text takes ${transportNames[teaching.transport]}.${agrees} Its reason: “${teaching.reason}” It ${holds}. ${teaching.because}`,
+    `${figures}${contradiction}`,
+    `The tutorial recommends ${transportNames[tutorial.transport]}.${agrees} Its reason: “${tutorial.reason}” It ${holds}. ${tutorial.because}`,
   ]
 }
 
-/** A reason that was put to the test. */
+/** A reason of the tutorial that was tested. */
 export function trialText({ claim, holds, hardly, figures }: Trial): string {
   if (holds === undefined) return `That ${claim}: not measured.`
   const by = hardly ? `, by less than ${COUNTS_MS} ms` : ''

@@ -1,12 +1,12 @@
-/** The report's tables, for the page and for Markdown alike. Pure. */
-import { measures, type Range, type Transport } from '../../src/guide/index.ts'
+/** The report's tables. Pure. */
+import { measures, type Range, type Transport } from '../package/guide.ts'
 import { figure, type Table } from '../report.ts'
 import {
   cellOf,
   cpu,
   type Found,
   isPlain,
-  isTold,
+  isShown,
   variantOf as plainVariant,
   regression,
   transportNames,
@@ -16,7 +16,7 @@ import {
 import type { Cell, Delays, Figure, Findings, Variant } from './findings.ts'
 import type { Comparison, Verdict } from './verdict.ts'
 
-/** The median with its quartiles: `0.91 (0.88–0.95)`; without them when they say the same. */
+/** The median with its quartiles: `0.91 (0.88–0.95)`; without them when they are equal. */
 export function ranged(range: Range | undefined): string {
   if (!range || !Number.isFinite(range.median)) return '–'
   const [median, low, high] = [range.median, range.low, range.high].map(figure)
@@ -25,16 +25,16 @@ export function ranged(range: Range | undefined): string {
 
 /** A percentile with its quartiles, where enough delays lie beyond it. */
 export const percentile = (delays: Delays | undefined, at: number, value: (delays: Delays) => Figure) =>
-  delays && isTold(delays, at) ? ranged(value(delays)) : '–'
+  delays && isShown(delays, at) ? ranged(value(delays)) : '–'
 
 const nameOf = (transport: Transport | 'neither') =>
   transport === 'neither' ? 'neither' : transportNames[transport]
 
-/** What to use, in one line for each scenario. */
+/** One line for each scenario. */
 export function verdictTable(verdicts: readonly Verdict[]): Table {
   return {
     title: 'Each scenario in a line',
-    columns: ['scenario', 'teaching text', 'guide', 'the figures speak for', 'agree'],
+    columns: ['scenario', 'tutorial', 'guide', 'the figures favour', 'agree'],
     rows: verdicts.map(verdict => [
       verdict.scenario.title,
       verdict.scenario.teaching ? nameOf(verdict.scenario.teaching.transport) : '–',
@@ -49,21 +49,21 @@ export function verdictTable(verdicts: readonly Verdict[]): Table {
   }
 }
 
-/** Whether guide and teaching text are borne out, in words. */
-export function agreement({ wasMeasured, notJudged, guideAgrees, teachingAgrees }: Verdict): string {
+/** Whether guide and tutorial agree with the figures, in words. */
+export function agreement({ wasMeasured, notJudged, guideAgrees, tutorialAgrees }: Verdict): string {
   if (!wasMeasured || notJudged !== undefined) return '–'
-  if (guideAgrees && teachingAgrees !== false) return 'yes'
-  if (!guideAgrees && teachingAgrees !== true) return 'no'
-  return guideAgrees ? 'the teaching text does not' : 'the guide does not'
+  if (guideAgrees && tutorialAgrees !== false) return 'yes'
+  if (!guideAgrees && tutorialAgrees !== true) return 'no'
+  return guideAgrees ? 'the tutorial does not' : 'the guide does not'
 }
 
 const labelOf = ({ measure, unit, connections }: Comparison) =>
-  `${measures[measure]}${connections === undefined ? '' : ` (times ${connections} beside one WebSocket)`}, ${unit}`
+  `${measures[measure]}${connections === undefined ? '' : ` (${connections} connections against one WebSocket)`}, ${unit}`
 
-/** One scenario's measures, those that matter most first and marked. */
+/** The measures of one scenario, its own first and marked. */
 export function comparisonTable({ comparisons, scenario }: Verdict): Table {
   return {
-    title: 'SSE beside WebSocket',
+    title: 'SSE and WebSocket',
     columns: ['measure', ...transports.map(transport => transportNames[transport]), 'difference'],
     rows: comparisons.map(comparison => [
       `${labelOf(comparison)}${scenario.measures.includes(comparison.measure) ? ' *' : ''}`,
@@ -75,14 +75,14 @@ export function comparisonTable({ comparisons, scenario }: Verdict): Table {
 
 const named = ({ variants }: Found, name: string) => variants.find(variant => variant.name === name)
 
-/** The table without the columns in which nothing stands. */
+/** Removes empty columns. */
 function withoutEmpty({ title, columns, rows }: Table): Table {
   const filled = columns.map((_, i) => i === 0 || rows.some(row => row[i] !== '–'))
   const keep = <T>(cells: readonly T[]) => cells.filter((_, i) => filled[i])
   return { title, columns: keep(columns), rows: rows.map(keep) }
 }
 
-/** Every cell of a workload whose variant is wanted, with what was measured in each. */
+/** The cells of a workload on the wanted variants. */
 export function cellTable(found: Found, workload: string, wanted: (variant: Variant) => boolean): Table {
   const cells = found.cells.filter(cell => {
     const variant = named(found, cell.variant)
@@ -115,15 +115,15 @@ export function cellTable(found: Found, workload: string, wanted: (variant: Vari
   })
 }
 
-/** The floor, the peers and our own plain transports, in each workload that has others than ours. */
+/** The floor, other servers and our plain transports, in each workload that has them. */
 export const peerTables = (found: Found): Table[] =>
   workloadsOf(found).flatMap(workload => {
-    const beside = (variant: Variant) => variant.server !== 'twinrail'
-    if (cellTable(found, workload, beside).rows.length === 0) return []
-    return [cellTable(found, workload, variant => beside(variant) || isPlain(variant))]
+    const isOther = (variant: Variant) => variant.server !== 'twinrail'
+    if (cellTable(found, workload, isOther).rows.length === 0) return []
+    return [cellTable(found, workload, variant => isOther(variant) || isPlain(variant))]
   })
 
-/** The workload with the most variants stands for compression, TLS, HTTP/2 and the peers. */
+/** The workload with the most variants: it has those with compression, TLS and HTTP/2. */
 export function widestWorkload(found: Found): string | undefined {
   const count = (workload: string) => found.cells.filter(cell => cell.workload === workload).length
   return workloadsOf(found).reduce<string | undefined>(
@@ -132,7 +132,7 @@ export function widestWorkload(found: Found): string | undefined {
   )
 }
 
-/** Delays of all workloads from when an event was due, and from when the load really sent it. */
+/** Delays of all workloads from when an event was due, and from when it was really sent. */
 export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table {
   const fromSend = (workload: string, transport: Transport) => {
     const variant = plainVariant(found, workload, transport)
@@ -167,10 +167,17 @@ export function latencyTable(found: Found, verdicts: readonly Verdict[]): Table 
   }
 }
 
-/** What clients send: its round trip, its bytes, and what autocannon says of the same. */
-export function uplinkTable(found: Found): Table {
-  return withoutEmpty({
-    title: 'Commands (bytes by long-poll hold the polls meanwhile)',
+/** A row for each cell for which `figures` has any. */
+const rowsOf = (found: Found, figures: (cell: Cell) => (string | number)[] | undefined) =>
+  found.cells.flatMap(cell => {
+    const row = figures(cell)
+    return row ? [[`${cell.workload}, ${cell.variant}`, ...row]] : []
+  })
+
+/** Commands: round trip, bytes, and autocannon's figures. */
+export const uplinkTable = (found: Found): Table =>
+  withoutEmpty({
+    title: 'Commands (bytes of long-poll include the polls meanwhile)',
     columns: [
       'workload, transport',
       'p50 ms',
@@ -179,72 +186,48 @@ export function uplinkTable(found: Found): Table {
       'autocannon p50 ms',
       'autocannon p99 ms',
     ],
-    rows: found.cells.flatMap(cell =>
-      cell.uplink
-        ? [
-            [
-              `${cell.workload}, ${cell.variant}`,
-              percentile(cell.uplink, 50, ({ p50 }) => p50),
-              percentile(cell.uplink, 99, ({ p99 }) => p99),
-              ranged(cell.commandBytes),
-              ranged(cell.autocannon?.p50Ms),
-              ranged(cell.autocannon?.p99Ms),
-            ],
-          ]
-        : [],
+    rows: rowsOf(
+      found,
+      ({ uplink, commandBytes, autocannon }) =>
+        uplink && [
+          percentile(uplink, 50, ({ p50 }) => p50),
+          percentile(uplink, 99, ({ p99 }) => p99),
+          ranged(commandBytes),
+          ranged(autocannon?.p50Ms),
+          ranged(autocannon?.p99Ms),
+        ],
     ),
   })
-}
 
-/** What one client in ten that reads 2 KB/s costs the others and the server. */
-export function slowTable(found: Found): Table {
-  return {
-    title: 'Slow readers',
-    columns: [
-      'workload, transport',
-      'p99 of the others, ms',
-      'p99 without slow readers, ms',
-      'memory beyond that, MiB',
-    ],
-    rows: found.cells.flatMap(({ workload, variant, slow, deliver }) =>
-      slow
-        ? [
-            [
-              `${workload}, ${variant}`,
-              percentile(slow.healthy, 99, ({ p99 }) => p99),
-              percentile(deliver, 99, ({ p99 }) => p99),
-              ranged(slow.heldMiB),
-            ],
-          ]
-        : [],
-    ),
-  }
-}
+/** The cost of slow readers for the other clients and for the server. */
+export const slowTable = (found: Found): Table => ({
+  title: 'Slow readers',
+  columns: [
+    'workload, transport',
+    'p99 of the others, ms',
+    'p99 without slow readers, ms',
+    'memory beyond that, MiB',
+  ],
+  rows: rowsOf(
+    found,
+    ({ slow, deliver }) =>
+      slow && [
+        percentile(slow.healthy, 99, ({ p99 }) => p99),
+        percentile(deliver, 99, ({ p99 }) => p99),
+        ranged(slow.heldMiB),
+      ],
+  ),
+})
 
-/** All connections are cut at once. */
-export function stormTable(found: Found): Table {
-  return {
-    title: 'Reconnect storm',
-    columns: ['workload, transport', 'until all are current, ms', 'until half are, ms', 'until 99 % are, ms'],
-    rows: found.cells.flatMap(({ workload, variant, storm }) =>
-      storm
-        ? [
-            [
-              `${workload}, ${variant}`,
-              ranged(storm.currentMs),
-              timeOf(storm.recovery, 0.5),
-              timeOf(storm.recovery, 0.99),
-            ],
-          ]
-        : [],
-    ),
-  }
-}
-
-type Storm = NonNullable<Cell['storm']>
-
-const timeOf = (recovery: Storm['recovery'], part: number) =>
-  recovery.find(([, current]) => current >= part)?.[0] ?? '–'
+/** Recovery after all connections were cut at once. */
+export const stormTable = (found: Found): Table => ({
+  title: 'Reconnect storm',
+  columns: ['workload, transport', 'until all are current, ms', 'until half are, ms', 'until 99 % are, ms'],
+  rows: rowsOf(found, ({ storm }) => {
+    const timeOf = (part: number) => storm?.recovery.find(([, current]) => current >= part)?.[0] ?? '–'
+    return storm && [ranged(storm.currentMs), timeOf(0.5), timeOf(0.99)]
+  }),
+})
 
 export function memoryTable({ memory }: Found): Table {
   return {
@@ -292,6 +275,12 @@ export function environmentTable({ environment, settings }: Found): Table {
   }
 }
 
-/** The cells of one workload by variant, in the order of the variants. */
-export const cellsOf = (found: Found, workload: string): Cell[] =>
-  found.variants.flatMap(({ name }) => cellOf(found, workload, name) ?? [])
+/** What a terminal shows of a run. */
+export const summaryTables = (found: Found): Table[] =>
+  [
+    ...workloadsOf(found).map(workload => cellTable(found, workload, () => true)),
+    uplinkTable(found),
+    slowTable(found),
+    stormTable(found),
+    memoryTable(found),
+  ].filter(({ rows }) => rows.length > 0)

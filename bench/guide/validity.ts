@@ -1,49 +1,49 @@
-/** Whether the figures of a run mean anything. Pure. */
-import type { Transport } from '../../src/guide/index.ts'
+/** Decides whether a run is valid. Pure. */
+import type { Transport } from '../package/guide.ts'
 import { type Check, figure } from '../report.ts'
 import { type Found, regression, transports, workloadsOf } from './cells.ts'
 import type { Cell, Delays, Figure } from './findings.ts'
 
 /**
- * What a run must keep to be valid. The limits are for two cores that server and load share, with an open loop that is
- * driven by timers; each is as tight as a calm machine keeps it, so that it fails when something is wrong and only then.
+ * Limits of a valid run. They are for two cores that server and load share; each is as tight as a quiet machine allows, so
+ * that it fails only when something is wrong.
  */
 export const limits = {
   /**
-   * What the load's own lateness may add to a median delay, as a part of it, or in any case in ms. Delays count from when
-   * an event was due, so what the load is late is in them; the same delays from when it was really sent show how much.
-   * The median delay of a loopback is below one ms: a tenth of that is less than it takes to wake a thread.
+   * What the load's own lateness may add to a median delay: a part of the delay, or this many ms in any case. Delays count
+   * from when an event was due, so they contain the lateness; the delays from sending show how much it is. The median delay
+   * on loopback is below 1 ms: a tenth of that is less than it takes to wake a thread.
    */
   lateInMedian: 0.1,
   lateInMedianMs: 0.5,
   /**
-   * How late the load may be at its p99, as a part of the median delay, or in any case in ms. It sends and reads in one
-   * thread, so what is due while it reads waits for that turn, and on two cores that more than two processes share it
-   * may wait for a slice of time, which is about 3 ms: one time in a hundred for two of them, as calm runs show (1 to 5
-   * ms). More than that is another load on the machine. It is in every transport's p99: compare medians.
+   * How late the load may be at its p99: a part of the median delay, or this many ms in any case. It sends and reads in one
+   * thread, and on two cores with more than two processes it may wait for a time slice (about 3 ms), once in a hundred
+   * times for two of them: quiet runs show 1 to 5 ms. More means another load on the machine. Every transport's p99
+   * contains it, so compare medians.
    */
   lateOfDelay: 0.1,
   lateMs: 8,
-  /** Part of its time that the load may be busy: beyond it the load queues up by itself. */
+  /** Part of its time that the load may be busy: beyond that it queues by itself. */
   busy: 0.7,
-  /** Part of what was offered that must have been done within the time: less is a server (or load) beyond its knee. */
+  /** Part of the offered events that must arrive in time: less means a server or a load beyond its limit. */
   achieved: 0.99,
-  /** How much below the floor's median delay a server's may lie beside the spread of both: the floor does less work. */
+  /** How far a server's median delay may be below the floor's, in addition to the spread: the floor does less work. */
   belowFloor: 0.1,
   /**
-   * Part of the differences in memory that the line through the points must explain. Resident memory grows in steps of
-   * some MiB; how much that blurs the slope is its standard error, by which verdicts are made. Below this it is no line.
+   * Part of the variance of memory that the line must explain. Resident memory grows in steps of some MiB; verdicts account
+   * for that by the slope's standard error. Below this part the points are no line.
    */
   explained: 0.8,
   rounds: { full: 5, quick: 2 },
-  /** Delays in a cell: ten must lie beyond the p90. Higher percentiles are shown only where as many lie beyond them. */
+  /** Delays in a cell: ten must lie beyond the p90. Higher percentiles are shown only where ten lie beyond them. */
   delays: 100,
   memoryPoints: { full: 5, quick: 3 },
 } as const
 
 const nameOf = ({ workload, variant }: Cell) => `${workload}, ${variant}`
 
-/** One rule over many things: it holds when it holds for each; the detail names those for which it does not. */
+/** A check over many things, which holds when none is wrong; the detail names those that are. */
 function rule<T>(
   what: string,
   all: readonly T[],
@@ -61,7 +61,7 @@ const largest = (cells: readonly Cell[], value: (cell: Cell) => number, unit: st
   return `at most ${figure(value(worst))}${unit} (${nameOf(worst)})`
 }
 
-/** Every rule, with what was got and expected where it fails. A run is valid when all hold. */
+/** All checks of a run, with the values where one fails. The run is valid when all hold. */
 export function checksOf(found: Found): Check[] {
   const { cells, settings } = found
   if (cells.length === 0)
@@ -75,7 +75,7 @@ export function checksOf(found: Found): Check[] {
   ]
 }
 
-/** Nothing is missing, doubled or in disorder, nobody was refused, and all was done in time. */
+/** No event is lost, doubled or out of order, no connection failed, and everything was in time. */
 function counted(cells: readonly Cell[]): Check[] {
   const none = (what: string, count: (cell: Cell) => number) =>
     rule(what, cells, cell => (count(cell) === 0 ? undefined : `${nameOf(cell)}: ${count(cell)}, expected 0`))
@@ -89,20 +89,24 @@ function counted(cells: readonly Cell[]): Check[] {
       if (delivered === expected && expected > 0) return undefined
       return `${nameOf(cell)}: ${delivered} of ${expected}`
     }),
-    rule(`at least ${limits.achieved * 100} % of what was offered was done in time`, cells, cell => {
-      const { offeredPerSecond: offered, achievedPerSecond: achieved } = cell.counts
-      if (achieved >= limits.achieved * offered) return undefined
-      return `${nameOf(cell)}: ${figure(achieved)} of ${figure(offered)} events/s`
-    }),
+    {
+      ...rule(`at least ${limits.achieved * 100} % of what was offered was done in time`, cells, cell => {
+        const { offeredPerSecond: offered, achievedPerSecond: achieved } = cell.counts
+        if (achieved >= limits.achieved * offered) return undefined
+        return `${nameOf(cell)}: ${figure(achieved)} of ${figure(offered)} events/s`
+      }),
+      ofMachine: true,
+    },
   ]
 }
 
-/** What most rounds reach: a load that cannot keep up is late in every round, one hiccup of the host is in one. */
+/** The lower median: a load that cannot keep up is late in most rounds, a hiccup of the host is in one. */
 function inMostRounds(samples: readonly number[]): number {
   const rising = [...samples].sort((a, b) => a - b)
   return rising[Math.floor((rising.length - 1) / 2)] ?? Number.NaN
 }
 
+/** The load was able to send in time. */
 function generator(cells: readonly Cell[]): Check[] {
   const busy = (cell: Cell) => cell.generator.busy.median * 100
   const late = (cell: Cell) => inMostRounds(cell.generator.lateP99Ms.samples)
@@ -115,7 +119,7 @@ function generator(cells: readonly Cell[]): Check[] {
     value(cell) <= limit(cell)
       ? undefined
       : `${nameOf(cell)}: ${figure(value(cell))} ms, expected at most ${figure(limit(cell))} ms`
-  return [
+  const checks = [
     rule(
       `the load was in time at its p99: late by at most ${limits.lateOfDelay * 100} % of the median delay, or ${limits.lateMs} ms`,
       cells,
@@ -135,18 +139,19 @@ function generator(cells: readonly Cell[]): Check[] {
       largest(cells, busy, ' %'),
     ),
   ]
+  return checks.map(check => ({ ...check, ofMachine: true as const }))
 }
 
-/** The floor does nothing but write: who is faster than that was not measured by the same clock. */
+/** The floor only writes: a server that is faster was not measured by the same clock. */
 function floor({ cells, variants }: Found): Check {
-  const railOf = (name: string) => variants.find(variant => variant.name === name)
-  const isFloor = ({ variant }: Cell) => railOf(variant)?.server === 'floor'
+  const variantOf = (name: string) => variants.find(variant => variant.name === name)
+  const isFloor = ({ variant }: Cell) => variantOf(variant)?.server === 'floor'
   return rule('nothing was faster than the floor of bare sockets', cells, cell => {
     const below = cells.find(
       other =>
         isFloor(other) &&
         other.workload === cell.workload &&
-        railOf(other.variant)?.rail === railOf(cell.variant)?.rail,
+        variantOf(other.variant)?.rail === variantOf(cell.variant)?.rail,
     )
     if (!below || isFloor(cell)) return undefined
     const [got, least] = [cell.deliver.p50, below.deliver.p50]
@@ -156,7 +161,7 @@ function floor({ cells, variants }: Found): Check {
   })
 }
 
-/** As many rounds, delays, counts and cells as the method asks for. */
+/** Rounds, delays, counts and cells as the method requires. */
 function complete(found: Found, size: 'full' | 'quick'): Check[] {
   const { cells, memory, leftOut, variants } = found
   const rounds = limits.rounds[size]
@@ -206,7 +211,7 @@ const figuresOf = ({ firstEventMs, deliver, cpuUserUs, cpuSystemUs, bytesPerEven
   bytesPerEvent,
 ]
 
-/** Percentiles rise and nothing took less than no time: else two clocks were mixed up. */
+/** Percentiles rise and no figure is negative: otherwise clocks were mixed up. */
 function numbers(cells: readonly Cell[]): Check {
   const rises = ({ p50, p90, p99, p999, max }: Delays) =>
     [p50, p90, p99, p999, max].every(({ median }, i, all) => median >= (all[i - 1]?.median ?? 0))
@@ -217,4 +222,14 @@ function numbers(cells: readonly Cell[]): Check {
     const falls = [deliver, uplink, slow?.healthy].some(delays => delays && !rises(delays))
     return falls ? `${nameOf(cell)}: a higher percentile is lower` : undefined
   })
+}
+
+/** One line about a run: `valid`, or why it is not. A run is too slow only when nothing else is wrong with it. */
+export function validityLine(checks: readonly Check[]): string {
+  const failed = checks.filter(({ holds }) => !holds)
+  if (failed.length === 0) return 'valid'
+  const wrong = failed.filter(({ ofMachine }) => !ofMachine)
+  return wrong.length === 0
+    ? `invalid: machine too slow (${failed.map(({ what }) => what).join('; ')})`
+    : `invalid: failed checks: ${wrong.map(({ what }) => what).join('; ')}`
 }

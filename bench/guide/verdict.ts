@@ -1,4 +1,4 @@
-/** What the figures say of each scenario, beside what the guide and the teaching text say. Pure. */
+/** Compares the figures of each scenario with the guide and the tutorial. Pure. */
 import {
   evidenceFor,
   isDifference,
@@ -12,18 +12,18 @@ import {
   scenarioNames,
   scenarios,
   type Transport,
-} from '../../src/guide/index.ts'
+} from '../package/guide.ts'
 import { workloads } from '../workloads/workloads.ts'
 import { type Found, transportNames, units } from './cells.ts'
 import { measuredOf } from './figures.ts'
 
-/** A difference beyond the spread is told; one of this part of the larger figure is clear. */
+/** A difference beyond the spread is reported; from this part of the larger figure on it is clear. */
 export const CLEAR = 0.2
 
-/** A clear difference counts for a transport; of delays, one of so many ms: any network hides less. */
+/** A clear difference counts for a transport; for delays only from this many ms on, since any network hides less. */
 export const COUNTS_MS = 1
 
-/** Where more is better; of all else less is. */
+/** Measures where more is better. */
 const moreIsBetter: ReadonlySet<Measure> = new Set(['knee'])
 
 type Pair = 'sse' | 'websocket'
@@ -33,24 +33,24 @@ export interface Comparison {
   readonly measure: Measure
   readonly unit: string
   readonly ranges: { readonly [T in Transport]?: Range | undefined }
-  /** The better of SSE and WebSocket; `neither` when they do not differ beyond the spread; nothing when one is missing. */
+  /** The better of SSE and WebSocket; `neither` within the spread; undefined when one is missing. */
   readonly better?: Pair | 'neither'
-  /** The difference is clear. */
+  /** The difference is at least `CLEAR`. */
   readonly clear: boolean
-  /** It is also large enough to speak for a transport. */
+  /** The difference is large enough to count for a transport. */
   readonly counts: boolean
   /** `no difference`, `WebSocket 12 % less`, `not measured`. */
   readonly text: string
-  /** A client's connections that the figures are of. @default one */
+  /** Number of a client's connections that the figures are for. @default 1 */
   readonly connections?: number
 }
 
-/** A reason of the teaching text that can be put to the test. */
+/** A reason of the tutorial that can be tested. */
 export interface Trial {
   readonly claim: string
   /** Undefined when it was not measured. */
   readonly holds: boolean | undefined
-  /** The difference is clear, but too small to count. */
+  /** The difference is clear but too small to count. */
   readonly hardly?: boolean
   /** The figures in a sentence. */
   readonly figures: string
@@ -59,24 +59,24 @@ export interface Trial {
 export interface Verdict {
   readonly name: ScenarioName
   readonly scenario: Scenario
-  /** What was measured: first what matters most for the scenario. */
+  /** What was measured, the scenario's own measures first. */
   readonly comparisons: readonly Comparison[]
-  /** For which of the two more of the scenario's own measures speak. */
+  /** The transport with more votes of the scenario's own measures. */
   readonly speaksFor: Pair | 'neither'
   readonly guide: Transport
-  /** Why the guide takes it. */
+  /** The guide's reasons. */
   readonly because: readonly string[]
-  /** The figures do not speak for the other transport than the guide takes. */
+  /** The figures do not favour the other transport. */
   readonly guideAgrees: boolean
-  /** The same of the teaching text; nothing where it says nothing. */
-  readonly teachingAgrees?: boolean
+  /** The same for the tutorial; absent where it recommends nothing. */
+  readonly tutorialAgrees?: boolean
   readonly trials: readonly Trial[]
   readonly wasMeasured: boolean
-  /** Why nothing is concluded from the figures, where that is so. */
+  /** Why the figures are not judged. */
   readonly notJudged?: string
 }
 
-/** Compares one measure. A difference smaller than the spread is called no difference. */
+/** Compares one measure. */
 export function compare(measure: Measure, ranges: Comparison['ranges']): Comparison {
   const base = { measure, unit: units[measure], ranges }
   const { sse, websocket } = ranges
@@ -97,18 +97,18 @@ export function compare(measure: Measure, ranges: Comparison['ranges']): Compari
   }
 }
 
-/** For whom more of the measures speak. */
+/** The transport with more votes. */
 export function speaksFor(comparisons: readonly Comparison[]): Verdict['speaksFor'] {
   const votes = (pair: Pair) => comparisons.filter(({ better, counts }) => counts && better === pair).length
   const [sse, websocket] = [votes('sse'), votes('websocket')]
   return sse === websocket ? 'neither' : sse > websocket ? 'sse' : 'websocket'
 }
 
-/** What is there to be tried of the teaching text's reasons. */
+/** A claim of the tutorial that a measure can test. */
 interface Claim {
   readonly claim: string
   readonly measure: Measure
-  /** Where the figure has to be less; `neither`: nowhere. */
+  /** The transport that must have the lower figure; `neither`: none may. */
   readonly less: Pair | 'neither'
 }
 
@@ -123,10 +123,10 @@ const claims: Partial<Record<ScenarioName, readonly Claim[]>> = {
   documents: [{ claim: 'SSE brings progress as soon as WebSocket', measure: 'deliver', less: 'neither' }],
 }
 
-/** Where the workload is not what the guide's choice is about. */
+/** Scenarios whose workload does not test the guide's choice. */
 const notJudged: Partial<Record<ScenarioName, string>> = {
   buffered:
-    'nginx does not hold these streams back, even as it comes, since they ask it not to; the figures say what it costs. What a proxy that holds responses back leaves of SSE was not measured',
+    'nginx does not buffer these streams, even with its defaults, since their headers ask it not to; the figures show what nginx costs. A proxy that does buffer was not measured',
 }
 
 function trial(name: ScenarioName, { claim, measure, less }: Claim, measured: Measured): Trial {
@@ -139,8 +139,8 @@ function trial(name: ScenarioName, { claim, measure, less }: Claim, measured: Me
 }
 
 /**
- * What a client's connections hold that follows many sessions: SSE and long-poll take one for each, WebSocket one for all.
- * All else was measured per client.
+ * Memory of a client that follows many sessions: SSE and long-poll need a connection for each, WebSocket one for all. All
+ * other measures are per client already.
  */
 function ofAll(comparison: Comparison, connections: number): Comparison {
   const { measure, ranges } = comparison
@@ -157,7 +157,7 @@ function ofAll(comparison: Comparison, connections: number): Comparison {
 
 /**
  * The verdict on one scenario.
- * @param connections that a client of the workload needs over SSE @default 1
+ * @param connections that a client of the workload needs over SSE. @default 1
  */
 export function verdictOf(name: ScenarioName, measured: Measured, connections = 1): Verdict {
   const scenario = scenarios[name]
@@ -179,9 +179,9 @@ export function verdictOf(name: ScenarioName, measured: Measured, connections = 
     guide: transport,
     because: because.map(({ text }) => text),
     guideAgrees: agrees(transport),
-    ...(scenario.teaching && { teachingAgrees: agrees(scenario.teaching.transport) }),
+    ...(scenario.teaching && { tutorialAgrees: agrees(scenario.teaching.transport) }),
     trials: (claims[name] ?? []).map(claim => trial(name, claim, measured)),
-    // The memory of an idle connection is no workload's own.
+    // Memory of an idle connection does not belong to a workload.
     wasMeasured: comparisons.some(({ measure }) => measure !== 'memory'),
     ...(reason !== undefined && { notJudged: reason }),
   }

@@ -1,12 +1,11 @@
-/** Writes what is made of a results file: the page beside it, the selection guide, and the guide's figures. */
+/** Writes the report of a results file: the selection guide and the guide's figures, or a report beside the file. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { scenarioNames } from '../../src/guide/index.ts'
+import { scenarioNames } from '../package/guide.ts'
 import { workloadsOf } from './cells.ts'
 import { measuredOf, measuredSource } from './figures.ts'
 import type { Findings } from './findings.ts'
 import { markdown } from './markdown.ts'
-import { page } from './page.ts'
 
 const inRepository = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url))
 
@@ -25,21 +24,21 @@ export function readFindings(file: string): Findings {
 }
 
 /**
- * Writes the page beside the results. The selection guide and the figures that the guide cites are written only of a full
- * and valid run of all workloads: they are committed.
+ * Writes the selection guide and the figures that the guide cites, which are committed, from a complete and valid run. Of
+ * any other run it writes the report beside the results, as Markdown.
  * @param file the results, whose name ends with `.json`
  * @returns the files that were written
  */
 export function writeReport(file: string): string[] {
   const findings = readFindings(file)
-  const written = [[file.replace(/(\.json)?$/, '.html'), page(findings)]]
   const isWhole = scenarioNames.every(name => workloadsOf(findings).includes(name))
-  if (isWhole && findings.valid && !findings.settings.quick) {
-    written.push(
-      [inRepository('docs/selection-guide.md'), markdown(findings)],
-      [inRepository('src/guide/measured.ts'), measuredSource(measuredOf(findings))],
-    )
-  }
-  for (const [path, text] of written as [string, string][]) writeFileSync(path, text)
-  return written.map(([path]) => path as string)
+  const isCitable = isWhole && findings.valid && !findings.settings.quick
+  const written: [path: string, text: string][] = isCitable
+    ? [
+        [inRepository('docs/selection-guide.md'), markdown(findings)],
+        [inRepository('src/guide/measured.ts'), measuredSource(measuredOf(findings))],
+      ]
+    : [[file.replace(/(\.json)?$/, '.md'), markdown(findings)]]
+  for (const [path, text] of written) writeFileSync(path, text)
+  return written.map(([path]) => path)
 }

@@ -1,43 +1,44 @@
-/** One client: follows its sessions over a rail, knows exactly what it has of each, and sends commands. */
+/** One client (virtual user): follows its sessions over a connection, records each event it gets, and sends commands. */
 import { micros } from '../clock.ts'
-import { Finder, type Found } from './finder.ts'
-import type { Ears, Rail } from './rails/rail.ts'
-import { Track } from './track.ts'
+import type { ClientConnection, ConnectionHandlers } from './connections/connection.ts'
+import { DeliveryLog } from './delivery-log.ts'
+import { EventScanner, type ScanHandlers } from './event-scanner.ts'
 
 export interface ClientOptions {
   readonly sessionIds: readonly string[]
-  /** Connections for one time. */
-  makeRail(ears: Ears): Rail
-  /** The server says `caught-up` on each stream. */
+  /** Makes the connections for one `open`. */
+  connect(handlers: ConnectionHandlers): ClientConnection
+  /** The server sends `caught-up` on each stream once it is current. */
   readonly catchesUp: boolean
 }
 
-/** Who has not caught up by then never will, ms. */
-const CATCH_UP_MS = 20_000
+/** Catch-up timeout in ms. Generous: a slow machine must not look like a broken server. */
+const CATCH_UP_MS = 60_000
 
-interface Waiting {
+interface PendingCommand {
   resolve(offset: string | undefined): void
   reject(error: Error): void
 }
 
-export class Client implements Ears {
-  /** What it has of each of its sessions, in their order. */
-  readonly tracks: readonly Track[]
-  /** When each ephemeral event of the phase came, µs, by its number. */
+export class Client implements ConnectionHandlers {
+  /** What it has received of each of its sessions, in their order. */
+  readonly deliveries: readonly DeliveryLog[]
+  /** Arrival time of each ephemeral event of the phase, µs, by its number. */
   ephemeral = new Map<number, number>()
-  /** Ephemeral events that came again. */
+  /** Ephemeral events that came twice. */
   doubledEphemeral = 0
-  /** Connections that it lost, and those that it could not make. */
+  /** Connections that were lost, and attempts that failed. */
   lost = 0
-  /** When it got its first event, µs; 0 before. */
+  /** Arrival of the first event, µs; 0 before it. */
   firstEventAt = 0
-  /** Set once to have the next event reach it not at all or twice: to see that this is found. */
+  /** A planted fault: the next event is dropped or counted twice, to show that the checks find it. */
   plant: 'lost' | 'doubled' | undefined
   readonly #options: ClientOptions
-  readonly #waiting = new Map<string, Waiting>()
-  #rail: Rail | undefined
-  #finders: Finder[] = []
-  #now = 0
+  readonly #pending = new Map<string, PendingCommand>()
+  #connection: ClientConnection | undefined
+  #scanners: EventScanner[] = []
+  /** Arrival of the last bytes, µs. */
+  lastBytesAt = 0
   #commands = 0
   #caughtUp = 0
   #onCaughtUp: () => void = () => {}
@@ -45,20 +46,20 @@ export class Client implements Ears {
 
   constructor(options: ClientOptions) {
     this.#options = options
-    this.tracks = options.sessionIds.map(() => new Track())
+    this.deliveries = options.sessionIds.map(() => new DeliveryLog())
   }
 
-  /** Connects, from where it stands, and resolves once it has everything up to the heads. */
+  /** Connects, continues where it left off, and resolves once it has every event up to the heads. */
   async open(): Promise<void> {
-    const { sessionIds, makeRail, catchesUp } = this.#options
-    this.#finders = sessionIds.map(() => new Finder(this.#found))
+    const { sessionIds, connect, catchesUp } = this.#options
+    this.#scanners = sessionIds.map(() => new EventScanner(this.#scanned))
     this.#caughtUp = 0
-    this.#rail = makeRail(this)
+    this.#connection = connect(this)
     const current = catchesUp ? this.#current(sessionIds.length) : Promise.resolve()
-    // When both fail, it is the rail that knows why.
+    // When both fail, the connection's error has the reason.
     current.catch(() => {})
     try {
-      await this.#rail.open(sessionId => this.#cursor(sessionId))
+      await this.#connection.open(sessionId => this.#cursor(sessionId))
       await current
     } catch (error) {
       this.lost++
@@ -66,32 +67,33 @@ export class Client implements Ears {
     }
   }
 
-  /** Sends a command; resolves with its ack's offset, if it has one. Rejects when it is refused or the line is cut. */
+  /** Sends a command; resolves with the offset of its ack, if any. Rejects when it is refused or the connection is cut. */
   async command(sessionId: string, command: object): Promise<string | undefined> {
-    const rail = this.#rail as Rail
+    const connection = this.#connection as ClientConnection
     const id = `c${++this.#commands}`
-    if (rail.post) {
-      const { status, body } = await rail.post(sessionId, { ...command, id })
+    if (connection.post) {
+      const { status, body } = await connection.post(sessionId, { ...command, id })
       if (status !== 200) throw new Error(`a command was answered ${status}: ${body}`)
       return (JSON.parse(body.toString()) as { offset?: string }).offset
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject })
-      rail.say?.(JSON.stringify({ ...command, sessionId, id }))
+      this.#pending.set(id, { resolve, reject })
+      connection.send?.(JSON.stringify({ ...command, sessionId, id }))
     })
   }
 
-  /** Cuts its connections; `open` makes new ones. */
+  /** Closes its connections; `open` makes new ones. */
   cut(): void {
-    this.#rail?.cut()
-    for (const { reject } of this.#waiting.values()) reject(new Error('the line was cut before the answer'))
-    this.#waiting.clear()
+    this.#connection?.cut()
+    for (const { reject } of this.#pending.values())
+      reject(new Error('the connection was cut before the answer'))
+    this.#pending.clear()
     this.#onCut()
   }
 
   onBytes(stream: number, bytes: Buffer): void {
-    this.#now = micros()
-    this.#finders[stream]?.push(bytes)
+    this.lastBytesAt = micros()
+    this.#scanners[stream]?.push(bytes)
   }
 
   onLost(): void {
@@ -100,7 +102,7 @@ export class Client implements Ears {
   }
 
   #cursor(sessionId: string): string | undefined {
-    const { epoch, seq } = this.tracks[this.#options.sessionIds.indexOf(sessionId)] as Track
+    const { epoch, seq } = this.deliveries[this.#options.sessionIds.indexOf(sessionId)] as DeliveryLog
     return seq < 0 ? undefined : `${epoch}-${seq}`
   }
 
@@ -110,8 +112,8 @@ export class Client implements Ears {
         clearTimeout(late)
         reject(new Error(`a client had not caught up: ${why}`))
       }
-      const late = setTimeout(fail, CATCH_UP_MS, `${CATCH_UP_MS} ms were over`)
-      this.#onCut = () => fail('its line was cut')
+      const late = setTimeout(fail, CATCH_UP_MS, `it took longer than ${CATCH_UP_MS} ms`)
+      this.#onCut = () => fail('its connection was cut')
       this.#onCaughtUp = () => {
         if (++this.#caughtUp < streams) return
         clearTimeout(late)
@@ -120,19 +122,20 @@ export class Client implements Ears {
     })
   }
 
-  readonly #found: Found = {
-    onEvent: (sessionId, epoch, seq, from) => {
-      if (this.firstEventAt === 0) this.firstEventAt = this.#now
+  readonly #scanned: ScanHandlers = {
+    onEvent: event => {
+      if (this.firstEventAt === 0) this.firstEventAt = this.lastBytesAt
       const { sessionIds } = this.#options
-      // Other servers know nothing of sessions: there is a server for each.
-      const track = this.tracks[sessionIds.length === 1 ? 0 : sessionIds.indexOf(sessionId)] as Track
+      // Other servers have no sessions: there is one server for each session.
+      const session = sessionIds.length === 1 ? 0 : sessionIds.indexOf(event.sessionId)
+      const deliveries = this.deliveries[session] as DeliveryLog
       const times = this.plant === 'lost' ? 0 : this.plant === 'doubled' ? 2 : 1
       this.plant = undefined
-      for (let i = 0; i < times; i++) track.take(epoch, from, seq, this.#now)
+      for (let i = 0; i < times; i++) deliveries.add(event, this.lastBytesAt)
     },
     onEphemeral: number => {
       if (this.ephemeral.has(number)) this.doubledEphemeral++
-      else this.ephemeral.set(number, this.#now)
+      else this.ephemeral.set(number, this.lastBytesAt)
     },
     onControl: (type, text) => {
       if (type === 'caught-up') this.#onCaughtUp()
@@ -142,9 +145,9 @@ export class Client implements Ears {
 
   #answered(type: 'ack' | 'nack', text: string): void {
     const id = /"id":"([^"]+)"/.exec(text)?.[1] ?? ''
-    const waiting = this.#waiting.get(id)
-    this.#waiting.delete(id)
-    if (type === 'ack') waiting?.resolve(/"offset":"([^"]+)"/.exec(text)?.[1])
-    else waiting?.reject(new Error(`a command was refused: ${text}`))
+    const pending = this.#pending.get(id)
+    this.#pending.delete(id)
+    if (type === 'ack') pending?.resolve(/"offset":"([^"]+)"/.exec(text)?.[1])
+    else pending?.reject(new Error(`a command was refused: ${text}`))
   }
 }

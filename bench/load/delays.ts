@@ -16,16 +16,16 @@ const histogram = () => createHistogram({ lowest: 1, highest: 60e9, figures: 3 }
 
 const merged = new Map<string, RecordableHistogram>()
 
-/** What one round measures under a name. */
+/** The delays of one round. */
 export class DelayRound {
   readonly #round = histogram()
 
-  /** @param us delay in µs; less than nothing is none */
+  /** @param us delay in µs; negative values count as 0 */
   record(us: number): void {
     this.#round.record(Math.min(60e9, Math.max(1, Math.round(us * 1000))))
   }
 
-  /** The round's percentiles; what it holds is merged into the name's. Nothing without a single delay. */
+  /** Merges the round into its name. @returns the round's percentiles; undefined without a delay */
   close(name: string): Percentiles | undefined {
     const round = this.#round
     if (round.count === 0) return undefined
@@ -33,22 +33,15 @@ export class DelayRound {
     all.add(round)
     merged.set(name, all)
     const at = (percentile: number) => round.percentile(percentile) / 1e6
-    return {
-      count: round.count,
-      p50: at(50),
-      p90: at(90),
-      p99: at(99),
-      p999: at(99.9),
-      max: round.max / 1e6,
-    }
+    return { count: round.count, p50: at(50), p90: at(90), p99: at(99), p999: at(99.9), max: round.max / 1e6 }
   }
 
-  /** ms at a percentile; 0 without a delay. */
+  /** Delay at a percentile, ms; 0 without delays. */
   percentile = (percentile: number) =>
     this.#round.count === 0 ? 0 : this.#round.percentile(percentile) / 1e6
 }
 
-/** All rounds under a name: `[percentile, ms]`, percentiles rising from 0 to 100. */
+/** The merged rounds of a name: `[percentile, ms]`, percentiles rising from 0 to 100. */
 export function curve(name: string): [number, number][] {
   const points = [...(merged.get(name)?.percentiles ?? [])] as [number, number][]
   return points.map(([percentile, ns]) => [percentile, ns / 1e6])

@@ -1,4 +1,4 @@
-/** Takes a wire's framing off: HTTP/1.1 chunks, WebSocket frames, gzip and permessage-deflate. */
+/** Removes framing: HTTP/1.1 chunks, WebSocket frames, gzip and permessage-deflate. */
 import { constants, inflateRawSync } from 'node:zlib'
 
 export type Sink = (bytes: Buffer) => void
@@ -6,7 +6,7 @@ export type Sink = (bytes: Buffer) => void
 const EMPTY = Buffer.alloc(0)
 const NEWLINE = Buffer.from('\n')
 
-/** Keeps what a decoder could not use yet. */
+/** Buffers incomplete units. */
 abstract class Decoder {
   #rest: Buffer = EMPTY
 
@@ -16,7 +16,7 @@ abstract class Decoder {
     this.#rest = chunk.length > 0 ? Buffer.from(chunk) : EMPTY
   }
 
-  /** Takes one whole unit off the front and gives its length; 0 when there is none. */
+  /** Takes one complete unit off the front. @returns its length; 0 when none is complete */
   protected abstract take(chunk: Buffer): number
 }
 
@@ -63,15 +63,15 @@ export class Deframer extends Decoder {
   }
 }
 
-/** How far back deflate refers at the most (RFC 1951). */
+/** Largest distance that deflate refers back (RFC 1951). */
 const WINDOW_BYTES = 32 * 1024
 
-/** Bytes that begin a gzip stream (RFC 1952), without a file's name. */
+/** Length of a gzip header (RFC 1952) without a file name. */
 const GZIP_HEAD_BYTES = 10
 
 /**
- * Inflates a stream that is flushed after each message, a message at a time and at once: each is a block of its own
- * whose dictionary is what came before it.
+ * Inflates a stream that is flushed after each message, one message at a time and synchronously: each is a block of its
+ * own whose dictionary is the text before it.
  */
 class Inflater {
   #before: Buffer = EMPTY
@@ -83,10 +83,10 @@ class Inflater {
   }
 }
 
-/** How a flush ends; a `permessage-deflate` sender leaves it out (RFC 7692, section 7.2.1). */
+/** End of a flushed block; `permessage-deflate` senders leave it out (RFC 7692, section 7.2.1). */
 const TAIL = Buffer.from([0, 0, 0xff, 0xff])
 
-/** Puts text into a masked frame, as clients must; the mask is zero. */
+/** A masked text frame, as clients must send; the mask is zero. */
 export function clientFrame(text: string): Buffer {
   const payload = Buffer.from(text)
   const head = payload.length < 126 ? Buffer.alloc(6) : Buffer.alloc(8)
@@ -99,11 +99,11 @@ export function clientFrame(text: string): Buffer {
   return Buffer.concat([head, payload])
 }
 
-/** Whether a response's head agrees to compress. */
+/** Whether a response's head announces compression. */
 export const isCompressed = (head: string) =>
   /^content-encoding: *gzip/im.test(head) || /^sec-websocket-extensions: *permessage-deflate/im.test(head)
 
-/** Gives what takes a response's body bytes and hands the text in it to the sink; messages are parted by line feeds. */
+/** @returns a sink for a response's body that passes its text on; messages are separated by line feeds */
 export function unwrap(wire: 'sse' | 'websocket', head: string, sink: Sink): Sink {
   if (wire === 'sse') {
     const inflater = new Inflater()
@@ -112,7 +112,7 @@ export function unwrap(wire: 'sse' | 'websocket', head: string, sink: Sink): Sin
     const gunzip: Sink = bytes => {
       const deflated = bytes.subarray(ahead)
       ahead -= bytes.length - deflated.length
-      // A stream for one connection may hand a block out in parts.
+      // A compressor per connection may write a block in parts.
       block = Buffer.concat([block, deflated])
       if (!block.subarray(-TAIL.length).equals(TAIL)) return
       sink(inflater.take(block))

@@ -1,39 +1,44 @@
-/** Requests with an answer: commands and polls, on a line that is kept. */
+/** HTTP requests with an answer (commands and polls) on a kept connection. */
 import type { ClientHttp2Session, OutgoingHttpHeaders } from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 
-export interface Answer {
+export interface HttpAnswer {
   status: number
   body: Buffer
 }
 
-/** One request after the other; those of HTTP/2 at the same time. */
-export interface Line {
-  /** Resolves with the answer. Rejects when the line is closed first. */
-  request(method: 'GET' | 'POST', path: string, headers: OutgoingHttpHeaders, body?: string): Promise<Answer>
+/** A kept connection for requests: one at a time over HTTP/1.1, concurrent over HTTP/2. */
+export interface HttpLine {
+  /** Resolves with the answer. Rejects when the connection is closed first. */
+  request(
+    method: 'GET' | 'POST',
+    path: string,
+    headers: OutgoingHttpHeaders,
+    body?: string,
+  ): Promise<HttpAnswer>
   close(): void
 }
 
 const HEAD_END = Buffer.from('\r\n\r\n')
 
-interface Asked {
+interface Pending {
   readonly text: string
-  resolve(answer: Answer): void
+  resolve(answer: HttpAnswer): void
   reject(error: Error): void
 }
 
 /**
- * A connection with HTTP/1.1, opened when it is needed and again when the server has closed it; one request at a time,
- * answers with a content-length. It is bare, since what a whole client does for a request would be booked on the server.
+ * HTTP/1.1 by hand: connects when needed and again after the server has closed; answers need a content-length. A complete
+ * client library would take longer per request than the server does, and that time would count as the server's.
  */
-class Http1 implements Line {
+class Http1 implements HttpLine {
   readonly #port: number
   readonly #tls: boolean
   #socket: Socket | undefined
   #received: Buffer = Buffer.alloc(0)
-  #asked: Asked | undefined
-  readonly #queue: Asked[] = []
+  #current: Pending | undefined
+  readonly #queue: Pending[] = []
   #isClosed = false
 
   constructor(port: number, tls: boolean) {
@@ -41,12 +46,12 @@ class Http1 implements Line {
     this.#tls = tls
   }
 
-  request(method: string, path: string, headers: OutgoingHttpHeaders, body = ''): Promise<Answer> {
+  request(method: string, path: string, headers: OutgoingHttpHeaders, body = ''): Promise<HttpAnswer> {
     const all = { host: `127.0.0.1:${this.#port}`, ...headers, 'content-length': Buffer.byteLength(body) }
     const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}`)
     const text = `${method} ${path} HTTP/1.1\r\n${lines.join('\r\n')}\r\n\r\n${body}`
     return new Promise((resolve, reject) => {
-      if (this.#isClosed) return reject(new Error('the line was closed before the request'))
+      if (this.#isClosed) return reject(new Error('the connection was closed before the request'))
       this.#queue.push({ text, resolve, reject })
       this.#next()
     })
@@ -59,11 +64,11 @@ class Http1 implements Line {
   }
 
   #next(): void {
-    if (this.#asked) return
-    this.#asked = this.#queue.shift()
-    if (!this.#asked) return
+    if (this.#current) return
+    this.#current = this.#queue.shift()
+    if (!this.#current) return
     this.#socket ??= this.#open()
-    this.#socket.write(this.#asked.text)
+    this.#socket.write(this.#current.text)
   }
 
   #open(): Socket {
@@ -78,13 +83,13 @@ class Http1 implements Line {
     return socket
   }
 
-  /** Nothing more comes on this connection. */
+  /** Fails every request of a connection that has ended. */
   #fail(): void {
     this.#socket = undefined
     this.#received = Buffer.alloc(0)
-    const waiting = [this.#asked, ...this.#queue.splice(0)]
-    this.#asked = undefined
-    for (const one of waiting) one?.reject(new Error('the line was closed before the answer'))
+    const waiting = [this.#current, ...this.#queue.splice(0)]
+    this.#current = undefined
+    for (const one of waiting) one?.reject(new Error('the connection was closed before the answer'))
   }
 
   #take(bytes: Buffer): void {
@@ -101,22 +106,22 @@ class Http1 implements Line {
     const stop = start + Number(length)
     if (this.#received.length < stop) return
     const body = Buffer.from(this.#received.subarray(start, stop))
-    const asked = this.#asked
+    const current = this.#current
     this.#received = Buffer.alloc(0)
-    this.#asked = undefined
+    this.#current = undefined
     if (/^connection: *close/im.test(head)) {
       this.#socket?.destroy()
       this.#socket = undefined
     }
-    asked?.resolve({ status: Number(head.slice(9, 12)), body })
+    current?.resolve({ status: Number(head.slice(9, 12)), body })
     this.#next()
   }
 }
 
-export const http1 = (port: number, tls: boolean): Line => new Http1(port, tls)
+export const http1 = (port: number, tls: boolean): HttpLine => new Http1(port, tls)
 
-/** A session with HTTP/2, which others may use, too: it stays open. */
-export const http2 = (session: ClientHttp2Session): Line => ({
+/** Requests on an HTTP/2 connection that others may share; closing leaves it open. */
+export const http2 = (session: ClientHttp2Session): HttpLine => ({
   request: (method, path, headers, body) =>
     new Promise((resolve, reject) => {
       const stream = session.request({ ':method': method, ':path': path, ...headers })

@@ -1,14 +1,14 @@
-/** The metronome's thread: it sleeps until something is due and says so. */
+/** The metronome's thread: sleeps until something is due and reports it. */
 import { parentPort } from 'node:worker_threads'
 import { micros } from '../clock.ts'
 
-/** A stretch of the schedule: from the first to before the last. */
+/** A part of the schedule: `from` is in it, `to` is not. */
 export interface Due {
   from: number
   to: number
 }
 
-/** What is due within so many µs of each other is told together: waking somebody up takes about as long. */
+/** What is due within this many µs is reported together: waking the other thread takes about as long. */
 const TOGETHER_US = 50
 
 const sleeper = new Int32Array(new SharedArrayBuffer(4))
@@ -18,7 +18,7 @@ parentPort?.on('message', (due: Float64Array) => {
     const ms = ((due[from] as number) - micros()) / 1000
     if (ms > 0) Atomics.wait(sleeper, 0, 0, ms)
     const now = micros() + TOGETHER_US
-    // Never before its time: what is due a moment later waits for it.
+    // Never early: what is due a moment later waits until then.
     while (to < due.length && (due[to] as number) <= now) to++
     if (to > from) while (micros() < (due[to - 1] as number));
     parentPort?.postMessage({ from, to } satisfies Due)

@@ -1,4 +1,4 @@
-/** Tells when something is due, on an absolute schedule: a thread of its own sleeps, so that a timer's ms do not count. */
+/** Calls back on an absolute schedule. A thread of its own sleeps until then, since a timer may be 1 ms late. */
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import type { Due } from './metronome-thread.ts'
@@ -7,8 +7,8 @@ export class Metronome {
   readonly #thread = new Worker(fileURLToPath(new URL('./metronome-thread.js', import.meta.url)))
 
   /**
-   * Calls `onDue` for each stretch of what is due together, never early, never leaving anything out.
-   * @param due when each is due, µs on the machine's clock, rising
+   * Calls `onDue` for each group that is due together: never early, and nothing is skipped when it is late.
+   * @param due when each is due, µs on the machine's clock, ascending
    */
   run(due: Float64Array, onDue: (from: number, to: number) => void): Promise<void> {
     return new Promise(resolve => {

@@ -1,20 +1,21 @@
-/** Where clients connect to, and how. Plain data: it comes from another process. */
-import type { Rail, Variant } from '../guide/findings.ts'
+/** Where and how clients connect. Plain data, since it comes from another process. */
+import type { Variant } from '../guide/findings.ts'
+import type { Transport } from '../package/guide.ts'
 import type { Dial } from '../peers/peer.ts'
 
 export interface Target {
-  readonly rail: Rail
+  readonly transport: Transport
   readonly http: Variant['http']
   readonly tls: boolean
   readonly compressed: boolean
-  /** Something in between may cut the body's chunks anew. */
+  /** A proxy may cut the body's chunks anew. */
   readonly rechunked: boolean
   readonly port: number
-  /** How to subscribe to each session, where the server is not ours. */
+  /** How to subscribe to each session of another server. */
   readonly dials?: readonly Dial[]
 }
 
-/** The same through other ports, of which there is one for each. */
+/** The same target through other ports. */
 export const via = (target: Target, ports: ReadonlyMap<number, number>): Target => {
   const other = (port: number) => ports.get(port) ?? port
   const { dials } = target
@@ -25,5 +26,5 @@ export const via = (target: Target, ports: ReadonlyMap<number, number>): Target 
   }
 }
 
-/** Every port of it. */
+/** Every port of a target. */
 export const portsOf = ({ port, dials }: Target) => dials?.map(dial => dial.port) ?? [port]

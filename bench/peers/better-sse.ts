@@ -7,7 +7,7 @@ export async function betterSse(): Promise<Peer> {
   const envelope = new Envelope('bench')
   const channel = createChannel()
   const server = createServer(async (request, response) => {
-    // The text is made once, so the serializer only hands it on.
+    // The text is made once for all, so the serializer passes it on.
     const session = await createSession(request, response, { keepAlive: null, serializer: String })
     channel.register(session)
     session.push('ready')

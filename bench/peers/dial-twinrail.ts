@@ -1,12 +1,12 @@
-/** How to subscribe to our server's session. */
+/** How to subscribe to a session of our server. */
 import type { Dial } from './peer.ts'
 
-/** Longer than any scenario idles: no ping falls into a measured turn. */
+/** Longer than any scenario is idle, so that no ping falls into a measured turn. */
 export const HEARTBEAT_MS = 60_000
 
 export const SESSION = 'bench'
 
-/** What a subscriber may ask for. */
+/** Options of a subscription. */
 export interface Subscribe {
   readonly replay?: 'compact' | 'full' | 'none'
   readonly lag?: 'conflate' | 'wait' | 'skip' | 'disconnect'
@@ -14,7 +14,6 @@ export interface Subscribe {
   readonly heartbeatMs?: number
 }
 
-/** How to subscribe to a session. */
 export function dialTwinrail(
   wire: Dial['wire'],
   port: number,
@@ -22,9 +21,9 @@ export function dialTwinrail(
   compressed = false,
   sessionId = SESSION,
 ): Dial {
-  const asked = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
+  const options = { heartbeatMs: HEARTBEAT_MS, ...subscribe }
   if (wire === 'sse') {
-    const query = new URLSearchParams(Object.entries(asked).map(([name, value]) => [name, String(value)]))
+    const query = new URLSearchParams(Object.entries(options).map(([name, value]) => [name, String(value)]))
     return {
       wire,
       port,
@@ -38,7 +37,7 @@ export function dialTwinrail(
     port,
     path: '/v1/ws',
     ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
-    say: [JSON.stringify({ type: 'subscribe', id: '1', sessionId, ...asked })],
+    messages: [JSON.stringify({ type: 'subscribe', id: '1', sessionId, ...options })],
     readyAfter: '"caught-up"',
   }
 }

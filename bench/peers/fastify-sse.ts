@@ -1,28 +1,23 @@
 /** @fastify/sse: one `reply.sse.send` per subscriber and event. */
-import Fastify, { type FastifyInstance, type FastifyPluginCallback, type FastifyReply } from 'fastify'
+import fastifySsePlugin from '@fastify/sse'
+import Fastify from 'fastify'
 import { Envelope, type Peer, portOf } from './peer.ts'
 
-/** What is used of the package; its own types declare `reply.sse` for the whole program, as fastify-sse-v2's do. */
+/** `reply.sse` of @fastify/sse. It and fastify-sse-v2 both declare that name for the whole program, so it needs a cast. */
 interface Sse {
   keepAlive(): void
   send(message: { id?: string; data: string }): Promise<void>
   onClose(callback: () => void): void
 }
 
-interface Options {
-  heartbeatInterval: number
-  serializer(data: string): string
-}
-
-const PACKAGE: string = '@fastify/sse'
-
 export async function fastifySse(): Promise<Peer> {
-  const { default: plugin } = (await import(PACKAGE)) as { default: FastifyPluginCallback<Options> }
   const envelope = new Envelope('bench')
   const streams = new Set<Sse>()
-  const app: FastifyInstance = Fastify({ forceCloseConnections: true })
+  const app = Fastify({ forceCloseConnections: true })
+  // The default import of this CommonJS package is the plugin itself; its types declare it as a property.
+  const plugin = fastifySsePlugin as unknown as typeof fastifySsePlugin.default
   await app.register(plugin, { heartbeatInterval: 0, serializer: data => data })
-  app.get('/', { sse: true } as object, async (_request, reply: FastifyReply) => {
+  app.get('/', { sse: true }, async (_request, reply) => {
     const sse = reply.sse as unknown as Sse
     sse.keepAlive()
     await sse.send({ data: 'ready' })

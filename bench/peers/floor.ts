@@ -1,7 +1,6 @@
-/** The floor: bare sockets that get the same shared bytes. What it costs is the kernel's and Node's own. */
+/** The floor: bare sockets that get the same bytes, made once. Its cost is that of Node and the kernel alone. */
 import { createHash } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { deflateRawSync, constants as zlib } from 'node:zlib'
 import { type Dial, Envelope, listen, type Peer } from './peer.ts'
 
 const READY = 'floor is ready'
@@ -25,7 +24,7 @@ export function frame(payload: Buffer | string, compressed = false): Buffer {
   return Buffer.concat([head, bytes])
 }
 
-/** How a wire's shared bytes are made of a turn's events. */
+/** How the events of a turn become the bytes of a transport. */
 interface Wire {
   readonly dial: Omit<Dial, 'port'>
   head(request: string): string
@@ -55,29 +54,6 @@ const websocket: Wire = {
   batch: text => frame(text),
 }
 
-/** One deflate block for the batch, whole by itself: nothing before it is referred to. */
-const block = (text: string) =>
-  deflateRawSync(text, { finishFlush: zlib.Z_SYNC_FLUSH, level: 3, memLevel: 5 })
-
-/** What begins a gzip stream (RFC 1952) without a name. */
-const GZIP_HEAD = Buffer.from('1f8b0800000000000003', 'hex')
-
-const sseBlocks: Wire = {
-  ...sse,
-  dial: { ...sse.dial, headers: { 'accept-encoding': 'gzip' } },
-  head: () => `${sseHead}content-encoding: gzip\r\n\r\n`,
-  ready: chunk(Buffer.concat([GZIP_HEAD, block(`:${READY}\n\n`)])),
-  batch: text => chunk(block(text)),
-}
-
-const websocketBlocks: Wire = {
-  ...websocket,
-  dial: { ...websocket.dial, headers: { 'sec-websocket-extensions': 'permessage-deflate' } },
-  head: request =>
-    `${upgradeHead}sec-websocket-accept: ${accept(request)}\r\nsec-websocket-extensions: permessage-deflate\r\n\r\n`,
-  batch: text => frame(block(text).subarray(0, -4), true),
-}
-
 async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
   const envelope = new Envelope('bench')
   const sockets = new Set<Socket>()
@@ -98,7 +74,7 @@ async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
       const texts = bodies.map(body => envelope.text(body))
       const bytes = batch(
         dial.wire === 'sse'
-          ? texts.map(({ id, json }) => `id: ${id}\ndata: ${json}\n\n`).join('')
+          ? texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
           : texts.map(({ json }) => json).join('\n'),
       )
       for (const socket of sockets) socket.write(bytes)
@@ -112,7 +88,3 @@ async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
 
 export const floorSse = () => floor(sse)
 export const floorWebSocket = () => floor(websocket)
-
-/** One compressed block per batch for everybody, without what came before as a dictionary. */
-export const blocksSse = () => floor(sseBlocks)
-export const blocksWebSocket = () => floor(websocketBlocks)

@@ -1,4 +1,4 @@
-/** What a compressing middleware does: a gzip stream for every connection, flushed after each turn. */
+/** A gzip stream for each connection, flushed after each turn, as compressing middleware does it. */
 import { createServer } from 'node:http'
 import { constants, createGzip, type Gzip } from 'node:zlib'
 import { Envelope, listen, type Peer } from './peer.ts'
@@ -23,7 +23,7 @@ export async function gzipPerConnection(): Promise<Peer> {
     dial: { wire: 'sse', port, path: '/', headers: { 'accept-encoding': 'gzip' }, readyAfter: ':ready' },
     publish(bodies) {
       const texts = bodies.map(body => envelope.text(body))
-      const batch = texts.map(({ id, json }) => `id: ${id}\ndata: ${json}\n\n`).join('')
+      const batch = texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
       for (const gzip of streams) {
         gzip.write(batch)
         gzip.flush(constants.Z_SYNC_FLUSH)

@@ -1,4 +1,4 @@
-/** Everything that can be compared, by the name that it has in reports. What is not asked for is not loaded. */
+/** All servers that can be compared, by their names in reports. Each is loaded only when it is used. */
 import type { Peer } from './peer.ts'
 
 const floor = () => import('./floor.ts')
@@ -17,8 +17,6 @@ export const peers = {
   'twinrail WebSocket': async () => (await twinrail()).twinrailWebSocket(),
   'gzip per connection': async () => (await import('./gzip.ts')).gzipPerConnection(),
   'permessage-deflate per connection': async () => (await ws()).wsDeflate(),
-  'shared blocks SSE': async () => (await floor()).blocksSse(),
-  'shared blocks WebSocket': async () => (await floor()).blocksWebSocket(),
   'twinrail SSE compressed': async () => (await twinrail()).twinrailSseCompressed(),
   'twinrail WebSocket compressed': async () => (await twinrail()).twinrailWebSocketCompressed(),
 } satisfies Record<string, () => Promise<Peer>>

@@ -1,29 +1,29 @@
-/** What all the servers that are compared have in common. */
-import type { AddressInfo, Server } from 'node:net'
+/** What all compared servers have in common. */
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 
-/** How to become a subscriber. Plain data: the load is another process. */
+/** How to subscribe. Plain data, since the load is another process. */
 export interface Dial {
   readonly wire: 'sse' | 'websocket'
   readonly port: number
   /** @default plain */
   readonly tls?: boolean
   readonly path: string
-  /** Request headers beside a browser's own. */
+  /** Request headers in addition to a browser's own. */
   readonly headers?: Readonly<Record<string, string>>
   /** Text messages to send once a WebSocket is open. */
-  readonly say?: readonly string[]
-  /** The subscription is in place once this was received after the head. */
+  readonly messages?: readonly string[]
+  /** Text after the head that shows that the subscription stands; empty: none is needed. */
   readonly readyAfter: string
 }
 
-/** An event as its producer gives it. */
+/** An event as a producer publishes it. */
 export interface Body {
   readonly type: string
   readonly runId?: string
   readonly data: Readonly<Record<string, unknown>>
 }
 
-/** One way to bring a session's events to many subscribers, in the process that is measured. */
+/** A server that sends a session's events to many subscribers, in the measured process. */
 export interface Peer {
   readonly dial: Dial
   /** Sends each event to every subscriber, all in this event-loop turn. */
@@ -37,7 +37,7 @@ export interface EventText {
   readonly json: string
 }
 
-/** Puts events in the envelope that our server gives them, so that every peer sends the same text. */
+/** Puts events into our server's envelope, so that every server sends the same text. */
 export class Envelope {
   readonly #sessionId: string
   readonly #epoch = Date.now()
@@ -69,4 +69,22 @@ export async function listen(server: Server): Promise<number> {
     server.listen(0, '127.0.0.1', 4096, resolve)
   })
   return portOf(server)
+}
+
+/** A loopback port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  const port = await listen(server)
+  await new Promise(resolve => server.close(resolve))
+  return port
+}
+
+/** Whether something listens on a loopback port. */
+export async function isListening(port: number): Promise<boolean> {
+  const socket = connect({ port, host: '127.0.0.1' })
+  const isOpen = await new Promise<boolean>(resolve => {
+    socket.on('connect', () => resolve(true)).on('error', () => resolve(false))
+  })
+  socket.destroy()
+  return isOpen
 }

@@ -8,7 +8,7 @@ const HOUR_MS = 3_600_000
 export async function socketIo(): Promise<Peer> {
   const envelope = new Envelope('bench')
   const http = createServer()
-  // The load answers no pings, so there are none.
+  // The load does not answer pings, so none are sent.
   const io = new Server(http, {
     transports: ['websocket'],
     serveClient: false,
@@ -21,11 +21,11 @@ export async function socketIo(): Promise<Peer> {
       wire: 'websocket',
       port,
       path: '/socket.io/?EIO=4&transport=websocket',
-      say: ['40'],
+      messages: ['40'],
       readyAfter: '40{"sid"',
     },
     publish(bodies) {
-      // An object: a text would be quoted again, and longer for it.
+      // As an object: a string would be quoted again and so be longer.
       for (const event of bodies.map(body => envelope.wrap(body))) io.emit('event', event)
     },
     close: () => io.close(),

@@ -1,9 +1,9 @@
-/** Our own server, whole: Fastify, bus, log, topic and socket. */
-import { createServer, type ServerOptions, type TwinrailServer } from '../../src/index.ts'
+/** Our own server, complete: Fastify, bus, log, topic and socket. */
+import { createServer, type ServerOptions, type TwinrailServer } from '../package/server.ts'
 import { dialTwinrail, HEARTBEAT_MS, SESSION, type Subscribe } from './dial-twinrail.ts'
 import type { Dial, Peer } from './peer.ts'
 
-/** Starts a server with one session, empty, on a free port. */
+/** Starts a server with one empty session on a free port. */
 export async function startServer(
   options: ServerOptions = {},
 ): Promise<{ server: TwinrailServer; port: number }> {
@@ -18,7 +18,7 @@ async function twinrail(wire: Dial['wire'], compressed = false, subscribe: Subsc
   return {
     dial: dialTwinrail(wire, port, { replay: 'none', ...subscribe }, compressed),
     publish(bodies) {
-      // One append each, as an agent's tokens come.
+      // One append for each event, as an agent's tokens come.
       for (const body of bodies) void server.bus.append(SESSION, [body])
     },
     close: () => server.close({ graceMs: 0 }),

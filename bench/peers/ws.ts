@@ -7,7 +7,7 @@ async function server(headers: Dial['headers'], compression: boolean): Promise<P
   const envelope = new Envelope('bench')
   const clients = new Set<WebSocket>()
   const http = createServer()
-  // What ws does by default once compression is on: context takeover, and every message from the first byte on.
+  // As ws compresses by default: with context takeover; and every message, however short.
   const sockets = new WebSocketServer({ server: http, perMessageDeflate: compression && { threshold: 0 } })
   sockets.on('connection', client => {
     client.on('close', () => clients.delete(client))

@@ -1,5 +1,5 @@
-/** What compression saves when its shared history is broken off again and again. */
-import type { handlers as Load } from '../load/crowds.ts'
+/** What compression saves when its shared history is interrupted again and again. */
+import type { handlers as Load } from '../load/subscriber-process.ts'
 import { dialTwinrail } from '../peers/dial-twinrail.ts'
 import type { handlers as Server } from '../server/session.ts'
 import { startWorker } from '../worker.ts'
@@ -15,24 +15,24 @@ export interface BusyFound {
 /** Subscribers of each kind. */
 const SUBSCRIBERS = 50
 
-/** A pace as of tokens: events and turns in a second. */
+/** Events (and turns) per second, as tokens come. */
 const PER_SECOND = 50
 
 /** Turns between two silences. */
 const TURNS = 150
 
-/** Somebody joins so often, in ms, with a few events to catch up on. */
+/** Interval between joins, ms, and the events that each joiner catches up on. */
 const JOIN_MS = 1000
 const LAST = 20
 
-/** Everybody is pinged after this much silence, in ms, and silent for longer now and then. */
+/** Silence until a ping, ms, and the length of the silences, which bring one. */
 const HEARTBEAT_MS = 1000
 const SILENCE_MS = 1500
 
 /** Plain and compressed subscribers of one session, while others join and leave and silences bring pings. */
 export async function busy(rounds: number): Promise<BusyFound> {
   const server = startWorker<typeof Server>('server/session')
-  const load = startWorker<typeof Load>('load/crowds')
+  const load = startWorker<typeof Load>('load/subscriber-process')
   try {
     const port = await server.call.open({ compression: true })
     const kinds = wires.flatMap(wire => [false, true].map(compressed => ({ wire, compressed })))
@@ -44,7 +44,7 @@ export async function busy(rounds: number): Promise<BusyFound> {
     await pause(SILENCE_MS)
     await load.call.expect({ perTurn: 1, turns: TURNS * rounds })
     for (const wire of wires) {
-      await load.call.come(dialTwinrail(wire, port, { last: LAST }, true), JOIN_MS)
+      await load.call.startShortLived(dialTwinrail(wire, port, { last: LAST }, true), JOIN_MS)
     }
     for (let round = 0; round < rounds; round++) {
       await server.call.publish({ events: TURNS, messages: 1, perTurn: 1, perSecond: PER_SECOND })
@@ -52,7 +52,7 @@ export async function busy(rounds: number): Promise<BusyFound> {
       await load.call.pong()
     }
     const seen = await load.call.seen()
-    const came = await load.call.rest()
+    const came = await load.call.endShortLived()
     const events = TURNS * rounds * SUBSCRIBERS
     const of = (wire: string, compressed: boolean) =>
       seen[kinds.findIndex(kind => kind.wire === wire && kind.compressed === compressed)]!

@@ -1,7 +1,7 @@
-/** `compression`: bytes and CPU per delivered event, compressed once for all and compressed for each. */
-import { type Compared, compare, meanCpu } from '../compare.ts'
+/** `compression`: bytes and CPU per delivered event, compressed once for all subscribers and compressed for each. */
+import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
-import type { Aim, Check, Table } from '../report.ts'
+import type { Aim, Table } from '../report.ts'
 import { ratio } from '../stats.ts'
 import { busy } from './compression-busy.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
@@ -11,25 +11,23 @@ const variants = [
   'twinrail WebSocket',
   'gzip per connection',
   'permessage-deflate per connection',
-  'shared blocks SSE',
-  'shared blocks WebSocket',
   'twinrail SSE compressed',
   'twinrail WebSocket compressed',
 ] as const satisfies PeerName[]
 
-/** Ours, compressed with the history that all share, and the same plain. */
+/** Our server compressed, with a history that all subscribers share, and uncompressed. */
 const ours: readonly (readonly [PeerName, PeerName])[] = [
   ['twinrail SSE compressed', 'twinrail SSE'],
   ['twinrail WebSocket compressed', 'twinrail WebSocket'],
 ]
 
-/** What is aimed at, by events per turn: bytes per event, and CPU against plain. */
+/** Targets by events per turn: bytes per event, and CPU relative to uncompressed. */
 const limits: { readonly [perTurn: number]: { bytes: number; cpu: number } } = {
   1: { bytes: 40, cpu: 1.3 },
   10: { bytes: 22, cpu: 1.15 },
 }
 
-/** How many times fewer bytes than plain while subscribers come, go and are pinged all the time, at the least. */
+/** Minimum factor between uncompressed and compressed bytes while subscribers join, leave and are pinged. */
 const BUSY_FACTOR = 4
 
 export const compression: Scenario = async (settings, progress) => {
@@ -43,14 +41,7 @@ export const compression: Scenario = async (settings, progress) => {
   const offered = ours.filter(([compressed]) => !refused.includes(compressed))
   const tables = compared.map(part => table(part, refused))
   const aims = compared.flatMap(part => aimsOf(part, offered))
-  const checks = compared.flatMap(({ perTurn, figures }) =>
-    figures.map(
-      ({ variant, complete }): Check => ({
-        what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
-        holds: complete,
-      }),
-    ),
-  )
+  const checks = completeChecks(compared)
   if (offered.length > 0) {
     progress.at(0.9, 'with joins and pings all the time')
     const found = await busy(quick ? 2 : 5)
@@ -73,7 +64,6 @@ export const compression: Scenario = async (settings, progress) => {
     checks,
     notes: [
       'CPU: of the server process per delivered event, zlib’s threads included; the same words everywhere',
-      'shared blocks: a deflate block per batch that refers to nothing before it, written to bare sockets',
       'every subscriber inflates all that it gets',
       ...refused.map(name => `${name}: not offered by this server`),
     ],

@@ -1,9 +1,9 @@
-/** `fanout`: one session, many subscribers; what a delivered event costs, beside the servers that people use today. */
-import { type Compared, compare, meanCpu } from '../compare.ts'
-import { idleMemory } from '../idle.ts'
+/** `fanout`: one session, many subscribers: the cost of a delivered event, compared with other servers. */
+import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
 import type { Aim, Table } from '../report.ts'
 import { ratio } from '../stats.ts'
+import { bytesPerConnection, idleMemory } from '../workloads/memory.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
 
 const variants = [
@@ -18,7 +18,7 @@ const variants = [
   'twinrail WebSocket',
 ] as const satisfies PeerName[]
 
-/** A variant, what it is compared with, and the ratio aimed at, by events per turn. */
+/** A variant, the server that it is compared with, and the target ratio by events per turn. */
 const ratios: readonly [PeerName, PeerName, { readonly [perTurn: number]: number }][] = [
   ['twinrail SSE', 'fastify-sse-v2', { 1: 0.55, 10: 0.2 }],
   ['twinrail WebSocket', 'ws', { 1: 0.82, 10: 0.11 }],
@@ -28,7 +28,7 @@ const ratios: readonly [PeerName, PeerName, { readonly [perTurn: number]: number
   ['twinrail WebSocket', 'floor WebSocket', { 1: 1.2, 10: 1.2 }],
 ]
 
-/** KiB of resident memory per idle connection that are aimed at. */
+/** Target of resident memory per idle connection, KiB. */
 const idleAims: Partial<Record<PeerName, number>> = { 'twinrail SSE': 13, 'twinrail WebSocket': 9 }
 
 export const fanout: Scenario = async (settings, progress) => {
@@ -47,19 +47,18 @@ export const fanout: Scenario = async (settings, progress) => {
   const idled = quick ? (['twinrail SSE', 'twinrail WebSocket'] as const) : variants
   for (const [index, variant] of idled.entries()) {
     progress.at(index / idled.length, `memory of idle connections, ${variant}`)
-    idle.set(variant, (await idleMemory(variant, measured.idleCounts)) / 1024)
+    const target = { transport: 'sse', http: '1.1', tls: false, compressed: false, rechunked: false } as const
+    idle.set(
+      variant,
+      bytesPerConnection(await idleMemory({ peer: variant }, target, measured.idleCounts)) / 1024,
+    )
   }
   return {
     scenario: 'fanout',
     settings: measured,
     tables: [...compared.map(part => table(part, idle)), floorTable(compared)],
     aims: [...compared.flatMap(aims), ...idleAim(idle)],
-    checks: compared.flatMap(({ perTurn, figures }) =>
-      figures.map(({ variant, complete }) => ({
-        what: `${variant}, ${perTurn} per turn: every subscriber got every event once, in order`,
-        holds: complete,
-      })),
-    ),
+    checks: completeChecks(compared),
     notes: [
       'CPU: user and system time of the server process per delivered event; all variants in one process, one turn each in shuffled order',
       'ratios: of each group of turns, 10 % at each end left out, median and quartiles',
@@ -85,7 +84,7 @@ function table(compared: Compared, idle: ReadonlyMap<PeerName, number>): Table {
   }
 }
 
-/** How the floor compares with the peers: no server in Node gets under it. */
+/** The floor compared with the other servers: no server in Node can be below it. */
 function floorTable(compared: readonly Compared[]): Table {
   return {
     title: 'The floor against the same peers',

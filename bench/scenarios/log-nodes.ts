@@ -1,5 +1,5 @@
-/** The part of `log` that looks at several nodes on one Redis, each in a process of its own. */
-import type { handlers as Crowds } from '../load/crowds.ts'
+/** The part of `log` about several nodes on one Redis, each in a process of its own. */
+import type { handlers as Subscribers } from '../load/subscriber-process.ts'
 import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
 import type { Check, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
@@ -10,7 +10,7 @@ import { arrived, type LogSizes } from './log-write.ts'
 const COUNTS = [1, 2, 3] as const
 const PER_CALL = 10
 
-/** What so many nodes did, one value a round. */
+/** Results of one number of nodes, one value per round. */
 interface Found {
   readonly rates: number[]
   readonly p50s: number[]
@@ -19,8 +19,8 @@ interface Found {
 }
 
 /**
- * Lets one, two and three nodes write at once, each to a session of its own, and brings what the first one appends at
- * a pace to a subscriber of the last one.
+ * Lets one, two and three nodes write at once, each to its own session, and delivers what the first node appends at a pace to
+ * a subscriber of the last node.
  */
 export async function compareNodes(
   redis: string,
@@ -29,7 +29,7 @@ export async function compareNodes(
   show: (part: number) => void,
 ): Promise<{ tables: Table[]; checks: Check[] }> {
   const nodes = COUNTS.map(() => startWorker<typeof Server>('server/log'))
-  const load = startWorker<typeof Crowds>('load/crowds')
+  const load = startWorker<typeof Subscribers>('load/subscriber-process')
   const found = new Map(
     COUNTS.map(count => [count, { rates: [], p50s: [], p99s: [], complete: true } as Found]),
   )
@@ -60,7 +60,7 @@ export async function compareNodes(
         const { appended } = await first!.call.pace('redis', { sessionId: SESSION, events: paced, perSecond })
         const seen = await arrived(load, paced)
         if (!seen.every(Boolean)) (found.get(count) as Found).complete = false
-        await load.call.book(ports.map((_, index) => (index === count - 1 ? appended : undefined)))
+        await load.call.recordDelays(ports.map((_, index) => (index === count - 1 ? appended : undefined)))
         const [p50, p99] = (await load.call.delays([50, 99]))[count - 1] as [number, number]
         await load.call.forgetDelays()
         p50s.push(p50)

@@ -1,16 +1,13 @@
-/** The part of `log` that reads everything again. */
-import type { handlers as Readers } from '../load/readers.ts'
+/** The part of `log` about replaying a session. */
 import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
 import type { Check, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
 import type { StoreName } from '../server/stores.ts'
 import { spread } from '../stats.ts'
-import { startWorker, type Worker } from '../worker.ts'
+import type { Worker } from '../worker.ts'
+import { joinRepeatedly } from './replay.ts'
 
-/** How long a reader may take for the whole session, in ms. */
-const READ_MS = 60_000
-
-/** Fills the session of every driver, and lets subscribers come who want all of it, unfolded. */
+/** Fills a session of every driver, which subscribers then replay in full, unfolded. */
 export async function replayAll(
   server: Worker<typeof Server>,
   ports: Partial<Record<StoreName, number>>,
@@ -22,23 +19,14 @@ export async function replayAll(
   for (const name of Object.keys(ports) as StoreName[]) {
     await server.call.fill(name, { sessionId: SESSION, events, perCall: 100, inFlight: 4 })
     const head = await server.call.count(name, SESSION)
-    const load = startWorker<typeof Readers>('load/readers')
-    try {
-      const dial = dialTwinrail('sse', ports[name] as number, { replay: 'full' })
-      const rates: number[] = []
-      for (let round = 0; round < rounds; round++) rates.push((head * 1000) / (await load.call.join(dial)).ms)
-      await load.call.open({ ...dial, readyAfter: '"subscribed"' }, [Infinity])
-      await load.call.reach([0], head, READ_MS)
-      const [held] = await load.call.held()
-      const rate = spread(rates)
-      rows.push([name, rate.median, `${rate.low.toFixed(0)}–${rate.high.toFixed(0)}`, head])
-      checks.push({
-        what: `${name}: who comes late gets every event once, in order`,
-        holds: held?.received === head && held.faults === 0 && held.folds === 0,
-      })
-    } finally {
-      await load.stop()
-    }
+    const dial = dialTwinrail('sse', ports[name] as number, { replay: 'full' })
+    const { ms, held } = await joinRepeatedly(dial, rounds, head)
+    const rate = spread(ms.map(ms => (head * 1000) / ms))
+    rows.push([name, rate.median, `${rate.low.toFixed(0)}–${rate.high.toFixed(0)}`, head])
+    checks.push({
+      what: `${name}: a late subscriber gets every event once, in order`,
+      holds: held.received === head && held.faults === 0 && held.folds === 0,
+    })
   }
   const title = 'Replayed to one SSE subscriber after the other, unfolded'
   return { table: { title, columns: ['', 'events a second', 'quartiles', 'events'], rows }, checks }

@@ -1,5 +1,5 @@
-/** The part of `log` that writes: as fast as stores take it, and at a pace that subscribers follow. */
-import type { handlers as Crowds } from '../load/crowds.ts'
+/** The part of `log` about writing: as fast as possible, and at a pace with a subscriber. */
+import type { handlers as Subscribers } from '../load/subscriber-process.ts'
 import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
 import { seeded, shuffled } from '../random.ts'
 import type { Check } from '../report.ts'
@@ -8,13 +8,13 @@ import type { StoreName } from '../server/stores.ts'
 import type { Group } from '../stats.ts'
 import { startWorker, type Worker } from '../worker.ts'
 
-/** How much is done in one round. */
+/** Sizes of one round. */
 export interface LogSizes {
-  /** Events that a session is filled with, as fast as the store takes them. */
+  /** Events written as fast as possible. */
   readonly events: number
-  /** Calls under way at the same time. */
+  /** Concurrent calls. */
   readonly inFlight: number
-  /** Events appended one by one at a pace, and how many a second. */
+  /** Events appended one by one at a pace, and the pace per second. */
   readonly paced: number
   readonly perSecond: number
   /** Events of the session that is replayed. */
@@ -24,11 +24,11 @@ export interface LogSizes {
 /** Events in one call. */
 export const perCalls = [1, 10] as const
 
-/** What was measured, one value a round. */
+/** Measurements, one value per round. */
 export interface Measured {
-  /** Events per second, by events a call. */
+  /** Events per second, by events per call. */
   readonly rates: Record<(typeof perCalls)[number], Group[]>
-  /** Of the process, µs per event. */
+  /** CPU of the process, µs per event. */
   readonly cpu: Record<(typeof perCalls)[number], Group[]>
   readonly accepted: Delays[]
   readonly delivered: Delays[]
@@ -37,7 +37,7 @@ export interface Measured {
 /** p50 and p99 in ms, by store. */
 export type Delays = Partial<Record<StoreName, readonly [p50: number, p99: number]>>
 
-/** Fills sessions of all stores by turns, and follows what is appended at a pace. */
+/** Fills sessions of all stores in turn, and times the delivery of events appended at a pace. */
 export async function write(
   server: Worker<typeof Server>,
   names: readonly StoreName[],
@@ -46,7 +46,7 @@ export async function write(
   rounds: number,
   show: (part: number) => void,
 ): Promise<{ measured: Measured; checks: Check[] }> {
-  const load = startWorker<typeof Crowds>('load/crowds')
+  const load = startWorker<typeof Subscribers>('load/subscriber-process')
   const measured: Measured = { rates: { 1: [], 10: [] }, cpu: { 1: [], 10: [] }, accepted: [], delivered: [] }
   const followed = names.filter(name => ports[name] !== undefined)
   const incomplete = new Set<StoreName>()
@@ -56,7 +56,7 @@ export async function write(
       1,
     )
     for (const index of followed.keys()) await load.call.grow(index, 1)
-    // The round before the first warms up: code is compiled, files and buffers grow.
+    // Round -1 warms up: code is compiled, files and buffers grow.
     for (let round = -1; round < rounds; round++) {
       const order = shuffled(names, seeded(round))
       for (const perCall of perCalls) {
@@ -89,7 +89,7 @@ export async function write(
       }
       const seen = await arrived(load, sizes.paced)
       for (const [index, name] of followed.entries()) if (!seen[index]) incomplete.add(name)
-      await load.call.book(followed.map(name => appended[name]))
+      await load.call.recordDelays(followed.map(name => appended[name]))
       const delays = (await load.call.delays([50, 99])) as [number, number][]
       await load.call.forgetDelays()
       show((round + 1) / rounds)
@@ -109,11 +109,11 @@ export async function write(
   return { measured, checks }
 }
 
-/** How long the last event may be on its way, in ms. */
-const ARRIVAL_MS = 5000
+/** Longest wait for the last event, ms. */
+const ARRIVAL_MS = 30_000
 
-/** Waits until every crowd has had all its turns. @returns of each whether it has, each event once, in order */
-export async function arrived(load: Worker<typeof Crowds>, turns: number): Promise<boolean[]> {
+/** Waits for all turns. @returns for each group whether it has every event once, in order */
+export async function arrived(load: Worker<typeof Subscribers>, turns: number): Promise<boolean[]> {
   for (const until = performance.now() + ARRIVAL_MS; ; ) {
     const seen = (await load.call.seen()).map(({ faults, complete }) => faults === 0 && complete === turns)
     if (seen.every(Boolean) || performance.now() > until) return seen

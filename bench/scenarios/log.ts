@@ -1,4 +1,4 @@
-/** `log`: what it costs to write events to each driver, to bring them to a subscriber, and to read them again. */
+/** `log`: the cost of writing events to each driver, of delivering them, and of replaying them. */
 import { noRedis, startRedis } from '../redis.ts'
 import type { Aim, Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
@@ -10,10 +10,10 @@ import { replayAll } from './log-replay.ts'
 import { type Delays, type LogSizes, type Measured, perCalls, write } from './log-write.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
 
-/** The bare library that stands beside a driver. */
-const beside = { lmdb: 'bare lmdb', redis: 'bare redis' } as const
+/** The bare library that a driver is compared with. */
+const bareOf = { lmdb: 'bare lmdb', redis: 'bare redis' } as const
 
-/** Part of the bare rate that is aimed at, by events a call. */
+/** Target part of the bare library's rate, by events per call. */
 const rateAims = { lmdb: { 1: 0.7, 10: 0.7 }, redis: { 1: 0.3, 10: 0.7 } } as const
 
 const ADDED_AIM_MS = 1
@@ -53,7 +53,7 @@ export const log: Scenario = async (settings, progress) => {
       aims: aimsOf(names, found.measured),
       checks: [...found.checks, ...replayed.checks, ...nodes.checks],
       notes: [
-        `as fast as they go: ${sizes.inFlight} calls under way at a time, into a session that nobody follows`,
+        `as fast as possible: ${sizes.inFlight} concurrent calls, into a session without subscribers`,
         'bare lmdb: puts under ordered keys of the same length; bare redis: XADD, what one turn asks for in one pipeline; both the same texts, libraries and durability as the driver beside them',
         'accepted and delivered: from the call of append, one event each, until it resolves and until a bare SSE subscriber in another process has it',
         'Redis keeps everything in memory here: what its disk costs is its own setting',
@@ -106,7 +106,7 @@ function aimsOf(names: readonly StoreName[], { rates, accepted, delivered }: Mea
   return (['lmdb', 'redis'] as const)
     .filter(name => names.includes(name))
     .flatMap(name => {
-      const bare = beside[name]
+      const bare = bareOf[name]
       const ofRate = perCalls.map((perCall): Aim => {
         const measured = ratio(rates[perCall], name, bare)
         const what = `${name} : ${bare}, events a second, ${perCall === 1 ? 'one by one' : 'ten a call'}`

@@ -1,5 +1,5 @@
-/** `replay`: what it takes to join a long session late. */
-import type { handlers as Readers } from '../load/readers.ts'
+/** `replay`: the cost of joining a long session late. */
+import type { Held, handlers as TextSubscribers } from '../load/text-subscriber-process.ts'
 import { dialTwinrail } from '../peers/dial-twinrail.ts'
 import type { Dial } from '../peers/peer.ts'
 import type { Aim, Check } from '../report.ts'
@@ -12,16 +12,16 @@ const MB = 1e6
 const wires = ['sse', 'websocket'] as const satisfies Dial['wire'][]
 const replays = ['compact', 'full'] as const
 
-/** How long a reader may take for the whole session, in ms. */
-const READ_MS = 60_000
+/** Longest time for a subscriber to read the session, ms. */
+const READ_MS = 120_000
 
-/** Late joiners of one wire and kind of replay. */
+/** Late joiners of one transport and kind of replay. */
 interface Joined {
   wire: Dial['wire']
   replay: (typeof replays)[number]
-  /** From the connection's first byte to `caught-up`, ms, of several who come one after the other. */
+  /** From connecting to `caught-up`, ms, of several joiners one after the other. */
   liveMs: Spread
-  /** The first of them, for whom nothing is kept yet. */
+  /** The same of the first one, for which nothing is cached yet. */
   firstMs: number
   bytes: number
   exact: boolean
@@ -40,8 +40,10 @@ export const replay: Scenario = async (settings, progress) => {
     const kinds = wires.flatMap(wire => replays.map(replay => ({ wire, replay })))
     for (const [index, { wire, replay }] of kinds.entries()) {
       progress.at(index / kinds.length, `${wire}, ${replay}`)
-      const found = await join(wire, port, replay, rounds, head)
-      all.push({ wire, replay, ...found, exact: found.seq === head && found.text === text })
+      const { ms, bytes, held } = await joinRepeatedly(dialTwinrail(wire, port, { replay }), rounds, head)
+      const { seq, faults, skipped } = held
+      const exact = seq === head && held.text === text && faults === 0 && skipped === 0
+      all.push({ wire, replay, liveMs: spread(ms), firstMs: ms[0] as number, bytes, exact })
     }
     return {
       scenario: 'replay',
@@ -104,29 +106,27 @@ function aimsOf(all: readonly Joined[], jsonBytes: number): Aim[] {
   ]
 }
 
-async function join(
-  wire: Dial['wire'],
-  port: number,
-  replay: Joined['replay'],
+/** Lets subscribers join one after the other, and then one that reads and checks everything. @param head last event */
+export async function joinRepeatedly(
+  dial: Dial,
   rounds: number,
   head: number,
-): Promise<Pick<Joined, 'liveMs' | 'firstMs' | 'bytes'> & { seq: number; text: string }> {
-  const load: Worker<typeof Readers> = startWorker<typeof Readers>('load/readers')
+): Promise<{ ms: number[]; bytes: number; held: Held }> {
+  const load: Worker<typeof TextSubscribers> = startWorker<typeof TextSubscribers>(
+    'load/text-subscriber-process',
+  )
   try {
-    const dial = dialTwinrail(wire, port, { replay })
-    const times: number[] = []
+    const ms: number[] = []
     let bytes = 0
     for (let round = 0; round < rounds; round++) {
       const joined = await load.call.join(dial)
-      times.push(joined.ms)
+      ms.push(joined.ms)
       bytes = joined.bytes
     }
     await load.call.open({ ...dial, readyAfter: '"subscribed"' }, [Infinity])
     await load.call.reach([0], head, READ_MS)
     const [held] = await load.call.held()
-    const exact = held!.faults === 0 && held!.skipped === 0
-    const { seq, text } = held!
-    return { liveMs: spread(times), firstMs: times[0]!, bytes, seq: exact ? seq : 0, text }
+    return { ms, bytes, held: held as Held }
   } finally {
     await load.stop()
   }

@@ -1,19 +1,19 @@
-/** What a scenario is. */
+/** A scenario: a measurement of one question. */
 import type { Progress } from '../progress.ts'
 import type { Result } from '../report.ts'
 
 export interface Settings {
-  /** Less of everything: shows that it works; the figures are not worth keeping. */
+  /** Shorter and with fewer rounds: shows that it works; do not keep the figures. */
   readonly quick: boolean
-  /** How often the measurement is repeated; a default of each scenario's own. */
+  /** Repetitions. @default depends on the scenario */
   readonly rounds?: number | undefined
-  /** Where the measured process leaves its CPU profile. */
+  /** Folder for the CPU profile of the measured process. @default none */
   readonly profile?: string | undefined
 }
 
 export type Scenario = (settings: Settings, progress: Progress) => Promise<Result>
 
-/** Flags for node in a measured process. */
+/** Node flags of a measured process. */
 export function nodeFlags({ profile }: Settings, ...others: string[]): string[] {
   return profile === undefined ? others : [...others, '--cpu-prof', `--cpu-prof-dir=${profile}`]
 }

@@ -1,23 +1,23 @@
-/** Two measurements of `slow` that are runs of their own: many laggards that wake up, and a producer that waits. */
+/** Two measurements of `slow` with runs of their own: laggards that resume reading, and a producer that waits. */
 import type { Dial } from '../peers/peer.ts'
 import type { Publishing } from '../server/session.ts'
 import { slope } from '../stats.ts'
 import { onStage, pause } from './slow-run.ts'
 
-/** What it costs the server when laggards wake up. */
+/** The server's cost of laggards that resume reading. */
 export interface WakeFound {
-  /** CPU until one that woke up alone was there, ms, by round. */
+  /** CPU until a single laggard had caught up, ms, by round. */
   oneMs: number[]
-  /** CPU until all of many that woke up together were there, ms, by round. */
+  /** CPU until many laggards that resumed together had caught up, ms, by round. */
   manyMs: number[]
-  /** All of them held the exact text. */
+  /** All of them have the exact text. */
   exact: boolean
 }
 
-/** How long laggards may take to catch up, in ms. */
+/** Longest time for laggards to catch up, ms. */
 const WAKE_MS = 120_000
 
-/** Compares what one laggard costs that wakes up with what `many` cost, round by round, each on a server of its own. */
+/** Compares the cost of one laggard with that of `many`, round by round, each on a server of its own. */
 export async function wake(
   wire: Dial['wire'],
   many: number,
@@ -37,8 +37,8 @@ export async function wake(
 }
 
 /**
- * Publishes to laggards that read nothing and then wakes them. Nothing that is folded for them was folded before: only
- * one that does not count, for whom the code is compiled, reads what is published first.
+ * Publishes to laggards that read nothing, and then lets them read. Nothing is folded before that: only one laggard that is
+ * not counted, for which the code is compiled, reads an earlier part.
  */
 async function wakeTogether(
   wire: Dial['wire'],
@@ -46,10 +46,10 @@ async function wakeTogether(
   publishing: Publishing,
   flags: readonly string[],
 ): Promise<{ cpuMs: number; exact: boolean }> {
-  return onStage(wire, { lag: 'conflate' }, flags, async ({ server, readers, dial }) => {
+  return onStage(wire, { lag: 'conflate' }, flags, async ({ server, subscribers, dial }) => {
     let begin = 0
     const catchUp = async (indexes: readonly number[]) => {
-      await readers.call.open(
+      await subscribers.call.open(
         dial,
         indexes.map(() => 0),
         begin,
@@ -57,10 +57,10 @@ async function wakeTogether(
       const { head, text } = await server.call.publish({ ...publishing, perSecond: 0 })
       begin = head
       const before = await server.call.cpu()
-      await readers.call.wake(indexes)
-      await readers.call.reach(indexes, head, WAKE_MS)
+      await subscribers.call.wake(indexes)
+      await subscribers.call.reach(indexes, head, WAKE_MS)
       const cpuMs = ((await server.call.cpu()) - before) / 1000
-      const all = await readers.call.held()
+      const all = await subscribers.call.held()
       const held = indexes.map(index => all[index]!)
       return { cpuMs, exact: held.every(one => one.seq === head && one.faults === 0 && one.text === text) }
     }
@@ -69,43 +69,43 @@ async function wakeTogether(
   })
 }
 
-/** How a producer fares whose slowest subscriber makes it wait. */
+/** A producer that waits for its slowest subscriber. */
 export interface WaitFound {
-  /** Events per second in the second half, when what the kernel keeps is full. */
+  /** Events per second in the second half, when the kernel's buffers are full. */
   producerRate: number
   readerRate: number
   heldSeconds: number
-  /** The reader got every event, whole. */
+  /** The subscriber got every event, unfolded. */
   complete: boolean
 }
 
-/** How often producer and reader are looked at, in ms. */
-const LOOK_MS = 100
+/** Interval of the samples of producer and subscriber, ms. */
+const SAMPLE_MS = 100
 
-/** Publishes as fast as it may while one subscriber, whose events are not folded, reads at `pace` bytes a second. */
+/** Publishes as fast as allowed while one subscriber, for which nothing is folded, reads `pace` bytes per second. */
 export async function waitFor(
   wire: Dial['wire'],
   pace: number,
   publishing: Publishing,
   flags: readonly string[],
 ): Promise<WaitFound> {
-  return onStage(wire, { lag: 'wait', replay: 'full' }, flags, async ({ server, readers, dial }) => {
-    await readers.call.open(dial, [pace])
-    const looks: { at: number; produced: number; read: number }[] = []
+  return onStage(wire, { lag: 'wait', replay: 'full' }, flags, async ({ server, subscribers, dial }) => {
+    await subscribers.call.open(dial, [pace])
+    const samples: { at: number; produced: number; read: number }[] = []
     let done = false
     const publishes = server.call.publish({ ...publishing, perSecond: 0, waits: true }).finally(() => {
       done = true
     })
     while (!done) {
-      await pause(LOOK_MS)
-      const [produced, held] = await Promise.all([server.call.appended(), readers.call.held()])
-      if (!done) looks.push({ at: performance.now() / 1000, produced, read: held[0]!.seq })
+      await pause(SAMPLE_MS)
+      const [produced, held] = await Promise.all([server.call.appended(), subscribers.call.held()])
+      if (!done) samples.push({ at: performance.now() / 1000, produced, read: held[0]!.seq })
     }
     const { head, heldSeconds } = await publishes
-    const half = looks.filter(({ produced }) => produced >= head / 2)
-    await readers.call.wake([0])
-    await readers.call.reach([0], head, WAKE_MS)
-    const [held] = await readers.call.held()
+    const half = samples.filter(({ produced }) => produced >= head / 2)
+    await subscribers.call.wake([0])
+    await subscribers.call.reach([0], head, WAKE_MS)
+    const [held] = await subscribers.call.held()
     return {
       producerRate: slope(half.map(({ at, produced }) => ({ x: at, y: produced }))),
       readerRate: slope(half.map(({ at, read }) => ({ x: at, y: read }))),

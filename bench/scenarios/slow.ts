@@ -1,5 +1,5 @@
-/** `slow`: what subscribers that do not keep up cost the server and the others, under every lag policy. */
-import type { Held } from '../load/reader.ts'
+/** `slow`: what slow subscribers cost the server and the other subscribers, under every lag policy. */
+import type { Held } from '../load/text-subscriber-process.ts'
 import type { Dial } from '../peers/peer.ts'
 import type { Aim, Check, Table } from '../report.ts'
 import { median, spread } from '../stats.ts'
@@ -10,10 +10,10 @@ import { type Policy, type SlowRunFound, slowRun } from './slow-run.ts'
 const wires = ['sse', 'websocket'] as const satisfies Dial['wire'][]
 const MB = 1e6
 
-/** MB of resident memory that 20 slow readers may cost. */
+/** Target for the resident memory of 20 slow readers, MB. */
 const MEMORY_AIM_MB = 8
 
-/** All runs of one wire and policy; `control` has no slow readers. */
+/** All runs of one transport and policy; `control` has no slow readers. */
 interface Runs {
   wire: Dial['wire']
   policy: Policy | 'control'
@@ -24,12 +24,12 @@ export const slow: Scenario = async (settings, progress) => {
   const { quick, rounds = quick ? 1 : 3 } = settings
   const flags = nodeFlags(settings)
   const whole = { events: 200_000, messages: 50, perTurn: 40, perSecond: 12_500 }
-  // More than the kernel keeps for a connection that stalls, which is 4 MB.
+  // More than the 4 MB that the kernel buffers for a stalled connection.
   const publishing = quick ? { ...whole, events: 48_000, perSecond: 20_000 } : whole
   const subscribers = 100
   const paces = [...Array<number>(10).fill(0), ...Array<number>(10).fill(2048)]
   const waitPace = (quick ? 5 : 2) * MB
-  // Readers that never read hold producers for all of the 30 s that they may.
+  // Subscribers that never read hold producers back for the full 30 s.
   const policies = (['control', 'conflate', 'skip', 'disconnect', 'wait'] as const).filter(
     policy => !(quick && policy === 'wait'),
   )
@@ -140,23 +140,23 @@ function table(all: readonly Runs[]): Table {
 
 function aimsOf(runs: Runs, all: readonly Runs[]): Aim[] {
   const control = all.find(({ wire, policy }) => wire === runs.wire && policy === 'control') as Runs
-  const each = runs.found.map((found, i) => ({ found, beside: control.found[i] as SlowRunFound }))
+  const each = runs.found.map((found, i) => ({ found, baseline: control.found[i] as SlowRunFound }))
   return [
     {
       what: `${runs.wire}, ${runs.policy}: memory over control`,
       limit: MEMORY_AIM_MB,
-      ...measured(each.map(({ found, beside }) => (found.resident - beside.resident) / MB)),
+      ...measured(each.map(({ found, baseline }) => (found.resident - baseline.resident) / MB)),
       unit: ' MB',
     },
     {
       what: `${runs.wire}, ${runs.policy}: p99 of the healthy : control`,
       limit: 1.25,
-      ...measured(each.map(({ found, beside }) => found.p99Ms / beside.p99Ms)),
+      ...measured(each.map(({ found, baseline }) => found.p99Ms / baseline.p99Ms)),
     },
   ]
 }
 
-/** An aim's figure from the rounds' ratios or differences. */
+/** An aim's figures from the values of all rounds. */
 function measured(rounds: readonly number[]): Pick<Aim, 'measured' | 'quartiles'> {
   const { low, median, high } = spread(rounds)
   return { measured: median, quartiles: [low, high] }
@@ -177,7 +177,7 @@ function checksOf({ wire, policy, found }: Runs): Check[] {
   ]
 }
 
-/** What each policy promises a slow reader, to be seen once it has read everything that it can get. */
+/** What each policy guarantees a slow reader, checked once it has read everything that it can get. */
 const promises: Record<
   Policy,
   { what: string; holds(held: Held, published: SlowRunFound['published']): boolean }
@@ -195,7 +195,7 @@ const promises: Record<
     holds: (held, { head }) => held.faults === 0 && held.skipped > 0 && held.received + held.skipped === head,
   },
   disconnect: {
-    what: 'slow readers were told that they are too slow, and nothing is missing before it',
+    what: 'slow readers got `too-slow`, and nothing is missing before it',
     holds: held => held.faults === 0 && held.farewell === 'too-slow',
   },
 }

@@ -1,7 +1,7 @@
-/** `soak`: ten minutes of everything at a fixed rate, and what is left of it when all have gone. */
+/** `soak`: ten minutes of all kinds of traffic at fixed rates, and what the server still holds afterwards. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
-import type { handlers as Load } from '../load/soak.ts'
+import type { handlers as Load } from '../load/soak-process.ts'
 import { noRedis, startRedis } from '../redis.ts'
 import type { Check, Result } from '../report.ts'
 import type { Held, Memory, handlers as Server } from '../server/soak.ts'
@@ -14,15 +14,15 @@ const SEED = 1
 const CLIENTS = 60
 const SESSIONS = Array.from({ length: 10 }, (_, i) => `soak-${i}`)
 
-/** How often memory is looked at, in ms. */
+/** Interval of the memory samples, ms. */
 const SAMPLE_MS = 1000
 
-/** How long everything rests before it is counted, in ms: leases, keep-alive connections and trims run out. */
+/** Rest before resources are counted, ms: leases, keep-alive connections and trims end. */
 const REST_MS = 8000
 
 /**
- * Growth of memory that is taken for none, in MB. Garbage that waits for its collection makes ± 5 MB of what is
- * resident; 20 bytes that stay of each event would be 12 MB in ten minutes.
+ * Growth of memory that counts as flat, MB. Uncollected garbage makes ± 5 MB of resident memory; a leak of 20 bytes per event
+ * would be 12 MB in ten minutes.
  */
 const FLAT = { resident: 8, heap: 3 }
 
@@ -32,28 +32,28 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
     const seconds = settings.quick ? 20 : 600
     const warmUp = settings.quick ? 5 : 30
     const redis = driver === 'redis' ? await startRedis() : undefined
-    if (driver === 'redis' && !redis) return { ...nothing(scenario), notes: [noRedis] }
+    if (driver === 'redis' && !redis) return { ...emptyResult(scenario), notes: [noRedis] }
     const server = startWorker<typeof Server>('server/soak', nodeFlags(settings, '--expose-gc'))
-    let load = startWorker<typeof Load>('load/soak')
+    let load = startWorker<typeof Load>('load/soak-process')
     const client = redis && new Redis(redis.url)
     try {
       const port = await server.call.open(redis?.url)
       const count = async () => ({ ...(await server.call.held()), ...(client && (await heldIn(client))) })
-      // All clients go with their process.
+      // Ends all clients with their process.
       const rest = async () => {
         await load.stop()
         await sleep(REST_MS)
         await server.call.collect()
         return { held: await count(), memory: await server.call.memory() }
       }
-      // What comes once per process comes now.
+      // The warm-up allocates what is allocated once per process.
       progress.at(0, 'warming up')
       await load.call.begin(port, SESSIONS, CLIENTS, SEED)
       await sleep(warmUp * 1000)
       await load.call.end()
       const before = await rest()
 
-      load = startWorker<typeof Load>('load/soak')
+      load = startWorker<typeof Load>('load/soak-process')
       await load.call.begin(port, SESSIONS, CLIENTS, SEED + 2)
       const samples: Memory[] = []
       const begun = performance.now()
@@ -64,7 +64,7 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
         if (i === Math.ceil(seconds / 2)) during = await count()
         progress.at((i * SAMPLE_MS) / (seconds * 1000), 'soaking')
       }
-      const { done, visits, runs } = await load.call.end()
+      const { produced, subscribed, runs } = await load.call.end()
       const after = await rest()
       await server.call.close()
 
@@ -72,14 +72,14 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
       const perSample = slope(half.map(({ own }, x) => ({ x, y: own / MB })))
       const rise = perSample * half.length
       const heapGrowth = (after.memory.heap - before.memory.heap) / MB
-      const failures = [...done.failures, ...visits.failures]
+      const failures = [...produced.failures, ...subscribed.failures]
       return {
         scenario,
         settings: { driver, seconds, clients: CLIENTS, sessions: SESSIONS.length, seed: SEED },
         tables: [
           memoryTable(samples, before.memory, after.memory),
           {
-            title: 'Held by the server, with nobody there before and after',
+            title: 'Held by the server, without clients before and after',
             columns: ['', 'before', 'half-way', 'after'],
             rows: Object.keys(after.held).map(name => [
               name,
@@ -89,15 +89,18 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
             ]),
           },
           {
-            title: 'What went on',
+            title: 'Traffic',
             columns: ['', 'count'],
             rows: [
-              ...Object.entries(visits.came).map(([rail, came]) => [`visitors on ${rail}`, String(came)]),
-              ['events that visitors got', String(visits.events)],
-              ['events ingested', String(done.ingested)],
-              ['runs started', String(done.runs)],
-              ['runs that were asked to stop', String(done.cancelled)],
-              ['sessions deleted under their followers', String(done.passed)],
+              ...Object.entries(subscribed.counts).map(([transport, count]) => [
+                `subscriptions on ${transport}`,
+                String(count),
+              ]),
+              ['events received', String(subscribed.events)],
+              ['events ingested', String(produced.ingested)],
+              ['runs started', String(produced.runs)],
+              ['runs cancelled', String(produced.cancelled)],
+              ['sessions deleted under their followers', String(produced.deleted)],
             ],
           },
         ],
@@ -118,8 +121,8 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
             return { what: `no more ${name} than before`, holds: is <= was, detail: `${was}, then ${is}` }
           }),
           {
-            what: 'every visitor got every event once, in order',
-            holds: visits.faults === 0 && visits.events > 0,
+            what: 'every subscriber got every event once, in order',
+            holds: subscribed.faults === 0 && subscribed.events > 0,
           },
           {
             what: 'every run ended, none by failing',
@@ -148,7 +151,7 @@ const soakOn = (driver: 'lmdb' | 'redis'): Scenario => {
 export const soak = soakOn('lmdb')
 export const soakRedis = soakOn('redis')
 
-const nothing = (scenario: string): Result => ({
+const emptyResult = (scenario: string): Result => ({
   scenario,
   settings: {},
   tables: [],
@@ -157,7 +160,7 @@ const nothing = (scenario: string): Result => ({
   notes: [],
 })
 
-/** What the driver has in Redis, without what goes by itself: that a session was deleted is remembered for an hour. */
+/** The driver's keys and connections in Redis, without expiring keys: a deleted session is remembered for an hour. */
 async function heldIn(client: Redis): Promise<Held> {
   const [, keys, passing] = /keys=(\d+),expires=(\d+)/.exec(await client.info('keyspace')) ?? [0, 0, 0]
   const connections = (await client.client('LIST')) as string

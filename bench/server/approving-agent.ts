@@ -1,10 +1,10 @@
-/** The agent of the workload `approvals`: it does what the script says, but asks and listens in earnest. */
+/** The agent of the workload `approvals`: follows the script, but really asks its users and takes their steering. */
 import { z } from 'zod'
-import { type Agent, defineAgent, type EventBody } from '../../src/index.ts'
-import type { Cue } from '../content/content.ts'
+import { type Agent, defineAgent, type EventBody } from '../package/server.ts'
+import type { Cue } from '../workloads/trace.ts'
 
-/** What agents of a session have still to do, in order. */
-export class Duties {
+/** The cues that the agents of a session have still to play, in order. */
+export class CueQueue {
   readonly #cues: Cue[] = []
   #onChange: () => void = () => {}
 
@@ -13,12 +13,12 @@ export class Duties {
     this.#onChange()
   }
 
-  /** Ends a wait that will not be worth it. */
-  leave(): void {
+  /** Ends the wait of an aborted run. */
+  wake(): void {
     this.#onChange()
   }
 
-  /** The next one; nothing once the signal has aborted. One consumer at a time. */
+  /** The next cue; undefined once the signal has aborted. One consumer at a time. */
   async next(signal: AbortSignal): Promise<Cue | undefined> {
     while (this.#cues.length === 0 && !signal.aborted) {
       await new Promise<void>(resolve => {
@@ -37,21 +37,21 @@ interface Question {
   toolCallId: string
 }
 
-/** @param dutiesOf what is to be done in a session */
-export const approvingAgent = (dutiesOf: (sessionId: string) => Duties): Agent =>
+/** @param cuesOf the queue of a session */
+export const approvingAgent = (cuesOf: (sessionId: string) => CueQueue): Agent =>
   defineAgent({
     name: 'approvals',
     description: 'Asks before it acts.',
     input: z.object({ task: z.string() }),
     async *run(_input, { sessionId, signal, ask, steering }) {
-      const duties = dutiesOf(sessionId)
-      signal.addEventListener('abort', () => duties.leave(), { once: true })
-      const said = steering[Symbol.asyncIterator]()
+      const cues = cuesOf(sessionId)
+      signal.addEventListener('abort', () => cues.wake(), { once: true })
+      const steered = steering[Symbol.asyncIterator]()
       for (;;) {
-        const cue = await duties.next(signal)
+        const cue = await cues.next(signal)
         if (!cue || cue.type === 'run.completed') return
         if (cue.type === 'input.requested') await ask(cue.data as unknown as Question)
-        else if (cue.type === 'input.applied') await said.next()
+        else if (cue.type === 'input.applied') await steered.next()
         else yield { type: cue.type, data: cue.data } as EventBody
       }
     },

@@ -1,4 +1,4 @@
-/** The measured process of `log`: fills sessions of several stores, as fast as they take it or at a pace. */
+/** The measured process of `log`: fills sessions of several stores, as fast as possible or at a pace. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,7 +16,7 @@ export interface Filling {
   readonly events: number
   /** Events in each call. */
   readonly perCall: number
-  /** Calls that are under way at the same time. */
+  /** Concurrent calls. */
   readonly inFlight: number
 }
 
@@ -27,9 +27,9 @@ export interface Pacing {
 }
 
 export interface Paced {
-  /** When each event was handed over, µs on the machine's clock. */
+  /** When each event was appended, µs on the machine's clock. */
   readonly appended: Float64Array
-  /** Until it was accepted, ms. */
+  /** From the append until it was accepted, ms. */
   readonly p50Ms: number
   readonly p99Ms: number
 }
@@ -41,12 +41,12 @@ const opened = new Map<StoreName, Store>()
 const of = (name: StoreName) => opened.get(name) as Store
 const bodies = deltas(1)
 
-/** An event as our log stores it: every store gets the same texts. */
+/** An event as our log stores it: all stores get the same texts. */
 const textOf = (sessionId: string, { runId, type, data }: Body) =>
   JSON.stringify({ sessionId, runId, type, time: Date.now(), data })
 
 export const handlers = {
-  /** Opens stores; gives the ports of those that have one. */
+  /** Opens stores. @returns the ports of those that have one */
   async open(names: readonly StoreName[], redis?: string): Promise<Partial<Record<StoreName, number>>> {
     const ports: Partial<Record<StoreName, number>> = {}
     for (const name of names) {
@@ -57,7 +57,7 @@ export const handlers = {
     return ports
   },
 
-  /** Fills a session; gives how long that took, and the user and system time of this process, µs. */
+  /** Fills a session. @returns how long that took, and user and system time of this process, µs */
   async fill(
     name: StoreName,
     { sessionId, events, perCall, inFlight }: Filling,
@@ -69,10 +69,10 @@ export const handlers = {
     const before = process.cpuUsage()
     const begun = micros()
     let next = 0
-    const lane = async () => {
+    const writer = async () => {
       while (next < calls.length) await store.append(sessionId, calls[next++] as string[])
     }
-    await Promise.all(Array.from({ length: inFlight }, lane))
+    await Promise.all(Array.from({ length: inFlight }, writer))
     const { user, system } = process.cpuUsage(before)
     return { seconds: (micros() - begun) / 1e6, cpu: user + system }
   },

@@ -1,13 +1,13 @@
-/** How the load tells the measured process that a turn has arrived everywhere. */
+/** How the load reports to the measured process that a turn has arrived everywhere. */
 import { createServer } from 'node:net'
 import { listen } from '../peers/peer.ts'
 
-/** A turn that takes longer than this has lost something, in ms. */
-const LOST_AFTER_MS = 10_000
+/** A turn that takes longer than this has lost an event, in ms. Generous: a slow machine must not look like a broken server. */
+const LOST_AFTER_MS = 60_000
 
 /**
- * Listens for the load's receipts: one byte, the variant's index, once every subscriber has the whole turn. A bare
- * socket, since an IPC message would cost the measured process more than a bare one does; it is the same for all variants.
+ * Listens for the load's receipts: one byte, the variant's index, once every subscriber has the complete turn. It is a bare
+ * socket, since that costs the measured process less than IPC; the cost is the same for all variants.
  */
 export async function receipts(): Promise<{
   port: number

@@ -1,12 +1,12 @@
-/** The measured process of scenarios that look at our own server alone: one session, and who fills it. */
+/** The measured process of scenarios about our server alone: one session and its producer. */
 import { createHash } from 'node:crypto'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
-import type { ServerOptions } from '../../src/index.ts'
 import { micros } from '../clock.ts'
+import type { ServerOptions } from '../package/server.ts'
 import { SESSION } from '../peers/dial-twinrail.ts'
 import type { Body } from '../peers/peer.ts'
 import { startServer } from '../peers/twinrail.ts'
-import { serveWorker } from '../serve.ts'
+import { collectGarbage, serveWorker } from '../serve.ts'
 import { messages } from '../text.ts'
 
 /** What is published. */
@@ -16,19 +16,19 @@ export interface Publishing {
   messages: number
   /** Events appended in one event-loop turn. */
   perTurn: number
-  /** Events in a second; 0: as fast as they go. */
+  /** Events per second; 0: as fast as possible. */
   perSecond: number
-  /** Waits when slow `wait` subscribers hold producers up, as agents and ingest do. @default false */
+  /** Waits while slow `wait` subscribers hold producers back, as agents and ingest do. @default false */
   waits?: boolean
 }
 
 export interface Published {
-  /** When each turn was due, µs on the machine's clock: what is late counts as delay. */
+  /** When each turn was due, µs on the machine's clock; lateness counts as delay. */
   due: Float64Array
   seconds: number
-  /** How long producers were held up, s. */
+  /** How long producers were held back, s. */
   heldSeconds: number
-  /** Resident bytes at the most. */
+  /** Peak of resident bytes. */
   peak: number
   /** SHA-1 of all deltas. */
   text: string
@@ -36,14 +36,14 @@ export interface Published {
   head: number
 }
 
-/** How often resident memory is looked at while publishing, in turns. */
+/** Number of turns between two samples of resident memory. */
 const PEAK_EVERY = 50
 
 let server: Awaited<ReturnType<typeof startServer>>['server']
 let head = 0
 
 export const handlers = {
-  /** Starts the server; gives its port. */
+  /** Starts the server. @returns its port */
   async open(options: ServerOptions): Promise<number> {
     const started = await startServer(options)
     server = started.server
@@ -94,12 +94,9 @@ export const handlers = {
     return user + system
   },
 
-  /** Resident bytes after everything that can be freed was freed. */
+  /** Resident bytes after garbage collection. */
   async resident(): Promise<number> {
-    for (let i = 0; i < 4; i++) {
-      globalThis.gc?.()
-      await sleep(50)
-    }
+    await collectGarbage()
     return process.memoryUsage.rss()
   },
 }

@@ -1,4 +1,4 @@
-/** The measured process of a comparison: all variants side by side, a turn each in shuffled order. */
+/** The measured process of a comparison: all variants side by side, one turn each in shuffled order. */
 import { micros } from '../clock.ts'
 import { type PeerName, peers } from '../peers/index.ts'
 import type { Dial, Peer } from '../peers/peer.ts'
@@ -15,7 +15,7 @@ interface Variant {
 }
 
 /** One group of turns. */
-export interface TurnsAsked {
+export interface TurnsOptions {
   variants: readonly PeerName[]
   perTurn: number
   turns: number
@@ -24,7 +24,7 @@ export interface TurnsAsked {
   pauseMs?: number
 }
 
-/** What one group of turns cost each variant. */
+/** The cost of one group of turns for each variant. */
 export interface TurnsMeasured {
   /** User and system time of this process, µs. */
   readonly cpu: Record<string, number>
@@ -38,7 +38,7 @@ let all: Variant[] = []
 let next: Awaited<ReturnType<typeof receipts>>['next']
 
 export const handlers = {
-  /** Starts the variants; gives how to subscribe to each and where receipts go. */
+  /** Starts the variants. @returns how to subscribe to each, and the port for receipts */
   async open(names: readonly PeerName[]): Promise<{ dials: Dial[]; receipts: number }> {
     all = await Promise.all(
       names.map(async (name, index) => ({
@@ -53,7 +53,7 @@ export const handlers = {
     return { dials: all.map(({ peer }) => peer.dial), receipts: listening.port }
   },
 
-  async turns({ variants, perTurn, turns, seed, pauseMs }: TurnsAsked): Promise<TurnsMeasured> {
+  async turns({ variants, perTurn, turns, seed, pauseMs }: TurnsOptions): Promise<TurnsMeasured> {
     const random = seeded(seed)
     const taking = all.filter(({ name }) => variants.includes(name))
     const zeros = () => Object.fromEntries(taking.map(({ name }) => [name, 0]))
@@ -76,19 +76,6 @@ export const handlers = {
       }
     }
     return { cpu, wall, appended }
-  },
-
-  /** Resident bytes after everything that can be freed was freed. */
-  async resident(): Promise<number> {
-    for (let i = 0; i < 3; i++) {
-      globalThis.gc?.()
-      await new Promise(resolve => setTimeout(resolve, 50))
-    }
-    return process.memoryUsage.rss()
-  },
-
-  async close() {
-    await Promise.all(all.map(({ peer }) => peer.close()))
   },
 }
 

@@ -1,25 +1,30 @@
-/** The measured process of `soak`: a server whose sessions are kept short, and what this process holds. */
+/** The measured process of `soak`: a server with short sessions, and counts of what the process holds. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { createRedisLog, createServer, openLmdbLog, playback, type TwinrailServer } from '../../src/index.ts'
-import { serveWorker } from '../serve.ts'
+import {
+  createRedisLog,
+  createServer,
+  openLmdbLog,
+  playback,
+  type TwinrailServer,
+} from '../package/server.ts'
+import { collectGarbage, serveWorker } from '../serve.ts'
 
 /** Memory of this process, in bytes. */
 export interface Memory {
-  /** Resident and its own: without the pages of files, which the kernel takes back when it wants to. */
+  /** Resident, without mapped files, which the kernel may drop at any time. */
   readonly own: number
-  /** All that is resident. */
+  /** Resident. */
   readonly resident: number
-  /** Of JavaScript's heap. */
+  /** JavaScript heap in use. */
   readonly heap: number
 }
 
-/** What this process has open, by name. */
+/** Numbers of open resources, by name. */
 export type Held = Record<string, number>
 
-/** Events that a session keeps, so that the log is as long in the end as in the beginning. */
+/** Events that a session keeps, so that the log does not grow. */
 const RETAINED = 2000
 
 const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-'))
@@ -49,13 +54,7 @@ export const handlers = {
     return { own: Number(own) * 1024, resident: rss, heap: heapUsed }
   },
 
-  /** Frees everything that can be freed. */
-  async collect(): Promise<void> {
-    for (let i = 0; i < 4; i++) {
-      globalThis.gc?.()
-      await sleep(50)
-    }
-  },
+  collect: collectGarbage,
 
   async held(): Promise<Held> {
     const resources = process.getActiveResourcesInfo()

@@ -1,24 +1,24 @@
-/** The measured process of workloads: one server of any kind, and who publishes on its side. */
+/** The measured process of the workloads: one server of any kind, and the publisher on its side. */
 import { createServer as createNet, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ServerOptions, TwinrailServer } from '../../src/index.ts'
+import type { ServerOptions, TwinrailServer } from '../package/server.ts'
 import { type PeerName, peers } from '../peers/index.ts'
 import { type Dial, listen, type Peer } from '../peers/peer.ts'
-import { serveWorker } from '../serve.ts'
+import { collectGarbage, serveWorker } from '../serve.ts'
 import { Script, type Step, sessionId, type Workload } from '../workloads/workload.ts'
 import { workloads } from '../workloads/workloads.ts'
-import { approvingAgent, Duties } from './approving-agent.ts'
+import { approvingAgent, CueQueue } from './approving-agent.ts'
 
-/** What a process serves: ours, or another's server for each session. */
-export type StageAsked = { peer?: PeerName } & Pick<ServerOptions, 'compression' | 'tls'>
+/** What the process serves: our server, or with `peer` another server for each session. */
+export type StageOptions = { peer?: PeerName } & Pick<ServerOptions, 'compression' | 'tls'>
 
-/** Number of the last event of a session of ours before anything is played: the one that opens it. */
+/** Number of the last event of our sessions before anything is played: the event that opens the session. */
 const OPENED = 1
 
-/** How long what was ordered may take until it is in the log, ms. */
-const SETTLE_MS = 15_000
+/** Longest time until ordered events are in the log, ms. Generous: a slow machine must not look like a broken server. */
+const SETTLE_MS = 60_000
 
-let asked: StageAsked
+let options: StageOptions
 let server: TwinrailServer | undefined
 let cell: { workload: Workload; prefix: string; script: Script }
 let own: Peer[] = []
@@ -26,33 +26,29 @@ let steps: readonly Step[] = []
 let seqs = new Int32Array()
 let heads: number[] = []
 let pending = 0
-/** Orders that have still to come. */
+/** Orders that have not come yet. */
 let awaited = 0
-const duties = new Map<string, Duties>()
+const queues = new Map<string, CueQueue>()
 
 export const handlers = {
-  /** Starts the server; gives its port, if it is ours, and the port that takes orders. */
-  async open(options: StageAsked): Promise<{ port: number; orders: number }> {
-    asked = options
+  /** Starts the server. @returns its port (0 for other servers), and the port for orders */
+  async open(stage: StageOptions): Promise<{ port: number; orders: number }> {
+    options = stage
     const orders = await listen(createNet(takeOrders))
-    if (asked.peer !== undefined) return { port: 0, orders }
-    const { createServer } = await import('../../src/index.ts')
-    const { compression = false, tls } = asked
-    server = await createServer({
-      agents: [approvingAgent(dutiesOf)],
-      compression,
-      ...(tls && { tls }),
-    })
+    if (options.peer !== undefined) return { port: 0, orders }
+    const { createServer } = await import('../package/server.ts')
+    const { compression = false, tls } = options
+    server = await createServer({ agents: [approvingAgent(queueOf)], compression, ...(tls && { tls }) })
     const url = await server.listen({ port: 0 })
     return { port: Number(new URL(url).port), orders }
   },
 
-  /** Makes a cell's sessions; gives how to subscribe to each where the server is another's. */
+  /** Creates a cell's sessions. @returns how to subscribe to each, for other servers */
   async begin(name: Workload['name'], seed: number, prefix: string): Promise<Dial[] | undefined> {
     const workload = workloads[name]
     cell = { workload, prefix, script: new Script(workload, seed) }
     const ids = Array.from({ length: workload.sessions }, (_, session) => sessionId(prefix, session))
-    const { peer } = asked
+    const { peer } = options
     if (peer !== undefined) {
       heads = ids.map(() => 0)
       own = await Promise.all(ids.map(() => peers[peer]()))
@@ -65,7 +61,7 @@ export const handlers = {
     }
   },
 
-  /** Prepares the script's next stretch; gives each session's head. */
+  /** Prepares the script's next stretch. @returns each session's head */
   prepare(ms: number, speed?: number): number[] {
     steps = cell.script.next(ms, speed)
     seqs = new Int32Array(steps.length)
@@ -73,7 +69,7 @@ export const handlers = {
     return [...heads]
   },
 
-  /** Waits until everything of the stretch is in the log; gives each step's number in it and each session's head. */
+  /** Waits until the whole stretch is in the log. @returns the number of each step's event, and each session's head */
   async settled(): Promise<{ seqs: Int32Array; heads: number[] }> {
     for (let waited = 0; waited < SETTLE_MS; waited += 5) {
       await readHeads()
@@ -86,24 +82,21 @@ export const handlers = {
   /** User and system time of this process so far, µs. */
   cpu: (): NodeJS.CpuUsage => process.cpuUsage(),
 
-  /** Bytes after everything that can be freed was freed: what the process has, and what is in use on heap and in buffers. */
+  /** Bytes after garbage collection: resident, and in use on the heap and in buffers. */
   async memory(): Promise<{ resident: number; held: number }> {
-    for (let i = 0; i < 3; i++) {
-      globalThis.gc?.()
-      await sleep(50)
-    }
+    await collectGarbage()
     const { rss, heapUsed, external } = process.memoryUsage()
     return { resident: rss, held: heapUsed + external }
   },
 
-  /** The cell is over: its sessions go. */
+  /** Ends the cell and deletes its sessions. */
   async end(): Promise<void> {
     for (let session = 0; server && session < cell.workload.sessions; session++) {
       await server.sessions.delete(sessionId(cell.prefix, session))
     }
     await Promise.all(own.map(peer => peer.close()))
     own = []
-    duties.clear()
+    queues.clear()
   },
 }
 
@@ -113,16 +106,16 @@ async function readHeads(): Promise<void> {
   heads = await Promise.all(ids.map(async id => (await (server as TwinrailServer).bus.session(id)).head))
 }
 
-/** Whether agents have done what they were told: each cue is one event. */
+/** Whether the agents have played all cues: each becomes one event. */
 const isPlayed = () => steps.every(({ session, number }) => (heads[session] as number) >= OPENED + number)
 
-function dutiesOf(id: string): Duties {
-  const there = duties.get(id) ?? new Duties()
-  duties.set(id, there)
-  return there
+function queueOf(id: string): CueQueue {
+  const queue = queues.get(id) ?? new CueQueue()
+  queues.set(id, queue)
+  return queue
 }
 
-/** Each four bytes are the index of a step to publish now. A bare socket costs this process less than an IPC message. */
+/** Each four bytes are the index of a step to publish now. A bare socket costs this process less than IPC. */
 function takeOrders(socket: Socket): void {
   let rest: Buffer = Buffer.alloc(0)
   socket.setNoDelay(true)
@@ -143,7 +136,7 @@ async function publish(index: number): Promise<void> {
   const id = sessionId(cell.prefix, session)
   if (cell.workload.agent) {
     into[index] = OPENED + number
-    return dutiesOf(id).push(cue)
+    return queueOf(id).push(cue)
   }
   const body = { type, data, ...(runId !== undefined && { runId }) }
   if (!server) {

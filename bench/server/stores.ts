@@ -1,22 +1,21 @@
-/** Where events can be written to: every driver under our server, and beside it what its library does alone. */
+/** Stores of events: each driver under our server, and its bare library for comparison. */
 import { Redis } from 'ioredis'
 import { open } from 'lmdb'
-import { createMemoryLog, createRedisLog, type EventLog, openLmdbLog } from '../../src/index.ts'
+import { createMemoryLog, createRedisLog, type EventLog, openLmdbLog } from '../package/server.ts'
 import { startServer } from '../peers/twinrail.ts'
 
-/** One of them. */
 export interface Store {
-  /** Where subscribers may come; bare ones have none. */
+  /** Port for subscribers; bare stores have none. */
   readonly port?: number
-  /** Appends to a session in one call; resolves when that is accepted. */
+  /** Appends to a session in one call; resolves when it is accepted. */
   append(sessionId: string, texts: readonly string[]): Promise<unknown>
-  /** How many events the session holds. */
+  /** Number of events in the session. */
   count(sessionId: string): Promise<number>
   forget(sessionId: string): Promise<unknown>
   close(): Promise<unknown>
 }
 
-/** What stores need to be opened. */
+/** Where stores keep their data. */
 export interface Places {
   /** A folder of the run's own. */
   readonly folder: string
@@ -24,16 +23,16 @@ export interface Places {
 }
 
 export const stores = {
-  memory: () => ours(createMemoryLog()),
-  lmdb: async ({ folder }) => ours(await openLmdbLog({ folder: `${folder}/log` })),
-  redis: async ({ redis = '' }) => ours(await createRedisLog({ url: redis, warn() {} })),
+  memory: () => twinrailStore(createMemoryLog()),
+  lmdb: async ({ folder }) => twinrailStore(await openLmdbLog({ folder: `${folder}/log` })),
+  redis: async ({ redis = '' }) => twinrailStore(await createRedisLog({ url: redis, warn() {} })),
   'bare lmdb': async ({ folder }) => bareLmdb(`${folder}/bare`),
   'bare redis': async ({ redis = '' }) => bareRedis(redis),
 } as const satisfies Record<string, (places: Places) => Promise<Store>>
 
 export type StoreName = keyof typeof stores
 
-async function ours(log: EventLog): Promise<Store> {
+async function twinrailStore(log: EventLog): Promise<Store> {
   const { server, port } = await startServer({ log })
   return {
     port,
@@ -44,7 +43,7 @@ async function ours(log: EventLog): Promise<Store> {
   }
 }
 
-/** Puts under ordered keys of the same length. A put resolves when it is on the disk; those of a turn share a commit. */
+/** Puts under ordered keys of equal length. A put resolves when it is on disk; the puts of a turn share a commit. */
 async function bareLmdb(path: string): Promise<Store> {
   const root = open({ path, noSubdir: true, maxDbs: 16, overlappingSync: false })
   const tables = new Map<string, ReturnType<typeof table>>()
@@ -78,7 +77,7 @@ async function bareLmdb(path: string): Promise<Store> {
   }
 }
 
-/** `XADD` by the same client library; what is asked for in one turn goes out in one pipeline. */
+/** `XADD` with the same client library; the commands of a turn go out in one pipeline. */
 async function bareRedis(url: string): Promise<Store> {
   const client = new Redis(url, { enableAutoPipelining: true })
   return {

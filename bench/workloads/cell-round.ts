@@ -1,7 +1,7 @@
-/** One cell in one round: bytes through the proxy, first events, delays, and what else is looked for in it. */
-import type { CommandsFound } from '../load/commands.ts'
-import type { PhaseAsked, PhaseFound } from '../load/phase.ts'
-import type { PhaseCounts } from '../load/tally.ts'
+/** One cell in one round: bytes through the proxy, first events, delays, and the cell's extra measurements. */
+import type { CommandsResult } from '../load/autocannon-process.ts'
+import type { PhaseCounts } from '../load/count-deliveries.ts'
+import type { PhaseOptions, PhaseResult } from '../load/phase.ts'
 import { portsOf, type Target, via } from '../load/target.ts'
 import { median } from '../stats.ts'
 import type { Stage, Stages } from './stages.ts'
@@ -9,34 +9,25 @@ import type { CellPlan } from './variants.ts'
 import { clientCount, Script, sessionId } from './workload.ts'
 import { workloads } from './workloads.ts'
 
-/** How long everything takes, ms. */
+/** Durations, ms. */
 export interface Lengths {
-  /** Until nothing of the greetings is on its way any more and the code is warm. */
+  /** Until greetings have arrived and the code is warm. */
   readonly warmUp: number
   readonly bytes: number
   readonly delays: number
   readonly storm: number
-  /** Each of the three: one to warm up, one without and one with slow readers. */
+  /** Each of three: one to warm up, one without and one with slow readers. */
   readonly slow: number
   /** Each step of the ramp. */
   readonly knee: number
   readonly autocannon: number
-  /** Clients that come one after the other for their first event. */
+  /** Number of clients that connect one after the other to time their first event. */
   readonly probes: number
 }
 
 export const lengths = (quick: boolean): Lengths =>
   quick
-    ? {
-        warmUp: 550,
-        bytes: 300,
-        delays: 900,
-        storm: 400,
-        slow: 500,
-        knee: 250,
-        autocannon: 1000,
-        probes: 3,
-      }
+    ? { warmUp: 550, bytes: 300, delays: 900, storm: 400, slow: 500, knee: 250, autocannon: 1000, probes: 3 }
     : {
         warmUp: 600,
         bytes: 800,
@@ -48,40 +39,41 @@ export const lengths = (quick: boolean): Lengths =>
         probes: 7,
       }
 
-/** What one cell gave in one round. */
+/** The results of one cell in one round. */
 export interface CellRound {
   readonly firstEventMs: number
-  readonly main: PhaseFound
+  readonly main: PhaseResult
   readonly cpuUserUs: number
   readonly cpuSystemUs: number
   readonly bytesPerEvent: number
   readonly handshakeBytes: number
   readonly commandBytes?: number
-  readonly storm?: PhaseFound
-  readonly slow?: { found: PhaseFound; heldMiB: number }
+  readonly storm?: PhaseResult
+  readonly slow?: { result: PhaseResult; heldMiB: number }
   readonly kneePerSecond?: number
-  readonly autocannon?: CommandsFound
+  readonly autocannon?: CommandsResult
   /** Of all phases. */
   readonly counts: readonly PhaseCounts[]
-  readonly trouble?: string
+  /** Message of the first error. */
+  readonly error?: string
 }
 
-/** How much faster than live it has to be for a slow reader's backlog to outgrow the kernel's buffers soon. */
+/** Speed at which a slow reader's backlog soon outgrows the kernel's buffers. */
 const SLOW_SPEED: Partial<Record<CellPlan['workload'], number>> = { chat: 20, binary: 40 }
 
-/** So many times as much as live in each step of the ramp. */
+/** Speed of each step of the ramp. */
 const RAMP = [8, 16, 32, 64, 128, 256, 512]
 
-/** The ramp ends where less than this part of what is offered comes in time. */
+/** The ramp ends where less than this part of the offered events arrives in time. */
 const KEPT_UP = 0.9
 
 const MIB = 2 ** 20
 
-export interface RoundAsked {
+export interface RoundOptions {
   readonly seed: number
   readonly round: number
   readonly lengths: Lengths
-  readonly plant?: PhaseAsked['plant']
+  readonly plant?: PhaseOptions['plant']
 }
 
 /** Plays the cell. @throws Error when clients cannot connect */
@@ -89,19 +81,19 @@ export async function playCell(
   { load, proxy, commands }: Stages,
   stage: Stage,
   plan: CellPlan,
-  { seed, round, lengths, plant }: RoundAsked,
+  { seed, round, lengths, plant }: RoundOptions,
 ): Promise<CellRound> {
   const workload = workloads[plan.workload]
   const prefix = `${plan.workload}-${round}`
   const name = `${plan.workload}|${plan.variant.name}`
   const { server } = stage
-  const all: PhaseFound[] = []
-  const play = async (asked: PhaseAsked): Promise<PhaseFound> => {
-    const heads = await server.call.prepare(asked.ms, asked.speed)
-    await load.call.play(asked, heads)
-    const found = await load.call.finish(await server.call.settled())
-    all.push(found)
-    return found
+  const all: PhaseResult[] = []
+  const play = async (options: PhaseOptions): Promise<PhaseResult> => {
+    const heads = await server.call.prepare(options.ms, options.speed)
+    await load.call.play(options, heads)
+    const result = await load.call.finish(await server.call.settled())
+    all.push(result)
+    return result
   }
   const dials = await server.call.begin(plan.workload, seed, prefix)
   const target: Target = dials ? { ...stage.target, dials } : stage.target
@@ -121,7 +113,7 @@ export async function playCell(
     const slow = plan.slow ? await withSlowReaders() : undefined
     await load.call.close()
     const autocannon = plan.autocannon ? await secondOpinion() : undefined
-    const trouble = all.find(found => found.trouble !== undefined)?.trouble
+    const error = all.find(result => result.error !== undefined)?.error
     return {
       firstEventMs,
       main,
@@ -133,7 +125,7 @@ export async function playCell(
       ...(kneePerSecond !== undefined && { kneePerSecond }),
       ...(autocannon && { autocannon }),
       counts: all.map(({ counts }) => counts),
-      ...(trouble !== undefined && { trouble }),
+      ...(error !== undefined && { error }),
     }
   } finally {
     await load.call.close()
@@ -142,11 +134,11 @@ export async function playCell(
     await proxy.call.close()
   }
 
-  /** Through the proxy; it warms the server up, too. */
+  /** Through the proxy. This also warms the server up. */
   async function countBytes() {
-    const ways = await proxy.call.open(portsOf(target))
+    const proxied = await proxy.call.open(portsOf(target))
     const start = await proxy.call.counted()
-    await load.call.open(via(target, ways))
+    await load.call.open(via(target, proxied))
     const open = await proxy.call.counted()
     await play({ ms: lengths.warmUp, steady: true })
     const warm = await proxy.call.counted()
@@ -163,7 +155,7 @@ export async function playCell(
 
   async function ramp(): Promise<number> {
     let best = 0
-    // One hiccup of the machine is not the knee.
+    // One hiccup of the machine is not the limit, so each step may be repeated once.
     for (let step = 0, missed = 0; step < RAMP.length && missed < 2; ) {
       const { counts } = await play({ ms: lengths.knee, speed: RAMP[step] as number })
       best = Math.max(best, counts.achievedPerSecond)
@@ -175,22 +167,22 @@ export async function playCell(
   }
 
   async function withSlowReaders() {
-    const asked = { ms: lengths.slow, speed: SLOW_SPEED[plan.workload] ?? 1 }
-    // Everybody is new each time, since old connections hold more.
+    const phase = { ms: lengths.slow, speed: SLOW_SPEED[plan.workload] ?? 1 }
+    // New connections each time, since old ones hold more memory.
     const afterwards = async (slowly: boolean) => {
       await load.call.close()
       await load.call.open(target, slowly)
-      const found = await play(slowly ? { ...asked, name: `${name}|slow` } : asked)
-      return { found, held: (await server.call.memory()).held }
+      const result = await play(slowly ? { ...phase, name: `${name}|slow` } : phase)
+      return { result, held: (await server.call.memory()).held }
     }
-    // The first fills what the server keeps at hand of each session.
+    // The first fills the server's cache of each session.
     const [full, healthy, slow] = [await afterwards(false), await afterwards(false), await afterwards(true)]
-    // The log grows by as much each time.
+    // The log grows by the same amount each time.
     const grown = healthy.held - full.held
-    return { found: slow.found, heldMiB: (slow.held - healthy.held - grown) / MIB }
+    return { result: slow.result, heldMiB: (slow.held - healthy.held - grown) / MIB }
   }
 
-  async function secondOpinion(): Promise<CommandsFound> {
+  async function secondOpinion(): Promise<CommandsResult> {
     const seconds = lengths.autocannon / 1000
     const sent = new Script(workload, seed).next(lengths.autocannon).filter(step => step.sender !== undefined)
     const [first] = sent

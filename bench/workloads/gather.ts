@@ -1,24 +1,19 @@
-/** Rounds put together: medians and quartiles over rounds, and the delays of all of them merged. */
+/** Combines rounds: medians and quartiles over the rounds, and their merged delays. */
 import type { Cell, Counts, Delays, Figure } from '../guide/findings.ts'
+import type { PhaseCounts } from '../load/count-deliveries.ts'
 import type { Percentiles } from '../load/delays.ts'
-import type { PhaseCounts } from '../load/tally.ts'
 import { median, quantile, sum } from '../stats.ts'
 import type { CellRound } from './cell-round.ts'
 import type { CellPlan } from './variants.ts'
 
-/** All rounds' delays under a name. */
+/** The merged delays of all rounds under a name. */
 export type Curves = (name: string) => Promise<[number, number][]>
 
 export function figureOf(samples: readonly number[]): Figure {
-  return {
-    samples,
-    median: median(samples),
-    low: quantile(samples, 0.25),
-    high: quantile(samples, 0.75),
-  }
+  return { samples, median: median(samples), low: quantile(samples, 0.25), high: quantile(samples, 0.75) }
 }
 
-/** The counts of all phases; the rates are those of the phases that were live. */
+/** The counts of all phases; the rates are those of the main phases. */
 export function countsOf(rounds: readonly CellRound[]): Counts {
   const all = rounds.flatMap(({ counts }) => counts)
   const total = (of: keyof PhaseCounts) => sum(all.map(counts => counts[of]))
@@ -40,10 +35,10 @@ async function delaysOf(
   name: string,
   curves: Curves,
 ): Promise<Delays> {
-  const there = rounds.filter(round => round !== undefined)
-  const over = (of: keyof Percentiles) => figureOf(there.map(round => round[of]))
+  const known = rounds.filter(round => round !== undefined)
+  const over = (of: keyof Percentiles) => figureOf(known.map(round => round[of]))
   return {
-    count: sum(there.map(({ count }) => count)),
+    count: sum(known.map(({ count }) => count)),
     p50: over('p50'),
     p90: over('p90'),
     p99: over('p99'),
@@ -53,44 +48,35 @@ async function delaysOf(
   }
 }
 
-/** The cell of all its rounds. @throws RangeError without any */
+/** Combines the rounds of a cell. @throws RangeError without rounds */
 export async function cellOf(
   { workload, variant }: CellPlan,
   rounds: readonly CellRound[],
   curves: Curves,
 ): Promise<Cell> {
-  const name = `${workload}|${variant.name}`
   const over = (of: (round: CellRound) => number) => figureOf(rounds.map(of))
-  /** Of the rounds in which it was looked for; nothing where it was in none. */
-  const where = (of: (round: CellRound) => number | undefined) => {
+  /** Over the rounds in which it was measured; undefined if in none. */
+  const optional = (of: (round: CellRound) => number | undefined) => {
     const samples = rounds.map(of).filter(value => value !== undefined)
     return samples.length > 0 ? figureOf(samples) : undefined
   }
-  const knee = where(({ kneePerSecond }) => kneePerSecond)
-  const commandBytes = where(round => round.commandBytes)
-  const slow = where(round => round.slow?.heldMiB)
-  const storm = where(round => round.storm?.currentMs.at(-1))
-  const p50Ms = where(round => round.autocannon?.p50Ms)
-  const p99Ms = where(round => round.autocannon?.p99Ms)
-  const perSecond = where(round => round.autocannon?.perSecond)
-  const uplink = rounds.map(({ main }) => main.uplink)
+  const delays = (name: string, of: (round: CellRound) => Percentiles | undefined) =>
+    delaysOf(rounds.map(of), `${workload}|${variant.name}|${name}`, curves)
+  const knee = optional(({ kneePerSecond }) => kneePerSecond)
+  const commandBytes = optional(round => round.commandBytes)
+  const heldMiB = optional(round => round.slow?.heldMiB)
+  const currentMs = optional(round => round.storm?.currentMs.at(-1))
+  const p50Ms = optional(round => round.autocannon?.p50Ms)
+  const p99Ms = optional(round => round.autocannon?.p99Ms)
+  const perSecond = optional(round => round.autocannon?.perSecond)
+  const hasUplink = rounds.some(({ main }) => main.uplink !== undefined)
   return {
     workload,
     variant: variant.name,
     firstEventMs: over(round => round.firstEventMs),
-    deliver: await delaysOf(
-      rounds.map(({ main }) => main.deliver),
-      `${name}|deliver`,
-      curves,
-    ),
-    deliverFromSend: await delaysOf(
-      rounds.map(({ main }) => main.deliverFromSend),
-      `${name}|deliverFromSend`,
-      curves,
-    ),
-    ...(uplink.some(round => round !== undefined) && {
-      uplink: await delaysOf(uplink, `${name}|uplink`, curves),
-    }),
+    deliver: await delays('deliver', ({ main }) => main.deliver),
+    deliverFromSend: await delays('deliverFromSend', ({ main }) => main.deliverFromSend),
+    ...(hasUplink && { uplink: await delays('uplink', ({ main }) => main.uplink) }),
     ...(commandBytes && { commandBytes }),
     ...(p50Ms && p99Ms && perSecond && { autocannon: { p50Ms, p99Ms, perSecond } }),
     ...(knee && { kneePerSecond: knee }),
@@ -98,26 +84,16 @@ export async function cellOf(
     cpuSystemUs: over(round => round.cpuSystemUs),
     bytesPerEvent: over(round => round.bytesPerEvent),
     handshakeBytes: over(round => round.handshakeBytes),
-    ...(slow && {
-      slow: {
-        healthy: await delaysOf(
-          rounds.map(round => round.slow?.found.deliver),
-          `${name}|slow|deliver`,
-          curves,
-        ),
-        heldMiB: slow,
-      },
+    ...(heldMiB && {
+      slow: { healthy: await delays('slow|deliver', ({ slow }) => slow?.result.deliver), heldMiB },
     }),
-    ...(storm && { storm: { currentMs: storm, recovery: recoveryOf(rounds, storm.median) } }),
+    ...(currentMs && { storm: { currentMs, recovery: recoveryOf(rounds, currentMs.median) } }),
     counts: countsOf(rounds),
-    generator: {
-      lateP99Ms: over(({ main }) => main.lateP99Ms),
-      busy: over(({ main }) => main.busy),
-    },
+    generator: { lateP99Ms: over(({ main }) => main.lateP99Ms), busy: over(({ main }) => main.busy) },
   }
 }
 
-/** The part of the clients that are current over time, of the round that took about as long as the median. */
+/** The part of the clients that are current over time, of the round that is nearest to the median. */
 function recoveryOf(rounds: readonly CellRound[], medianMs: number): [number, number][] {
   const all = rounds.flatMap(({ storm }) => (storm ? [storm.currentMs] : []))
   const away = (currentMs: readonly number[]) => Math.abs((currentMs.at(-1) ?? 0) - medianMs)

@@ -1,49 +1,60 @@
-/** What one more connection of a variant costs while nothing happens. */
+/** Memory of idle connections. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Memory, Variant } from '../guide/findings.ts'
-import type { handlers as Clients } from '../load/clients.ts'
-import type { handlers as Server } from '../server/stage.ts'
+import type { handlers as Clients } from '../load/client-process.ts'
+import type { Target } from '../load/target.ts'
+import type { handlers as Server, StageOptions } from '../server/stage.ts'
 import { slope } from '../stats.ts'
 import { startWorker } from '../worker.ts'
-import type { Certificate } from './certificate.ts'
-import { serverOf } from './stages.ts'
+import { type Certificate, serverOf } from './stages.ts'
 
-/** How long connections rest before memory is read, ms: greetings are out, timers are gone. */
+/** Rest before memory is read, ms: greetings are sent and timers have ended. */
 const REST_MS = { full: 900, quick: 650 }
 
-const counts = {
-  full: [1000, 2000, 3000, 4000, 5000],
-  quick: [500, 750, 1000, 1250, 1500],
-}
+const counts = { full: [1000, 2000, 3000, 4000, 5000], quick: [500, 750, 1000, 1250, 1500] }
 
 /**
- * The slope of resident memory over several counts of connections to one idle session, each after everything that can
- * be freed was freed, in processes of its own. The first count is a thousand: below it memory grows in steps, which
- * would be booked on connections.
+ * Measures resident memory at several counts of connections to one idle session, each after garbage collection, in processes
+ * of their own. The first count is not 0: below it memory grows in steps, which would count as connections.
+ * @returns bytes by number of connections
  */
 export async function idleMemory(
+  options: StageOptions,
+  target: Omit<Target, 'port'>,
+  counts: readonly number[],
+  restMs = REST_MS.full,
+): Promise<Memory['points']> {
+  const server = startWorker<typeof Server>('server/stage', ['--expose-gc'])
+  const load = startWorker<typeof Clients>('load/client-process')
+  try {
+    const { port, orders } = await server.call.open(options)
+    const dials = await server.call.begin('idle', 0, 'idle')
+    await load.call.begin({ workload: 'idle', seed: 0, prefix: 'idle', orders })
+    const points: { connections: number; bytes: number }[] = []
+    for (const connections of counts) {
+      await load.call.grow({ ...target, port, ...(dials && { dials }) }, connections)
+      await sleep(restMs)
+      points.push({ connections, bytes: (await server.call.memory()).resident })
+    }
+    return points
+  } finally {
+    await Promise.all([load.stop(), server.stop()])
+  }
+}
+
+/** Bytes of one more connection: the slope over the counts. */
+export const bytesPerConnection = (points: Memory['points']) =>
+  slope(points.map(({ connections: x, bytes: y }) => ({ x, y })))
+
+/** The memory of a variant's idle connections. */
+export async function variantMemory(
   variant: Variant,
   certificate: Certificate,
   quick: boolean,
 ): Promise<Memory> {
-  const server = startWorker<typeof Server>('server/stage', ['--expose-gc'])
-  const load = startWorker<typeof Clients>('load/clients')
-  try {
-    const { port, orders } = await server.call.open(serverOf(variant, certificate))
-    const dials = await server.call.begin('idle', 0, 'idle')
-    await load.call.begin({ workload: 'idle', seed: 0, prefix: 'idle', orders })
-    const { rail, http, tls, compressed } = variant
-    const target = { rail, http, tls, compressed, rechunked: false, port, ...(dials && { dials }) }
-    const points: { connections: number; bytes: number }[] = []
-    const size = quick ? 'quick' : 'full'
-    for (const connections of counts[size]) {
-      await load.call.grow(target, connections)
-      await sleep(REST_MS[size])
-      points.push({ connections, bytes: (await server.call.memory()).resident })
-    }
-    const bytes = slope(points.map(({ connections: x, bytes: y }) => ({ x, y })))
-    return { variant: variant.name, points, kibPerConnection: bytes / 1024 }
-  } finally {
-    await Promise.all([load.stop(), server.stop()])
-  }
+  const size = quick ? 'quick' : 'full'
+  const { rail: transport, http, tls, compressed } = variant
+  const target = { transport, http, tls, compressed, rechunked: false }
+  const points = await idleMemory(serverOf(variant, certificate), target, counts[size], REST_MS[size])
+  return { variant: variant.name, points, kibPerConnection: bytesPerConnection(points) / 1024 }
 }

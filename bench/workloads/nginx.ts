@@ -1,24 +1,24 @@
-/** nginx before a server: as it comes, or as the documentation says. */
+/** nginx in front of a server: with its defaults, or configured as the documentation says. */
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Path } from '../guide/findings.ts'
+import { isListening } from '../peers/peer.ts'
 
 export interface Nginx {
   readonly port: number
   stop(): Promise<void>
 }
 
-/** How long it may take to listen, ms. */
-const START_MS = 5000
+/** Longest wait until it listens, ms. */
+const START_MS = 30_000
 
 const documents = new URL('../../docs/several-nodes.md', import.meta.url)
 
-/** What stands in the documentation, for one node. */
+/** The documentation's configuration, for one node. */
 function documented(port: number, upstream: number): string {
   const [, text] = /```nginx\n(.*?)```/s.exec(readFileSync(documents, 'utf8')) ?? []
   if (text === undefined) throw new Error('expected a configuration of nginx in docs/several-nodes.md')
@@ -28,8 +28,8 @@ function documented(port: number, upstream: number): string {
     .replace('listen 8080', `listen 127.0.0.1:${port}`)
 }
 
-/** What everybody writes first. */
-const asItComes = (port: number, upstream: number) =>
+/** The shortest configuration that works. */
+const defaults = (port: number, upstream: number) =>
   `server { listen 127.0.0.1:${port}; location / { proxy_pass http://127.0.0.1:${upstream}; } }`
 
 export function isInstalled(): boolean {
@@ -41,7 +41,7 @@ export function isInstalled(): boolean {
   }
 }
 
-/** Starts one before the server on this port. @throws Error when it does not listen in time */
+/** Starts nginx on `port` in front of the server on `upstream`. @throws Error when it does not listen in time */
 export async function startNginx(
   path: Exclude<Path, 'direct'>,
   upstream: number,
@@ -51,7 +51,7 @@ export async function startNginx(
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
     .map(name => `${name}_temp_path ${join(folder, name)};`)
     .join('\n')
-  const block = path === 'nginx as it comes' ? asItComes(port, upstream) : documented(port, upstream)
+  const block = path === 'nginx as it comes' ? defaults(port, upstream) : documented(port, upstream)
   const file = join(folder, 'nginx.conf')
   writeFileSync(
     file,
@@ -79,14 +79,8 @@ events {} http { access_log off; ${temporary}\n${block} }`,
 
 async function listening(port: number, child: ChildProcess): Promise<void> {
   for (let waited = 0; waited < START_MS && child.exitCode === null; waited += 20) {
-    const socket = connect({ port, host: '127.0.0.1' })
-    const isOpen = await new Promise(resolve => {
-      socket.once('connect', () => resolve(true))
-      socket.once('error', () => resolve(false))
-    })
-    socket.destroy()
-    if (isOpen) return
+    if (await isListening(port)) return
     await sleep(20)
   }
-  throw new Error('nginx did not begin to listen; its reason stands above')
+  throw new Error('nginx did not start to listen; its error output is above')
 }

@@ -1,40 +1,39 @@
-/** A run of workloads: all their cells in interleaved rounds, and what was found. */
+/** A run of the workloads: all cells in interleaved rounds. */
 import { execFileSync } from 'node:child_process'
 import { loadavg } from 'node:os'
 import type { Cell, Findings, LeftOut } from '../guide/findings.ts'
 import { checksOf } from '../guide/validity.ts'
-import type { PhaseAsked } from '../load/phase.ts'
+import type { PhaseOptions } from '../load/phase.ts'
 import type { Progress } from '../progress.ts'
 import { seeded, shuffled } from '../random.ts'
 import { environment } from '../report.ts'
 import { type CellRound, lengths, playCell } from './cell-round.ts'
-import { readCertificate } from './certificate.ts'
 import { cellOf } from './gather.ts'
-import { idleMemory } from './memory.ts'
+import { variantMemory } from './memory.ts'
 import { isInstalled } from './nginx.ts'
-import { Stages } from './stages.ts'
+import { readCertificate, Stages } from './stages.ts'
 import { type CellPlan, cellsOf, leftOutOf, memoryVariants } from './variants.ts'
 import type { WorkloadName } from './workload.ts'
 
-export interface RunAsked {
+export interface RunOptions {
   readonly names: readonly WorkloadName[]
   readonly quick: boolean
   readonly rounds: number
   readonly seed: number
-  /** A fault that the run must be found invalid for. */
-  readonly plant?: PhaseAsked['plant']
-  /** Leaves out what is not in this list of variants' names. @default all */
+  /** A planted fault, which must make the run invalid. */
+  readonly plant?: PhaseOptions['plant']
+  /** Names of the variants to run. @default all */
   readonly variants?: readonly string[]
 }
 
-/** The ramp takes long and its result is coarse: so many rounds are enough. */
+/** Rounds with a ramp: it takes long and its result is coarse. */
 const KNEE_ROUNDS = { full: 3, quick: 1 }
 
-/** How long one takes beside its phases, roughly, s: to know how far the run is. */
+/** Rough durations for the progress display, s: of a cell without its phases, and of one memory measurement. */
 const OVERHEAD_S = 1
 const MEMORY_S = 9
 
-/** Where a run came to nothing through no fault of the server, and why. */
+/** Cells that were not measured, and why. */
 class LeftOutCells {
   readonly all: LeftOut[] = []
 
@@ -47,9 +46,9 @@ class LeftOutCells {
   }
 }
 
-/** @throws Error when a cell comes to nothing that should not */
-export async function runWorkloads(asked: RunAsked, progress: Progress): Promise<Findings> {
-  const { names, quick, rounds, seed, plant, variants: only } = asked
+/** @throws Error when clients cannot connect (other than through an nginx with its defaults) */
+export async function runWorkloads(options: RunOptions, progress: Progress): Promise<Findings> {
+  const { names, quick, rounds, seed, plant, variants: only } = options
   const size = quick ? 'quick' : 'full'
   const began = {
     ...environment(),
@@ -67,7 +66,7 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
   const certificate = readCertificate()
   const stages = new Stages(certificate)
   const found = new Map<CellPlan, CellRound[]>(plans.map(plan => [plan, []]))
-  // A planted fault has nothing to do with memory.
+  // Memory has nothing to do with planted faults.
   const idle = memoryVariants(quick).filter(
     ({ name }) => !plant && plans.some(({ variant }) => variant.name === name),
   )
@@ -84,11 +83,10 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
         try {
           const stage = await stages.of(plan.variant)
           const cell = await playCell(stages, stage, now, { seed, round, lengths: lengths(quick), plant })
-          if (cell.trouble !== undefined)
-            progress.note(`${plan.workload}, ${plan.variant.name}: ${cell.trouble}`)
+          if (cell.error !== undefined) progress.note(`${plan.workload}, ${plan.variant.name}: ${cell.error}`)
           found.get(plan)?.push(cell)
         } catch (error) {
-          // What nginx does to who does not configure it is a finding; anything else is a fault.
+          // That nginx with its defaults lets no WebSocket through is a result; anything else is a fault.
           if (plan.variant.path !== 'nginx as it comes') throw error
           leftOut.add(plan, whyOf(error as Error), true)
         }
@@ -102,7 +100,7 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
     const memory = []
     for (const variant of idle) {
       progress.at(done / whole, `memory of connections, ${variant.name}`)
-      memory.push(await idleMemory(variant, certificate, quick))
+      memory.push(await variantMemory(variant, certificate, quick))
       done += MEMORY_S
     }
     const variants = [...new Map(plans.map(({ variant }) => [variant.name, variant])).values()]
@@ -123,7 +121,7 @@ export async function runWorkloads(asked: RunAsked, progress: Progress): Promise
   }
 }
 
-/** About how long a cell takes in a round, s. */
+/** Rough duration of a cell in a round, s. */
 function secondsOf(plan: CellPlan, quick: boolean): number {
   const { warmUp, bytes, delays, storm, slow, knee, autocannon } = lengths(quick)
   const ms =
@@ -137,7 +135,7 @@ function secondsOf(plan: CellPlan, quick: boolean): number {
   return OVERHEAD_S + ms / 1000
 }
 
-/** What an error says of a connection that was not to be had, as a sentence. */
+/** The reason for a refused connection, as a sentence. */
 function whyOf({ message }: Error): string {
   const status = /HTTP\/1\.[01] (\d+ [^\r\n]*)/.exec(message)?.[1]
   return status === undefined

@@ -1,16 +1,27 @@
-/** The processes of a run: one for each kind of server, kept to the end and so warm, one that loads, one proxy. */
-import { createServer } from 'node:net'
+/** The processes of a run: one for each kind of server, kept to the end so that its code is warm; load, proxy and autocannon. */
+import { readFileSync } from 'node:fs'
 import type { Path, Variant } from '../guide/findings.ts'
-import type { handlers as Clients } from '../load/clients.ts'
-import type { handlers as Commands } from '../load/commands.ts'
-import type { handlers as CountingProxy } from '../load/counting-proxy.ts'
+import type { handlers as Commands } from '../load/autocannon-process.ts'
+import type { handlers as Clients } from '../load/client-process.ts'
+import type { handlers as CountingProxy } from '../load/counting-proxy-process.ts'
 import type { Target } from '../load/target.ts'
 import type { PeerName } from '../peers/index.ts'
-import { listen } from '../peers/peer.ts'
-import type { handlers as Server, StageAsked } from '../server/stage.ts'
+import { freePort } from '../peers/peer.ts'
+import type { handlers as Server, StageOptions } from '../server/stage.ts'
 import { startWorker, type Worker } from '../worker.ts'
-import type { Certificate } from './certificate.ts'
 import { type Nginx, startNginx } from './nginx.ts'
+
+/** The certificate of the tests, which the load does not verify. */
+export interface Certificate {
+  readonly key: string
+  readonly cert: string
+}
+
+export function readCertificate(): Certificate {
+  const read = (file: string) =>
+    readFileSync(new URL(`../../test/fixtures/tls/${file}.pem`, import.meta.url), 'utf8')
+  return { key: read('key'), cert: read('cert') }
+}
 
 /** A server and how to reach it. */
 export interface Stage {
@@ -19,17 +30,20 @@ export interface Stage {
   readonly orders: number
 }
 
-/** What a variant's server is started with. */
-export function serverOf({ server, rail, compressed, tls }: Variant, certificate: Certificate): StageAsked {
-  if (server === 'floor') return { peer: rail === 'sse' ? 'floor SSE' : 'floor WebSocket' }
+/** The options of a variant's server. */
+export function serverOf(
+  { server, rail: transport, compressed, tls }: Variant,
+  certificate: Certificate,
+): StageOptions {
+  if (server === 'floor') return { peer: transport === 'sse' ? 'floor SSE' : 'floor WebSocket' }
   if (server !== 'twinrail') return { peer: server as PeerName }
   return { compression: compressed, ...(tls && { tls: certificate }) }
 }
 
 export class Stages {
-  readonly load = startWorker<typeof Clients>('load/clients')
-  readonly proxy = startWorker<typeof CountingProxy>('load/counting-proxy')
-  readonly commands = startWorker<typeof Commands>('load/commands')
+  readonly load = startWorker<typeof Clients>('load/client-process')
+  readonly proxy = startWorker<typeof CountingProxy>('load/counting-proxy-process')
+  readonly commands = startWorker<typeof Commands>('load/autocannon-process')
   readonly #certificate: Certificate
   readonly #servers = new Map<string, Promise<Omit<Stage, 'target'> & { port: number }>>()
   readonly #nginxes = new Map<string, Promise<Nginx>>()
@@ -38,17 +52,17 @@ export class Stages {
     this.#certificate = certificate
   }
 
-  /** The variant's server, started when it is asked for the first time. */
+  /** The variant's server, started at its first use. */
   async of(variant: Variant): Promise<Stage> {
-    const { path, rail, http, tls, compressed } = variant
-    // Variants that differ in nothing but the proxy have one server.
-    const key = [variant.server, rail, http, tls, compressed].join()
+    const { path, rail: transport, http, tls, compressed } = variant
+    // Variants that differ only in the proxy share a server.
+    const key = [variant.server, transport, http, tls, compressed].join()
     const starting = this.#servers.get(key) ?? this.#start(variant)
     this.#servers.set(key, starting)
     const { server, orders, port } = await starting
     const reached = path === 'direct' ? port : await this.#through(path, port)
     const rechunked = path !== 'direct'
-    return { server, orders, target: { rail, http, tls, compressed, rechunked, port: reached } }
+    return { server, orders, target: { transport, http, tls, compressed, rechunked, port: reached } }
   }
 
   async stop(): Promise<void> {
@@ -78,11 +92,4 @@ export class Stages {
     this.#nginxes.set(key, starting)
     return (await starting).port
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  const port = await listen(server)
-  await new Promise(resolve => server.close(resolve))
-  return port
 }

@@ -1,10 +1,11 @@
-/** The ways for clients to be connected, and which of them each workload is run on. */
-import type { LeftOut, Path, Rail, Variant } from '../guide/findings.ts'
+/** The variants (ways for clients to connect), and which of them each workload is run on. */
+import type { LeftOut, Path, Variant } from '../guide/findings.ts'
+import type { Transport } from '../package/guide.ts'
 import type { WorkloadName } from './workload.ts'
 
-const variant = (name: string, rail: Rail, difference: Partial<Variant> = {}): Variant => ({
+const variant = (name: string, transport: Transport, difference: Partial<Variant> = {}): Variant => ({
   name,
-  rail,
+  rail: transport,
   server: 'twinrail',
   http: '1.1',
   tls: false,
@@ -13,9 +14,9 @@ const variant = (name: string, rail: Rail, difference: Partial<Variant> = {}): V
   ...difference,
 })
 
-const rails = [variant('SSE', 'sse'), variant('WebSocket', 'websocket'), variant('long-poll', 'long-poll')]
+const plain = [variant('SSE', 'sse'), variant('WebSocket', 'websocket'), variant('long-poll', 'long-poll')]
 
-const through = (path: Path) => rails.map(({ name, rail }) => variant(`${name}, ${path}`, rail, { path }))
+const through = (path: Path) => plain.map(({ name, rail }) => variant(`${name}, ${path}`, rail, { path }))
 
 const oneConnection = variant('SSE, HTTP/2, one connection', 'sse', { http: '2, one connection', tls: true })
 
@@ -40,7 +41,7 @@ const matrix = [
   oneConnection,
 ]
 
-/** What else is looked for in a cell beside delays, CPU and bytes. */
+/** What a cell measures besides delays, CPU and bytes. */
 export interface Extras {
   readonly knee?: boolean
   readonly slow?: boolean
@@ -54,16 +55,12 @@ export interface CellPlan extends Extras {
   readonly variant: Variant
 }
 
-/** The cells of a workload; with `quick` less of them. */
+/** The cells of a workload; fewer with `quick`. */
 export function cellsOf(workload: WorkloadName, quick: boolean): CellPlan[] {
-  return variantsOf(workload, quick).map(variant => ({
-    workload,
-    variant,
-    ...extrasOf(workload, variant),
-  }))
+  return variantsOf(workload, quick).map(variant => ({ workload, variant, ...extrasOf(workload, variant) }))
 }
 
-/** What there is no time for: said, so that nobody looks for it. */
+/** What is not measured for lack of time; the report lists it. */
 export function leftOutOf(quick: boolean): LeftOut[] {
   const hours = 'With everything on every workload a run would take hours.'
   const short = 'A quick run has no time for it.'
@@ -88,39 +85,39 @@ export function leftOutOf(quick: boolean): LeftOut[] {
   }))
 }
 
-/** A connection each is what TLS alone measures, too, but for the framing. */
+/** HTTP/2 with a connection each differs from TLS alone only in its framing. */
 const forQuick = ({ http }: Variant) => http !== '2, a connection each'
 
 function variantsOf(workload: WorkloadName, quick: boolean): Variant[] {
   switch (workload) {
     case 'chat':
-      return [...rails, ...floor, ...(quick ? matrix.filter(forQuick) : [...matrix, ...peers])]
+      return [...plain, ...floor, ...(quick ? matrix.filter(forQuick) : [...matrix, ...peers])]
     case 'training':
-      return quick ? rails : [...rails, ...floor, ...peers]
+      return quick ? plain : [...plain, ...floor, ...peers]
     case 'dashboards':
-      return [...rails, oneConnection]
+      return [...plain, oneConnection]
     case 'buffered':
-      return [...rails, ...through('nginx as it comes'), ...through('nginx as documented')].filter(
+      return [...plain, ...through('nginx as it comes'), ...through('nginx as documented')].filter(
         ({ rail, path }) => !quick || path === 'direct' || rail !== 'long-poll',
       )
     default:
-      return rails
+      return plain
   }
 }
 
 function extrasOf(workload: WorkloadName, { name, rail, server }: Variant): Extras {
-  const plain = rails.some(plain => plain.name === name)
+  const isPlain = plain.some(variant => variant.name === name)
   const ours = server === 'twinrail'
   return {
-    knee: workload === 'chat' && (plain || !ours),
-    // A long-poll client that reads slowly is one that asks less often.
-    slow: (workload === 'chat' || workload === 'binary') && plain && rail !== 'long-poll',
-    storm: (workload === 'chat' || workload === 'mobile') && plain,
+    knee: workload === 'chat' && (isPlain || !ours),
+    // A slow reader on long-poll is a client that polls less often.
+    slow: (workload === 'chat' || workload === 'binary') && isPlain && rail !== 'long-poll',
+    storm: (workload === 'chat' || workload === 'mobile') && isPlain,
     autocannon: (workload === 'editing' || workload === 'game') && name === 'SSE',
   }
 }
 
-/** Whose idle connections are counted. */
+/** The variants whose idle memory is measured. */
 export function memoryVariants(quick: boolean): Variant[] {
-  return quick ? rails : [...rails, ...matrix, ...peers]
+  return quick ? plain : [...plain, ...matrix, ...peers]
 }

@@ -1,38 +1,38 @@
-/** What a workload is: who sends what to whom, and the script that all its processes play from. */
-import { type ScenarioName, scenarioNames } from '../../src/guide/index.ts'
-import type { Content, Cue } from '../content/content.ts'
+/** What a workload is: its sessions, clients and events, and the script that all its processes play from. */
+import { type ScenarioName, scenarioNames } from '../package/guide.ts'
+import type { Content, Cue } from './trace.ts'
 
-/** Each of the guide's scenarios has its workload. */
+/** One workload for each of the guide's scenarios. */
 export const workloadNames = scenarioNames
 export type WorkloadName = ScenarioName
 
 export interface Workload {
   readonly name: WorkloadName | 'idle'
-  /** Who sends what to whom, in a sentence. */
+  /** What is sent to which clients, in a sentence. */
   readonly about: string
   readonly sessions: number
-  /** Clients that follow each session; with `followsAll` the number of clients, each of which follows all of them. */
+  /** Clients of each session; with `followsAll` all clients, each of which follows every session. */
   readonly clients: number
   readonly followsAll?: boolean
-  content(seed: number, session: number): Content
-  /** Which of the session's clients sends it, from 0 on. @default none: it is published on the server's side */
+  content(seed: number): Content
+  /** Which of the session's clients sends an event, from 0 on. @default none: the server's side publishes it */
   sender?(cue: Cue): number | undefined
-  /** The command that a client sends for it. @default `publish` */
+  /** The command that a client sends for an event. @default `publish` */
   command?(cue: Cue): object
-  /** An agent's run: what clients send depends on what came before it in the session, so they wait until they have that. */
+  /** A real agent plays the cues; clients answer an event only once they have it. */
   readonly agent?: boolean
-  /** Every client is cut off and comes back so often. @default never, in ms */
-  readonly returnsEveryMs?: number
+  /** Interval at which each client is cut and reconnects, ms. @default never */
+  readonly reconnectsEveryMs?: number
 }
 
-/** A cue in its place in a phase. */
+/** A cue and its place in a phase. */
 export interface Step {
   /** ms since the phase began. */
   readonly atMs: number
   readonly session: number
-  /** Which of the session's logged cues it is, from 1 on over all phases; of an ephemeral one, the last logged one's. */
+  /** Count of the session's logged cues up to this one, over all phases; an ephemeral cue has that of the last logged one. */
   readonly number: number
-  /** Client that sends it, by its index among all; nobody: the server's side. */
+  /** Index of the client that sends it; undefined: the server's side. */
   readonly sender: number | undefined
   readonly cue: Cue
 }
@@ -48,7 +48,7 @@ export function sessionsOf({ sessions, clients, followsAll }: Workload, client: 
 export const clientCount = ({ sessions, clients, followsAll }: Workload) =>
   followsAll ? clients : sessions * clients
 
-/** Over how much time the sessions' beginnings are spread, ms: those with a tick would all send in one moment. */
+/** The sessions' beginnings are spread over this time, ms, so that those with a tick do not send all at once. */
 const SPREAD_MS = 100
 
 interface Part {
@@ -59,8 +59,8 @@ interface Part {
 }
 
 /**
- * The sessions' contents as one sequence of phases. Every process that plays one makes its own from the same seed and
- * takes the same phases, so that no content has to be handed around.
+ * The contents of all sessions as a sequence of phases. Each process makes its own script from the same seed and takes the
+ * same phases, so that no content has to be transferred.
  */
 export class Script {
   readonly #workload: Workload
@@ -70,14 +70,14 @@ export class Script {
   constructor(workload: Workload, seed: number) {
     this.#workload = workload
     this.#parts = Array.from({ length: workload.sessions }, (_, session) => ({
-      content: workload.content(seed * 1000 + session, session),
+      content: workload.content(seed * 1000 + session),
       shiftMs: (session / workload.sessions) * SPREAD_MS,
       held: undefined,
       logged: 0,
     }))
   }
 
-  /** What is due in the next `ms`, in order; `speed` times as much, in the same time. */
+  /** The steps of the next `ms` in order; with `speed`, that many times as many in the same time. */
   next(ms: number, speed = 1): Step[] {
     const from = this.#atMs
     this.#atMs += ms * speed

@@ -1,26 +1,11 @@
-/** The ten workloads: rates, sizes, directions and numbers of clients. Their events are made in `bench/content`. */
-import { approvals } from '../content/approvals.ts'
-import { binary } from '../content/binary.ts'
-import { chat } from '../content/chat.ts'
-import type { Content, Cue } from '../content/content.ts'
-import { dashboard } from '../content/dashboards.ts'
-import { documents } from '../content/documents.ts'
-import { editing } from '../content/editing.ts'
-import { game } from '../content/game.ts'
-import { mobile } from '../content/mobile.ts'
-import { training } from '../content/training.ts'
+/** The ten workloads: directions and numbers of sessions and clients. Their events are recorded in `bench/traces`. */
+import { type Content, type Cue, play } from './trace.ts'
 import type { Workload, WorkloadName } from './workload.ts'
 
-/** People who write in one document. */
-const EDITORS = 4
+/** Events of the recording `name`; each session has a seed of its own. */
+const recorded = (name: string) => (seed: number) => play(name, seed)
 
-/** Between two reports of a service, ms. */
-const REPORT_MS = 500
-
-/** Between two notifications of one phone, on average, ms. */
-const NOTIFICATION_MS = 1000
-
-/** What users do in a run, by the event that comes of it. */
+/** What users send in a run, by the type of the event that it becomes. */
 const asUser: Record<string, (cue: Cue) => object> = {
   'run.started': ({ runId, data }) => ({
     type: 'run.start',
@@ -43,14 +28,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
       'Answers are streamed token by token, 30 to 100 a second, each to a person with three devices; nothing goes up.',
     sessions: 6,
     clients: 3,
-    content: chat,
+    content: recorded('chat'),
   },
   {
     name: 'editing',
     about: 'Four people type in each document: Yjs updates and cursors go up from each and down to all.',
     sessions: 5,
-    clients: EDITORS,
-    content: seed => editing(seed, EDITORS),
+    clients: 4,
+    content: recorded('editing'),
     sender: ({ data }) => data['editor'] as number,
   },
   {
@@ -58,14 +43,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
     about: 'Twelve people watch each training: 20 steps a second with their metrics; nothing goes up.',
     sessions: 4,
     clients: 12,
-    content: training,
+    content: recorded('training'),
   },
   {
     name: 'game',
     about: 'Connect four at a tick of 50 ms: the player’s moves go up, the opponent’s come down.',
     sessions: 20,
     clients: 1,
-    content: seed => game(seed),
+    content: recorded('game'),
     sender: ({ type, data }) => (type === 'x.move' && data['by'] === 'player' ? 0 : undefined),
   },
   {
@@ -74,7 +59,7 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
       'Documents are analysed: plans, sources, terms and a streamed summary, for two readers each; nothing goes up.',
     sessions: 15,
     clients: 2,
-    content: documents,
+    content: recorded('documents'),
   },
   {
     name: 'dashboards',
@@ -82,22 +67,22 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
     sessions: 20,
     clients: 10,
     followsAll: true,
-    content: (seed, session) => dashboard(seed, session, REPORT_MS),
+    content: recorded('dashboards'),
   },
   {
     name: 'mobile',
     about: 'Sixty phones get a notification now and then; each loses its line every 2 s and comes back.',
     sessions: 60,
     clients: 1,
-    content: seed => mobile(seed, NOTIFICATION_MS),
-    returnsEveryMs: 2000,
+    content: recorded('mobile'),
+    reconnectsEveryMs: 2000,
   },
   {
     name: 'buffered',
     about: 'The chat’s answers for two readers each, direct and through nginx.',
     sessions: 10,
     clients: 2,
-    content: chat,
+    content: recorded('chat'),
   },
   {
     name: 'binary',
@@ -105,14 +90,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
       'Sound in pieces of 50 ms, 2.4 KB each, 3.2 KB as base64, since the wire is JSON; two listeners each.',
     sessions: 10,
     clients: 2,
-    content: binary,
+    content: recorded('binary'),
   },
   {
     name: 'approvals',
     about: 'A real agent asks before it acts; one of two clients starts, steers and answers.',
     sessions: 15,
     clients: 2,
-    content: approvals,
+    content: recorded('approvals'),
     sender: ({ type }) => (type in asUser ? 0 : undefined),
     command: cue => (asUser[cue.type] as (cue: Cue) => object)(cue),
     agent: true,
@@ -123,7 +108,7 @@ function* silence(): Content {
   for (;;) yield { atMs: Number.POSITIVE_INFINITY, type: 'x.never', data: {} }
 }
 
-/** Nothing is sent: for what a connection costs by itself. */
+/** Nothing is sent: for the cost of a connection by itself. */
 const idle: Workload = {
   name: 'idle',
   about: 'Nothing is sent.',

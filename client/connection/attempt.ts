@@ -45,7 +45,7 @@ export class ConnectionAttempt {
 
 /** The error of a connection that ended before its stream did. */
 export function connectionLost(): ClientError {
-  return new ClientError('connection-lost', 'The connection ended before the stream did')
+  return new ClientError('connection-lost', 'The connection ended too early')
 }
 
 /**

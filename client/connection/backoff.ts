@@ -1,4 +1,5 @@
 /** How long to wait before the next attempt. */
+import { startTimer } from '../protocol.ts'
 
 export interface Backoff {
   /** Upper bound of the first wait, in ms. @default 1000 */
@@ -33,22 +34,24 @@ export function backoffMs(failures: number, floorMs: number, backoff: Partial<Ba
 
 /**
  * Resolves after `ms`, or earlier when `end` is called; rejects with the signal's reason as soon as that aborts.
- * @param early receives `end`
+ * @param early receives `end` and returns the function that stops it from being called; it must not call `end` itself
  */
-export function sleep(ms: number, signal?: AbortSignal, early?: (end: () => void) => void): Promise<void> {
+export function sleep(
+  ms: number,
+  signal?: AbortSignal,
+  early?: (end: () => void) => () => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal?.reason)
+    const settle = () => {
+      cancel()
+      stop?.()
+      signal?.removeEventListener('abort', settle)
+      if (signal?.aborted) reject(signal.reason)
+      else resolve()
     }
-    const end = () => {
-      clearTimeout(timer)
-      signal?.removeEventListener('abort', stop)
-      resolve()
-    }
-    const timer = setTimeout(end, ms)
-    signal?.addEventListener('abort', stop, { once: true })
-    early?.(end)
+    const cancel = startTimer(ms, settle)
+    const stop = early?.(settle)
+    signal?.addEventListener('abort', settle)
   })
 }

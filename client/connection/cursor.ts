@@ -46,7 +46,7 @@ export class Cursor {
       const first = positionOf(from ?? offset)
       const fits = this.#contiguous ? first.seq === seen.seq + 1 : first.seq > seen.seq
       if (!fits || at.epoch !== seen.epoch) {
-        throw new ClientError('out-of-step', `After ${this.#offset} came ${from ?? offset}`)
+        throw new ClientError('out-of-step', `${from ?? offset} came after ${this.#offset}`)
       }
     }
     this.#offset = offset

@@ -147,7 +147,7 @@ export async function* stream(
     } catch {
       signal?.throwIfAborted()
       next.close()
-      const because = [`${route.transport} did not get through, so ${old.transport} stays`]
+      const because = [`${route.transport} did not get through, so it stays`]
       route.change({ transport: old.transport, because, fallback: route.choice.fallback })
       return old
     } finally {
@@ -208,14 +208,7 @@ export async function* stream(
       current = undefined
       const retryInMs = backoffMs(failures++, floorMs, backoff)
       tracker.waiting(retryInMs, error)
-      let stopWaking: (() => void) | undefined
-      try {
-        await sleep(retryInMs, signal, end => {
-          stopWaking = onWake(end)
-        })
-      } finally {
-        stopWaking?.()
-      }
+      await sleep(retryInMs, signal, onWake)
     }
   } catch (error) {
     fatal = error

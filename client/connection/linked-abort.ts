@@ -1,6 +1,9 @@
 /** Links abort signals by hand, so that a short-lived one leaves nothing behind on a long-lived one. */
 
-/** The controllers that follow each signal. One listener a signal serves them all, however many there are. */
+/**
+ * The controllers that follow each signal. One listener a signal serves them all, however many come and go; it stays, with
+ * an empty set, for as long as the signal lives.
+ */
 const followers = new WeakMap<AbortSignal, Set<LinkedAbortController>>()
 
 /**
@@ -32,16 +35,11 @@ export class LinkedAbortController extends AbortController {
   }
 
   override abort(reason?: unknown): void {
-    for (const parent of this.#parents) {
-      const linked = followers.get(parent)
-      if (!linked?.delete(this) || linked.size > 0) continue
-      followers.delete(parent)
-      parent.removeEventListener('abort', abortFollowers)
-    }
+    for (const parent of this.#parents) followers.get(parent)?.delete(this)
     super.abort(reason)
   }
 }
 
 function abortFollowers(this: AbortSignal): void {
-  for (const follower of [...(followers.get(this) ?? [])]) follower.abort(this.reason)
+  for (const follower of followers.get(this)!) follower.abort(this.reason)
 }

@@ -54,5 +54,5 @@ function pageOf(json: string): Page {
   } catch {
     // Invalid JSON is reported below, as JSON of another shape is.
   }
-  throw new ClientError('protocol-error', 'The server sent something that is not a page of events')
+  throw new ClientError('protocol-error', 'The server sent JSON that is not a page')
 }

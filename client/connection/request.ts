@@ -25,12 +25,12 @@ export async function requestJson<T>(
   try {
     const response = await watchdog.wait(
       fetch(endpoint(url, path), {
+        ...(body && { method: 'POST', body: JSON.stringify(body) }),
         headers: {
           ...headers,
-          accept: 'application/json',
           ...(body && { 'content-type': 'application/json' }),
+          accept: 'application/json',
         },
-        ...(body && { method: 'POST', body: JSON.stringify(body) }),
         signal: connection.signal,
       }),
       ANSWER_MS,

@@ -1,6 +1,6 @@
 /** The WebSocket transport: a client's sockets, each shared by many sessions and commands. PROTOCOL.md, "WebSocket". */
 import { ClientError, errorOfClose, errorOfRefusal } from '../errors.ts'
-import { type ControlOf, HEARTBEAT_MS } from '../protocol.ts'
+import { type Cancel, type ControlOf, HEARTBEAT_MS, startTimer } from '../protocol.ts'
 import { INBOX_BYTES, SocketSubscription } from './socket-subscription.ts'
 import {
   endpoint,
@@ -35,8 +35,7 @@ export class SocketPool {
     for (const socket of this.#sockets) {
       if (socket.alive && !socket.carries(request.sessionId)) return socket.subscribe(request)
     }
-    if (!this.#make)
-      throw new TypeError('There is no global WebSocket: pass one, e.g. of the ws package')
+    if (!this.#make) throw new TypeError('There is no global WebSocket: pass one, e.g. of the ws package')
     const address = endpoint(this.#url, 'ws')
     address.protocol = address.protocol.replace('http', 'ws')
     const socket = new this.#make(address.href, ['twinrail.v1'], { headers: request.headers })
@@ -69,7 +68,7 @@ export class SharedSocket {
   #failure: ClientError | undefined
   #heartbeatMs = HEARTBEAT_MS
   #receivedAt = Date.now()
-  #watch: ReturnType<typeof setTimeout> | undefined
+  #watch: Cancel | undefined
   #ids = 0
 
   constructor(socket: Socket, onGone: () => void) {
@@ -148,7 +147,7 @@ export class SharedSocket {
     if (typeof sessionId === 'string') {
       const subscription = this.#subscriptions.get(sessionId)
       if (subscription && subscription.add(message, encoder.encode(json).byteLength) > INBOX_BYTES) {
-        this.#fail(new ClientError('too-slow', 'The server sent more than the window allows'))
+        this.#fail(new ClientError('too-slow', 'The server sent more than its window'))
       }
       return
     }
@@ -203,7 +202,7 @@ export class SharedSocket {
     if (this.#subscriptions.get(sessionId) !== subscription) return
     this.#subscriptions.delete(sessionId)
     if (broken && this.#subscriptions.size === 0)
-      return this.#fail(new ClientError('connection-lost', 'Given up'))
+      return this.#fail(new ClientError('connection-lost', 'Closed'))
     if (this.#open && this.#subscriptions.size > 0)
       this.send({ type: 'unsubscribe', id: `u${++this.#ids}`, sessionId })
     this.#closeIfIdle()
@@ -230,15 +229,15 @@ export class SharedSocket {
   }
 
   #release(): void {
-    clearTimeout(this.#watch)
+    this.#watch?.()
     this.#onGone()
   }
 
   /** Checks for silence after `ms`. A timer that fires late shows that this process slept, not that the peer is dead. */
   #watchFor(ms: number): void {
-    clearTimeout(this.#watch)
+    this.#watch?.()
     const due = Date.now() + ms
-    this.#watch = setTimeout(() => {
+    this.#watch = startTimer(ms, () => {
       const patience = PATIENCE * this.#heartbeatMs
       const rest = this.#receivedAt + patience - Date.now()
       if (rest > 0) return this.#watchFor(rest)
@@ -246,6 +245,6 @@ export class SharedSocket {
         return this.#fail(silent(Date.now() - this.#receivedAt))
       this.send({ type: 'ping', time: Date.now() })
       this.#watchFor(this.#heartbeatMs)
-    }, ms)
+    })
   }
 }

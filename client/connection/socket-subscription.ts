@@ -39,7 +39,7 @@ export class SocketSubscription {
   /** Last offset that was consumed since the last grant. */
   #offset: string | undefined
   #consumedBytes = 0
-  readonly #abort = () => this.fail(new ClientError('connection-lost', 'Aborted'))
+  readonly #abort = () => this.fail(new ClientError('connection-lost', 'Closed'))
 
   constructor(request: TransportRequest, channel: SocketChannel) {
     this.request = request

@@ -72,13 +72,10 @@ export function parseMessage(json: string): Message {
   try {
     value = JSON.parse(json)
   } catch (cause) {
-    throw new ClientError('protocol-error', 'The server sent something that is not JSON', { cause })
+    throw new ClientError('protocol-error', 'The server sent text that is not JSON', { cause })
   }
   if (typeof value?.type !== 'string') {
-    throw new ClientError(
-      'protocol-error',
-      'The server sent JSON that is no event and no control message',
-    )
+    throw new ClientError('protocol-error', 'The server sent JSON that is not a message')
   }
   return value.type.includes('.')
     ? { kind: 'event', event: value as TwinrailEvent, json }

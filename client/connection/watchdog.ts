@@ -1,6 +1,6 @@
 /** Detects dead connections: by silence, and when the page wakes up. */
 import { ClientError } from '../errors.ts'
-import { HEARTBEAT_MS } from '../protocol.ts'
+import { type Cancel, HEARTBEAT_MS, startTimer } from '../protocol.ts'
 import type { Message } from './transport.ts'
 
 /** A connection is dead after this many heartbeats without a byte. */
@@ -39,11 +39,11 @@ export class Watchdog {
    */
   async wait<T>(network: Promise<T>, longestMs = PATIENCE * this.#heartbeatMs): Promise<T> {
     const began = Date.now()
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let cancel: Cancel | undefined
     let stop: (() => void) | undefined
     const silence = new Promise<never>((_, reject) => {
       const giveUp = () => reject(silent(Date.now() - began))
-      timer = setTimeout(giveUp, longestMs)
+      cancel = startTimer(longestMs, giveUp)
       stop = onWake(() => {
         if (Date.now() - began > PATIENCE_ON_WAKE * this.#heartbeatMs) giveUp()
       })
@@ -54,7 +54,7 @@ export class Watchdog {
       if (error instanceof ClientError) throw error
       throw new ClientError('connection-lost', reasonOf(error), { cause: error })
     } finally {
-      clearTimeout(timer)
+      cancel?.()
       stop?.()
     }
   }

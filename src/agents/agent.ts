@@ -67,9 +67,9 @@ export interface RunResult {
 }
 
 /**
- * An agent: `run` yields event bodies, logged in order; the generator is at most some 100 events ahead of the log, and
- * `ask`, taking up what users say, and the run's end come after all that was yielded before. Returning completes the run, throwing fails it: a {@link RunError} with its own code and message, anything else as `agent-error` without
- * its text.
+ * An agent: `run` yields event bodies, logged in order. The generator may run up to 64 events ahead of the log. `ask`,
+ * `steering.take` and the terminal are ordered after everything yielded before them. Returning completes the run,
+ * throwing fails it: a {@link RunError} with its own code and message, anything else as `agent-error` without its text.
  */
 export interface Agent<Input = unknown> {
   readonly name: string

@@ -1,14 +1,11 @@
 /** Plays events at a given pace: made-up text, or a recording. For tests, demos and benchmarks. */
 import { performance } from 'node:perf_hooks'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { z } from 'zod'
 import { type EventBody, isTerminal, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import { sleep } from '../protocol/timers.ts'
 import { defineAgent } from './agent.ts'
 import { safeId } from './ids.ts'
 import { mulberry32 } from './random.ts'
-
-/** The longest that a timer can wait, in ms. */
-const LONGEST_SLEEP = 2 ** 31 - 1
 
 const Generated = z.object({
   count: z.int().min(0).max(10_000_000).describe('Text deltas'),
@@ -76,7 +73,7 @@ export const playback = defineAgent<PlaybackInput>({
     for (const { at, body } of cues) {
       const due = start + at
       while (performance.now() < due) {
-        await sleep(Math.min(due - performance.now(), LONGEST_SLEEP), undefined, { signal })
+        await sleep(due - performance.now(), signal)
       }
       signal.throwIfAborted()
       yield body

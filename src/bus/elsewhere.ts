@@ -1,5 +1,6 @@
 /** What the processes on one log tell each other of a session by marks: who watches it, who holds its producers up. */
 import type { EventLog } from '../log/log.ts'
+import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
 
 /** How long a node that died still counts as one with viewers, in ms. */
 const VIEWER_MS = 15_000
@@ -36,9 +37,9 @@ export class Node {
       this.#log.mark(sessionId, name, ttlMs).catch(() => {})
     }
     make(lifeMs)
-    const timer = setInterval(make, lifeMs / TRIES, lifeMs).unref()
+    const cancel = startInterval(lifeMs / TRIES, () => make(lifeMs), { unref: true })
     return () => {
-      clearInterval(timer)
+      cancel()
       make(0)
     }
   }
@@ -61,8 +62,8 @@ export class Elsewhere {
   /** This node: of its own marks nobody needs to be told. */
   readonly #own: string
   readonly #listener: Listener
-  /** When each runs out. */
-  readonly #marks = new Map<string, NodeJS.Timeout>()
+  /** What stops the timer that takes each away. */
+  readonly #marks = new Map<string, Cancel>()
   /** Marks heard of while asking: newer than the answer. */
   #newer = new Set<string>()
   #asking: Promise<void> | undefined
@@ -113,7 +114,7 @@ export class Elsewhere {
 
   close(): void {
     this.#isClosed = true
-    for (const timer of this.#marks.values()) clearTimeout(timer)
+    for (const cancel of this.#marks.values()) cancel()
     this.#marks.clear()
   }
 
@@ -121,9 +122,13 @@ export class Elsewhere {
     const [kind, node = ''] = name.split(' ')
     if (this.#isClosed || node === this.#own) return
     const there = this.#marks.get(name)
-    clearTimeout(there)
+    there?.()
     this.#marks.delete(name)
-    if (ttlMs > 0) this.#marks.set(name, setTimeout(() => this.#take(name, 0), ttlMs).unref())
+    if (ttlMs > 0)
+      this.#marks.set(
+        name,
+        startTimer(ttlMs, () => this.#take(name, 0), { unref: true }),
+      )
     if (kind === 'hold') this.#listener.hold(node, ttlMs > 0)
     else if ((there !== undefined) !== ttlMs > 0) this.#listener.viewers()
   }

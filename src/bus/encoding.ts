@@ -26,8 +26,12 @@ export interface LiveEncoder<B> {
   events(events: readonly WireEvent[], continued: boolean): B
 }
 
+/**
+ * The id comes last: some clients (@microsoft/fetch-event-source, Go's r3labs/sse) commit it as soon as its line is read
+ * and would skip the event when the stream is cut between the two lines.
+ */
 const sseEvent = ({ offset, json }: WireEvent) =>
-  offset === undefined ? `data: ${json}\n\n` : `id: ${offset}\ndata: ${json}\n\n`
+  offset === undefined ? `data: ${json}\n\n` : `data: ${json}\nid: ${offset}\n\n`
 
 /** Events as SSE text. */
 export function sseEvents(events: readonly WireEvent[]): string {
@@ -37,7 +41,7 @@ export function sseEvents(events: readonly WireEvent[]): string {
 /** A control's SSE text. Only `caught-up` has an id, so that a stream without events yet resumes where it stands. */
 export function sseControl(control: Control): string {
   const id = control.type === 'caught-up' ? `id: ${control.offset}\n` : ''
-  return `${id}event: ${control.type}\ndata: ${JSON.stringify(control)}\n\n`
+  return `event: ${control.type}\ndata: ${JSON.stringify(control)}\n${id}\n`
 }
 
 /** Puts an HTTP/1.1 chunk around a body. */

@@ -1,4 +1,5 @@
 /** Producers that wait for slow `wait` subscribers, within bounds. */
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 
 /** Somebody who can hold producers up: a subscriber here, or all those of another node. */
 export interface Holder {
@@ -25,7 +26,7 @@ export class Holds {
   /** Stretches in which producers were held, oldest first. */
   #past: { from: number; to: number }[] = []
   #since = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancel: Cancel = () => {}
   #released: (() => void) | undefined
   #held: Promise<void> | undefined
 
@@ -62,7 +63,7 @@ export class Holds {
       this.#held = new Promise(resolve => {
         this.#released = resolve
       })
-      this.#timer = setTimeout(() => this.#dropSlowest(), left)
+      this.#cancel = startTimer(left, () => this.#dropSlowest())
       this.#onHeld()
     }
     this.#holders.add(holder)
@@ -74,7 +75,7 @@ export class Holds {
     if (!this.#holders.delete(holder)) return
     this.#tellOthers()
     if (this.#holders.size > 0) return
-    clearTimeout(this.#timer)
+    this.#cancel()
     this.#past.push({ from: this.#since, to: performance.now() })
     this.#held = undefined
     this.#released?.()
@@ -104,7 +105,7 @@ export class Holds {
   #dropSlowest(): void {
     const slowest = [...this.#holders].reduce((a, b) => (b.fullness > a.fullness ? b : a))
     this.#barred.set(slowest, performance.now() + this.#bounds.windowMs)
-    if (this.#holders.size > 1) this.#timer = setTimeout(() => this.#dropSlowest(), 0)
+    if (this.#holders.size > 1) this.#cancel = startTimer(0, () => this.#dropSlowest())
     this.release(slowest)
   }
 }

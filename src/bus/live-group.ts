@@ -1,5 +1,6 @@
 /** Live subscribers that get the same bytes. */
 import { isTerminal } from '../protocol/index.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 import type { Encoding, LiveEncoder, WireEvent } from './encoding.ts'
 import { fold } from './fold.ts'
 import type { Subscription } from './subscription.ts'
@@ -23,7 +24,8 @@ export class LiveGroup<B> {
   /** Subscriptions that belong here, live or catching up. */
   readonly #attached = new Set<Subscription<B>>()
   #ephemeral: WireEvent[] = []
-  #timer: NodeJS.Timeout | undefined
+  /** Stops the timer of the coalescing window that is open. */
+  #cancel: Cancel | undefined
   /** Number of the last event that went out to the members. */
   flushed: number
   /** What the topic had written by then. */
@@ -76,13 +78,13 @@ export class LiveGroup<B> {
   due(): void {
     if (this.#coalesceMs === 0) return this.flush()
     if (this.flushed === this.#topic.head && this.#ephemeral.length === 0) return
-    this.#timer ??= setTimeout(() => this.flush(), this.#coalesceMs)
+    this.#cancel ??= startTimer(this.#coalesceMs, () => this.flush())
   }
 
   /** Writes what came since the last flush to every member. */
   flush(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
+    this.#cancel?.()
+    this.#cancel = undefined
     const { head, ring, epoch } = this.#topic
     const before = { cursor: this.flushed, written: this.#written }
     this.flushed = head
@@ -123,7 +125,7 @@ export class LiveGroup<B> {
   }
 
   close(): void {
-    clearTimeout(this.#timer)
+    this.#cancel?.()
   }
 
   /** Whether the last bytes of every member came from this encoder. */

@@ -10,6 +10,7 @@ import {
   parseOffset,
   type SubscriptionOptions,
 } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
 import type { Bus } from './bus.ts'
 import { type RunRange, startOf } from './cursor.ts'
 import { fold } from './fold.ts'
@@ -75,7 +76,7 @@ async function somethingNew(
   request: PageRequest,
   next: string,
 ): Promise<'events' | 'deleted' | 'nothing'> {
-  const { sessionId, options, waitMs, signal } = request
+  const { sessionId, options, waitMs = 0, signal } = request
   const seen = parseOffset(next)?.seq ?? 0
   return new Promise((resolve, reject) => {
     let stop: (() => void) | undefined
@@ -83,14 +84,14 @@ async function somethingNew(
     const finish = (news: 'events' | 'deleted' | 'nothing') => {
       if (over) return
       over = true
-      clearTimeout(timer)
+      cancel()
       signal?.removeEventListener('abort', gone)
       stop?.()
       // What the same turn still brings belongs to the same page.
       setImmediate(resolve, news)
     }
     const gone = () => finish('nothing')
-    const timer = setTimeout(gone, waitMs)
+    const cancel = startTimer(waitMs, gone)
     if (signal?.aborted) return gone()
     signal?.addEventListener('abort', gone)
     bus

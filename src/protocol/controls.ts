@@ -4,7 +4,7 @@
  */
 import { z } from 'zod'
 import { type ErrorCode, errorTable } from './errors.ts'
-import { Id, Offset } from './ids.ts'
+import { Id, Offset, ProviderId } from './ids.ts'
 import { Replay } from './subscription.ts'
 
 const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]])
@@ -45,13 +45,18 @@ export const controlSchemas = {
     head: Offset,
   }),
   ping: z.looseObject({ type: z.literal('ping'), time: z.number() }),
-  pong: z.looseObject({ type: z.literal('pong'), time: z.number(), serverTime: z.number() }),
+  pong: z.looseObject({
+    type: z.literal('pong'),
+    time: z.number(),
+    serverTime: z.number(),
+    id: z.string().optional(),
+  }),
   ack: z.looseObject({
     type: z.literal('ack'),
     id: z.string(),
     offset: Offset.optional(),
     runId: Id.optional(),
-    inputId: Id.optional(),
+    inputId: ProviderId.optional(),
   }),
   nack: z.looseObject({
     type: z.literal('nack'),

@@ -21,7 +21,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'unsupported-media-type': 'Send `application/json`, or `application/x-ndjson` where events are ingested.',
   'rate-limited': 'Too many at once. Wait `retryAfterMs`, then try again.',
   'too-slow': 'The connection fell too far behind. Come back with the last offset received.',
-  internal: 'The server failed; its log has the requestId. Try again later.',
+  internal:
+    'The server failed; the cause is in its log, if it keeps one, under the `requestId`. Try again later.',
   unavailable: 'The log cannot be reached now. Try again.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
 }

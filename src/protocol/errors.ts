@@ -86,7 +86,11 @@ export interface Refusal {
 /** A refusal in wire form. Errors that are not ours become `internal` without their text. */
 export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof TwinrailError)) {
-    return { code: 'internal', message: 'The server failed. Its log has the cause.', retryable: true }
+    return {
+      code: 'internal',
+      message: 'the server failed; the cause is in its log, if it keeps one',
+      retryable: true,
+    }
   }
   const { code, message, retryable, details, retryAfterMs } = error
   return {

@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { check } from './check.ts'
 import { TwinrailError } from './errors.ts'
-import { Id, Offset } from './ids.ts'
+import { Id, Offset, ProviderId } from './ids.ts'
 
 const name = z.string().min(1).max(256)
 const text = z.string()
@@ -10,17 +10,21 @@ const text = z.string()
 /** The kinds of question that a run may ask its users. */
 export const InputKind = z.enum(['approval', 'question', 'tool'])
 
-const partStart = z.looseObject({ partId: Id, messageId: Id.optional(), role: name.optional() })
-const partDelta = z.looseObject({ partId: Id, delta: text })
-const partEnd = z.looseObject({ partId: Id })
-const step = z.looseObject({ stepId: Id, name })
+const partStart = z.looseObject({
+  partId: ProviderId,
+  messageId: ProviderId.optional(),
+  role: name.optional(),
+})
+const partDelta = z.looseObject({ partId: ProviderId, delta: text })
+const partEnd = z.looseObject({ partId: ProviderId })
+const step = z.looseObject({ stepId: ProviderId, name })
 
 /** `data` of every event type of the protocol. Unknown fields pass through untouched. */
 export const eventData = {
   'run.started': z.looseObject({
     agent: name,
     input: z.unknown(),
-    messageId: Id.optional(),
+    messageId: ProviderId.optional(),
     parentRunId: Id.optional(),
   }),
   'run.status': z.looseObject({ status: name, message: text.optional() }),
@@ -44,32 +48,36 @@ export const eventData = {
   'reasoning.start': partStart,
   'reasoning.delta': partDelta,
   'reasoning.end': partEnd,
-  'tool.started': z.looseObject({ toolCallId: Id, toolName: name }),
-  'tool.delta': z.looseObject({ toolCallId: Id, delta: text }),
-  'tool.called': z.looseObject({ toolCallId: Id, toolName: name, input: z.unknown() }),
-  'tool.finished': z.looseObject({ toolCallId: Id, output: z.unknown(), isError: z.boolean().optional() }),
+  'tool.started': z.looseObject({ toolCallId: ProviderId, toolName: name }),
+  'tool.delta': z.looseObject({ toolCallId: ProviderId, delta: text }),
+  'tool.called': z.looseObject({ toolCallId: ProviderId, toolName: name, input: z.unknown() }),
+  'tool.finished': z.looseObject({
+    toolCallId: ProviderId,
+    output: z.unknown(),
+    isError: z.boolean().optional(),
+  }),
   'source.added': z.looseObject({
-    sourceId: Id,
+    sourceId: ProviderId,
     title: text,
     url: text.optional(),
     excerpt: text.optional(),
   }),
-  'artifact.start': z.looseObject({ artifactId: Id, kind: name, name }),
-  'artifact.delta': z.looseObject({ artifactId: Id, delta: text }),
-  'artifact.end': z.looseObject({ artifactId: Id }),
+  'artifact.start': z.looseObject({ artifactId: ProviderId, kind: name, name }),
+  'artifact.delta': z.looseObject({ artifactId: ProviderId, delta: text }),
+  'artifact.end': z.looseObject({ artifactId: ProviderId }),
   'input.requested': z.looseObject({
     requestId: Id,
     kind: InputKind,
     message: text,
     schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
-    toolCallId: Id.optional(),
+    toolCallId: ProviderId.optional(),
     /** When the request expires by itself, in ms since 1970. */
     expiresAt: z.number().int().positive().optional(),
   }),
   'input.answered': z.looseObject({ requestId: Id, value: z.unknown() }),
   'input.expired': z.looseObject({ requestId: Id }),
-  'input.steered': z.looseObject({ inputId: Id, text: text.min(1) }),
-  'input.applied': z.looseObject({ inputId: Id }),
+  'input.steered': z.looseObject({ inputId: ProviderId, text: text.min(1) }),
+  'input.applied': z.looseObject({ inputId: ProviderId }),
 } as const
 
 /** Types of the protocol's own events. */

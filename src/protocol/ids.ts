@@ -1,13 +1,24 @@
 /** Ids and offsets. PROTOCOL.md, "Ids, offsets, cursors". */
 import { z } from 'zod'
 
-/** An id that a client may choose: of a session, run, request or idempotency key. */
+/** An id that a client chooses: of a session, run, question, idempotency key or producer. */
 export const Id = z
   .string()
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
     'expected 1-128 of A-Z a-z 0-9 . _ : - and a letter or digit first',
   )
+
+/**
+ * An id that comes from a model provider, and is kept as it came: of a part, message, tool call, source, artifact, step
+ * or input. Any 1 to 256 characters (UTF-16 units) without control characters.
+ */
+export const ProviderId = z
+  .string()
+  .min(1)
+  .max(256)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+  .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'expected an id without control characters')
 
 const OFFSET = /^[1-9]\d{0,15}-(0|[1-9]\d{0,15})$/
 

@@ -10,7 +10,7 @@ import {
   TwinrailError,
 } from '../protocol/index.ts'
 import { allow, allowSubscription, type TransportContext } from '../transports/context.ts'
-import { serveRunStream } from '../transports/run-stream.ts'
+import { serveSse } from '../transports/sse.ts'
 import { acceptsEventStream } from './accept.ts'
 import { answerWith, asTwinrailError } from './errors.ts'
 import { lastEventId } from './events.ts'
@@ -51,7 +51,7 @@ export function commandRoutes(app: FastifyInstance, context: TransportContext): 
       const fields = await context.sessions.execute(command, principal)
       const ack: ControlOf<'ack'> = { type: 'ack', id, ...fields }
       if (!options) return ack satisfies Control
-      await serveRunStream(context, reply, sessionId, { ...options, run: fields.runId }, ack)
+      await serveSse(context, reply, { sessionId, options: { ...options, run: fields.runId }, ack })
       return reply
     },
   )

@@ -23,7 +23,10 @@ export function asTwinrailError(error: unknown, request: FastifyRequest): Twinra
     )
   }
   request.log.error({ err: error }, 'a request failed')
-  return new TwinrailError('internal', 'the server failed; its log has the cause under this requestId')
+  return new TwinrailError(
+    'internal',
+    'the server failed; the cause is in its log, if it keeps one, under this requestId',
+  )
 }
 
 /** Sends a refusal in the given form, with its status. */

@@ -44,7 +44,7 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     const query = { ...(request.query as object), ...lastEventId(request) }
     const options = check(SubscriptionQuery, query, 'query')
     if (form === 'page') return servePage(context, request, reply, sessionId, options)
-    await serveSse(context, request, reply, sessionId, options)
+    await serveSse(context, reply, { sessionId, options })
     return reply
   })
 

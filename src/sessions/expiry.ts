@@ -2,19 +2,23 @@
 import type { Bus } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
 import type { Appended } from '../log/log.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 
-/** The longest delay a timer takes; a later end is looked at again then. */
-const MAX_DELAY_MS = 2 ** 31 - 1
+export interface ExpiryParts {
+  readonly bus: Bus
+  /** Called after every append. */
+  onAppended(sessionId: string, epoch: number, first: number, head: number): void
+  onError(error: unknown, about: Record<string, unknown>): void
+}
 
 /** Logs `input.expired` when a question's time is over, unless an answer or the run's end was first. */
 export class Expiry {
-  readonly #bus: Bus
-  readonly #onError: (error: unknown) => void
-  readonly #timers = new Map<string, NodeJS.Timeout>()
+  readonly #parts: ExpiryParts
+  /** What stops the timer of each question. */
+  readonly #timers = new Map<string, Cancel>()
 
-  constructor(bus: Bus, onError: (error: unknown) => void) {
-    this.#bus = bus
-    this.#onError = onError
+  constructor(parts: ExpiryParts) {
+    this.#parts = parts
   }
 
   schedule(
@@ -24,35 +28,48 @@ export class Expiry {
     requestId: string,
     expiresAt: number,
   ): void {
-    const key = `${sessionId} ${requestId}`
-    clearTimeout(this.#timers.get(key))
-    const delay = Math.min(MAX_DELAY_MS, Math.max(0, expiresAt - Date.now()))
-    const timer = setTimeout(() => {
+    this.cancel(sessionId, requestId)
+    const expire = () => {
       this.#timers.delete(key)
-      if (Date.now() < expiresAt) this.schedule(sessionId, epoch, runId, requestId, expiresAt)
-      else this.expire(sessionId, epoch, runId, requestId).catch(this.#onError)
-    }, delay)
-    this.#timers.set(key, timer.unref())
+      // The wall clock may have been set back meanwhile.
+      if (Date.now() < expiresAt) return this.schedule(sessionId, epoch, runId, requestId, expiresAt)
+      this.expire(sessionId, epoch, runId, requestId).catch(error =>
+        this.#parts.onError(error, { sessionId, runId, requestId }),
+      )
+    }
+    const key = keyOf(sessionId, requestId)
+    this.#timers.set(key, startTimer(Math.max(0, expiresAt - Date.now()), expire, { unref: true }))
   }
 
   /** Ends the question now. Resolves with what the log says of it. */
-  expire(sessionId: string, epoch: number, runId: string | undefined, requestId: string): Promise<Appended> {
-    return this.#bus.append(sessionId, [{ type: 'input.expired', runId, data: { requestId } }], {
+  async expire(
+    sessionId: string,
+    epoch: number,
+    runId: string | undefined,
+    requestId: string,
+  ): Promise<Appended> {
+    const { bus, onAppended } = this.#parts
+    const appended = await bus.append(sessionId, [{ type: 'input.expired', runId, data: { requestId } }], {
       epoch,
       once: [{ key: keys.answer(requestId), note: { expired: true } }],
       absent: runId === undefined ? [] : [keys.end(runId)],
     })
+    if (appended.accepted) onAppended(sessionId, epoch, appended.first, appended.head)
+    return appended
   }
 
   /** The question is settled. */
   cancel(sessionId: string, requestId: string): void {
-    const key = `${sessionId} ${requestId}`
-    clearTimeout(this.#timers.get(key))
+    const key = keyOf(sessionId, requestId)
+    this.#timers.get(key)?.()
     this.#timers.delete(key)
   }
 
   close(): void {
-    for (const timer of this.#timers.values()) clearTimeout(timer)
+    for (const cancel of this.#timers.values()) cancel()
     this.#timers.clear()
   }
 }
+
+/** Ids hold no blank. */
+const keyOf = (sessionId: string, requestId: string) => `${sessionId} ${requestId}`

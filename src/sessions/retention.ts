@@ -1,5 +1,7 @@
 /** How much of a session's log is kept. What goes is told to subscribers by `gap`; state and keys stay complete. */
 import type { EventLog, SessionInfo } from '../log/log.ts'
+import { type Cancel, startInterval } from '../protocol/timers.ts'
+import { SeparateJobs } from './separate-jobs.ts'
 import type { SessionStates } from './states.ts'
 
 /** Bounds on what each session keeps; the strictest counts. */
@@ -15,8 +17,17 @@ export interface RetentionLimits {
 /** When sessions that changed are looked at, in ms. */
 const EVERY_MS = 5000
 
-/** Sessions that nobody touched are looked at so many at a time, since they grow older, too. */
+/** Idle sessions whose events are checked for their age per sweep. */
 const WALK = 100
+
+/** Each may hold a page of 1 MiB. */
+const SWEEP_AT_ONCE = 8
+
+/** Sessions that are swept at the same time, those included whose log is slow to answer. */
+const SWEEP_AT_MOST = 64
+
+/** A session whose sweep keeps failing is tried again after at most so many rounds. */
+const MAX_PAUSE_ROUNDS = 12
 
 /** Sessions whose sizes are held in this process. */
 const LEDGERS = 1000
@@ -39,55 +50,74 @@ export interface RetentionParts {
   readonly limits: RetentionLimits
   /** @default 5 s */
   readonly everyMs?: number | undefined
-  onError(error: unknown): void
+  onError(error: unknown, about: Record<string, unknown>): void
 }
 
 export class Retention {
   readonly #parts: RetentionParts
+  /** Sessions that changed, or whose last sweep failed. */
   readonly #touched = new Set<string>()
   readonly #ledgers = new Map<string, Ledger>()
-  readonly #timer: NodeJS.Timeout | undefined
-  #sweeping: Promise<void> | undefined
+  readonly #jobs: SeparateJobs
+  readonly #stopTicking: Cancel | undefined
+  #walking: Promise<void> | undefined
   #walkedTo: string | undefined
 
   constructor(parts: RetentionParts) {
     this.#parts = parts
-    const { events, bytes, ageMs } = parts.limits
+    const { limits, everyMs = EVERY_MS } = parts
+    this.#jobs = new SeparateJobs({
+      atOnce: SWEEP_AT_ONCE,
+      atMost: SWEEP_AT_MOST,
+      pauseMs: everyMs,
+      maxPauseMs: MAX_PAUSE_ROUNDS * everyMs,
+      onError: (error, about) => parts.onError(error, about),
+    })
+    const { events, bytes, ageMs } = limits
     if (events === undefined && bytes === undefined && ageMs === undefined) return
-    this.#timer = setInterval(() => void this.#sweepSoon(), parts.everyMs ?? EVERY_MS).unref()
+    this.#stopTicking = startInterval(everyMs, () => this.#tick(), { unref: true })
   }
 
   /** The session grew. */
   touched(sessionId: string): void {
-    if (this.#timer) this.#touched.add(sessionId)
+    if (this.#stopTicking) this.#touched.add(sessionId)
   }
 
   async close(): Promise<void> {
-    clearInterval(this.#timer)
-    await this.#sweeping
+    this.#stopTicking?.()
+    await this.#walking
+    await this.#jobs.close()
   }
 
-  #sweepSoon(): Promise<void> {
-    this.#sweeping ??= this.#sweep()
-      .catch(this.#parts.onError)
+  #tick(): void {
+    for (const sessionId of this.#touched) this.#sweep(sessionId)
+    if (this.#parts.limits.ageMs === undefined) return
+    this.#walking ??= this.#walk()
+      .catch(error => this.#parts.onError(error, { after: this.#walkedTo }))
       .finally(() => {
-        this.#sweeping = undefined
+        this.#walking = undefined
       })
-    return this.#sweeping
   }
 
-  async #sweep(): Promise<void> {
-    const { log, limits } = this.#parts
-    const touched = [...this.#touched]
-    this.#touched.clear()
-    for (const sessionId of touched) {
-      const session = await log.session(sessionId)
-      if (session) await this.#apply(session)
-    }
-    if (limits.ageMs === undefined) return
-    const walked = await log.list(this.#walkedTo, WALK)
+  /** Sessions that nobody touches grow older, too. */
+  async #walk(): Promise<void> {
+    const walked = await this.#parts.log.list(this.#walkedTo, WALK)
     this.#walkedTo = walked.length < WALK ? undefined : walked.at(-1)?.sessionId
-    for (const session of walked) await this.#apply(session)
+    for (const { sessionId } of walked) this.#sweep(sessionId)
+  }
+
+  /** Sweeps the session soon. It counts as touched until then, and again when that fails. */
+  #sweep(sessionId: string): void {
+    this.#jobs.start(sessionId, { sessionId }, async () => {
+      this.#touched.delete(sessionId)
+      try {
+        const session = await this.#parts.log.session(sessionId)
+        if (session) await this.#apply(session)
+      } catch (error) {
+        this.#touched.add(sessionId)
+        throw error
+      }
+    })
   }
 
   async #apply(session: SessionInfo): Promise<void> {

@@ -1,12 +1,16 @@
 /** A run's clock: it stands still while the run waits for its users. */
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 
-/** Calls `expire` once `ms` of running time have passed; time between `pause` and `resume` does not count. */
+/**
+ * Calls `expire` once `ms` of running time have passed, never when that is `Infinity`; time between `pause` and
+ * `resume` does not count.
+ */
 export class RunClock {
   readonly #expire: () => void
   #left: number
   #since = 0
   #pauses = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancel: Cancel = () => {}
 
   constructor(ms: number, expire: () => void) {
     this.#left = ms
@@ -17,7 +21,7 @@ export class RunClock {
   /** May be called several times; as many `resume`s set it going again. */
   pause(): void {
     if (this.#pauses++ > 0) return
-    clearTimeout(this.#timer)
+    this.#cancel()
     this.#left -= performance.now() - this.#since
   }
 
@@ -27,11 +31,11 @@ export class RunClock {
 
   stop(): void {
     this.#pauses = Number.POSITIVE_INFINITY
-    clearTimeout(this.#timer)
+    this.#cancel()
   }
 
   #run(): void {
     this.#since = performance.now()
-    this.#timer = setTimeout(this.#expire, Math.max(0, this.#left))
+    this.#cancel = startTimer(Math.max(0, this.#left), this.#expire)
   }
 }

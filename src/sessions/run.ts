@@ -272,7 +272,7 @@ export class Run {
     }
     const errorId = randomUUID()
     this.#parts.onAgentError(error, errorId)
-    const message = `the agent failed; the server's log has the cause under ${errorId}`
+    const message = `the agent failed; the cause is in the server's log, if it keeps one, under errorId ${errorId}`
     return { type: 'run.failed', data: { code: 'agent-error', message, retryable: false, errorId } }
   }
 

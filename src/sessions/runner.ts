@@ -5,8 +5,10 @@ import type { Bus } from '../bus/bus.ts'
 import { keys } from '../log/keys.ts'
 import type { ExpiredLease, Lease } from '../log/log.ts'
 import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
+import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
 import type { RunNote } from './conditions.ts'
 import { Run } from './run.ts'
+import { SeparateJobs } from './separate-jobs.ts'
 
 export interface RunnerOptions {
   /** What runs of lost processes are taken over with. */
@@ -36,8 +38,20 @@ export interface StartedRun {
   history?: readonly TwinrailEvent[]
 }
 
-/** Expired leases that are looked at in one go. */
-const REAP_AT_ONCE = 100
+/** Expired leases that the log is asked for in one call, beside those that are being handled or failed lately. */
+const EXPIRED_PAGE = 100
+
+/** How often leases are renewed and expired ones looked for, in ms; more often where a lease lasts less than 3 s. */
+const TICK_MS = 1000
+
+/** Renewals are small calls that the log handles together. */
+const RENEW_AT_ONCE = 64
+
+/** Taking a run over may read all of its events. */
+const REAP_AT_ONCE = 16
+
+/** A lease whose reaping keeps failing is tried again after at most so long, in ms. */
+const REAP_PAUSE_MS = 30_000
 
 /** The terminal of a run that the server's stop cut short. */
 const stopped = {
@@ -51,16 +65,32 @@ export class Runner {
   readonly #runs = new Set<Run>()
   /** Tells this process's leases from every other's. */
   readonly #token = randomUUID()
-  readonly #timer: NodeJS.Timeout
-  #keeping: Promise<void> | undefined
+  readonly #renewals: SeparateJobs
+  readonly #reaps: SeparateJobs
+  readonly #stopTicking: Cancel
+  /** The search for expired leases that is under way. */
+  #searching: Promise<void> | undefined
   #closed = false
 
   constructor(bus: Bus, options: RunnerOptions) {
     this.#bus = bus
     this.#options = options
-    // A third of the lease leaves two more tries when a renewal is late.
-    this.#timer = setInterval(() => void this.#keep(), Math.min(1000, options.leaseMs / 3))
-    this.#timer.unref()
+    // A renewal each second, a fifteenth of the default lease; at least three per lease where it is short.
+    const tickMs = Math.min(TICK_MS, options.leaseMs / 3)
+    const { onError } = options
+    this.#renewals = new SeparateJobs({
+      atOnce: RENEW_AT_ONCE,
+      pauseMs: tickMs,
+      maxPauseMs: options.leaseMs / 3,
+      onError,
+    })
+    this.#reaps = new SeparateJobs({
+      atOnce: REAP_AT_ONCE,
+      pauseMs: TICK_MS,
+      maxPauseMs: REAP_PAUSE_MS,
+      onError,
+    })
+    this.#stopTicking = startInterval(tickMs, () => this.#tick(), { unref: true })
   }
 
   /** Runs that have no terminal yet. */
@@ -93,56 +123,69 @@ export class Runner {
 
   /** Waits for the runs to end by themselves, then fails what is left as `restart`. */
   async close(graceMs: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
+    let stopWaiting: Cancel = () => {}
     const grace = new Promise<void>(resolve => {
-      timer = setTimeout(resolve, graceMs)
+      stopWaiting = startTimer(graceMs, resolve)
     })
     await Promise.race([Promise.all([...this.#runs].map(run => run.done)), grace])
-    clearTimeout(timer)
+    stopWaiting()
     this.#closed = true
     await Promise.allSettled([...this.#runs].map(run => run.end(stopped)))
-    clearInterval(this.#timer)
-    await this.#keeping
+    this.#stopTicking()
+    await this.#searching
+    await Promise.all([this.#renewals.close(), this.#reaps.close()])
   }
 
-  /** One round: first this process's own leases, so that a long pause does not cost it its runs. */
-  #keep(): Promise<void> {
-    this.#keeping ??= (async () => {
-      try {
-        await this.#renew()
-        await this.#reap()
-      } catch (error) {
-        this.#options.onError(error, { what: 'leases' })
-      } finally {
-        this.#keeping = undefined
-      }
-    })()
-    return this.#keeping
-  }
-
-  async #renew(): Promise<void> {
+  #tick(): void {
     for (const run of this.#runs) {
-      if (!(await this.#bus.log.renew(run.sessionId, run.lease))) run.fence()
+      const about = { what: 'lease renewal', sessionId: run.sessionId, runId: run.lease.runId }
+      this.#renewals.start(keyOf(run.sessionId, run.lease.runId), about, () => this.#renew(run))
+    }
+    if (this.#reaps.waiting >= EXPIRED_PAGE) return
+    this.#searching ??= this.#reapExpired()
+      .catch(error => this.#options.onError(error, { what: 'search for expired leases' }))
+      .finally(() => {
+        this.#searching = undefined
+      })
+  }
+
+  async #renew(run: Run): Promise<void> {
+    if (!(await this.#bus.log.renew(run.sessionId, run.lease))) run.fence()
+  }
+
+  async #reapExpired(): Promise<void> {
+    // Those that are being handled are the oldest and come first; younger ones must not wait for them.
+    const expired = await this.#bus.log.expired(EXPIRED_PAGE + this.#reaps.busy)
+    for (const lost of expired) {
+      const { sessionId, runId } = lost
+      if (this.#runsHere(lost)) continue
+      const about = { what: 'expired lease', sessionId, runId }
+      this.#reaps.start(keyOf(sessionId, runId), about, () => this.#reap(lost))
     }
   }
 
-  async #reap(): Promise<void> {
-    for (const lost of await this.#bus.log.expired(REAP_AT_ONCE)) {
-      const { sessionId, epoch, runId, token } = lost
-      if (await this.#takeOver(lost)) continue
-      const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
-      const appended = await this.#bus.append(sessionId, [{ type: 'run.failed', runId, data }], {
-        epoch,
-        once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
-        leases: [{ ...this.lease(runId), from: token }],
-        release: [runId],
-      })
-      // The run may have its terminal, with a lease that its end could not give up.
-      if (!appended.accepted && appended.reason === 'key') {
-        await this.#bus.log.append(sessionId, [], { epoch, release: [runId] })
-      }
-      if (appended.accepted) this.#options.onAppended(sessionId, epoch, appended.first, appended.head)
+  /** This process stood still for longer than the lease, or cannot renew it; as long as the run works it is not lost. */
+  #runsHere({ sessionId, runId, token }: ExpiredLease): boolean {
+    if (token !== this.#token) return false
+    for (const run of this.#runs) if (run.lease.runId === runId && run.sessionId === sessionId) return true
+    return false
+  }
+
+  async #reap(lost: ExpiredLease): Promise<void> {
+    const { sessionId, epoch, runId, token } = lost
+    if (await this.#takeOver(lost)) return
+    const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
+    const appended = await this.#bus.append(sessionId, [{ type: 'run.failed', runId, data }], {
+      epoch,
+      once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
+      leases: [{ ...this.lease(runId), from: token }],
+      release: [runId],
+    })
+    // The run may have its terminal, with a lease that its end could not give up.
+    if (!appended.accepted && appended.reason === 'key') {
+      await this.#bus.log.append(sessionId, [], { epoch, release: [runId] })
     }
+    if (appended.accepted) this.#options.onAppended(sessionId, epoch, appended.first, appended.head)
   }
 
   /** Goes on with a lost run, where its agent can; `false` when nobody will. */
@@ -191,3 +234,6 @@ export class Runner {
     }
   }
 }
+
+/** Ids hold no blank. */
+const keyOf = (sessionId: string, runId: string) => `${sessionId} ${runId}`

@@ -17,7 +17,7 @@ import { SessionStates } from './states.ts'
 export interface SessionsOptions {
   bus: Bus
   agents: readonly Agent[]
-  /** The longest that a run may work, without time spent waiting for its users, in ms. @default 1 h */
+  /** The longest that a run may work, without time spent waiting for its users, in ms; `Infinity`: no limit. @default 1 h */
   maxRunMs?: number
   /** How long after its process's death a run is given up, in ms. @default 15 s */
   leaseMs?: number
@@ -64,20 +64,24 @@ export class Sessions {
     this.bus = bus
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
     this.#states = new SessionStates(bus.log)
-    this.#expiry = new Expiry(bus, error => onError(error, { what: 'expiry' }))
     this.#retention = new Retention({
       log: bus.log,
       states: this.#states,
       limits: options.retention ?? {},
       everyMs: options.retentionEveryMs,
-      onError: error => onError(error, { what: 'retention' }),
+      onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
     const onAppended = (sessionId: string, epoch: number, first: number, head: number) => {
       this.#retention.touched(sessionId)
       this.#states
         .appended(sessionId, epoch, first, head)
-        .catch(error => onError(error, { what: 'snapshot' }))
+        .catch(error => onError(error, { what: 'snapshot', sessionId }))
     }
+    this.#expiry = new Expiry({
+      bus,
+      onAppended,
+      onError: (error, about) => onError(error, { what: 'expiry', ...about }),
+    })
     this.runner = new Runner(bus, {
       agents: this.agents,
       maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,

@@ -1,5 +1,6 @@
 /** The end of runs that nobody watches. */
 import type { Bus } from '../bus/bus.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 
 /** When what failed is tried again, at the earliest, in ms. */
 const RETRY_MS = 1000
@@ -20,28 +21,28 @@ export interface UnwatchedParts {
  */
 export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
   const { bus, sessionId, runId, afterMs, end, onError } = parts
-  let timer: NodeJS.Timeout | undefined
+  let timer: Cancel | undefined
   let isOver = false
 
   const wait = (ms: number) => {
-    const mine = setTimeout(() => {
+    const mine = startTimer(ms, () => {
       // What another node told may have been lost on the way.
       const looked = watch.lookAgain().then(() => (timer === mine ? end() : undefined))
       looked.catch(error => {
         onError(error)
         if (timer === mine && !isOver) wait(Math.max(ms, RETRY_MS))
       })
-    }, ms)
+    })
     timer = mine
   }
   const watch = await bus.watchViewers(sessionId, runId, watched => {
-    clearTimeout(timer)
+    timer?.()
     timer = undefined
     if (!watched) wait(afterMs)
   })
   return () => {
     isOver = true
-    clearTimeout(timer)
+    timer?.()
     watch.stop()
   }
 }

@@ -15,12 +15,11 @@ import { allow, connectionOf, type TransportContext } from './context.ts'
 /** What a page's query says beside the subscription's own names. */
 const PageQuery = z.object({
   limit: wholeNumber('a count of events')
-    .refine(limit => limit > 0, 'expected at least 1')
-    .transform(limit => Math.min(limit, PAGE_EVENTS))
+    .refine(limit => limit >= 1 && limit <= PAGE_EVENTS, `expected 1 to ${PAGE_EVENTS} events`)
     .default(PAGE_EVENTS),
   before: Offset.optional(),
   wait: wholeNumber('ms')
-    .transform(wait => Math.min(wait, WAIT_MS))
+    .refine(wait => wait <= WAIT_MS, `expected at most ${WAIT_MS} ms`)
     .default(0),
 })
 
@@ -54,7 +53,7 @@ export async function servePage(
   })
   return reply
     .header('cache-control', 'no-store')
-    .header('vary', 'Accept')
+    .header('vary', 'Accept, Origin')
     .type('application/json; charset=utf-8')
     .send(pageJson(page))
 }

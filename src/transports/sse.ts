@@ -1,10 +1,11 @@
 /** SSE: a subscription as an event stream. PROTOCOL.md, "SSE". */
 import type { Http2ServerResponse } from 'node:http2'
 import type { Duplex } from 'node:stream'
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
-import { type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
+import { type ControlOf, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allowSubscription,
@@ -27,34 +28,29 @@ const sseHeaders = {
   vary: 'Accept',
 } as const
 
+/** What an event stream is asked for. */
+export interface SseRequest {
+  sessionId: string
+  options: SubscriptionOptions
+  /** The answer to the `run.start` that this stream answers; it follows `hello`. */
+  ack?: ControlOf<'ack'>
+}
+
 /**
- * Answers a request with the session's events. What lasts is refused with a 4xx; what passes is answered 200 with
+ * Answers a request with the session's events. A refusal that lasts is a 4xx. One that passes is answered 200 with
  * `closing`, since an EventSource never comes back after another status; 204 says that nothing will come.
- * @throws TwinrailError what lasts
+ * @throws TwinrailError a refusal that lasts
  */
 export async function serveSse(
   context: TransportContext,
-  request: FastifyRequest,
   reply: FastifyReply,
-  sessionId: string,
-  options: SubscriptionOptions,
+  { sessionId, options, ack }: SseRequest,
 ): Promise<void> {
-  const body = sseBody(request, context.compression)
-  return stream(context, request, reply, sessionId, options, body)
-}
-
-async function stream<B>(
-  context: TransportContext,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  sessionId: string,
-  options: SubscriptionOptions,
-  body: SseBody<B>,
-): Promise<void> {
-  const stream = new SseStream(context, request, reply, body)
+  const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
-    await allowSubscription(context, request, sessionId, options)
+    // A `run.start` was authorized as a whole before its run was started.
+    if (!ack) await allowSubscription(context, reply.request, sessionId, options)
     const subscription = await context.bus.subscribe({
       sessionId,
       options,
@@ -66,7 +62,7 @@ async function stream<B>(
       },
       onEnd: () => stream.end(),
     })
-    if (subscription.pointless) {
+    if (subscription.pointless && !ack) {
       subscription.close()
       stream.forget()
       reply.code(204)
@@ -81,16 +77,21 @@ async function stream<B>(
   }
 }
 
-/** Answers 200 with `retry`, `closing` and the end. */
+/** Answers 200 with `retry`, `closing` and the end: a stream for one reader, so it goes through fastify-sse-v2. */
 function refuseForNow(context: TransportContext, reply: FastifyReply, reason: TwinrailError): void {
   reply.hijack()
   writeHead(reply)
-  const retryMs = reason.retryAfterMs ?? context.retryMs
-  reply.raw.end(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`)
+  const control = closing(reason)
+  reply.raw.write(`retry: ${reason.retryAfterMs ?? context.retryMs}\n\n`)
+  reply.sse(
+    (async function* () {
+      yield { event: control.type, data: JSON.stringify(control) }
+    })(),
+  )
 }
 
 /** Writes the stream's head. A hijacked reply sends nothing by itself, so what hooks have set (CORS) is copied. */
-export function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): void {
+function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): void {
   const set = reply.getHeaders() as Record<string, string>
   const vary = set['vary'] ? `${sseHeaders.vary}, ${set['vary']}` : sseHeaders.vary
   reply.raw.writeHead(200, { ...set, ...sseHeaders, ...headers, vary })
@@ -104,16 +105,23 @@ class SseStream<B> implements Connection {
   readonly #context: TransportContext
   readonly #reply: FastifyReply
   readonly #body: SseBody<B>
+  readonly #ack: ControlOf<'ack'> | undefined
   /** What shared bytes are written to: the connection's socket, or on HTTP/2 the stream, which frames by itself. */
   readonly #wire: Duplex
   #subscription: Subscription<B> | undefined
   #second: NodeJS.Timeout | undefined
 
-  constructor(context: TransportContext, request: FastifyRequest, reply: FastifyReply, body: SseBody<B>) {
+  constructor(
+    context: TransportContext,
+    reply: FastifyReply,
+    body: SseBody<B>,
+    ack: ControlOf<'ack'> | undefined,
+  ) {
     this.#context = context
     this.#reply = reply
     this.#body = body
-    this.#wire = streamOf(reply) ?? request.raw.socket
+    this.#ack = ack
+    this.#wire = streamOf(reply) ?? reply.request.raw.socket
     this.rail = new SocketRail<B>(this.#wire, {
       encoding: body.encoding,
       bytesOf: batch => body.bytesOf(batch),
@@ -146,6 +154,7 @@ class SseStream<B> implements Connection {
     }
     this.rail.beatEvery(heartbeatMs)
     this.rail.control(hello(heartbeatMs))
+    if (this.#ack) this.rail.control(this.#ack)
     this.#second = setTimeout(() => this.rail.control(ping()), SECOND_MESSAGE_MS)
     subscription.start()
   }
@@ -160,9 +169,9 @@ class SseStream<B> implements Connection {
     const { raw } = this.#reply
     const wire = this.#wire
     return new Promise(resolve => {
-      let deadline: NodeJS.Timeout | undefined
+      let stopDeadline = () => {}
       const settle = (handedOver: boolean) => {
-        clearTimeout(deadline)
+        stopDeadline()
         wire.off('close', onClose)
         raw.off('socket', onTurn)
         resolve(handedOver)
@@ -170,7 +179,7 @@ class SseStream<B> implements Connection {
       // A pipelined response that has no socket yet emits no `close` of its own.
       const onClose = () => settle(false)
       const onTurn = () => {
-        deadline = setTimeout(() => this.#giveUp(), this.#context.stallMs)
+        stopDeadline = startTimer(this.#context.stallMs, () => this.#giveUp())
       }
       wire.once('close', onClose)
       raw.write(first, error => settle(!error))
@@ -217,7 +226,9 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 }
 
 /** Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good. */
-export function cutOff(raw: FastifyReply['raw'], ms: number): void {
-  const timer = setTimeout(() => raw.destroy(), ms).unref()
-  raw.once('close', () => clearTimeout(timer))
+function cutOff(raw: FastifyReply['raw'], ms: number): void {
+  raw.once(
+    'close',
+    startTimer(ms, () => raw.destroy(), { unref: true }),
+  )
 }

@@ -209,7 +209,12 @@ class WebSocketConnection implements Connection {
   async #control(command: ConnectionCommand): Promise<void> {
     switch (command.type) {
       case 'ping':
-        return this.#send({ type: 'pong', time: command.time, serverTime: Date.now() })
+        return this.#send({
+          type: 'pong',
+          time: command.time,
+          serverTime: Date.now(),
+          ...(command.id !== undefined && { id: command.id }),
+        })
       case 'subscribe':
         return this.#subscribe(command)
       case 'unsubscribe':
@@ -259,12 +264,12 @@ class WebSocketConnection implements Connection {
     subscription.start()
   }
 
-  /** @throws TwinrailError `rate-limited` */
+  /** @throws TwinrailError `conflict`: it does not help to wait, the client must end a subscription itself */
   #mustHaveRoom(sessionId: string): void {
     if (this.#subscriptions.has(sessionId) || this.#subscriptions.size < limits.subscriptions) return
     throw new TwinrailError(
-      'rate-limited',
-      `this connection has ${limits.subscriptions} subscriptions; end one, or open another connection`,
+      'conflict',
+      `this connection has ${limits.subscriptions} subscriptions, the most that hello.limits allows; end one, or open another connection`,
     )
   }
 
@@ -283,7 +288,7 @@ class WebSocketConnection implements Connection {
 }
 
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; its log has the cause')
+  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
 }
 
 /** The id of a message that is no command, if it can be told. */

@@ -1,31 +1,30 @@
-/** Has the doctor look at an address, and gives what it found as data and as a person reads it. */
-import type { Report } from '../../src/terminal/doctor/index.ts'
-import { doctorCommand } from '../../src/terminal/doctor/index.ts'
-import { picture } from '../../src/terminal/doctor/picture.ts'
+/** Runs the doctor on an address, and returns its report as data and as text. */
+import { doctorCommand } from '../../src/cli/doctor/doctor.ts'
+import { formatReport, type Report } from '../../src/cli/doctor/report.ts'
 import { stream } from './stage.ts'
 
-export interface Seen {
+export interface DoctorRun {
   code: number
   report: Report
   text: string
   progress: string
 }
 
-export async function seeDoctor(
+export async function runDoctor(
   url: string,
   silenceMs = 1000,
   headers: Record<string, string> = {},
-): Promise<Seen> {
+): Promise<DoctorRun> {
   const [stdout, stderr] = [stream(), stream()]
   const { signal } = new AbortController()
   const code = await doctorCommand({ url, headers, silenceMs, json: true, stdout, stderr, signal, env: {} })
   const report = JSON.parse(stdout.text) as Report
-  const text = picture(report, (_format, text) => text).join('\n')
+  const text = formatReport(report, (_format, text) => text).join('\n')
   return { code, report, text, progress: stderr.text }
 }
 
-/** Codes of what is wrong, each once. */
+/** The codes of all faults, each once. */
 export const codes = ({ faults }: Report) => [...new Set(faults.map(({ code }) => code))].sort()
 
-/** Which ways work. */
-export const working = ({ rows }: Report) => rows.filter(({ works }) => works).map(({ way }) => way)
+/** The channels that work. */
+export const working = ({ rows }: Report) => rows.filter(({ works }) => works).map(({ channel }) => channel)

@@ -1,7 +1,9 @@
 import { spawn } from 'node:child_process'
 import t from 'tap'
+import { type GuideOptions, guideCommand } from '../../src/cli/guide.ts'
+import { guideFlags, type Typed } from '../../src/cli/guide-questions.ts'
 import { advise, adviseOnAll, GuideQuestion } from '../../src/guide/index.ts'
-import { type GuideOptions, guideCommand, guideFlags, type Typed } from '../../src/terminal/index.ts'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import { shown, stream } from './stage.ts'
 
 function stage(
@@ -136,8 +138,8 @@ interface Ended {
 
 /** Runs the real command line with nothing to read from. */
 async function twinrail(...args: string[]): Promise<Ended> {
-  const cli = new URL('../../src/cli.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, ['--import', 'tsx', cli, ...args], {
+  const cli = new URL('../../src/cli/main.ts', import.meta.url).pathname
+  const child = spawn(process.execPath, [...TYPESCRIPT, cli, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   const read = async (output: typeof child.stdout) => (await output.toArray()).join('')

@@ -1,5 +1,6 @@
 import t, { type Test } from 'tap'
-import { runCommand, tailCommand } from '../../src/terminal/index.ts'
+import { runCommand } from '../../src/cli/run.ts'
+import { tailCommand } from '../../src/cli/tail.ts'
 import { type StageOptions, shown, stage } from './stage.ts'
 
 const deepsearch = { agent: 'deepsearch', input: 'why?' }

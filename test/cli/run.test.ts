@@ -1,5 +1,5 @@
 import t from 'tap'
-import { runCommand } from '../../src/terminal/index.ts'
+import { runCommand } from '../../src/cli/run.ts'
 import { shown, stage, stream } from './stage.ts'
 
 const deepsearch = { agent: 'deepsearch', input: 'why?' }

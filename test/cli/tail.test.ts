@@ -1,5 +1,5 @@
 import t from 'tap'
-import { tailCommand } from '../../src/terminal/index.ts'
+import { tailCommand } from '../../src/cli/tail.ts'
 import { shown, stage } from './stage.ts'
 
 const text = (delta: string, partId = 'p', runId = 'r1') => ({

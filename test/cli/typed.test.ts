@@ -1,8 +1,8 @@
 import t from 'tap'
-import { agentInput, UsageError } from '../../src/terminal/agent-input.ts'
-import { hintOf, parseAnswer, type Question } from '../../src/terminal/answers.ts'
-import { statusText } from '../../src/terminal/status-line.ts'
-import { bytes, duration, oneLine } from '../../src/terminal/text.ts'
+import { agentInput, UsageError } from '../../src/cli/agent-input.ts'
+import { hintOf, parseAnswer, type Question } from '../../src/cli/answers.ts'
+import { statusText } from '../../src/cli/status-line.ts'
+import { bytes, duration, oneLine } from '../../src/cli/text.ts'
 
 const agent = (input: unknown) => ({ name: 'a', description: '', input })
 const object = (properties: object, required: string[] = []) => ({ type: 'object', properties, required })

@@ -75,10 +75,16 @@ t.test('S8 still full, the stream is no longer read', async t => {
 
 t.test('S8 taking costs the same however much waits, and nothing runs by itself', async t => {
   const queue = new EventQueue(1e6)
-  for (let seq = 1; seq <= 200_000; seq += 1) queue.push(status(seq))
-  const began = performance.now()
-  t.equal(queue.take().length, 200_000)
-  t.ok(performance.now() - began < 50)
+  // The best of some rounds, against what pushing took: the machine may do something else in any of them.
+  let best = Number.POSITIVE_INFINITY
+  for (let round = 0; round < 5; round++) {
+    const began = performance.now()
+    for (let seq = 1; seq <= 200_000; seq += 1) queue.push(status(seq))
+    const pushed = performance.now()
+    t.equal(queue.take().length, 200_000)
+    best = Math.min(best, (performance.now() - pushed) / (pushed - began))
+  }
+  t.ok(best < 0.1, `taking all takes ${best.toFixed(4)} of what pushing it took`)
   t.same(queue.take(), [])
 })
 

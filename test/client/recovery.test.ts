@@ -108,17 +108,17 @@ t.test('the watchdog finds a half-open stream, and any byte feeds it, comments t
     let beats = 0
     const timer = setInterval(() => {
       response.write(': hb\n\n')
-      if (++beats === 8) clearInterval(timer) // 400 ms in all: longer than 2.5 × 60
-    }, 50)
+      if (++beats === 8) clearInterval(timer) // 4 s in all: longer than 2.5 × 600 ms
+    }, 500)
     t.teardown(() => clearInterval(timer))
   })
   const errors: string[] = []
   const onStatus = (status: FollowStatus) =>
     status.state === 'waiting' && errors.push((status.error as ClientError).code)
   const began = Date.now()
-  await collect(sse(t, url).session('s1').events({ onStatus, heartbeatMs: 60 }))
+  await collect(sse(t, url).session('s1').events({ onStatus, heartbeatMs: 600 }))
   t.same([...new Set(errors)], ['silent'])
-  t.ok(Date.now() - began > 500, 'the comments kept it alive')
+  t.ok(Date.now() - began > 5000, 'the comments kept it alive')
   t.equal(requests(), 2)
 })
 
@@ -186,7 +186,7 @@ t.test('5,000 events arrive without a fixed delay for each', async t => {
   const { fake } = await scripted(t, { events: deltas(5000) })
   const began = Date.now()
   t.equal(offsetsOf(await collect(sse(t, fake.url).session('s1').events())).length, 5000)
-  t.ok(Date.now() - began < 50_000, 'a delay of 10 ms for each would take 50 s')
+  t.ok(Date.now() - began < 25_000)
 })
 
 t.test('an error of the consumer reaches the consumer and ends the stream', async t => {

@@ -1,52 +1,13 @@
 /** The command `twinrail` as a newcomer types it: a process of its own, asked over every rail. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { EventSource } from 'eventsource'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
+import { finished, serve, twinrail } from './stage.ts'
 
-const cli = new URL('../../src/cli.ts', import.meta.url).pathname
 const QUESTION = 'When should I use SSE and when WebSocket?'
-
-interface Result {
-  code: number | null
-  stdout: string
-  stderr: string
-}
-
-function twinrail(args: string[], env: Record<string, string> = {}): ChildProcess {
-  const { NODE_OPTIONS: _, ...inherited } = process.env
-  return spawn(process.execPath, ['--import', 'tsx', cli, ...args], {
-    env: { ...inherited, NO_COLOR: '1', TWINRAIL_LOG: 'memory', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
-}
-
-async function finished(child: ChildProcess): Promise<Result> {
-  let [stdout, stderr] = ['', '']
-  child.stdout?.on('data', data => {
-    stdout += data
-  })
-  child.stderr?.on('data', data => {
-    stderr += data
-  })
-  const [code] = (await once(child, 'close')) as [number | null]
-  return { code, stdout, stderr }
-}
-
-/** A server in a process of its own; gives its address. */
-async function serve(t: Test, args: string[] = []): Promise<{ url: string; child: ChildProcess }> {
-  const child = twinrail(['serve', '--port', '0', ...args])
-  t.teardown(() => child.kill('SIGKILL'))
-  let out = ''
-  for await (const data of child.stdout as AsyncIterable<Buffer>) {
-    out += data
-    const url = /listens on (\S+)/.exec(out)?.[1]
-    if (url) return { url, child }
-  }
-  throw new Error(`the server did not start: ${out}`)
-}
 
 function isAnswer(t: Test, text: string, rail: string): void {
   t.match(text, /When should I use SSE\?/, `${rail}: the first part of the question`)
@@ -176,7 +137,7 @@ t.test('what was seen before a kill is there after it, and the run that died has
     // The kill cuts the stream.
   }
   for (const block of text.split('\n\n').slice(0, -1)) {
-    const json = /^id: .*\ndata: (.*)$/.exec(block)?.[1]
+    const json = /^data: (.*)\nid: .*$/.exec(block)?.[1]
     if (json) seen.push(json)
   }
   t.ok(seen.length > 20, `${seen.length} events were seen`)
@@ -194,33 +155,4 @@ t.test('what was seen before a kill is there after it, and the run that died has
     type: 'run.failed',
     data: { code: 'producer-lost', retryable: true },
   })
-})
-
-t.test('bad settings are refused with what to do', async t => {
-  const cases: [string[], Record<string, string>, RegExp][] = [
-    [['serve', '--prot', '1'], {}, /unknown option '--prot'[\s\S]*--port/],
-    [['serve', '--port', '99999'], {}, /--port \(or TWINRAIL_PORT\)/],
-    [['serve'], { TWINRAIL_PORT: 'abc' }, /--port \(or TWINRAIL_PORT\)/],
-    [['serve', '--host', '0.0.0.0', '--port', '0'], {}, /--insecure|insecure/],
-    [['serve', '--corpus', '/nowhere/at/all', '--port', '0'], {}, /--corpus/],
-    [['serve', '--origin', 'example.com', '--port', '0'], {}, /--origin/],
-    [['run', 'deepsearch'], {}, /missing required argument/],
-    [['run', 'deepsearch', 'x', '--url', 'nonsense'], {}, /expected a URL/],
-    [['rnu'], {}, /unknown command 'rnu'[\s\S]*run/],
-  ]
-  await Promise.all(
-    cases.map(async ([args, env, message]) => {
-      const { code, stderr } = await finished(twinrail(args, env))
-      t.equal(code, 2, args.join(' '))
-      t.match(stderr, message)
-      t.notMatch(stderr, /\n {4}at /, 'no stack')
-    }),
-  )
-})
-
-t.test('a port in use is told', async t => {
-  const { url } = await serve(t)
-  const { code, stderr } = await finished(twinrail(['serve', '--port', new URL(url).port]))
-  t.equal(code, 2)
-  t.match(stderr, /is in use/)
 })

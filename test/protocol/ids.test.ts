@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { formatOffset, Id, Offset, parseOffset } from '../../src/protocol/index.ts'
+import { formatOffset, Id, Offset, ProviderId, parseOffset } from '../../src/protocol/index.ts'
 import { seedOf } from '../fixtures/random.ts'
 
 const digits16 = '9'.repeat(16)
@@ -78,4 +78,11 @@ t.test('ids: what is one and what is not', async t => {
   for (const id of good) t.equal(Id.safeParse(id).success, true, id)
   for (const id of bad) t.equal(Id.safeParse(id).success, false, encodeURIComponent(id))
   t.equal(Id.safeParse(7).success, false)
+})
+
+t.test('ids of model providers: any text of 1 to 256 characters without control characters', async t => {
+  const good = ['a', 'call_abc|fc_1', 'https://example.com/a?b#c', 'src/main.ts', 'Step 1', '第一步', '🚀']
+  const bad = ['', 'a\n', '\u0000', 'a\u007f', '\u0085', 'x'.repeat(257)]
+  for (const id of [...good, 'x'.repeat(256)]) t.equal(ProviderId.safeParse(id).success, true, id)
+  for (const id of bad) t.equal(ProviderId.safeParse(id).success, false, encodeURIComponent(id))
 })

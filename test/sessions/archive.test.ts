@@ -1,8 +1,8 @@
 /** Export and import: a session as a sealed file, made again elsewhere, and played at its recorded pace. */
 import t from 'tap'
+import { download } from '../../src/cli/download.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { archiveLines, importArchive, readArchive } from '../../src/sessions/archive.ts'
-import { download } from '../../src/terminal/download.ts'
 import { fetchPage } from '../fixtures/wire-clients.ts'
 import {
   command,

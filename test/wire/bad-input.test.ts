@@ -234,6 +234,8 @@ t.test('queries that cannot be read', async t => {
     'limit=x',
     'limit=1.5',
     'limit=1&limit=2',
+    'limit=1001',
+    'wait=30001',
     'wait=-1',
     'wait=x',
     'wait=1&wait=2',

@@ -1,7 +1,6 @@
 /** A server that stops: everybody is told, nobody is left hanging, nothing is lost. */
 import t from 'tap'
 import { createMemoryLog } from '../../src/log/memory.ts'
-import type { TwinrailServer } from '../../src/server.ts'
 import {
   connect,
   eventsUrl,
@@ -14,13 +13,6 @@ import {
   WsClient,
 } from '../fixtures/wire-clients.ts'
 import { call, command, createSession, eventually, ingest, serve, startRun } from '../fixtures/wire-server.ts'
-
-/** Closes the server; resolves with how long it took, in ms. */
-async function stopped(server: TwinrailServer, graceMs = 0): Promise<number> {
-  const began = performance.now()
-  await server.close({ graceMs })
-  return performance.now() - began
-}
 
 t.test('streams and sockets are told to come back, each at a time of its own', async t => {
   const { server, url } = await serve(t, { spreadMs: 60_000 })
@@ -41,8 +33,7 @@ t.test('streams and sockets are told to come back, each at a time of its own', a
   for (const stream of [...sse, ...ws, bare]) await stream.until('caught-up')
   await own.until('caught-up')
 
-  const took = await stopped(server)
-  t.ok(took < 3000, `${took} ms`)
+  await server.close({ graceMs: 0 })
   const farewells: Message[] = []
   for (const stream of [...sse, ...ws]) {
     const got = await stream.until('closing')
@@ -76,9 +67,11 @@ t.test('who waits for a page is answered', async t => {
   const { next } = await fetchPage(url, 's')
   const waiting = fetchPage(url, 's', { after: next, wait: 30_000 })
   await eventually(t, 'it waits', () => server.bus.topics === 1)
-  const took = await stopped(server)
-  t.ok(took < 3000, `${took} ms`)
-  t.match(await waiting, { events: [], controls: [], next })
+  const began = performance.now()
+  await server.close({ graceMs: 0 })
+  const page = await waiting
+  t.ok(performance.now() - began < 30_000 / 2, 'it does not wait to the end of its time')
+  t.match(page, { events: [], controls: [], next })
 })
 
 t.test('while it stops, what is new is refused for now, and what works may end', async t => {
@@ -88,7 +81,7 @@ t.test('while it stops, what is new is refused for now, and what works may end',
   const [sse, ws] = [await openSse(t, eventsUrl(url, 's')), await openWs(t, url)]
   ws.send({ id: 'a', type: 'subscribe', sessionId: 's' })
   for (const stream of [sse, ws]) await stream.until('caught-up')
-  const stopping = stopped(server, 20_000)
+  const stopping = server.close({ graceMs: 24 * 3600 * 1000 })
   await eventually(t, 'it is not ready any more', async () => (await call(`${url}/readyz`)).status === 503)
 
   t.equal((await call(`${url}/healthz`)).status, 200)
@@ -127,8 +120,8 @@ t.test('while it stops, what is new is refused for now, and what works may end',
     { id: '1', type: 'input.steer', sessionId: 's', runId, text: 'end' },
     { id: 'local' },
   )
-  const took = await stopping
-  t.ok(took < 5000, `it waited no longer than the run: ${took} ms`)
+  // It waits no longer than the run: the rest of its grace, a day, would go beyond any test's time.
+  await stopping
   for (const open of [sse, ws]) {
     const types = (await open.until('closing')).map(({ message }) => message.type)
     t.same(types.slice(-2), ['run.completed', 'closing'])
@@ -136,7 +129,8 @@ t.test('while it stops, what is new is refused for now, and what works may end',
 })
 
 t.test('a client that does not read does not hold the server', async t => {
-  const { server, url } = await serve(t)
+  // Nothing but the end of the server may cut the clients off.
+  const { server, url } = await serve(t, { stallMs: 3_600_000, heartbeatMs: 3_600_000 })
   await createSession(url, 's')
   const sse = await openSse(t, eventsUrl(url, 's'))
   const ws = await openWs(t, url)
@@ -146,8 +140,7 @@ t.test('a client that does not read does not hold the server', async t => {
   ws.socket.pause()
   const data = 'x'.repeat(500_000)
   for (let i = 0; i < 40; i++) await server.sessions.ingest('s', [{ type: 'x.n', data }], { id: 'local' })
-  const took = await stopped(server)
-  t.ok(took < 5000, `${took} ms`)
+  await server.close({ graceMs: 0 })
 })
 
 t.test('what was acknowledged before is there after', async t => {

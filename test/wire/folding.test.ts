@@ -108,7 +108,7 @@ t.test('two texts that interleave come out whole from every offset on every tran
     type: 'text.delta',
     data: { partId: 'p', delta: 'ü"'.repeat(5000) },
   }))
-  while (bodies.length < 240) {
+  while (bodies.length < 100) {
     const partId = random() < 0.5 ? 'p' : 'q'
     const type = random() < 0.9 ? 'text.delta' : 'reasoning.delta'
     const length = Math.floor(random() * 9)
@@ -122,8 +122,8 @@ t.test('two texts that interleave come out whole from every offset on every tran
     if (random() < 0.1) bodies.push({ type, data: { partId, delta: '' } })
     if (random() < 0.5) bodies.push({ type: 'x.between', data: { partId, delta: 'not a text' } })
   }
-  await ingest(wire.url, 's', bodies.slice(0, 120))
-  await ingest(wire.url, 's', bodies.slice(120))
+  await ingest(wire.url, 's', bodies.slice(0, 50))
+  await ingest(wire.url, 's', bodies.slice(50))
   const log = await logged(wire, 's')
   const epoch = parse(log[0] as string).offset.split('-')[0]
 

@@ -1,8 +1,9 @@
-/** Foreign pages, foreign names for this host, and what is no HTTP at all are kept out. */
+/** Which pages may use the server; foreign pages, foreign host names and bytes that are no HTTP are refused. */
 import { connect as connectTcp } from 'node:net'
-import t from 'tap'
-import { eventsUrl, openSse, openWs, WsClient } from '../fixtures/wire-clients.ts'
-import { ask, commands, events, json, publish, stage } from '../fixtures/wire-refusals.ts'
+import t, { type Test } from 'tap'
+import { createServer } from '../../src/server.ts'
+import { openWs, WsClient } from '../fixtures/wire-clients.ts'
+import { ask, commands, events, json, post, publish, stage } from '../fixtures/wire-refusals.ts'
 import { eventually, ingest, serve } from '../fixtures/wire-server.ts'
 
 t.test('pages of other sites and foreign names for this host', async t => {
@@ -33,7 +34,9 @@ t.test('pages of other sites and foreign names for this host', async t => {
       { origin: 'https://evil.example' },
       { origin: 'null' },
       { origin: `http://${host}.evil.example` },
-      { origin: 'http://127.0.0.1:1' },
+      { origin: 'http://localhost.evil.example' },
+      { origin: 'http://127.0.0.1.nip.io:5173' },
+      { origin: 'file://localhost' },
       { host: 'evil.example' },
       { host: '127.0.0.1.evil.example' },
       { host: 'evil.example', origin: 'http://evil.example' },
@@ -108,14 +111,8 @@ t.test('upgrades that are refused leave no socket behind', async t => {
   await eventually(t, 'all are closed by the server', async () => (await count()) === 0)
 })
 
-t.test('listed origins get in, and CORS', async t => {
-  const origin = 'https://app.example'
-  const { url } = await serve(t, { origins: [origin] })
-  await ingest(url, 's', { type: 'x.a', data: 1 })
-  const allowed = { 'access-control-allow-origin': origin }
-  t.match((await ask(url, { path: '/v1/sessions/s', headers: { origin } })).headers, allowed)
-  const stream = await openSse(t, eventsUrl(url, 's'), { headers: { origin } })
-  t.match(stream.headers, { ...allowed, vary: /Accept\b.*Origin|Origin.*Accept\b/ })
+/** What a page of an origin gets on every kind of request. */
+async function asPage(t: Test, url: string, origin: string) {
   const preflight = await ask(url, {
     method: 'OPTIONS',
     path: commands,
@@ -125,12 +122,105 @@ t.test('listed origins get in, and CORS', async t => {
       'access-control-request-headers': 'content-type,last-event-id',
     },
   })
-  t.equal(preflight.status, 204)
-  t.match(preflight.headers, allowed)
-  t.match(preflight.headers['access-control-allow-headers'], /last-event-id/)
-  t.equal((await ask(url, { path: '/v1/sessions/s', headers: { origin: 'https://b.example' } })).status, 403)
-  const client = await openWs(t, url, { headers: { origin } })
-  t.match(await client.nextOf('hello'), { protocol: 1 })
+  const read = await ask(url, { path: '/v1/sessions/s', headers: { origin } })
+  const sent = await ask(url, post(publish, commands, { ...json, origin }))
+  const stream = await ask(url, { path: events, headers: { origin, accept: 'text/event-stream' } })
+  const page = await ask(url, { path: events, headers: { origin, accept: 'application/json' } })
+  const start = { id: '2', type: 'run.start', agent: 'script', input: { events: [] } }
+  const run = await ask(url, post(start, commands, { ...json, origin, accept: 'text/event-stream' }))
+  const socket = await WsClient.open(url, [], { headers: { origin } }).then(
+    async client => {
+      t.teardown(() => client.close())
+      return (await client.nextOf('hello')).type
+    },
+    (error: Error) => error.message,
+  )
+  return { preflight, answers: { read, sent, run, stream, page }, socket }
+}
+
+async function isAllowed(t: Test, url: string, origin: string): Promise<void> {
+  const { preflight, answers, socket } = await asPage(t, url, origin)
+  t.equal(preflight.status, 204, `${origin}: preflight`)
+  t.match(preflight.headers, {
+    'access-control-allow-origin': origin,
+    'access-control-allow-methods': /POST/,
+    'access-control-allow-headers': /last-event-id/,
+  })
+  for (const [name, { status, headers }] of Object.entries(answers)) {
+    t.equal(status, 200, `${origin}: ${name}`)
+    t.equal(headers['access-control-allow-origin'], origin, `${origin}: ${name}`)
+    t.match(headers.vary, /Origin/, `${origin}: ${name}`)
+  }
+  t.equal(socket, 'hello', `${origin}: WebSocket`)
+}
+
+async function isRefused(t: Test, url: string, origin: string): Promise<void> {
+  const { preflight, answers, socket } = await asPage(t, url, origin)
+  for (const [name, { status, headers }] of Object.entries({ preflight, ...answers })) {
+    t.equal(status, 403, `${origin}: ${name}`)
+    t.equal(headers['access-control-allow-origin'], undefined, `${origin}: ${name}`)
+  }
+  t.match(socket, /403/, `${origin}: WebSocket`)
+}
+
+const loopbackOrigins = [
+  'http://localhost:5173',
+  'https://localhost',
+  'http://app.localhost:3000',
+  'http://127.0.0.1:1',
+  'http://127.8.9.10:8080',
+  'http://[::1]:5173',
+]
+
+t.test('on loopback without a list, pages of every loopback origin may do everything', async t => {
+  const { url } = await serve(t)
+  await ingest(url, 's', { type: 'x.a', data: 1 })
+  for (const origin of loopbackOrigins) await isAllowed(t, url, origin)
+  for (const origin of ['https://app.example', 'http://[::2]:5173', 'http://128.0.0.1']) {
+    await isRefused(t, url, origin)
+  }
+})
+
+t.test('a list allows its origins and no loopback origin', async t => {
+  const listed = 'https://app.example'
+  const { url } = await serve(t, { origins: [listed] })
+  await ingest(url, 's', { type: 'x.a', data: 1 })
+  await isAllowed(t, url, listed)
+  for (const origin of [...loopbackOrigins, 'https://b.example']) await isRefused(t, url, origin)
+  const own = await ask(url, post(publish, commands, { ...json, origin: url }))
+  t.equal(own.status, 200, 'the server’s own pages need no entry')
+})
+
+t.test('an empty list allows only the server’s own pages', async t => {
+  const { url } = await serve(t, { origins: [] })
+  await ingest(url, 's', { type: 'x.a', data: 1 })
+  await isRefused(t, url, 'http://localhost:5173')
+  t.equal((await ask(url, { path: '/v1/sessions/s', headers: { origin: url } })).status, 200)
+})
+
+t.test('beyond loopback no foreign page is allowed without a list', async t => {
+  const server = await createServer({ insecure: true, logger: false })
+  t.teardown(() => server.close({ graceMs: 0 }))
+  const url = (await server.listen({ host: '0.0.0.0', port: 0 })).replace('0.0.0.0', '127.0.0.1')
+  await ingest(url, 's', { type: 'x.a', data: 1 })
+  await isRefused(t, url, 'http://localhost:5173')
+})
+
+t.test('a refused origin is reported once, with the flag that allows it; at most 100 are', async t => {
+  const lines: string[] = []
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line).msg) }
+  const { url } = await serve(t, { logger: { level: 'warn', stream } })
+  const visit = (origin: string) => ask(url, { path: '/v1/agents', headers: { origin } })
+  for (let i = 0; i < 3; i++) await visit('https://evil.example')
+  t.equal(lines.length, 1)
+  t.match(lines[0], /https:\/\/evil\.example.*--origin https:\/\/evil\.example/)
+  await visit('null')
+  t.equal(lines.length, 2)
+  t.match(lines[1], /no origin/)
+  await visit('not what a browser sends')
+  t.equal(lines.length, 2, 'nothing that no flag could allow')
+  for (let i = 0; i < 150; i++) await visit(`https://${i}.example`)
+  t.equal(lines.length, 100)
 })
 
 t.test('requests that are no HTTP', async t => {

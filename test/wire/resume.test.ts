@@ -35,9 +35,9 @@ const awkward: unknown[] = [
   { '': '', 'a b': null, ключ: '\n' },
 ]
 
-/** Several hundred events; the large ones come early, so that few resumes carry them. */
+/** More than a hundred events; the large ones come early, so that few resumes carry them. */
 async function fill(t: Test, wire: Wire, sessionId: string, random: () => number): Promise<string[]> {
-  const bodies = Array.from({ length: 320 }, (_, i) => {
+  const bodies = Array.from({ length: 120 }, (_, i) => {
     if (i === 1) return { type: 'x.large', data: '漢\n'.repeat(50_000) }
     if (i === 9) return { type: 'x.large', data: { text: 'ü'.repeat(100_000), end: '' } }
     if (i === 10) return { type: 'text.delta', data: { partId: 'p', delta: '\u2028'.repeat(66_000) } }

@@ -30,7 +30,7 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
   const alone = await startRun(url, 'alone', 'idle', null, policy)
   const forever = await startRun(url, 'alone', 'idle', null)
   const after = await cancelled('alone', alone)
-  t.ok(after >= 145 && after < 10_000, `${after} ms after its start`)
+  t.ok(after >= 145, `${after} ms after its start`)
   t.match((await state(url, 'alone')).runs?.[1], { runId: forever, status: 'running' })
 
   const viewers: [string, (runId: string) => Promise<() => unknown>][] = [

@@ -45,7 +45,7 @@ async function ask(session: ClientHttp2Session, path: string, headers = {}, body
 }
 
 const events = (text: string) =>
-  text.split('\n\n').filter(block => block.startsWith('id: ') && !/\nevent: /.test(block))
+  text.split('\n\n').filter(block => block.startsWith('data: ') && block.includes('\nid: '))
 const stream = { accept: 'text/event-stream' }
 const path = '/v1/sessions/s/events'
 

@@ -1,7 +1,7 @@
 /** One run of `deepsearch`: plan, search, write, and again for whatever users say meanwhile. */
-import { setTimeout } from 'node:timers/promises'
 import { z } from 'zod'
 import { type EventBody, jsonSchemaOf } from '../../protocol/index.ts'
+import { sleep } from '../../protocol/timers.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { safeId } from '../ids.ts'
 import { count, writeTitle } from './answer.ts'
@@ -192,7 +192,7 @@ export class Research {
       this.context.signal.throwIfAborted()
       this.answer += delta
       yield { type: 'text.delta', data: { partId, delta } }
-      if (this.paceMs > 0) await setTimeout(this.paceMs, undefined, { signal: this.context.signal })
+      if (this.paceMs > 0) await sleep(this.paceMs, this.context.signal)
     }
   }
 

@@ -1,6 +1,7 @@
 /** The connections to Redis: deadlines, reconnects, and what a Redis must be for a log. */
 import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { TwinrailError } from '../../protocol/index.ts'
+import { type Cancel, startTimer } from '../../protocol/timers.ts'
 
 export type RedisClient = Redis | Cluster
 
@@ -173,17 +174,16 @@ export class Connection {
   }
 
   async #byDeadline(work: Promise<void>): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
+    let cancel: Cancel = () => {}
     const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`not connected within ${this.#deadlineMs} ms`)),
-        this.#deadlineMs,
+      cancel = startTimer(this.#deadlineMs, () =>
+        reject(new Error(`not connected within ${this.#deadlineMs} ms`)),
       )
     })
     try {
       await Promise.race([work, late])
     } finally {
-      clearTimeout(timer)
+      cancel()
     }
   }
 }

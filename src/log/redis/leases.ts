@@ -16,12 +16,17 @@ export interface LeaseCommands {
   held(sessionId: string, runId: string): Promise<{ epoch: string | null; lease: string | null }>
 }
 
+/** For so long an entry is left out whose session could not be read: one shard of a cluster may be down, in ms. */
+const UNREADABLE_MS = 10_000
+
 /** Leases that this process knows to be in the index; more are put there again. */
 const KNOWN = 10_000
 
 export class LeaseIndex {
   readonly #commands: LeaseCommands
   readonly #clock: () => number
+  /** Entries whose session could not be read lately, and until when they are left out, by this process's clock. */
+  readonly #unreadable = new Map<string, number>()
   /** By when each is looked at, as far as this process knows: `until` by its own clock, `due` by Redis's. */
   readonly #known = new Map<string, { until: number; due: number }>()
 
@@ -52,27 +57,55 @@ export class LeaseIndex {
     for (const runId of runIds) this.#known.delete(memberOf(sessionId, runId))
   }
 
-  /** Leases that ran out, oldest first; corrects the entries that it finds wrong. */
+  /**
+   * Leases that ran out, oldest first; corrects the entries that it finds wrong. Where some sessions cannot be read the
+   * others' leases are given all the same, and those are left out for a while.
+   * @throws why a session could not be read, when there is no other lease to give
+   */
   async expired(limit: number): Promise<ExpiredLease[]> {
     if (limit <= 0) return []
+    this.#readAgain()
+    let failure: { reason: unknown } | undefined
     for (;;) {
-      const { now, members } = await this.#commands.due(limit)
-      const looked = await Promise.all(
-        members.map(async ({ member, score }) => {
-          const [sessionId = '', runId = ''] = member.split(' ')
-          const { epoch, lease } = await this.#commands.held(sessionId, runId)
-          const [expires, token = ''] = lease?.split(/ (.*)/s) ?? []
-          const real = epoch && expires !== undefined ? expires : ''
-          if (real === '' || Number(real) !== Number(score)) {
-            this.#known.delete(member)
-            await this.#commands.settle(member, score, real)
-            return 'corrected'
-          }
-          return Number(real) <= now ? { sessionId, epoch: Number(epoch), runId, token } : 'corrected'
-        }),
-      )
-      if (!looked.includes('corrected')) return looked as ExpiredLease[]
+      const { now, members } = await this.#commands.due(limit + this.#unreadable.size)
+      const wanted = members.filter(({ member }) => !this.#unreadable.has(member)).slice(0, limit)
+      const looked = await Promise.allSettled(wanted.map(entry => this.#look(entry, now)))
+      const found: ExpiredLease[] = []
+      let isFinal = true
+      for (const [i, outcome] of looked.entries()) {
+        if (outcome.status === 'rejected') {
+          failure ??= outcome
+          this.#unreadable.set((wanted[i] as { member: string }).member, this.#clock() + UNREADABLE_MS)
+          isFinal = false
+        } else if (outcome.value) found.push(outcome.value)
+        else isFinal = false
+      }
+      if (isFinal && failure && found.length === 0) throw failure.reason
+      // The rest may have to wait for a deadline; the caller asks again soon.
+      if (isFinal || (failure && found.length > 0)) return found
     }
+  }
+
+  /** The lease of an entry that is due; nothing when the entry was wrong, which is corrected then. */
+  async #look(
+    { member, score }: { member: string; score: string },
+    now: number,
+  ): Promise<ExpiredLease | undefined> {
+    const [sessionId = '', runId = ''] = member.split(' ')
+    const { epoch, lease } = await this.#commands.held(sessionId, runId)
+    const [expires, token = ''] = lease?.split(/ (.*)/s) ?? []
+    const real = epoch && expires !== undefined ? expires : ''
+    if (real === '' || Number(real) !== Number(score)) {
+      this.#known.delete(member)
+      await this.#commands.settle(member, score, real)
+      return undefined
+    }
+    return Number(real) <= now ? { sessionId, epoch: Number(epoch), runId, token } : undefined
+  }
+
+  #readAgain(): void {
+    const now = this.#clock()
+    for (const [member, until] of this.#unreadable) if (until <= now) this.#unreadable.delete(member)
   }
 
   async #touch(member: string, ttlMs: number): Promise<number> {

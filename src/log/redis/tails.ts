@@ -1,4 +1,5 @@
 /** What this process follows: one subscriber connection, hints from everybody, and the stream as the truth. */
+import { type Cancel, startInterval } from '../../protocol/timers.ts'
 import type { LogEvent } from '../event.ts'
 import type { Follower, LogPage } from '../log.ts'
 import type { Connection } from './connection.ts'
@@ -51,13 +52,13 @@ const FAR = Number.MAX_SAFE_INTEGER
 export class Tails {
   readonly #parts: TailsParts
   readonly #tails = new Map<string, Tail>()
-  readonly #timer: NodeJS.Timeout
+  readonly #stopRechecking: Cancel
 
   constructor(parts: TailsParts) {
     this.#parts = parts
     const { recheckMs, subscriber } = parts
     subscriber.client.on('message', (channel: string, message: string) => this.#message(channel, message))
-    this.#timer = setInterval(() => this.#recheck(), recheckMs / 5).unref()
+    this.#stopRechecking = startInterval(recheckMs / 5, () => this.#recheck(), { unref: true })
   }
 
   /** How many sessions are followed. */
@@ -126,7 +127,7 @@ export class Tails {
   }
 
   close(): void {
-    clearInterval(this.#timer)
+    this.#stopRechecking()
     this.#tails.clear()
   }
 

@@ -1,0 +1,119 @@
+/** `twinrail serve`: the server with the agents that ship, from settings. */
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
+import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
+import { playback } from '../agents/playback.ts'
+import { createServer } from '../server.ts'
+import { describeError, stderrLog } from '../stderr-log.ts'
+import type { Tls } from '../tls.ts'
+import { openLog, type ServeSettings, SettingsError } from './config.ts'
+
+const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
+
+/** What deepsearch answers from unless told otherwise: a newcomer can ask Twinrail about itself. */
+const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
+  fileURLToPath(new URL(path, packageRoot)),
+)
+
+/** Where the other commands look for the server. */
+export const DEFAULT_URL = 'http://127.0.0.1:8787'
+
+/**
+ * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when it
+ * listens.
+ * @throws SettingsError when it cannot listen or a folder is missing
+ */
+export async function serve(settings: ServeSettings): Promise<void> {
+  const { host, port, corpus, graceMs } = settings
+  for (const path of corpus ?? []) {
+    if (!existsSync(path)) throw new SettingsError(`--corpus: there is no ${path}`)
+  }
+  const chat = agentFromEnv()
+  const server = await createServer({
+    agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation }), playback, ...(chat ? [chat] : [])],
+    log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
+    leaseMs: settings.leaseMs,
+    retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
+    tls: tlsFrom(settings),
+    ...(settings.origin && { origins: settings.origin }),
+    insecure: settings.insecure,
+    heartbeatMs: settings.heartbeatMs,
+    maxRunMs: settings.maxRunMs,
+    spreadMs: settings.spreadMs,
+    compression: settings.compression,
+    logger: process.stderr.isTTY
+      ? stderrLog(settings.logLevel)
+      : { level: settings.logLevel, serializers: { err: describeError } },
+  })
+
+  let stopping = false
+  const stop = (signal: NodeJS.Signals) => {
+    if (stopping) process.exit(1)
+    stopping = true
+    process.stderr.write(`\n${signal}: stopping; runs have ${graceMs / 1000} s to end. Again: at once\n`)
+    server.close({ graceMs }).then(
+      () => process.exit(0),
+      error => {
+        process.stderr.write(`twinrail: could not stop cleanly: ${error}\n`)
+        process.exit(1)
+      },
+    )
+  }
+  process.on('SIGTERM', stop)
+  process.on('SIGINT', stop)
+
+  const address = await server.listen({ host, port }).catch(error => {
+    throw new SettingsError(cannotListen(error, host, port))
+  })
+  const elsewhere = address === DEFAULT_URL ? '' : ` --url ${address}`
+  process.stdout.write(
+    [
+      `Twinrail listens on ${address}`,
+      `  page    ${address}/`,
+      `  try     npx twinrail run deepsearch "When should I use SSE and when WebSocket?"${elsewhere}`,
+      `  agents  ${[...server.sessions.agents.keys()].join(', ')}`,
+      '',
+    ].join('\n'),
+  )
+}
+
+/** @throws SettingsError when one of the two is missing or cannot be read */
+function tlsFrom({ tlsCert, tlsKey }: ServeSettings): Tls | undefined {
+  if (tlsCert === undefined && tlsKey === undefined) return
+  if (tlsCert === undefined || tlsKey === undefined) {
+    throw new SettingsError('--tls-cert and --tls-key: give both, or neither')
+  }
+  const read = (flag: string, file: string) => {
+    try {
+      return readFileSync(file)
+    } catch (error) {
+      throw new SettingsError(`${flag}: ${(error as Error).message}`)
+    }
+  }
+  return { cert: read('--tls-cert', tlsCert), key: read('--tls-key', tlsKey) }
+}
+
+function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
+  try {
+    return openAiAgentFromEnv(process.env)
+  } catch (error) {
+    // Many machines have a stray OPENAI_API_KEY: the other agents serve all the same.
+    process.stderr.write(`twinrail: no agent chat: ${(error as Error).message}\n`)
+    return undefined
+  }
+}
+
+function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): string {
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `port ${port} is in use on ${host}; stop what uses it, or choose another with --port`
+    case 'EACCES':
+      return `port ${port} on ${host} needs rights that this process lacks; choose one above 1023 with --port`
+    case 'ENOTFOUND':
+    case 'EADDRNOTAVAIL':
+      return `${host} is no address of this machine; choose another with --host`
+    default:
+      return error.message
+  }
+}

@@ -1,0 +1,52 @@
+/** The log of a server whose author gave none: warnings and stack traces as plain text on stderr. */
+
+/** Parts of one error that are written: its causes, and the errors that it gathers. */
+const MOST_PARTS = 10
+
+/** Bindings that say what an entry is about. Requests and their headers are never written. */
+const SUBJECTS = ['agent', 'runId', 'errorId', 'sessionId', 'what', 'reqId'] as const
+
+/**
+ * An error as logs get it: its stack trace and those of its causes. Other fields stay out, since libraries put requests
+ * and answers there (the AI SDK the whole prompt).
+ */
+export function describeError(error: unknown): { type: string; message: string; stack: string } {
+  const stacks: string[] = []
+  const pending = [error]
+  while (pending.length > 0 && stacks.length < MOST_PARTS) {
+    const part = pending.shift()
+    stacks.push(part instanceof Error ? (part.stack ?? String(part)) : describeThrown(part))
+    if (!(part instanceof Error)) continue
+    if (part.cause !== undefined) pending.push(part.cause)
+    if (part instanceof AggregateError) pending.push(...part.errors)
+  }
+  return {
+    type: error instanceof Error ? error.name : typeof error,
+    message: error instanceof Error ? error.message : describeThrown(error),
+    stack: stacks.join('\ncaused by: '),
+  }
+}
+
+/** A thrown value that is no `Error`, and therefore has no stack trace. */
+function describeThrown(value: unknown): string {
+  if (typeof value !== 'object' || value === null) return `thrown ${typeof value}: ${String(value)}`
+  const { message } = value as { message?: unknown }
+  return `thrown object${typeof message === 'string' ? `: ${message}` : ' without a message'}`
+}
+
+/** Settings of Fastify's logger that write entries from `level` up to stderr as plain text. */
+export function stderrLog(level: string, write = (text: string) => void process.stderr.write(text)) {
+  return {
+    level,
+    serializers: { err: describeError },
+    stream: { write: (line: string) => write(plainText(line)) },
+  }
+}
+
+/** One entry of the logger, which is a line of JSON, as a person reads it. */
+function plainText(line: string): string {
+  const entry = JSON.parse(line) as Record<string, unknown> & { err?: { stack: string } }
+  const subjects = SUBJECTS.flatMap(name => (name in entry ? `${name}=${entry[name]}` : []))
+  const about = subjects.length > 0 ? ` (${subjects.join(' ')})` : ''
+  return `twinrail: ${entry['msg']}${about}\n${entry.err ? `${entry.err.stack}\n` : ''}`
+}
