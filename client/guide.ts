@@ -1,8 +1,10 @@
 /** The transport guide's choice for this client, and all that the client takes from the guide. */
-import { chooseTransport, type Transport } from '../src/guide/choose.ts'
+import { chooseTransport } from '../src/guide/choose.ts'
+import type { Transport } from '../src/guide/names.ts'
 import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
 
-export { chooseTransport, type Reason, type Recommendation, type Transport } from '../src/guide/choose.ts'
+export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
+export type { Transport } from '../src/guide/names.ts'
 
 /** What the application does and what lies between it and the server. The client itself adds what it is capable of. */
 export type Needs = Omit<GuideNeeds, 'webSocket' | 'streams' | 'headers'>

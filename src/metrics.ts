@@ -1,4 +1,4 @@
-/** Metrics in Prometheus' text form. No session, run or client ever becomes a label. */
+/** Metrics in Prometheus text format. Labels never name a session, run or client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus } from './bus/bus.ts'
 import type { BusObserver } from './bus/observer.ts'
@@ -6,7 +6,7 @@ import type { Sessions } from './sessions/sessions.ts'
 import type { Connections, TransportName } from './transports/connections.ts'
 import type { LossReason } from './transports/context.ts'
 
-/** What is measured when somebody asks. */
+/** What the gauges read when metrics are requested. */
 export interface Measured {
   readonly bus: Bus
   readonly sessions: Sessions
@@ -14,19 +14,19 @@ export interface Measured {
 }
 
 export interface Metrics {
-  /** Counts what the bus does. */
+  /** Counts events of the bus. */
   readonly observer: BusObserver
-  /** Counts connections that the server gave up. */
+  /** Counts connections that the server closed for a fault. */
   lost(transport: TransportName, reason: LossReason): void
-  /** Counts pings that nobody answered before the next was due. */
+  /** Counts pings without an answer before the next ping. */
   missedHeartbeat(): void
-  /** Says what the gauges look at; once. */
+  /** Sets the source of the gauges. Called once. */
   measure(measured: Measured): void
   readonly contentType: string
   text(): Promise<string>
 }
 
-/** Makes the metrics of one server: several in one process don't share numbers. */
+/** Creates the metrics of one server. Servers in one process do not share numbers. */
 export function createMetrics(): Metrics {
   const register = new Registry()
   const registers = [register]
@@ -34,23 +34,23 @@ export function createMetrics(): Metrics {
     new Counter({ name: `twinrail_${name}`, help, labelNames, registers })
 
   const events = counter('delivered_events_total', 'Events sent to live subscribers')
-  const replayed = counter('replayed_events_total', 'Events that subscribers who caught up were sent')
-  const folded = counter('folded_events_total', 'Events that went out as part of another one')
-  const skipped = counter('skipped_events_total', 'Events that skip subscribers did not get')
+  const replayed = counter('replayed_events_total', 'Events sent to subscribers that were catching up')
+  const folded = counter('folded_events_total', 'Events sent as part of a folded event')
+  const skipped = counter('skipped_events_total', 'Events that subscribers with lag=skip did not get')
   const dropped = counter('dropped_ephemeral_events_total', 'Ephemeral events dropped')
-  const held = counter('producer_holds_total', 'Times that slow wait subscribers held producers up')
-  const lost = counter('lost_connections_total', 'Connections that the server gave up', [
+  const held = counter('producer_holds_total', 'Times that slow subscribers with lag=wait held producers')
+  const lost = counter('lost_connections_total', 'Connections that the server closed for a fault', [
     'transport',
     'reason',
   ])
-  // A rate can be told from the first loss on only where there was a 0 before it.
+  // Without a 0 before the first loss, a rate misses that loss.
   for (const reason of ['too-slow', 'stalled'] as const) {
     for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason }, 0)
   }
   lost.inc({ transport: 'websocket', reason: 'silent' }, 0)
   const missed = counter(
     'missed_heartbeats_total',
-    'Pings that a WebSocket client left without a sign of life',
+    'Pings to which a WebSocket client showed no sign of life',
   )
   const batch = new Histogram({
     name: 'twinrail_batch_events',
@@ -90,7 +90,7 @@ export function createMetrics(): Metrics {
 
 let ofProcess: Registry | undefined
 
-/** Metrics of the process: its memory, event loop and garbage collection. Made once, when first asked for. */
+/** Metrics of the process: memory, event loop and garbage collection. Created at the first request. */
 function processMetrics(): Registry {
   if (!ofProcess) {
     ofProcess = new Registry()
@@ -99,7 +99,7 @@ function processMetrics(): Registry {
   return ofProcess
 }
 
-/** What is there now, looked at when asked. */
+/** Gauges, which are read at each request. */
 function gauges(register: Registry, { bus, sessions, connections }: Measured): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
@@ -128,20 +128,20 @@ function gauges(register: Registry, { bus, sessions, connections }: Measured): v
   byTransport('subscriptions', 'Open subscriptions', transport =>
     sum(on(transport).map(open => open.subscriptions)),
   )
-  byTransport('buffered_bytes', 'Bytes that wait for their sockets', transport =>
+  byTransport('buffered_bytes', 'Bytes that wait in socket buffers', transport =>
     sum(on(transport).map(open => open.waitingBytes)),
   )
-  gauge('followed_sessions', 'Sessions that somebody follows in this process', () => bus.topics)
-  gauge('active_runs', 'Runs of this process that have no terminal yet', () => sessions.runner.active)
+  gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
+  gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)
   gauge(
     'lagging_subscriptions',
     'Subscriptions behind the head',
     () => lags().filter(lag => lag.events > 0).length,
   )
-  gauge('lag_events', 'Events behind the head, all subscriptions together', () =>
+  gauge('lag_events', 'Events behind the head, summed over all subscriptions', () =>
     sum(lags().map(lag => lag.events)),
   )
-  gauge('lag_bytes', 'Bytes of event JSON behind the head, all subscriptions together', () =>
+  gauge('lag_bytes', 'Bytes of event JSON behind the head, summed over all subscriptions', () =>
     sum(lags().map(lag => lag.bytes)),
   )
 }

@@ -1,4 +1,4 @@
-/** The composition root: puts log, bus, sessions and transports together into one server. */
+/** Builds a server from its parts: log, bus, sessions, transports and routes. */
 import type { AddressInfo } from 'node:net'
 import fastifyCors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
@@ -6,10 +6,12 @@ import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
+import { Journal } from './bus/journal.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
 import { isLoopback, Origins } from './origins.ts'
+import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
@@ -26,19 +28,19 @@ import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
 
-/** How long a connection may take to read its farewell, in ms. */
+/** How long a stopping server waits for connections to read their last message, in ms. */
 const FAREWELL_MS = 1000
 
 export interface ServerOptions {
-  /** What runs can be started of. @default none */
+  /** Agents that runs can be started with. @default none */
   agents?: readonly Agent[]
-  /** Where sessions live. The server closes it when it is closed. @default memory */
+  /** Where sessions are stored. The server owns it and closes it. @default a log in memory */
   log?: EventLog
-  /** Who may do what. @default everybody may do everything; only allowed on loopback */
+  /** Authorizes every action. @default everybody may do everything; `listen` then refuses to leave loopback */
   authorize?: Authorize
-  /** Listens beyond loopback without an `authorize` hook. @default false */
+  /** Allows listening beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
-  /** Speaks HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that does it */
+  /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
   tls?: Tls | undefined
   /**
    * Origins of foreign pages that may use this server, such as `https://app.example.com`; each gets CORS. A list, even
@@ -46,30 +48,31 @@ export interface ServerOptions {
    * @default on loopback every loopback origin, such as the page of Vite on http://localhost:5173; elsewhere none
    */
   origins?: readonly string[]
-  /** Silence after which a connection is pinged unless the client asks otherwise, in ms. @default 15 s */
+  /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
-  /** A write that waits longer ends its connection, in ms. @default 30 s */
+  /** A connection whose write waits longer than this is closed, in ms. @default 30 s */
   stallMs?: number
   /**
-   * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary, so where secrets
-   * and foreign text mix in a session the length of its messages tells of them: leave it off there. @default false
+   * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary. Where a session
+   * mixes secrets with text of strangers, the length of messages reveals the secrets (CRIME, BREACH): leave it off there.
+   * @default false
    */
   compression?: boolean
-  /** Sizes of what a followed session keeps at hand, how far subscribers may lag, how long they hold producers. */
-  delivery?: Omit<BusOptions, 'observer'>
-  /** What an `EventSource` waits before it reconnects, in ms. @default 2 s */
+  /** Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}. */
+  delivery?: Omit<BusOptions, 'observer' | 'peers'>
+  /** Time that an `EventSource` waits before it reconnects, in ms. @default 2 s */
   retryMs?: number
-  /** Over how long clients are told to spread their reconnects when the server stops, in ms. @default 5 s */
+  /** Time over which clients spread their reconnects when the server stops, in ms. @default 5 s */
   spreadMs?: number
-  /** The longest that a run may work, without time spent waiting for its users, in ms. @default 1 h */
+  /** Maximum duration of a run, without the time that it waits for its users, in ms. @default 1 h */
   maxRunMs?: number
-  /** How long after its process's death a run is given up, in ms. @default 15 s */
+  /** Time after the death of its process until a run is failed or taken over, in ms. @default 15 s */
   leaseMs?: number
-  /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
+  /** Time without an ingest after which a run opened by ingest is failed, in ms. @default 60 s */
   producerLeaseMs?: number
-  /** How much of each session is kept; what goes is told by `gap`. @default everything */
+  /** How many events of each session are kept. Clients see deleted ones as `gap`. @default all */
   retention?: RetentionLimits
-  /** How often that is seen to, in ms. @default 5 s */
+  /** How often retention is applied, in ms. @default 5 s */
   retentionEveryMs?: number
   /**
    * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
@@ -80,38 +83,40 @@ export interface ServerOptions {
 }
 
 export interface TwinrailServer {
-  /** The Fastify instance, to add routes of one's own before `listen`. */
+  /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
+  /** The log: appends and reads without asking `authorize`. */
+  readonly journal: Journal
   readonly bus: Bus
   readonly sessions: Sessions
   /**
-   * Begins to listen; resolves with the address, such as `http://127.0.0.1:8787`.
+   * Starts to listen. Resolves with the address, such as `http://127.0.0.1:8787`.
    * @throws Error when the host is not loopback and there is neither an `authorize` hook nor `insecure`
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
-   * Stops: takes nothing new, gives runs `graceMs` to end, tells every subscriber to come back later, frees
-   * everything. Idempotent.
+   * Stops the server: refuses new requests, gives runs `graceMs` to end, tells every subscriber when to reconnect, and
+   * closes the log. Idempotent.
    * @param graceMs default 10 s
    */
   close(options?: { graceMs?: number }): Promise<void>
 }
 
-/** Makes a server that does not listen yet. */
+/** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const log = options.log ?? createMemoryLog()
+  const journal = new Journal(options.log ?? createMemoryLog())
   const app = Fastify({
     ...(options.tls && tlsOptions(options.tls)),
     ...loggerOptions(options.logger),
     bodyLimit: limits.messageBytes,
     forceCloseConnections: 'idle',
-    // A stream may be asked for at any time of a long connection, and an ingest may take hours.
+    // A request may follow after a long time on the same connection, and an ingest may take hours.
     requestTimeout: 0,
-    // Ids have 128 characters; in a URL each may take three. What is longer still gets its answer from the schema.
+    // An id has up to 128 characters, each of which may take three in a URL. Longer ones are refused by the schema.
     routerOptions: { maxParamLength: 512 },
     frameworkErrors: answerUnroutable,
     clientErrorHandler(error, socket) {
-      // Nothing is put into an answer that has begun, such as an event stream.
+      // An error response must not be written into a response that has begun, such as an event stream.
       const { _httpMessage: answer } = socket as { _httpMessage?: { headersSent: boolean } }
       if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) socket.destroy()
       else socket.end(unreadableRequest)
@@ -119,9 +124,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   })
   const cutAll = cutter(app)
   const metrics = createMetrics()
-  const bus = new Bus(log, { ...options.delivery, observer: metrics.observer })
+  const presence = new Presence(journal)
+  const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
   const sessions = new Sessions({
+    journal,
     bus,
+    presence,
     agents: options.agents ?? [],
     ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
     onError: (error, about) =>
@@ -131,7 +139,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       ),
   })
   const context: TransportContext = {
+    journal,
     bus,
+    presence,
     sessions,
     authorize: options.authorize ?? allowLocal,
     heartbeats: new Heartbeats(),
@@ -146,7 +156,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
 
   app.removeContentTypeParser('text/plain')
   errorHandling(app)
-  // Before any hook that may refuse: the plugin's own sees to it that a refused upgrade's socket is closed.
+  // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await websocketRoutes(app, context)
   const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
   app.addHook('onRequest', async request => origins.check(request))
@@ -160,7 +170,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   await app.register(FastifySSEPlugin)
   sessionRoutes(app, context)
   commandRoutes(app, context)
-  // In a scope of its own: only events are taken as NDJSON.
+  // In a scope of its own, since only these routes accept NDJSON.
   await app.register(async scope => {
     ndjsonBodies(scope)
     eventRoutes(scope, context)
@@ -172,29 +182,30 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   let closing: Promise<void> | undefined
   async function stop(graceMs: number): Promise<void> {
     context.connections.stop()
-    // Runs that end within their grace are seen to end by who watches them.
+    // Subscribers see the end of runs that end in time.
     await sessions.close(graceMs)
     await new Promise(resolve => setImmediate(resolve))
     context.connections.closeAll()
     context.heartbeats.close()
-    // Who does not take the farewell in time is cut off.
+    // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {
       cutAll()
     }, FAREWELL_MS)
     await app.close()
     clearTimeout(cut)
-    await log.close()
+    await journal.close()
   }
 
   return {
     app,
+    journal,
     bus,
     sessions,
     async listen({ host = '127.0.0.1', port = 8787 } = {}) {
       origins.onLoopback = isLoopback(host)
       if (!origins.onLoopback && !options.authorize && !options.insecure) {
         throw new Error(
-          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, give an authorize hook, or say insecure`,
+          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook, or set insecure (--insecure)`,
         )
       }
       await app.listen({ host, port })
@@ -209,13 +220,13 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 }
 
-/** Built files stand in dist/, sources do not; the page is the same for both. */
+/** The folder of the built page, for compiled files in dist/ and for sources. */
 const pageFolder = new URL(
   import.meta.url.includes('/dist/src/') ? '../../client/page/' : '../client/page/',
   import.meta.url,
 )
 
-/** What the terminal says of a page that was refused. */
+/** The log entry about a refused page. */
 function refusedPage(origin: string): string {
   return origin === 'null'
     ? 'refused a page that has no origin: a file:// page, or a sandboxed frame. Serve it over HTTP instead'
@@ -230,7 +241,7 @@ function loggerOptions(
   return typeof logger === 'object' && 'child' in logger ? { loggerInstance: logger } : { logger }
 }
 
-/** The options that were given, of these. */
+/** The given ones of these options. */
 function pick<T extends object, K extends keyof T>(options: T, names: readonly K[]): Pick<T, K> {
   return Object.fromEntries(
     names.filter(name => options[name] !== undefined).map(name => [name, options[name]]),

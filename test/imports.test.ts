@@ -10,6 +10,8 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 interface Import {
   from: string
   to: string
+  /** What is imported by name. */
+  names: string[]
   typeOnly: boolean
 }
 
@@ -29,10 +31,11 @@ function importsOf(from: string): Import[] {
     true,
   )
   const found: Import[] = []
-  const add = (specifier: ts.Expression, typeOnly: boolean) => {
+  const add = (specifier: ts.Expression, typeOnly: boolean, names: string[] = []) => {
     if (!ts.isStringLiteralLike(specifier)) return
     const { text } = specifier
-    found.push({ from, to: text.startsWith('.') ? posix.join(posix.dirname(from), text) : text, typeOnly })
+    const to = text.startsWith('.') ? posix.join(posix.dirname(from), text) : text
+    found.push({ from, to, names, typeOnly })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) {
@@ -44,7 +47,11 @@ function importsOf(from: string): Import[] {
         named !== undefined &&
         ts.isNamedImports(named) &&
         named.elements.every(element => element.isTypeOnly)
-      add(node.moduleSpecifier, clause?.isTypeOnly === true || all)
+      const names =
+        named && ts.isNamedImports(named)
+          ? named.elements.map(element => (element.propertyName ?? element.name).getText(source))
+          : []
+      add(node.moduleSpecifier, clause?.isTypeOnly === true || all, names)
     } else if (ts.isExportDeclaration(node) && node.moduleSpecifier) {
       add(node.moduleSpecifier, node.isTypeOnly)
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
@@ -81,24 +88,25 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   { name: 'guide', files: /^src\/guide\//, may: [/^src\/protocol\//] },
   { name: 'log', files: /^src\/log\//, may: [/^src\/protocol\//] },
   { name: 'bus', files: /^src\/bus\//, may: [/^src\/protocol\//, /^src\/log\//] },
+  { name: 'presence', files: /^src\/presence\//, may: [/^src\/(protocol|log|bus)\//] },
   {
     name: 'sessions',
     files: /^src\/sessions\//,
-    may: [/^src\/(protocol|log|bus)\//, /^src\/agents\/agent\.ts$/],
+    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
   { name: 'auth', files: /^src\/(auth|origins)\.ts$/, may: [/^src\/(protocol|sessions)\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
-    may: [/^src\/(protocol|guide|log|bus|sessions|agents)\//, /^src\/auth\.ts$/],
+    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\.ts$/],
   },
   { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
   {
     name: 'routes',
     files: /^src\/routes\//,
     may: [
-      /^src\/(protocol|guide|log|bus|sessions|agents|transports|dialects)\//,
+      /^src\/(protocol|guide|log|bus|presence|sessions|agents|transports|dialects)\//,
       /^src\/(auth|metrics)\.ts$/,
     ],
   },
@@ -162,6 +170,25 @@ t.test('only the composition root knows a driver', async t => {
   t.same(wrong.map(show), [])
 })
 
+t.test('only the journal calls a log', async t => {
+  const DOOR = 'src/bus/journal.ts'
+  const outside = internal.filter(({ from }) => !from.startsWith('src/log/') && !from.startsWith('bench/'))
+  const holders = outside.filter(
+    ({ from, to, names }) =>
+      to === 'src/log/log.ts' && names.includes('EventLog') && from !== DOOR && !COMPOSITION.test(from),
+  )
+  t.same(holders.map(show), [], 'nobody else has one')
+  t.ok(outside.some(({ from, names }) => from === DOOR && names.includes('EventLog')))
+  const calls = files
+    .filter(file => COMPOSITION.test(file))
+    .flatMap(file =>
+      [...readFileSync(join(root, file), 'utf8').matchAll(/\b(?<!app\.)log\??\.(\w+)\(/g)].map(
+        ([, method]) => `${file}: log.${method}()`,
+      ),
+    )
+  t.same(calls, ['src/cli/main.ts: log.close()'], 'those who open one only hand it on')
+})
+
 t.test('transports never import each other', async t => {
   const TRANSPORT = /^src\/transports\/(sse|websocket|long-poll)\.ts$/
   const wrong = internal.filter(({ from, to }) => TRANSPORT.test(from) && TRANSPORT.test(to))
@@ -183,9 +210,14 @@ t.test('what runs in browsers needs nothing of Node', async t => {
   t.same(wrong.map(show), [])
 })
 
-t.test('there are no cycles', async t => {
+/** Where types still make circles. */
+const TYPE_CIRCLES = /^client\//
+
+t.test('there are no cycles, types included', async t => {
   const graph = new Map(files.map(file => [file, [] as string[]]))
-  for (const { from, to, typeOnly } of internal) if (!typeOnly) graph.get(from)?.push(to)
+  for (const { from, to, typeOnly } of internal) {
+    if (!typeOnly || !TYPE_CIRCLES.test(from)) graph.get(from)?.push(to)
+  }
   const cycles: string[] = []
   const done = new Set<string>()
   const walk = (file: string, path: string[]): void => {

@@ -19,7 +19,7 @@ async function twinrail(wire: Dial['wire'], compressed = false, subscribe: Subsc
     dial: dialTwinrail(wire, port, { replay: 'none', ...subscribe }, compressed),
     publish(bodies) {
       // One append for each event, as an agent's tokens come.
-      for (const body of bodies) void server.bus.append(SESSION, [body])
+      for (const body of bodies) void server.journal.append(SESSION, [body])
     },
     close: () => server.close({ graceMs: 0 }),
   }

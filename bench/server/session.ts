@@ -79,7 +79,7 @@ export const handlers = {
   async jsonBytes(): Promise<number> {
     let bytes = 0
     for (let after = 0; after < head; after += 1000) {
-      const page = await server.bus.log.read(SESSION, after, { events: 1000, bytes: Number.MAX_SAFE_INTEGER })
+      const page = await server.journal.read(SESSION, after, { events: 1000, bytes: Number.MAX_SAFE_INTEGER })
       for (const event of page?.events ?? []) bytes += event.bytes
     }
     return bytes
@@ -108,7 +108,7 @@ function append(bodies: Iterator<Body, void>, count: number, text: ReturnType<ty
     const { delta } = body.data
     if (typeof delta === 'string') text.update(delta)
     head++
-    void server.bus.append(SESSION, [body])
+    void server.journal.append(SESSION, [body])
   }
 }
 

@@ -66,7 +66,7 @@ export const handlers = {
       topics: server.bus.topics,
       subscriptions: [...server.bus.subscriptions()].length,
       runs: server.sessions.runner.active,
-      'leases that ran out': (await server.bus.log.expired(100)).length,
+      'leases that ran out': (await server.journal.expired(100)).length,
       timers: resources.filter(kind => kind === 'Timeout' || kind === 'Immediate').length,
       sockets: resources.filter(kind => kind === 'TCPSocketWrap').length,
       listeners: listeners.reduce((a, b) => a + b, 0),

@@ -57,7 +57,7 @@ export const handlers = {
     heads = ids.map(() => OPENED)
     for (const id of ids) {
       await server?.sessions.create(id)
-      await server?.bus.append(id, [{ type: 'x.opened', data: { workload: name } }])
+      await server?.journal.append(id, [{ type: 'x.opened', data: { workload: name } }])
     }
   },
 
@@ -103,7 +103,7 @@ export const handlers = {
 async function readHeads(): Promise<void> {
   if (!server) return
   const ids = heads.map((_, session) => sessionId(cell.prefix, session))
-  heads = await Promise.all(ids.map(async id => (await (server as TwinrailServer).bus.session(id)).head))
+  heads = await Promise.all(ids.map(async id => (await (server as TwinrailServer).journal.session(id)).head))
 }
 
 /** Whether the agents have played all cues: each becomes one event. */
@@ -146,8 +146,8 @@ async function publish(index: number): Promise<void> {
   }
   pending++
   try {
-    if (cue.ephemeral) return await server.bus.tell(id, { type, data: { n: index, ...data } })
-    const appended = await server.bus.append(id, [body])
+    if (cue.ephemeral) return await server.journal.publishEphemeral(id, { type, data: { n: index, ...data } })
+    const appended = await server.journal.append(id, [body])
     if (appended.accepted) into[index] = appended.first
   } finally {
     pending--

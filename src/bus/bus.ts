@@ -1,42 +1,26 @@
 /** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
-import { randomUUID } from 'node:crypto'
 import type { z } from 'zod'
-import { encodeEvent, type LogEvent } from '../log/event.ts'
-import { keys } from '../log/keys.ts'
-import type { AppendConditions, Appended, EventLog, SessionInfo } from '../log/log.ts'
-import {
-  type EndReason,
-  formatOffset,
-  type LagPolicy,
-  limits,
-  type SubscriptionOptions,
-  TwinrailError,
-} from '../protocol/index.ts'
-import { type RunRange, startOf } from './cursor.ts'
-import { isHeldBy, Node } from './elsewhere.ts'
-import { defaultHoldBounds, type HoldBounds } from './holds.ts'
+import type { SessionInfo } from '../log/log.ts'
+import type { EndReason, LagPolicy, SubscriptionOptions } from '../protocol/index.ts'
+import { CreditWindow } from './credit-window.ts'
+import { startOf } from './cursor.ts'
+import type { Journal } from './journal.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
-import { type BusObserver, nobody } from './observer.ts'
+import { type BusObserver, noopObserver } from './observer.ts'
 import { PageBudget } from './page-budget.ts'
-import type { Rail } from './rail.ts'
+import { noPeers, type Peers } from './peers.ts'
+import { defaultHoldBounds, type HoldBounds } from './producer-gate.ts'
+import type { Sink } from './sink.ts'
 import { type Beginning, Subscription } from './subscription.ts'
+import type { Follower } from './tail.ts'
 import { Topic, type TopicParts, type Watcher } from './topic.ts'
-import { Viewers } from './viewers.ts'
-import { Window } from './window.ts'
 
-/** An event as its producer gives it, already checked. */
-export interface Body {
-  type: string
-  runId?: string | undefined
-  data: unknown
-}
-
-/** Who wants which events on which rail. */
+/** A subscriber: what it wants, and where it gets it. */
 export interface SubscribeRequest<B> {
   sessionId: string
   options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay' | 'coalesceMs'>
-  rail: Rail<B>
-  /** UTF-8 bytes of event JSON that may be outstanding; none: as much as the rail takes. */
+  sink: Sink<B>
+  /** UTF-8 bytes of event JSON that may be outstanding; none: as much as the sink takes. */
   windowBytes?: number | undefined
   /** What happens when the subscriber falls behind. @default "conflate" */
   lag?: { policy: z.output<typeof LagPolicy>; limits?: Partial<LagLimits> } | undefined
@@ -55,17 +39,12 @@ export interface BusOptions {
   pageBytes?: number
   /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
   lag?: LagLimits
-  /** Who measures. @default nobody */
+  /** Gets what metrics are made of. @default none */
   observer?: BusObserver
   /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
   hold?: HoldBounds
-}
-
-/** See {@link Bus.watchViewers}. */
-export interface ViewersWatch {
-  /** Resolves when all marks in the log are known, and any change was told. @throws TwinrailError `unavailable` */
-  lookAgain(): Promise<void>
-  stop(): void
+  /** The other nodes on the log. @default none */
+  peers?: Peers
 }
 
 interface OpenTopic {
@@ -73,29 +52,24 @@ interface OpenTopic {
   users: number
 }
 
-/** What the envelope adds to a body's JSON once the offset is known. */
-const OFFSET_BYTES = '"offset":"",'.length + 33
-
 export class Bus {
-  readonly log: EventLog
-  /** Who watches what in this process. */
-  readonly viewers = new Viewers((sessionId, run) => this.#node.watches(sessionId, run))
-  readonly #node: Node
+  readonly #journal: Journal
+  readonly #peers: Peers
   readonly #topicParts: TopicParts
   readonly #topics = new Map<string, OpenTopic>()
   readonly #lag: LagLimits
 
-  constructor(log: EventLog, options: BusOptions = {}) {
+  constructor(journal: Journal, options: BusOptions = {}) {
     const { ringEvents = 1000, ringBytes = 1024 * 1024, pageBytes = 16 * 1024 * 1024 } = options
-    this.log = log
-    this.#node = new Node(log, randomUUID())
+    this.#journal = journal
+    this.#peers = options.peers ?? noPeers
     this.#topicParts = {
-      log,
-      node: this.#node,
+      journal,
+      peers: this.#peers,
       ring: { events: ringEvents, bytes: ringBytes },
       hold: options.hold ?? defaultHoldBounds,
       pageBudget: new PageBudget(pageBytes),
-      observer: options.observer ?? nobody,
+      observer: options.observer ?? noopObserver,
     }
     this.#lag = options.lag ?? defaultLagLimits
   }
@@ -105,40 +79,9 @@ export class Bus {
     return this.#topics.size
   }
 
-  /** The subscriptions of this process, for who measures them. */
-  *subscriptions(): Generator<Subscription<unknown>> {
+  /** The subscriptions of this process, for metrics. */
+  *subscriptions(): Generator<Follower> {
     for (const { topic } of this.#topics.values()) yield* topic.subscriptions
-  }
-
-  /**
-   * Appends events; who follows the session gets them after the log has accepted them. Refusals by condition are
-   * results, not errors.
-   * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
-   */
-  async append(
-    sessionId: string,
-    bodies: readonly Body[],
-    { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
-  ): Promise<Appended> {
-    const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.log.append(sessionId, texts, conditions)
-  }
-
-  /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
-  encode(sessionId: string, body: Body, by?: string): string {
-    const text = encodeEvent({ ...body, sessionId, time: Date.now(), by })
-    // A UTF-16 unit takes at most three bytes, so most events need no counting.
-    if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
-      if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
-    }
-    return text
-  }
-
-  /** Hands an event to who follows the session now; nothing is logged. */
-  async tell(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
-    const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
-    if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
-    await this.log.tell(sessionId, json)
   }
 
   /**
@@ -146,24 +89,16 @@ export class Bus {
    * @throws TwinrailError `session-not-found`, `run-not-found`
    */
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
-    const { sessionId, options, rail, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
-    let opened = await this.#begin(sessionId, options)
-    let closed = false
-    const leave = this.viewers.arrive(sessionId, options.run)
-    return new Subscription<B>({
-      beginning: opened,
-      beginAnew: async () => {
-        const anew = await this.#begin(sessionId, { run: options.run, replay: options.replay })
-        opened.release()
-        opened = anew
-        if (closed) anew.release()
-        return anew
-      },
-      rail,
+    const { sessionId, options, sink, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
+    const beginning = await this.#begin(sessionId, options)
+    const subscription = new Subscription<B>({
+      beginning,
+      beginAnew: () => this.#begin(sessionId, { run: options.run, replay: options.replay }),
+      sink,
       run: options.run,
       replay: options.replay,
       coalesceMs: options.coalesceMs,
-      window: windowBytes === undefined ? undefined : new Window(windowBytes),
+      window: windowBytes === undefined ? undefined : new CreditWindow(windowBytes),
       lag: lag?.policy ?? 'conflate',
       limits: {
         events: Math.min(lag?.limits?.events ?? Infinity, this.#lag.events),
@@ -171,17 +106,15 @@ export class Bus {
       },
       onTooSlow,
       onEnd,
-      onClose() {
-        closed = true
-        leave()
-        opened.release()
-      },
+      onClose: this.#peers.addViewer(sessionId, options.run),
     })
+    subscription.enter()
+    return subscription
   }
 
   /** Hands every event after now to the watcher; resolves once it is in place. */
   async watch(sessionId: string, watcher: Watcher): Promise<{ head: number; stop: () => void }> {
-    const { topic, release } = await this.#open(await this.session(sessionId))
+    const { topic, release } = await this.#open(await this.#journal.session(sessionId))
     const unwatch = topic.watch(watcher)
     return {
       head: topic.head,
@@ -193,31 +126,11 @@ export class Bus {
   }
 
   /**
-   * Calls back at once and after every change with whether anybody watches the run, on any node.
+   * Keeps the session followed in this process until the returned function is called.
    * @throws TwinrailError `session-not-found`
    */
-  async watchViewers(
-    sessionId: string,
-    run: string,
-    changed: (watched: boolean) => void,
-  ): Promise<ViewersWatch> {
-    const { topic, release } = await this.#open(await this.session(sessionId))
-    let before: boolean | undefined
-    const look = () => {
-      const watched = this.viewers.has(sessionId, run) || topic.elsewhere.watches(run)
-      if (watched === before) return
-      before = watched
-      changed(watched)
-    }
-    const stops = [this.viewers.watch(sessionId, look), topic.watchViewers(look), release]
-    await topic.askElsewhere()
-    look()
-    return {
-      lookAgain: () => topic.elsewhere.ask(),
-      stop() {
-        for (const stop of stops) stop()
-      },
-    }
+  async follow(sessionId: string): Promise<() => void> {
+    return (await this.#open(await this.#journal.session(sessionId))).release
   }
 
   /**
@@ -226,36 +139,16 @@ export class Bus {
    */
   admitted(sessionId: string): Promise<void> | undefined {
     const open = this.#topics.get(sessionId)
-    return open ? open.topic.admitted() : this.#admittedFromAfar(sessionId)
+    return open ? open.topic.admitted() : this.#admittedByPeers(sessionId)
   }
 
-  /** @throws TwinrailError `session-not-found` */
-  async session(sessionId: string): Promise<SessionInfo> {
-    const session = await this.log.session(sessionId)
-    if (!session) throw sessionNotFound(sessionId)
-    return session
-  }
-
-  /** Where a run lies in its session. @throws TwinrailError `run-not-found` */
-  async run(sessionId: string, runId: string): Promise<RunRange> {
-    const [started, ended] = await this.log.lookup(sessionId, [keys.run(runId), keys.end(runId)])
-    if (!started) throw runNotFound(runId)
-    return { start: started.seq, end: ended?.seq }
-  }
-
-  /** One event by its number; `undefined` when it was trimmed. */
-  async event(sessionId: string, seq: number): Promise<LogEvent | undefined> {
-    const page = await this.log.read(sessionId, seq - 1, { events: 1, bytes: 1, through: seq })
-    return page?.events[0]
-  }
-
-  /** A subscription's beginning, judged on a fresh reading of the log; `release` frees what it holds. */
+  /** A subscription's beginning, judged on a fresh reading of the log. */
   async #begin(
     sessionId: string,
     options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>,
-  ): Promise<Beginning & { release: () => void }> {
-    const session = await this.session(sessionId)
-    const run = options.run === undefined ? undefined : await this.run(sessionId, options.run)
+  ): Promise<Beginning> {
+    const session = await this.#journal.session(sessionId)
+    const run = options.run === undefined ? undefined : await this.#journal.run(sessionId, options.run)
     const { topic, release } = await this.#open(session)
     const { head: logHead, earliest } = session
     return {
@@ -269,14 +162,14 @@ export class Bus {
   }
 
   /** For producers of sessions that nobody follows here. */
-  async #admittedFromAfar(sessionId: string): Promise<void> {
+  async #admittedByPeers(sessionId: string): Promise<void> {
     try {
-      if (!isHeldBy(await this.log.marks(sessionId), this.#node.id)) return
-      const { topic, release } = await this.#open(await this.session(sessionId))
+      if (!(await this.#peers.isHeld(sessionId))) return
+      const { topic, release } = await this.#open(await this.#journal.session(sessionId))
       await topic.admitted()
       release()
     } catch {
-      // The log is away, or the session gone: nothing that holds anybody up.
+      // The log is away, or the session is gone: nothing holds producers.
     }
   }
 
@@ -308,30 +201,4 @@ export class Bus {
     }
     return { topic: held.topic, release }
   }
-}
-
-function tooLarge(): TwinrailError {
-  return new TwinrailError(
-    'too-large',
-    `the event's JSON is larger than ${limits.eventBytes} bytes; split it, or send a link to the content`,
-  )
-}
-
-/** The refusal of anything that needs the session to exist. */
-export function sessionNotFound(sessionId: string): TwinrailError {
-  return new TwinrailError('session-not-found', 'there is no such session; create it first', {
-    details: { sessionId },
-  })
-}
-
-/** The refusal of anything that needs the run to exist. */
-export function runNotFound(runId: string): TwinrailError {
-  return new TwinrailError('run-not-found', 'the session has no such run; start it first', {
-    details: { runId },
-  })
-}
-
-/** The offset of an event in the log that accepted it. */
-export function offsetOf({ epoch }: { epoch: number }, seq: number): string {
-  return formatOffset(epoch, seq)
 }

@@ -3,26 +3,37 @@ import { isTerminal } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import type { Encoding, LiveEncoder, WireEvent } from './encoding.ts'
 import { fold } from './fold.ts'
-import type { Subscription } from './subscription.ts'
-import type { Topic } from './topic.ts'
+import type { Member, Tail } from './tail.ts'
 
 /** Ephemeral events that wait for one flush; more are dropped, as they may be. */
 const EPHEMERAL_EVENTS = 1000
 
+/** What the members of one group have in common. */
+export interface GroupSpec<B> {
+  readonly encoding: Encoding<B>
+  /** Only this run's events. */
+  readonly run: string | undefined
+  /** Events of this stretch of time are sent together, in ms; 0: those of one event-loop turn. */
+  readonly coalesceMs: number
+  /** Whether neighbouring deltas may be joined. */
+  readonly folds: boolean
+}
+
 /**
- * Subscribers whose cursor equals `flushed`, for one encoding, run filter and coalescing window. A flush makes one
- * batch of what came since and writes the same bytes to each member that can take them; who can't is no longer live.
+ * Subscribers whose cursor equals `flushed`, for one encoding, run filter and coalescing window. A flush makes one batch
+ * of what came since and writes the same bytes to each member that can take them; members whose socket is full fall
+ * back to catch-up.
  */
 export class LiveGroup<B> {
-  readonly #topic: Topic
+  readonly #tail: Tail
   readonly #encoding: Encoding<B>
   readonly #live: LiveEncoder<B> | undefined
   readonly #run: string | undefined
   readonly #coalesceMs: number
   readonly #folds: boolean
-  readonly #members = new Set<Subscription<B>>()
+  readonly #members = new Set<Member<B>>()
   /** Subscriptions that belong here, live or catching up. */
-  readonly #attached = new Set<Subscription<B>>()
+  readonly #attached = new Set<Member<B>>()
   #ephemeral: WireEvent[] = []
   /** Stops the timer of the coalescing window that is open. */
   #cancel: Cancel | undefined
@@ -31,21 +42,15 @@ export class LiveGroup<B> {
   /** What the topic had written by then. */
   #written: number
 
-  constructor(
-    topic: Topic,
-    encoding: Encoding<B>,
-    run: string | undefined,
-    coalesceMs: number,
-    folds: boolean,
-  ) {
-    this.#topic = topic
+  constructor(tail: Tail, { encoding, run, coalesceMs, folds }: GroupSpec<B>) {
+    this.#tail = tail
     this.#encoding = encoding
     this.#live = encoding.live?.()
     this.#run = run
     this.#coalesceMs = coalesceMs
     this.#folds = folds && coalesceMs > 0
-    this.flushed = topic.head
-    this.#written = topic.written
+    this.flushed = tail.head
+    this.#written = tail.written
   }
 
   /** How many subscriptions belong here. */
@@ -53,31 +58,31 @@ export class LiveGroup<B> {
     return this.#attached.size
   }
 
-  attach(subscription: Subscription<B>): void {
-    this.#attached.add(subscription)
+  attach(member: Member<B>): void {
+    this.#attached.add(member)
   }
 
-  /** The subscription has everything up to `flushed` and wants the rest as it comes. */
-  join(subscription: Subscription<B>): void {
-    this.#members.add(subscription)
+  /** Makes a subscription live that has everything up to `flushed`. */
+  join(member: Member<B>): void {
+    this.#members.add(member)
   }
 
-  remove(subscription: Subscription<unknown>): void {
-    this.#members.delete(subscription as Subscription<B>)
-    this.#attached.delete(subscription as Subscription<B>)
+  remove(member: Member<B>): void {
+    this.#members.delete(member)
+    this.#attached.delete(member)
   }
 
   addEphemeral(event: WireEvent, runId: string | undefined): void {
     if (this.#members.size === 0) return
     if (this.#run !== undefined && this.#run !== runId) return
     if (this.#ephemeral.length < EPHEMERAL_EVENTS) this.#ephemeral.push(event)
-    else this.#topic.observer.dropped(1)
+    else this.#tail.observer.dropped(1)
   }
 
-  /** Something came: flushes now, or opens the coalescing window. */
+  /** Something arrived: flushes now, or opens the coalescing window. */
   due(): void {
     if (this.#coalesceMs === 0) return this.flush()
-    if (this.flushed === this.#topic.head && this.#ephemeral.length === 0) return
+    if (this.flushed === this.#tail.head && this.#ephemeral.length === 0) return
     this.#cancel ??= startTimer(this.#coalesceMs, () => this.flush())
   }
 
@@ -85,10 +90,10 @@ export class LiveGroup<B> {
   flush(): void {
     this.#cancel?.()
     this.#cancel = undefined
-    const { head, ring, epoch } = this.#topic
+    const { head, ring, epoch } = this.#tail
     const before = { cursor: this.flushed, written: this.#written }
     this.flushed = head
-    this.#written = this.#topic.written
+    this.#written = this.#tail.written
     const ephemeral = this.#ephemeral
     if (ephemeral.length > 0) this.#ephemeral = []
     if (this.#members.size === 0) return
@@ -96,7 +101,7 @@ export class LiveGroup<B> {
     // With nothing but ephemeral events the ring is not asked: it may be as empty as when the topic was opened.
     const held = head === before.cursor ? [] : ring.after(before.cursor, head)
     if (!held) {
-      // A hole was passed over in the topic: everybody reads on from the log.
+      // The topic passed over a hole: all members read on from the log.
       for (const member of [...this.#members]) this.#leave(member, before)
       return
     }
@@ -104,20 +109,20 @@ export class LiveGroup<B> {
     const events = this.#folds ? fold(epoch, seen) : seen
     if (events.length + ephemeral.length > 0) {
       const wire: readonly WireEvent[] = ephemeral.length > 0 ? [...events, ...ephemeral] : events
-      const takes = ({ rail, window }: Subscription<B>) => rail.ready() && (!window || window.take(events))
+      const takes = ({ sink, window }: Member<B>) => sink.ready() && (!window || window.take(events))
       if (this.#live) {
         // What the batch may refer to depends on who gets it.
         for (const member of this.#members) if (!takes(member)) this.#leave(member, before)
         const batch = this.#live.events(wire, this.#continued(this.#live))
-        for (const { rail } of this.#members) rail.write(batch, this.#live)
+        for (const { sink } of this.#members) sink.write(batch, this.#live)
       } else {
         const batch = this.#encoding.events(wire)
         for (const member of this.#members) {
-          if (takes(member)) member.rail.write(batch)
+          if (takes(member)) member.sink.write(batch)
           else this.#leave(member, before)
         }
       }
-      this.#topic.observer.batch(wire.length, this.#members.size, this.#topic.delayMs)
+      this.#tail.observer.batch(wire.length, this.#members.size, this.#tail.delayMs)
     }
     if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
       for (const member of [...this.#members]) member.end('run-ended')
@@ -130,14 +135,14 @@ export class LiveGroup<B> {
 
   /** Whether the last bytes of every member came from this encoder. */
   #continued(encoder: LiveEncoder<B>): boolean {
-    for (const { rail } of this.#members) if (rail.history !== encoder) return false
+    for (const { sink } of this.#members) if (sink.history !== encoder) return false
     return true
   }
 
-  #leave(member: Subscription<B>, before: { cursor: number; written: number }): void {
+  #leave(member: Member<B>, before: { cursor: number; written: number }): void {
     this.#members.delete(member)
     // It misses a batch that later ones may refer to.
-    member.rail.history = undefined
+    member.sink.history = undefined
     member.fallBehind(before.cursor, before.written)
   }
 }

@@ -1,4 +1,4 @@
-/** What the bus tells whoever measures it. Called on hot paths: be quick, never throw. */
+/** What the bus reports for metrics. Called on hot paths: be quick, never throw. */
 export interface BusObserver {
   /** One batch went to so many live subscribers; `delayMs` after its first event arrived here. */
   batch(events: number, receivers: number, delayMs: number): void
@@ -12,4 +12,4 @@ export interface BusObserver {
   held(): void
 }
 
-export const nobody: BusObserver = { batch() {}, caughtUp() {}, skipped() {}, dropped() {}, held() {} }
+export const noopObserver: BusObserver = { batch() {}, caughtUp() {}, skipped() {}, dropped() {}, held() {} }

@@ -4,7 +4,7 @@
 export interface KeptPage {
   /** What it takes, bytes. */
   readonly bytes: number
-  /** Forgets it; called once, when others need its room. */
+  /** Evicts the page. Called at most once. */
   drop(): void
 }
 

@@ -1,8 +1,8 @@
 /** Stretches of a session's log for subscribers that catch up: from the ring or the log, folded once for all. */
 import type { LogEvent } from '../log/event.ts'
-import type { EventLog } from '../log/log.ts'
 import type { Encoding } from './encoding.ts'
 import { fold } from './fold.ts'
+import type { Journal } from './journal.ts'
 import type { KeptPage, PageBudget } from './page-budget.ts'
 import type { Ring } from './ring.ts'
 
@@ -84,15 +84,15 @@ interface SharedPage {
 }
 
 export class Pages {
-  readonly #log: EventLog
+  readonly #journal: Pick<Journal, 'read'>
   readonly #sessionId: string
   readonly #ring: Ring
   readonly #budget: PageBudget
   /** By the number they begin after. */
   readonly #shared = new Map<number, SharedPage>()
 
-  constructor(log: EventLog, sessionId: string, ring: Ring, budget: PageBudget) {
-    this.#log = log
+  constructor(journal: Pick<Journal, 'read'>, sessionId: string, ring: Ring, budget: PageBudget) {
+    this.#journal = journal
     this.#sessionId = sessionId
     this.#ring = ring
     this.#budget = budget
@@ -164,7 +164,7 @@ export class Pages {
     through: number,
     bounds: { events: number; bytes: number },
   ): Promise<Page | undefined> {
-    const page = await this.#log.read(this.#sessionId, cursor, { ...bounds, through })
+    const page = await this.#journal.read(this.#sessionId, cursor, { ...bounds, through })
     if (!page || page.epoch !== epoch) return undefined
     const last = page.events.at(-1)?.seq ?? Math.max(cursor, Math.min(through, page.earliest - 1))
     return new Page(page.events, last, sizeOf(page.events), page.earliest)

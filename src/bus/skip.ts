@@ -1,8 +1,8 @@
-/** Skipping: what a `skip` subscriber gets of a stretch that it jumps over. */
+/** The lag policy `skip`: what a subscriber gets of a stretch that it jumps over. */
 import type { LogEvent } from '../log/event.ts'
 import { isTerminal } from '../protocol/index.ts'
 
-/** Events that are sent even when what is around them is skipped: somebody waits for them. */
+/** Events that clients wait for; they are sent even when their neighbours are skipped. */
 export function mustNotSkip({ type }: LogEvent): boolean {
   return isTerminal(type) || type === 'input.requested' || type === 'input.answered'
 }
@@ -13,13 +13,13 @@ export interface Stretch {
   readonly to: number
 }
 
-/** Goes over the events that a subscriber would have seen and tells what to send in their place. */
+/** Goes over the events that a subscriber would have seen and decides what is sent in their place. */
 export class Skipper {
   #from = 0
   #to = 0
 
-  /** Takes the next event; gives what must be sent now: the gap before it and the event itself, or nothing. */
-  take(event: LogEvent): { gap: Stretch | undefined; event: LogEvent } | undefined {
+  /** Gives what must be sent for the next event: the gap before it and the event itself, or nothing when it is skipped. */
+  classify(event: LogEvent): { gap: Stretch | undefined; event: LogEvent } | undefined {
     if (mustNotSkip(event)) return { gap: this.rest(), event }
     if (this.#from === 0) this.#from = event.seq
     this.#to = event.seq

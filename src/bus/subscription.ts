@@ -1,5 +1,4 @@
 /** A client's cursor over a session's log. */
-
 import type { z } from 'zod'
 import {
   type Control,
@@ -11,17 +10,18 @@ import {
   type Replay,
   TwinrailError,
 } from '../protocol/index.ts'
+import type { CreditWindow } from './credit-window.ts'
 import type { Start } from './cursor.ts'
 import { fold } from './fold.ts'
 import { fullness, HIGH_MARK, type LagLimits, LOW_MARK } from './lag.ts'
-import type { LiveGroup } from './live-group.ts'
+import type { GroupSpec, LiveGroup } from './live-group.ts'
 import type { CatchUpPage } from './pages.ts'
-import type { Rail } from './rail.ts'
+import type { Sink } from './sink.ts'
 import { Skipper, type Stretch } from './skip.ts'
+import type { Follower, Member } from './tail.ts'
 import type { Topic } from './topic.ts'
-import type { Window } from './window.ts'
 
-/** UTF-16 units that one subscriber gets in one event-loop turn while it catches up; the others have theirs then. */
+/** UTF-16 units that one subscriber gets per event-loop turn while it catches up, so that others get their turn. */
 const TURN_BUDGET = 256 * 1024
 
 /** When a log that could not be read is tried again, in ms. */
@@ -30,6 +30,8 @@ const RETRY_MS = 500
 /** Where a subscription begins, on a fresh reading of the log. */
 export interface Beginning {
   topic: Topic
+  /** Lets go of the topic. */
+  release(): void
   start: Start
   /** Number of the last event that `caught-up` waits for: the log's when the subscription was made, or the run's. */
   head: number
@@ -41,11 +43,11 @@ export interface Beginning {
 /** What a subscription is made of; see `bus.subscribe`. */
 export interface SubscriptionParts<B> {
   beginning: Beginning
-  rail: Rail<B>
+  sink: Sink<B>
   run: string | undefined
   replay: z.output<typeof Replay>
   coalesceMs: number
-  window: Window | undefined
+  window: CreditWindow | undefined
   lag: z.output<typeof LagPolicy>
   limits: LagLimits
   /**
@@ -64,19 +66,17 @@ export interface SubscriptionParts<B> {
 /**
  * Sends a session's events after a cursor, in order, each once: first `subscribed` (with `reset` or `gap`), then what
  * the log holds, `caught-up`, then what comes. It is either live (its cursor is its group's) or it reads on from the
- * ring or the log whenever its rail is ready. Replay, late joining and slowness are this one path.
+ * ring or the log whenever its sink is ready. Replay, late joining and slowness are this one path.
  */
-export class Subscription<B> {
-  readonly rail: Rail<B>
+export class Subscription<B> implements Follower, Member<B> {
+  readonly sink: Sink<B>
   readonly run: string | undefined
-  readonly coalesceMs: number
-  /** Whether neighbouring deltas may be joined. */
-  readonly folds: boolean
-  readonly window: Window | undefined
+  readonly window: CreditWindow | undefined
   readonly #parts: SubscriptionParts<B>
   #beginning: Beginning
   #topic: Topic
-  #group: LiveGroup<B>
+  readonly #spec: GroupSpec<B>
+  #group: LiveGroup<B> | undefined
   #cursor: number
   #state: 'new' | 'reading' | 'waiting' | 'live' | 'moving' | 'over' = 'new'
   #caughtUp = false
@@ -87,21 +87,20 @@ export class Subscription<B> {
     this.#parts = parts
     this.#beginning = parts.beginning
     this.#topic = parts.beginning.topic
-    this.rail = parts.rail
+    this.sink = parts.sink
     this.run = parts.run
-    this.coalesceMs = parts.coalesceMs
-    this.folds = parts.replay !== 'full'
     this.window = parts.window
     this.#cursor = parts.beginning.start.cursor
-    this.#group = this.#enter()
+    const { sink, run, coalesceMs, replay } = parts
+    this.#spec = { encoding: sink.encoding, run, coalesceMs, folds: replay !== 'full' }
   }
 
   get sessionId(): string {
     return this.#topic.sessionId
   }
 
-  /** Nothing will come: the client has all of an ended run, and nothing to forget. */
-  get pointless(): boolean {
+  /** Nothing will be sent: the client has all of an ended run, and nothing to forget. */
+  get isExhausted(): boolean {
     const { over, reset, gap } = this.#beginning.start
     return over && !reset && !gap
   }
@@ -124,7 +123,12 @@ export class Subscription<B> {
     return fullness(this.#parts.limits, this.lag)
   }
 
-  /** Sends what opens the stream and begins to deliver. Once. */
+  /** Joins the topic, so that nothing that arrives from now on is missed. Called once, before `start`. */
+  enter(): void {
+    this.#group = this.#topic.enter(this, this.#spec)
+  }
+
+  /** Sends what opens the stream and begins to deliver. Called once. */
   start(): void {
     if (this.#state !== 'new') return
     const { start, logHead, earliest } = this.#beginning
@@ -148,8 +152,7 @@ export class Subscription<B> {
     // One that has not begun yet starts over when it begins.
     if (this.#state === 'over' || this.#state === 'new' || this.#state === 'moving') return
     this.#state = 'moving'
-    this.#topic.holds.release(this)
-    this.#topic.remove(this as Subscription<unknown>)
+    this.#leave()
     this.#startOver().catch(() => {
       // Nothing is left of the session, or of the run.
       if (this.#state !== 'moving') return
@@ -163,24 +166,24 @@ export class Subscription<B> {
     if (this.#state === 'over') return
     this.#cursor = cursor
     this.#written = written
-    this.#waitForRail()
+    this.#waitForSink()
     this.checkLag()
   }
 
   /** Applies the lag policy; called whenever the lag has grown. */
   checkLag(): void {
     const { lag, onTooSlow } = this.#parts
-    if (lag === 'wait' && this.fullness >= HIGH_MARK) this.#topic.holds.hold(this)
+    if (lag === 'wait' && this.fullness >= HIGH_MARK) this.#topic.gate.hold(this)
     if (lag !== 'disconnect' || this.fullness < 1) return
     this.close()
     onTooSlow()
   }
 
-  /** The client has consumed everything up to there. What it says of another incarnation of the log means nothing. */
+  /** The client has consumed everything up to this position; ignored when it is of another incarnation of the log. */
   consumed({ epoch, seq }: Position): void {
     if (epoch !== this.#topic.epoch) return
     this.window?.consumed(seq)
-    if (this.#state === 'waiting') this.#waitForRail()
+    if (this.#state === 'waiting') this.#waitForSink()
   }
 
   /** Sends `end` (after `caught-up`, if that is still owed) and leaves. */
@@ -198,23 +201,23 @@ export class Subscription<B> {
     this.#parts.onEnd(reason)
   }
 
-  /** Leaves without a word. */
+  /** Leaves the topic without sending anything. */
   close(): void {
     if (this.#state === 'over') return
     this.#state = 'over'
-    this.#topic.holds.release(this)
-    this.#topic.remove(this as Subscription<unknown>)
+    this.#leave()
+    this.#beginning.release()
     this.#parts.onClose()
   }
 
-  #enter(): LiveGroup<B> {
-    const group = this.#topic.group(this)
-    group.attach(this)
-    this.#topic.add(this as Subscription<unknown>)
-    return group
+  /** Leaves the topic; the subscription may enter another one. */
+  #leave(): void {
+    this.#topic.gate.release(this)
+    if (this.#group) this.#topic.leave(this, this.#group, this.#spec)
+    this.#group = undefined
   }
 
-  /** After `subscribed`, or `reset`: tells what is missing and reads on. */
+  /** After `subscribed` or `reset`: reports what is missing and reads on. */
   #begin(): void {
     const { start } = this.#beginning
     if (start.gap) this.#gap(start.gap, 'trimmed')
@@ -222,7 +225,7 @@ export class Subscription<B> {
     if (this.#topic.isLost) return this.lost()
     if (this.#topic.isOver) return this.end('deleted')
     if (start.over) {
-      this.#caughtUp = this.pointless
+      this.#caughtUp = this.isExhausted
       return this.end('run-ended')
     }
     this.#readOn()
@@ -231,7 +234,10 @@ export class Subscription<B> {
   async #startOver(): Promise<void> {
     for (;;) {
       try {
-        this.#beginning = await this.#parts.beginAnew()
+        const anew = await this.#parts.beginAnew()
+        // The old topic is kept until there is a new one, so that the session stays followed.
+        this.#beginning.release()
+        this.#beginning = anew
         break
       } catch (error) {
         if (!(error instanceof TwinrailError && error.retryable)) throw error
@@ -239,24 +245,24 @@ export class Subscription<B> {
       }
       if (this.#state !== 'moving') return
     }
-    // Closed meanwhile: what was opened is freed by who opened it.
-    if (this.#state !== 'moving') return
+    // Closed meanwhile.
+    if (this.#state !== 'moving') return this.#beginning.release()
     const { topic, start, logHead } = this.#beginning
     this.#topic = topic
     this.#cursor = start.cursor
     this.#caughtUp = false
     this.#written = 0
     this.window?.clear()
-    this.rail.history = undefined
-    this.#group = this.#enter()
+    this.sink.history = undefined
+    this.enter()
     const { sessionId } = this
     this.#control({ type: 'reset', sessionId, reason: 'lost', head: this.#offset(logHead) })
     this.#begin()
   }
 
-  #waitForRail(): void {
+  #waitForSink(): void {
     this.#state = 'waiting'
-    this.rail.whenReady(this.#resume)
+    this.sink.whenReady(this.#resume)
   }
 
   readonly #resume = () => {
@@ -266,7 +272,7 @@ export class Subscription<B> {
   #readOn(): void {
     this.#state = 'reading'
     this.#read().catch(() => {
-      // The log is away; the cursor stands where it stood.
+      // The log is away; the cursor has not moved.
       if (this.#state !== 'reading') return
       this.#state = 'waiting'
       setTimeout(this.#resume, RETRY_MS).unref()
@@ -278,10 +284,11 @@ export class Subscription<B> {
     let budget = TURN_BUDGET
     const topic = this.#topic
     while (this.#reads(topic)) {
-      const { flushed } = this.#group
+      const group = this.#group as LiveGroup<B>
+      const { flushed } = group
       if (this.#cursor >= this.#beginning.head) this.#sendCaughtUp()
-      if (this.#cursor >= flushed) return this.#goLive()
-      if (!this.rail.ready()) return this.#waitForRail()
+      if (this.#cursor >= flushed) return this.#goLive(group)
+      if (!this.sink.ready()) return this.#waitForSink()
       if (this.#parts.lag === 'skip' && this.fullness >= 1) {
         await this.#skip(flushed)
         continue
@@ -300,23 +307,23 @@ export class Subscription<B> {
     return this.#state === 'reading' && this.#topic === topic
   }
 
-  #goLive(): void {
+  #goLive(group: LiveGroup<B>): void {
     this.#state = 'live'
-    this.#topic.holds.release(this)
-    this.#group.join(this)
+    this.#topic.gate.release(this)
+    group.join(this)
   }
 
   #nextTurn(): void {
     this.#state = 'waiting'
     setImmediate(() => {
-      if (this.#state === 'waiting') this.#waitForRail()
+      if (this.#state === 'waiting') this.#waitForSink()
     })
   }
 
   #page(through: number): CatchUpPage | Promise<CatchUpPage | undefined> {
     const { pages, epoch } = this.#topic
     // What is filtered or bounded for one subscriber is folded for it alone.
-    const shared = this.folds && this.run === undefined && !this.window
+    const shared = this.#spec.folds && this.run === undefined && !this.window
     return shared ? pages.folded(epoch, this.#cursor, through) : pages.raw(epoch, this.#cursor, through)
   }
 
@@ -328,7 +335,7 @@ export class Subscription<B> {
     const alone = this.run !== undefined || this.window !== undefined
     if (this.run !== undefined) events = events.filter(event => event.runId === this.run)
     const covered = this.run === undefined ? page.last - this.#cursor : events.length
-    if (alone && this.folds) events = fold(this.#topic.epoch, events, this.window?.size)
+    if (alone && this.#spec.folds) events = fold(this.#topic.epoch, events, this.window?.size)
     if (this.window) {
       const fit = this.window.fit(events)
       if (fit < events.length) {
@@ -338,12 +345,12 @@ export class Subscription<B> {
       this.window.take(events)
     }
     if (events.length > 0) {
-      this.rail.write(alone ? this.rail.encoding.events(events) : page.encoded(this.rail.encoding))
+      this.sink.write(alone ? this.sink.encoding.events(events) : page.encoded(this.sink.encoding))
     }
     this.#topic.observer.caughtUp(covered, events.length)
     this.#cursor = cursor
     this.#written += page.covered
-    if (this.fullness < LOW_MARK) this.#topic.holds.release(this)
+    if (this.fullness < LOW_MARK) this.#topic.gate.release(this)
     if (this.run !== undefined && events.some(event => isTerminal(event.type))) this.end('run-ended')
     // With a full window `consumed` goes on.
     else if (cursor < page.last) this.#state = 'waiting'
@@ -363,10 +370,10 @@ export class Subscription<B> {
       this.#passTrimmed(page)
       for (const event of page.events) {
         if (this.run !== undefined && event.runId !== this.run) continue
-        const kept = skipper.take(event)
+        const kept = skipper.classify(event)
         if (!kept) skipped++
         if (kept?.gap) this.#gap(kept.gap, 'skipped')
-        if (kept) this.rail.write(this.rail.encoding.events([event]))
+        if (kept) this.sink.write(this.sink.encoding.events([event]))
         if (kept && this.run !== undefined && isTerminal(event.type)) return this.end('run-ended')
       }
       this.#cursor = page.last
@@ -377,7 +384,7 @@ export class Subscription<B> {
     this.#written = written
   }
 
-  /** Tells of what was trimmed while the subscriber lagged. */
+  /** Sends a `gap` for what was trimmed while the subscriber lagged. */
   #passTrimmed({ earliest, last }: CatchUpPage): void {
     if (earliest <= this.#cursor + 1) return
     const to = Math.min(earliest - 1, last)
@@ -398,7 +405,7 @@ export class Subscription<B> {
   }
 
   #control(control: Control): void {
-    this.rail.control(control)
+    this.sink.control(control)
   }
 
   #offset(seq: number): string {

@@ -1,16 +1,17 @@
 /** A session's live tail in this process: its recent events, and who follows them. */
 import type { LogEvent } from '../log/event.ts'
-import type { EventLog, Follower } from '../log/log.ts'
+import type { Follower as LogFollower } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
-import { Elsewhere, type Node } from './elsewhere.ts'
 import type { WireEvent } from './encoding.ts'
-import { type HoldBounds, type Holder, Holds } from './holds.ts'
-import { LiveGroup } from './live-group.ts'
+import type { Journal } from './journal.ts'
+import { type GroupSpec, LiveGroup } from './live-group.ts'
 import type { BusObserver } from './observer.ts'
 import type { PageBudget } from './page-budget.ts'
 import { Pages } from './pages.ts'
+import type { Peers, SessionPeers } from './peers.ts'
+import { type HoldBounds, type Holder, ProducerGate } from './producer-gate.ts'
 import { Ring, type RingBounds } from './ring.ts'
-import type { Subscription } from './subscription.ts'
+import type { Follower, Member, Tail } from './tail.ts'
 
 /** Gets every event of a session in order, in this process. */
 export interface Watcher {
@@ -22,8 +23,8 @@ export interface Watcher {
 
 /** What the topics of a bus have in common. */
 export interface TopicParts {
-  readonly log: EventLog
-  readonly node: Node
+  readonly journal: Journal
+  readonly peers: Peers
   readonly ring: RingBounds
   readonly hold: HoldBounds
   readonly pageBudget: PageBudget
@@ -41,23 +42,20 @@ const FILL_RETRY_MS = 500
  * as one batch per event-loop turn (or per `coalesceMs`). Holes are filled by reading. All changes to what is live
  * happen here and in {@link LiveGroup}, in one turn, so there is no hand-over from replay to live that could race.
  */
-export class Topic implements Follower {
+export class Topic implements LogFollower, Tail {
   readonly sessionId: string
-  readonly log: EventLog
+  readonly #journal: Journal
   readonly ring: Ring
   readonly pages: Pages
-  /** Producers of this session that wait for slow subscribers. */
-  readonly holds: Holds
-  /** What other nodes tell of this session. */
-  readonly elsewhere: Elsewhere
+  /** Makes producers of this session wait for slow subscribers. */
+  readonly gate: ProducerGate
   readonly observer: BusObserver
-  readonly subscriptions = new Set<Subscription<unknown>>()
+  readonly subscriptions = new Set<Follower>()
+  readonly #peers: SessionPeers
   readonly #groups = new Map<string, LiveGroup<unknown>>()
   readonly #watchers = new Set<Watcher>()
-  /** Nodes whose subscribers held producers up, so that one that is barred is known again. */
-  readonly #holders = new Map<string, Holder>()
-  /** Called when the viewers on other nodes may have changed. */
-  readonly #ofViewers = new Set<() => void>()
+  /** Nodes whose subscribers have held producers, so that the cooldown of one is found again. */
+  readonly #remoteHolders = new Map<string, Holder>()
   readonly #toWatch: LogEvent[] = []
   #epoch = 0
   #head = 0
@@ -70,25 +68,20 @@ export class Topic implements Follower {
   #filling: Promise<void> | undefined
   readonly #unfollow: () => void
 
-  constructor(sessionId: string, { log, node, ring, hold, pageBudget, observer }: TopicParts) {
-    this.log = log
+  constructor(sessionId: string, { journal, peers, ring, hold, pageBudget, observer }: TopicParts) {
+    this.#journal = journal
     this.sessionId = sessionId
     this.ring = new Ring(ring)
-    this.pages = new Pages(log, sessionId, this.ring, pageBudget)
-    this.holds = new Holds(
+    this.pages = new Pages(journal, sessionId, this.ring, pageBudget)
+    this.gate = new ProducerGate(
       hold,
       () => observer.held(),
-      () => node.holds(sessionId),
+      () => peers.addHold(sessionId),
     )
-    this.elsewhere = new Elsewhere(log, sessionId, node.id, {
-      viewers: () => {
-        for (const changed of [...this.#ofViewers]) changed()
-      },
-      hold: (other, holds) => this.#heldBy(other, holds),
-    })
+    this.#peers = peers.open(sessionId, (node, holds) => this.#heldBy(node, holds))
     this.observer = observer
-    this.#unfollow = log.follow(sessionId, this)
-    this.askElsewhere()
+    this.#unfollow = journal.follow(sessionId, this)
+    this.#refreshPeers()
   }
 
   /** Number of the last event that has arrived here. */
@@ -161,7 +154,7 @@ export class Topic implements Follower {
   }
 
   marked(name: string, ttlMs: number): void {
-    this.elsewhere.heard(name, ttlMs)
+    this.#peers.marked(name, ttlMs)
   }
 
   deleted(): void {
@@ -177,33 +170,29 @@ export class Topic implements Follower {
     for (const watcher of this.#forgetWatchers()) watcher.lost()
   }
 
-  /** The group of live subscribers that get the same bytes; made when there is none yet. */
-  group<B>(subscription: Subscription<B>): LiveGroup<B> {
-    const { rail, run, coalesceMs, folds } = subscription
-    const key = `${rail.encoding.name} ${run ?? '*'} ${coalesceMs} ${coalesceMs > 0 && folds}`
+  /** Adds a subscription, and gives the group that it becomes a member of whenever it is live. */
+  enter<B>(subscription: Follower & Member<B>, spec: GroupSpec<B>): LiveGroup<B> {
+    const key = keyOf(spec)
     let group = this.#groups.get(key) as LiveGroup<B> | undefined
     if (!group) {
-      group = new LiveGroup(this, rail.encoding, run, coalesceMs, folds)
+      group = new LiveGroup(this, spec)
       this.#groups.set(key, group as LiveGroup<unknown>)
     }
-    // Whoever joins must find everything flushed that the topic holds, so that its replay has a firm end.
+    // A newcomer must find everything flushed that the topic holds, so that its replay has a firm end.
     group.flush()
+    group.attach(subscription)
+    this.subscriptions.add(subscription)
     return group
   }
 
-  add(subscription: Subscription<unknown>): void {
-    this.subscriptions.add(subscription)
-  }
-
-  remove(subscription: Subscription<unknown>): void {
+  /** Removes a subscription, and its group with the last one. */
+  leave<B>(subscription: Follower & Member<B>, group: LiveGroup<B>, spec: GroupSpec<B>): void {
     if (!this.subscriptions.delete(subscription)) return
-    for (const [key, group] of this.#groups) {
-      group.remove(subscription)
-      if (group.users === 0) {
-        group.close()
-        this.#groups.delete(key)
-      }
-    }
+    group.remove(subscription)
+    if (group.users > 0) return
+    group.close()
+    const key = keyOf(spec)
+    if (this.#groups.get(key) === group) this.#groups.delete(key)
   }
 
   /** Hands every later event to the watcher, in order, never from within an append of its own. */
@@ -214,27 +203,21 @@ export class Topic implements Follower {
 
   /** Resolves when producers may go on, whichever node's subscribers hold them up; nothing when they may at once. */
   admitted(): Promise<void> | undefined {
-    if (this.elsewhere.isKnown) return this.holds.held
-    return this.askElsewhere().then(() => this.holds.held)
-  }
-
-  /** Asks what other nodes say. While the log is away that is nothing; they say it again when it is back. */
-  askElsewhere(): Promise<void> {
-    return this.elsewhere.ask().catch(() => {})
-  }
-
-  /** Calls back whenever the viewers on other nodes may have changed. */
-  watchViewers(changed: () => void): () => void {
-    this.#ofViewers.add(changed)
-    return () => this.#ofViewers.delete(changed)
+    if (this.#peers.isKnown) return this.gate.held
+    return this.#refreshPeers().then(() => this.gate.held)
   }
 
   close(): void {
     this.#unfollow()
     this.pages.close()
-    this.elsewhere.close()
-    this.holds.close()
+    this.#peers.close()
+    this.gate.close()
     for (const group of this.#groups.values()) group.close()
+  }
+
+  /** While the log is away nothing is known of other nodes; they renew their marks when it is back. */
+  #refreshPeers(): Promise<void> {
+    return this.#peers.refresh().catch(() => {})
   }
 
   #leave(state: 'deleted' | 'lost'): boolean {
@@ -246,10 +229,10 @@ export class Topic implements Follower {
   }
 
   #heldBy(node: string, holds: boolean): void {
-    const holder = this.#holders.get(node) ?? { fullness: 1, elsewhere: true }
-    this.#holders.set(node, holder)
-    if (holds) this.holds.hold(holder)
-    else this.holds.release(holder)
+    const holder = this.#remoteHolders.get(node) ?? { fullness: 1, isRemote: true }
+    this.#remoteHolders.set(node, holder)
+    if (holds) this.gate.hold(holder)
+    else this.gate.release(holder)
   }
 
   #forgetWatchers(): Watcher[] {
@@ -272,7 +255,7 @@ export class Topic implements Follower {
   #fill(): Promise<void> {
     this.#filling ??= (async () => {
       try {
-        const page = await this.log.read(this.sessionId, this.#head, FILL)
+        const page = await this.#journal.read(this.sessionId, this.#head, FILL)
         if (!page || page.epoch !== this.#epoch) return this.deleted()
         // What was trimmed before it arrived here cannot be had any more; readers get their gap from the log.
         if (page.earliest > this.#head + 1) this.#head = page.earliest - 1
@@ -312,4 +295,9 @@ export class Topic implements Follower {
     }
     this.#watching = false
   }
+}
+
+/** Subscriptions with the same key get the same bytes. Without a coalescing window nothing is folded. */
+function keyOf({ encoding, run, coalesceMs, folds }: GroupSpec<unknown>): string {
+  return `${encoding.name} ${run ?? '*'} ${coalesceMs} ${coalesceMs > 0 && folds}`
 }

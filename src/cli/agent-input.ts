@@ -1,4 +1,4 @@
-/** Makes an agent's input of what was typed. */
+/** Converts text from the command line to an agent's input. */
 
 /** An agent as `GET /v1/agents` lists it. */
 export interface AgentInfo {
@@ -8,18 +8,18 @@ export interface AgentInfo {
   input: unknown
 }
 
-/** What the user asked for cannot be done; the message says what to do instead. */
+/** Wrong usage; the message says what to do instead. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** Names under which agents take plain text, the likeliest first. */
+/** Property names under which agents take plain text, the most likely first. */
 const TEXT_FIELDS = ['query', 'prompt', 'text', 'message', 'input']
 
 /**
- * JSON objects and arrays are the input as they are; anything else is text, put where the agent's schema has a
- * place for it.
- * @throws UsageError when the schema has none, or when what looks like JSON is not
+ * A JSON object or array is used as the input. Any other text becomes the value of a text property in the agent's
+ * schema.
+ * @throws UsageError when the schema has no text property, or the JSON is invalid
  */
 export function agentInput(agent: AgentInfo, typed: string): unknown {
   if (/^\s*[{[]/.test(typed)) {
@@ -37,7 +37,7 @@ export function agentInput(agent: AgentInfo, typed: string): unknown {
   if (fields.length > 0) return Object.fromEntries(fields.map(field => [field, typed]))
   const known = Object.keys(properties)
   throw new UsageError(
-    `The agent ${agent.name} takes no plain text. Give its input as JSON` +
+    `The agent ${agent.name} takes no plain text. Pass its input as JSON` +
       (known.length > 0 ? `, with some of: ${known.join(', ')}` : ''),
   )
 }
@@ -48,7 +48,7 @@ interface ObjectSchema {
   required?: string[]
 }
 
-/** The object that a schema describes; alternatives count as one with the properties of all. */
+/** The object that a schema describes. Alternatives count as one object with all their properties. */
 function schemaOf(schema: unknown): ObjectSchema {
   const { anyOf, oneOf, ...own } = (schema ?? {}) as ObjectSchema & { anyOf?: unknown[]; oneOf?: unknown[] }
   const alternatives = (anyOf ?? oneOf ?? []).map(schemaOf)

@@ -1,9 +1,9 @@
-/** Makes an answer of what was typed at a question. */
+/** Converts a typed line to the answer to a question. */
 import type { EventOf } from '../../src/protocol/index.ts'
 
 export type Question = EventOf<'input.requested'>['data']
 
-/** The answer, or what is wrong with the line. */
+/** The answer, or why the line is not one. */
 export type Parsed = { value: unknown } | { complaint: string }
 
 interface Schema {
@@ -15,7 +15,7 @@ interface Schema {
   oneOf?: Schema[]
 }
 
-/** How an approval's yes or no is written under `schema`; `undefined` when it has no place for one. */
+/** The value that means yes or no under the schema of an approval; `undefined` when there is none. */
 export function approval(schema: Question['schema'], yes: boolean): unknown {
   if (schema === undefined || typeof schema === 'boolean') return yes
   const { type, properties = {}, required = [], anyOf, oneOf } = schema as Schema
@@ -30,7 +30,7 @@ export function approval(schema: Question['schema'], yes: boolean): unknown {
   return type === undefined && !anyOf && !oneOf ? yes : undefined
 }
 
-/** What may be typed, for the prompt. */
+/** The prompt's hint at what may be typed. */
 export function hintOf({ kind, schema }: Question): string {
   if (kind === 'approval' && approval(schema, true) !== undefined) return '[y/n, or JSON]'
   const { enum: choices } = (typeof schema === 'object' ? schema : {}) as Schema
@@ -39,7 +39,7 @@ export function hintOf({ kind, schema }: Question): string {
   return takesText(schema) ? '' : '[JSON]'
 }
 
-/** Reads a line as an answer; whether it meets the whole schema is the server's to say. */
+/** Converts a line to an answer. The server validates it against the whole schema. */
 export function parseAnswer({ kind, schema }: Question, line: string): Parsed {
   const typed = line.trim()
   const yes = /^y(es)?$/i.test(typed)

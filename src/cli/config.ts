@@ -1,4 +1,4 @@
-/** Settings of `twinrail serve`: each is a flag and an environment variable, all checked by one schema. */
+/** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
 import { LogFolderError, openLmdbLog } from '../log/lmdb.ts'
 import type { EventLog } from '../log/log.ts'
@@ -28,7 +28,7 @@ const LogName = z
     'expected lmdb:folder, memory or redis://host:port',
   )
 
-/** One setting: how it is named on the command line, and what it takes. */
+/** One setting: its flag, its help text, and the schema of its value. */
 interface Setting {
   readonly flag: string
   readonly about: string
@@ -39,95 +39,97 @@ export const serveSettings = {
   host: {
     flag: '--host <name>',
     about:
-      'where to listen; anything but loopback needs --insecure, or a server of your own with an authorize hook',
+      'address to listen on; any address but loopback needs --insecure, or an embedded server with an authorize hook',
     schema: z.string().min(1).default('127.0.0.1'),
   },
   port: {
     flag: '--port <number>',
-    about: '0 takes any free one',
+    about: 'port to listen on; 0 takes any free port',
     schema: z.coerce.number().int().min(0).max(65_535).default(8787),
   },
   log: {
     flag: '--log <driver>',
     about:
-      'where sessions live: lmdb:<folder>, memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
+      'where sessions are stored: lmdb:<folder>, memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
     schema: LogName.default('lmdb:./.twinrail'),
   },
   corpus: {
     flag: '--corpus <dir...>',
-    about: 'folders that the agent deepsearch answers from (default: Twinrail’s own documentation)',
+    about: 'folders of documents that the agent deepsearch searches (default: Twinrail’s documentation)',
     schema: list.optional(),
   },
   origin: {
     flag: '--origin <origin...>',
     about:
-      'pages of other origins that may use this server, and no others (default: on loopback, pages of every loopback origin)',
+      'origins whose pages may use this server, beside its own (default: every loopback origin while it listens on loopback)',
     schema: list.pipe(z.array(Origin)).optional(),
   },
   insecure: {
     flag: '--insecure',
-    about: 'listen beyond loopback although everybody may then do everything',
+    about:
+      'allow listening beyond loopback without authorization: everybody who reaches the server may do everything',
     schema: flag.default(false),
   },
   tlsCert: {
     flag: '--tls-cert <file>',
-    about: 'speak HTTPS with this certificate chain (PEM): HTTP/2, and HTTP/1.1 on the same port',
+    about: 'serve HTTPS (HTTP/2 and HTTP/1.1 on one port) with this certificate chain (PEM)',
     schema: z.string().min(1).optional(),
   },
   tlsKey: {
     flag: '--tls-key <file>',
-    about: 'its private key (PEM)',
+    about: 'private key of the certificate (PEM)',
     schema: z.string().min(1).optional(),
   },
   leaseMs: {
     flag: '--lease-ms <ms>',
-    about: 'how long after its process died a run is given up, or taken over',
+    about: 'time after the death of its process until a run is failed or taken over',
     schema: milliseconds(600_000).pipe(z.number().min(300)).default(15_000),
   },
   retainEvents: {
     flag: '--retain-events <count>',
-    about: 'keep so many of each session’s newest events (default: all)',
+    about: 'number of newest events to keep per session (default: all)',
     schema: z.coerce.number().int().min(1).optional(),
   },
   retainBytes: {
     flag: '--retain-bytes <bytes>',
-    about: 'keep so many bytes of each session’s newest events (default: all)',
+    about: 'bytes of newest events to keep per session (default: all)',
     schema: z.coerce.number().int().min(1).optional(),
   },
   retainAgeMs: {
     flag: '--retain-age-ms <ms>',
-    about: 'keep events for so long (default: for ever)',
+    about: 'age at which events are deleted (default: never)',
     schema: z.coerce.number().int().min(1).optional(),
   },
   heartbeatMs: {
     flag: '--heartbeat-ms <ms>',
-    about: 'silence after which a connection is pinged',
+    about: 'idle time after which the server sends a ping',
     schema: milliseconds(60_000).pipe(z.number().min(1000)).default(15_000),
   },
   maxRunMs: {
     flag: '--max-run-ms <ms>',
-    about: 'the longest that a run may work',
+    about: 'maximum duration of a run, without the time that it waits for its users',
     schema: milliseconds(2 ** 31 - 1).default(60 * 60 * 1000),
   },
   graceMs: {
     flag: '--grace-ms <ms>',
-    about: 'how long runs may go on when the server is told to stop',
+    about: 'time that runs get to end when the server stops',
     schema: milliseconds(3_600_000).default(10_000),
   },
   spreadMs: {
     flag: '--spread-ms <ms>',
-    about: 'over how long clients spread their reconnects when the server stops',
+    about: 'time over which clients spread their reconnects when the server stops',
     schema: milliseconds(600_000).default(5000),
   },
   compression: {
     flag: '--compression',
-    about: 'compress streams for clients that ask; off where secrets and foreign text mix in a session',
+    about:
+      'compress streams for clients that ask; leave it off where a session mixes secrets with text of strangers',
     schema: flag.default(false),
   },
   logLevel: {
     flag: '--log-level <level>',
     about:
-      'what the server writes about itself, as text on a terminal and as JSON elsewhere: fatal, error, warn, info, debug, trace or silent',
+      'least severe level that the server logs, as text on a terminal and as JSON elsewhere: fatal, error, warn, info, debug, trace or silent',
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   },
 } as const satisfies Record<string, Setting>
@@ -146,12 +148,12 @@ export function variableOf(setting: string): string {
 /** The flag of a setting, without its value. */
 const flagOf = (setting: string) => serveSettings[setting as keyof typeof serveSettings].flag.split(' ')[0]
 
-/** A setting that cannot be used; the message says which, what was expected and how to give it. */
+/** An invalid setting. The message names its flag and variable, and what was expected. */
 export class SettingsError extends Error {
   override readonly name = 'SettingsError'
 }
 
-/** Checks settings and fills in the defaults. @throws SettingsError */
+/** Validates settings and adds the defaults. @throws SettingsError */
 export function parseSettings(given: Record<string, unknown>): ServeSettings {
   const result = z.object(shape).safeParse(given)
   if (result.success) return result.data
@@ -162,13 +164,13 @@ export function parseSettings(given: Record<string, unknown>): ServeSettings {
   throw new SettingsError(lines.join('\n'))
 }
 
-/** Variables that look like settings but are none, with the one that was probably meant. */
+/** Environment variables that begin with `TWINRAIL_` but are no setting. */
 export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   const known = new Set([...Object.keys(serveSettings).map(variableOf), 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
   return Object.keys(env).filter(name => name.startsWith('TWINRAIL_') && !known.has(name))
 }
 
-/** Opens the log that a setting names. @param warn gets what an operator should know @throws SettingsError */
+/** Opens the log that `--log` names. @param warn receives warnings for the operator @throws SettingsError */
 export async function openLog(
   driver: ServeSettings['log'],
   warn: (message: string) => void,

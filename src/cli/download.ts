@@ -1,4 +1,4 @@
-/** A whole session from a server, over plain pages. */
+/** Downloads a whole session from a server, page by page. */
 
 export interface Download {
   sessionId: string
@@ -9,7 +9,7 @@ export interface Download {
   events: AsyncGenerator<string, void, void>
 }
 
-/** @throws Error with what the server said */
+/** @throws Error with the server's message */
 export async function download(url: string, sessionId: string): Promise<Download> {
   const base = `${url}/v1/sessions/${encodeURIComponent(sessionId)}`
   const { metadata, head, earliest } = (await json(base)) as Omit<Download, 'events'>
@@ -28,7 +28,7 @@ async function* pages(base: string, head: string): AsyncGenerator<string, void, 
   for (let after = ''; ; ) {
     const page = (await json(`${base}/events?replay=full${after && `&after=${after}`}`)) as Page
     if (page.controls.some(({ type }) => type === 'reset' || (type === 'gap' && after !== ''))) {
-      throw new Error('the session changed its past while it was exported; export it again')
+      throw new Error('events of the session were deleted during the export; export it again')
     }
     for (const event of page.events) {
       if (seqOf(event.offset) > last) return

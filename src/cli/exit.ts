@@ -1,4 +1,4 @@
-/** How a command ends. */
+/** Exit codes, and how errors are reported. */
 import { ClientError } from '../../client/index.ts'
 import { UsageError } from './agent-input.ts'
 import type { Screen } from './screen.ts'
@@ -6,13 +6,13 @@ import type { Screen } from './screen.ts'
 export const exitCodes = {
   completed: 0,
   failed: 1,
-  /** Bad usage, or the server refused. */
+  /** Wrong usage, or a refusal by the server. */
   refused: 2,
   /** Ctrl-C, as shells count it. */
   interrupted: 130,
 } as const
 
-/** Says what went wrong; throws again what is no refusal but a defect. */
+/** Prints a refusal. Any other error is a defect and is thrown again. */
 export function reportError(screen: Screen, url: string, error: unknown): void {
   if (error instanceof UsageError) screen.note(error.message, 'red')
   else if (error instanceof ClientError)

@@ -1,10 +1,10 @@
-/** How the guide's question is put together on a command line: by flags, or by asking a person. */
+/** The input of the guide on a command line: flags, or answers to questions. */
 import { createInterface } from 'node:readline/promises'
 import { GuideQuery, GuideQuestion, scenarioNames, scenarios } from '../guide/index.ts'
 import type { Input } from './questions.ts'
 import type { Output } from './screen.ts'
 
-/** The flag for each thing that the guide can be asked, with what it means. */
+/** The flag for each property of the guide's input, with its help text. */
 export const guideFlags = Object.entries({
   scenario: '--scenario <name>',
   upstreamPerSecond: '--upstream <per second>',
@@ -27,17 +27,17 @@ export const guideFlags = Object.entries({
 
 function aboutOf(name: keyof GuideQuestion): string {
   if (name === 'webSocket') return 'the client has no WebSocket'
-  if (name === 'streams') return 'the client does not get a response as a stream'
+  if (name === 'streams') return 'the client cannot read a response as a stream'
   const about = GuideQuestion.shape[name].unwrap().description ?? ''
   return name === 'scenario' ? `${about}: ${scenarioNames.join(', ')}` : about
 }
 
-/** What was typed, by name, as it would stand in a query. */
+/** Typed values by property, in the form of a query string. */
 export type Typed = Partial<Record<keyof GuideQuestion, string>>
 
 interface Question {
   readonly text: string
-  /** What the line says; nothing when it cannot be understood. */
+  /** Parses a line; `undefined` when it is invalid. */
   read(line: string): Typed | undefined
   readonly hint: string
 }
@@ -54,13 +54,13 @@ const yesOrNo = (text: string, yes: Typed): Question => ({
   hint: 'Type y or n.',
 })
 
-const whatIsBuilt: Question = {
+const scenarioQuestion: Question = {
   text: [
     'What do you build?',
     ...scenarioNames.map(
       (name, i) => `${String(i + 1).padStart(3)} ${name.padEnd(11)} ${scenarios[name].title}`,
     ),
-    'Number or name, Enter for something else',
+    'Number or name, or Enter for something else',
   ].join('\n'),
   read(line) {
     if (line === '') return {}
@@ -69,7 +69,7 @@ const whatIsBuilt: Question = {
   hint: `Type a number from 1 to ${scenarioNames.length} or a name.`,
 }
 
-const whatItDoes = [
+const usageQuestions = [
   number(
     'How many commands a second does one client send, moves and cursor positions among them?',
     'upstreamPerSecond',
@@ -79,18 +79,18 @@ const whatItDoes = [
   yesOrNo('Do browsers reach the server over HTTP/1.1 only?', { connections: '6' }),
 ]
 
-const whatLiesBetween = [
+const networkQuestions = [
   yesOrNo('Must a page send headers, as for a token?', { headers: 'true' }),
   yesOrNo('Does a proxy strip the upgrade of WebSockets? (`twinrail doctor` finds out)', {
     stripsUpgrade: 'true',
   }),
-  yesOrNo('Does a proxy hold responses back?', { buffers: 'true' }),
+  yesOrNo('Does a proxy buffer responses?', { buffers: 'true' }),
 ]
 
 /**
- * Asks a person: what is built, and only when that is none of the scenarios what it does; then what lies between.
- * @param signal ends it
- * @throws the signal's reason; an `AbortError` when the person leaves by Ctrl-C or Ctrl-D
+ * Asks for the scenario, for details of the usage when none fits, and then for the network.
+ * @param signal ends the questions
+ * @throws the signal's reason; an `AbortError` on Ctrl-C or Ctrl-D
  */
 export async function askPerson(stdin: Input, stderr: Output, signal: AbortSignal): Promise<Typed> {
   const left = new AbortController()
@@ -105,8 +105,8 @@ export async function askPerson(stdin: Input, stderr: Output, signal: AbortSigna
     }
   }
   try {
-    const answers = [await ask(whatIsBuilt)]
-    const rest = answers[0]?.scenario ? whatLiesBetween : [...whatItDoes, ...whatLiesBetween]
+    const answers = [await ask(scenarioQuestion)]
+    const rest = answers[0]?.scenario ? networkQuestions : [...usageQuestions, ...networkQuestions]
     for (const question of rest) answers.push(await ask(question))
     return Object.assign({}, ...answers)
   } finally {

@@ -1,4 +1,4 @@
-/** `twinrail guide`: which transport to take, and why. Needs no server. */
+/** `twinrail guide`: recommends a transport, with reasons. Needs no server. */
 import { styleText } from 'node:util'
 import { type Advice, advise, adviseOnAll, GuideQuery, transportNames } from '../guide/index.ts'
 import { exitCodes } from './exit.ts'
@@ -7,9 +7,9 @@ import type { Input } from './questions.ts'
 import { type Environment, type Format, type Output, Screen } from './screen.ts'
 
 export interface GuideOptions {
-  /** What the flags say; empty asks a person, if there is one. */
+  /** Values of the flags. Without any, the command asks questions on a terminal. */
   typed: Typed
-  /** Print what `GET /v1/guide` would answer. */
+  /** Print the recommendation as `GET /v1/guide` answers it. */
   json: boolean
   stdout: Output
   stderr: Output
@@ -32,11 +32,11 @@ export async function guideCommand(options: GuideOptions): Promise<number> {
     }
     if (!stdin.isTTY || !stderr.isTTY) {
       screen.note(
-        'There is nobody to ask. Say what is needed, such as --scenario chat or --upstream 5;',
+        'There is no terminal to ask questions on. Use flags, such as --scenario chat or --upstream 5;',
         'red',
       )
       screen.note(
-        '`twinrail guide --help` lists it all, `twinrail guide --json` prints every scenario.',
+        '`twinrail guide --help` lists them, and `twinrail guide --json` prints every scenario.',
         'red',
       )
       return exitCodes.refused
@@ -59,13 +59,13 @@ export async function guideCommand(options: GuideOptions): Promise<number> {
   const advice = advise(question.data)
   const colours = Boolean(stdout.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
   const paint: Paint = (format, text) => (colours ? styleText(format, text, { validateStream: false }) : text)
-  for (const line of json ? [JSON.stringify(advice, null, 2)] : picture(advice, paint)) screen.line(line)
+  for (const line of json ? [JSON.stringify(advice, null, 2)] : formatAdvice(advice, paint)) screen.line(line)
   return exitCodes.completed
 }
 
 type Paint = (format: Format, text: string) => string
 
-function picture(
+function formatAdvice(
   { title, about, transport, because, fallback, evidence, measured, teaching }: Advice,
   paint: Paint,
 ) {
@@ -79,13 +79,13 @@ function picture(
   if (measured) {
     lines.push('', paint('dim', `Measured on ${measured.date}, ${measured.machine}:`))
     lines.push(...evidence.map(({ text }) => `  ${text}`))
-  } else lines.push('', paint('dim', 'Nothing of this was measured yet; `npm run bench` measures it.'))
+  } else lines.push('', paint('dim', 'There are no measurements yet; `npm run bench` makes them.'))
   if (teaching) {
     const { reason, holds, because: why } = teaching
     const judged = { yes: 'That holds.', 'in part': 'That holds in part.', no: 'That does not hold.' }[holds]
     lines.push(
       '',
-      `Often taught: ${transportNames[teaching.transport]}. “${reason}” ${paint('bold', judged)} ${why}`,
+      `A tutorial that this guide was checked against recommends ${transportNames[teaching.transport]}: “${reason}” ${paint('bold', judged)} ${why}`,
     )
   }
   return lines

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { Journal } from '../bus/journal.ts'
 import { archiveLines, importArchive, readArchive } from '../sessions/archive.ts'
 import {
   openLog,
@@ -25,7 +26,7 @@ const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot)
   version: string
 }
 
-/** Exit code of bad usage. */
+/** Exit code for wrong usage. */
 const USAGE = 2
 
 const transports = ['sse', 'websocket', 'long-poll'] as const
@@ -34,7 +35,7 @@ const program = new Command('twinrail')
   .description('Agent runs as durable sessions over SSE, WebSocket and long-poll.')
   .version(version)
   .showSuggestionAfterError()
-  .showHelpAfterError('(--help lists what there is)')
+  .showHelpAfterError('(--help lists commands and options)')
   .exitOverride(error => {
     process.exit(error.exitCode === 0 ? 0 : USAGE)
   })
@@ -48,13 +49,16 @@ for (const [name, { flag, about, schema }] of Object.entries(serveSettings)) {
 }
 serveCommand.action(async (given: Record<string, unknown>) => {
   for (const name of unknownVariables(process.env)) {
-    process.stderr.write(`twinrail: ${name} is no setting of mine; --help lists them\n`)
+    process.stderr.write(`twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`)
   }
   await serve(parseSettings(given))
 })
 
 function serverOption(): Option {
-  return new Option('--url <url>', 'the server').env('TWINRAIL_URL').default(DEFAULT_URL).argParser(url)
+  return new Option('--url <url>', 'address of the server')
+    .env('TWINRAIL_URL')
+    .default(DEFAULT_URL)
+    .argParser(url)
 }
 
 /** A command that talks to a server. */
@@ -64,25 +68,31 @@ function clientCommand(usage: string, about: string): Command {
     .description(about)
     .addOption(serverOption())
     .addOption(
-      new Option('--transport <name>', 'how events come')
+      new Option('--transport <name>', 'transport for the events')
         .env('TWINRAIL_TRANSPORT')
         .choices(transports)
         .default('sse'),
     )
-    .option('--json', 'print one event a line, as JSON', false)
+    .option('--json', 'print each event as one line of JSON', false)
 }
 
-clientCommand('run <agent> <input>', 'start a run and watch it; Ctrl-C cancels it')
-  .option('--session <id>', 'the session to run in (default: a new one)')
+clientCommand('run <agent> <input>', 'start a run and show its events; Ctrl-C cancels the run')
+  .option('--session <id>', 'session to run in (default: a new one)')
   .action(async (agent: string, input: string, { session, ...options }) => {
     process.exitCode = await runCommand({ ...terminal(), ...options, agent, input, sessionId: session })
   })
 
-clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
+clientCommand('tail <sessionId>', 'show the events of a session; Ctrl-C stops showing them')
   .option('--after <offset>', 'start after this offset')
-  .option('--last <count>', 'start so many events before the end', count)
-  .option('--run <id>', 'only this run, to its end')
-  .addOption(new Option('--replay <how>', 'the backlog').choices(['compact', 'full', 'none']))
+  .option('--last <count>', 'start this many events before the end', count)
+  .option('--run <id>', 'show only this run, until it ends')
+  .addOption(
+    new Option('--replay <mode>', 'form of the events before now: folded, each by itself, or none').choices([
+      'compact',
+      'full',
+      'none',
+    ]),
+  )
   .action(async (sessionId: string, options) => {
     process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
   })
@@ -90,23 +100,28 @@ clientCommand('tail <sessionId>', 'watch a session; Ctrl-C leaves it as it is')
 program
   .command('doctor')
   .argument('<url>', 'the address that clients use', url)
-  .description('try every transport through whatever lies between, and say what to mend')
-  .option('--for <seconds>', 'how long to be silent, to see whether something cuts in', seconds, 5)
+  .description('test every transport through the proxies in front of a server, and print how to fix them')
+  .option(
+    '--for <seconds>',
+    'seconds without events, to find proxies that close idle connections',
+    seconds,
+    5,
+  )
   .option(
     '--header <line>',
-    'sent with every request, such as "authorization: Bearer …"; any number',
+    'header for every request, such as "authorization: Bearer …"; may be repeated',
     header,
     {},
   )
-  .option('--json', 'print the findings as JSON', false)
+  .option('--json', 'print the report as JSON', false)
   .action(async (url: string, { for: silence, header: headers, json }) => {
     process.exitCode = await doctorCommand({ ...terminal(), url, headers, silenceMs: silence * 1000, json })
   })
 
 const guideProgram = program
   .command('guide')
-  .description('which transport to take, and why; without flags it asks')
-  .option('--json', 'print the answer as JSON; without other flags for every scenario', false)
+  .description('recommend a transport, with reasons; asks questions when it has no flags')
+  .option('--json', 'print the recommendation as JSON; without other flags, for every scenario', false)
 const guideOptions = guideFlags.map(({ name, flag, about }) => ({ name, option: new Option(flag, about) }))
 for (const { option } of guideOptions) guideProgram.addOption(option)
 guideProgram.action(async (given: Record<string, unknown>) => {
@@ -120,10 +135,10 @@ guideProgram.action(async (given: Record<string, unknown>) => {
 
 program
   .command('export <sessionId>')
-  .description('write a session to standard output as NDJSON, sealed with a checksum')
+  .description('write a session to standard output as NDJSON with a checksum')
   .addOption(serverOption())
   .action(async (sessionId: string, { url }: { url: string }) => {
-    await failing(async () => {
+    await reportingErrors(async () => {
       const { events, ...header } = await download(url, sessionId)
       for await (const line of archiveLines(header, events)) {
         if (!process.stdout.write(line)) await once(process.stdout, 'drain')
@@ -133,16 +148,20 @@ program
 
 program
   .command('import <file>')
-  .description('make the session of an export in a log (in a folder: while no server uses it)')
-  .addOption(new Option(serveSettings.log.flag, 'the log').env(variableOf('log')).makeOptionMandatory())
-  .option('--session <id>', 'under this id (default: its own)')
+  .description('create a session from an export; an LMDB log must not be in use by a server')
+  .addOption(
+    new Option(serveSettings.log.flag, 'log to create the session in')
+      .env(variableOf('log'))
+      .makeOptionMandatory(),
+  )
+  .option('--session <id>', 'id of the new session (default: the exported id)')
   .action(async (file: string, { log: driver, session }: { log: string; session?: string }) => {
     const settings = parseSettings({ log: driver })
-    await failing(async () => {
+    await reportingErrors(async () => {
       const archive = readArchive(readFileSync(file, 'utf8'))
       const log = await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`))
       try {
-        const made = await importArchive(log, archive, session)
+        const made = await importArchive(new Journal(log), archive, session)
         process.stdout.write(`${made.sessionId}: ${made.events} events\n`)
       } finally {
         await log.close()
@@ -150,8 +169,8 @@ program
     })
   })
 
-/** Tells what went wrong in a line, and exits 1 in the end. */
-async function failing(work: () => Promise<void>): Promise<void> {
+/** Runs `work`; prints an error as one line, and sets exit code 1. */
+async function reportingErrors(work: () => Promise<void>): Promise<void> {
   try {
     await work()
   } catch (error) {
@@ -161,7 +180,7 @@ async function failing(work: () => Promise<void>): Promise<void> {
   }
 }
 
-/** This process's terminal; its signal aborts on Ctrl-C, a second one ends the process. */
+/** The terminal of this process. `signal` aborts on the first Ctrl-C; a second one ends the process. */
 function terminal() {
   const interrupt = new AbortController()
   process.once('SIGINT', () => interrupt.abort())
@@ -185,7 +204,7 @@ function seconds(text: string): number {
   throw new InvalidArgumentError('expected seconds, from 1 to 3600')
 }
 
-/** Adds a header to those that were given before it. */
+/** Parses one `--header` and adds it to the earlier ones. */
 function header(line: string, before: Record<string, string>): Record<string, string> {
   const [, name, value] = /^([\w-]+):\s*([\t\x20-\x7e]+)$/.exec(line) ?? []
   if (name !== undefined && value !== undefined) return { ...before, [name.toLowerCase()]: value }

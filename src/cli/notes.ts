@@ -1,4 +1,4 @@
-/** Events that one line says everything about. */
+/** Events that are shown as one line. */
 import type { EventOf, KnownType, TwinrailEvent } from '../protocol/index.ts'
 import type { Format } from './screen.ts'
 import { oneLine } from './text.ts'
@@ -8,11 +8,11 @@ export interface Note {
   format: Format
 }
 
-type Teller<T extends KnownType> = (data: EventOf<T>['data'], by: string | undefined) => string | Note
+type Formatter<T extends KnownType> = (data: EventOf<T>['data'], by: string | undefined) => string | Note
 
 const alarm = (text: string): Note => ({ text, format: 'red' })
 
-const tellers: { [T in KnownType]?: Teller<T> } = {
+const formatters: { [T in KnownType]?: Formatter<T> } = {
   'run.started': ({ agent, input }) => `▸ ${agent} ${oneLine(input)}`,
   'run.status': ({ status, message }) => `· ${status}${message ? `: ${oneLine(message)}` : ''}`,
   'run.cancel-requested': () => '· cancelling',
@@ -26,10 +26,10 @@ const tellers: { [T in KnownType]?: Teller<T> } = {
   'input.answered': ({ value }, by) => `↳ ${oneLine(value)}${by ? ` (${oneLine(by)})` : ''}`,
   'input.expired': () => '↳ nobody answered in time',
   'input.steered': ({ text }) => `↳ ${oneLine(text)}`,
-  'input.applied': () => '↳ taken up',
+  'input.applied': () => '↳ received by the agent',
 }
 
-/** Announced or framed by their neighbours, so not worth a line. */
+/** Events without a line: the events around them show the same. */
 const silent: ReadonlySet<string> = new Set<KnownType>([
   'text.start',
   'text.end',
@@ -40,10 +40,10 @@ const silent: ReadonlySet<string> = new Set<KnownType>([
   'artifact.end',
 ])
 
-/** The line for an event; types that are not known here get one as well. */
+/** The line for an event. Unknown types get a generic line. */
 export function noteOf({ type, data, by }: TwinrailEvent): Note | undefined {
   if (silent.has(type)) return undefined
-  const teller = tellers[type as KnownType] as Teller<KnownType> | undefined
-  const told = teller ? teller(data as never, by) : `· ${oneLine(type)} ${oneLine(data)}`
-  return typeof told === 'string' ? { text: told, format: 'dim' } : told
+  const format = formatters[type as KnownType] as Formatter<KnownType> | undefined
+  const note = format ? format(data as never, by) : `· ${oneLine(type)} ${oneLine(data)}`
+  return typeof note === 'string' ? { text: note, format: 'dim' } : note
 }

@@ -1,4 +1,4 @@
-/** Asks a run's questions on the terminal, or says how to answer them elsewhere. */
+/** Asks a run's questions at a prompt or, without a terminal, prints how to answer them. */
 import { createInterface } from 'node:readline/promises'
 import { ClientError } from '../../client/index.ts'
 import { isTerminal, type TwinrailEvent } from '../protocol/index.ts'
@@ -10,24 +10,24 @@ export type Input = NodeJS.ReadableStream & { isTTY?: boolean }
 export interface QuestionsOptions {
   screen: Screen
   stdin: Input
-  /** Whether there is a person to ask. */
-  asks: boolean
+  /** Whether a person is at the terminal. */
+  interactive: boolean
   /** Sends an answer; rejects with the server's refusal. */
   answer(requestId: string, value: unknown): Promise<unknown>
-  /** How to answer from elsewhere, as a line of text. */
-  elsewhere(question: Question): string
-  /** What Ctrl-C does at the prompt, where the terminal is raw and raises no signal. */
+  /** Says how to answer without a prompt. */
+  howToAnswer(question: Question): string
+  /** Called for Ctrl-C at the prompt, where the terminal is in raw mode and raises no signal. */
   interrupt(): void
 }
 
 interface Open {
   question: Question
   runId: string | undefined
-  /** Whether the user was asked, or told where to answer. */
-  told: boolean
+  /** Whether the user was asked, or was shown how to answer. */
+  announced: boolean
 }
 
-/** Keeps the open questions in order and asks one at a time, and only what nobody answered meanwhile. */
+/** Keeps the open questions in order and asks one at a time. A question that somebody else answers is withdrawn. */
 export class Questions {
   readonly #options: QuestionsOptions
   readonly #open = new Map<string, Open>()
@@ -38,32 +38,33 @@ export class Questions {
     this.#options = options
   }
 
-  /** The backlog is over: what is open now is really open. */
+  /** The backlog is over, so the questions that are open now still wait for an answer. */
   caughtUp(): void {
     this.#live = true
     this.ask()
   }
 
-  /** Learns from an event what is asked and what is settled; a prompt for the latter is taken back at once. */
-  heard({ type, data, runId }: TwinrailEvent): void {
-    if (type === 'input.requested') this.#open.set(data.requestId, { question: data, runId, told: false })
+  /** Updates the open questions from an event. The prompt of a question that is settled is withdrawn at once. */
+  observe({ type, data, runId }: TwinrailEvent): void {
+    if (type === 'input.requested')
+      this.#open.set(data.requestId, { question: data, runId, announced: false })
     if (type === 'input.answered' || type === 'input.expired') this.#settle(data.requestId)
     if (!isTerminal(type)) return
     for (const [requestId, open] of this.#open) if (open.runId === runId) this.#settle(requestId)
   }
 
-  /** Asks the next open question, if there is one and none is being asked. */
+  /** Asks the next open question, unless one is being asked. */
   ask(): void {
     if (!this.#live || this.#asked) return
     for (const open of this.#open.values()) {
-      if (open.told) continue
-      open.told = true
-      if (this.#options.asks) return void this.#prompt(open.question)
-      this.#options.screen.note(this.#options.elsewhere(open.question), 'yellow')
+      if (open.announced) continue
+      open.announced = true
+      if (this.#options.interactive) return void this.#prompt(open.question)
+      this.#options.screen.note(this.#options.howToAnswer(open.question), 'yellow')
     }
   }
 
-  /** Takes back the prompt, if there is one, and asks nothing more. */
+  /** Withdraws the prompt, if there is one, and asks no further question. */
   close(): void {
     this.#live = false
     this.#withdraw()
@@ -83,7 +84,7 @@ export class Questions {
   }
 
   async #prompt(question: Question): Promise<void> {
-    const { screen, stdin, interrupt, elsewhere } = this.#options
+    const { screen, stdin, interrupt, howToAnswer } = this.#options
     const stop = new AbortController()
     this.#asked = { requestId: question.requestId, stop }
     const lines = createInterface({ input: stdin, output: screen.stderr })
@@ -104,7 +105,7 @@ export class Questions {
       }
     } catch (error) {
       if (!stop.signal.aborted) throw error
-      if (left) screen.note(elsewhere(question), 'yellow')
+      if (left) screen.note(howToAnswer(question), 'yellow')
     } finally {
       stop.abort()
       lines.close()

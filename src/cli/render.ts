@@ -1,4 +1,4 @@
-/** Shows events to a person: content on stdout, everything about it on stderr. */
+/** Shows events to a person: content on stdout, everything else on stderr. */
 import type { EventOf, TerminalType, TwinrailEvent } from '../protocol/index.ts'
 import { type Note, noteOf } from './notes.ts'
 import type { Screen } from './screen.ts'
@@ -10,16 +10,16 @@ type Terminal = Extract<TwinrailEvent, { type: TerminalType }>
 
 const marks = { pending: '○', running: '▸', done: '✓', failed: '✗' } as const
 
-/** What is remembered of a run until its terminal. */
+/** State of a run that has no terminal event yet. */
 interface Run {
   startedAt: number
   plan?: Plan
   sources: Source[]
   /** Whether any content was shown. */
-  spoke: boolean
+  hasContent: boolean
 }
 
-/** Shows one event after the other; folded or not makes no difference. */
+/** Shows one event after the other, folded or not. */
 export class Renderer {
   readonly #screen: Screen
   readonly #runs = new Map<string, Run>()
@@ -32,11 +32,11 @@ export class Renderer {
     const run = this.#runOf(event)
     switch (event.type) {
       case 'text.delta':
-        run.spoke = true
+        run.hasContent = true
         this.#screen.content(event.data.partId, event.data.delta)
         break
       case 'artifact.delta':
-        run.spoke = true
+        run.hasContent = true
         this.#screen.content(event.data.artifactId, event.data.delta)
         break
       case 'reasoning.delta':
@@ -61,12 +61,12 @@ export class Renderer {
   }
 
   #runOf({ runId = '', time }: TwinrailEvent): Run {
-    const run = this.#runs.get(runId) ?? { startedAt: time, sources: [], spoke: false }
+    const run = this.#runs.get(runId) ?? { startedAt: time, sources: [], hasContent: false }
     this.#runs.set(runId, run)
     return run
   }
 
-  /** The whole checklist when its steps are new, afterwards only the steps that changed. */
+  /** Shows all steps of a new plan, and afterwards only the steps that changed. */
   #plan(run: Run, { title, steps }: Plan): void {
     const before = run.plan?.steps ?? []
     const known = before.length === steps.length && steps.every((step, i) => step.title === before[i]?.title)
@@ -83,7 +83,7 @@ export class Renderer {
 
   #end(run: Run, event: Terminal): void {
     this.#runs.delete(event.runId ?? '')
-    if (event.type === 'run.completed' && !run.spoke && event.data.result !== undefined) {
+    if (event.type === 'run.completed' && !run.hasContent && event.data.result !== undefined) {
       this.#screen.line(JSON.stringify(event.data.result, undefined, 2))
     }
     this.#sources(run.sources)
@@ -100,7 +100,7 @@ export class Renderer {
   }
 }
 
-/** How a run ended, in a line. */
+/** The outcome of a run, as one line. */
 export function outcomeOf({ type, data }: Terminal): Note {
   switch (type) {
     case 'run.completed':

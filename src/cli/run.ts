@@ -1,4 +1,4 @@
-/** `twinrail run <agent> <text or JSON>`: starts a run and shows it until its end. */
+/** `twinrail run <agent> <input>`: starts a run and shows its events until it ends. */
 import { ClientError, endpoint, errorOfResponse, newId, sendCommand } from '../../client/index.ts'
 import { type AgentInfo, agentInput, UsageError } from './agent-input.ts'
 import { exitCodes, reportError } from './exit.ts'
@@ -13,11 +13,11 @@ export interface RunOptions extends TerminalOptions {
   sessionId?: string | undefined
 }
 
-/** How long a cancelled run may take to end before the command leaves, in ms. */
+/** How long the command waits for a cancelled run to end before it exits, in ms. */
 const CANCEL_MS = 5000
 
 /**
- * Starts one run of an agent and shows it. When `signal` aborts the run is cancelled, and shown to its end.
+ * Starts one run of an agent and shows its events. When `signal` aborts, the run is cancelled and shown until it ends.
  * @returns the process's exit code
  */
 export async function runCommand(options: RunOptions): Promise<number> {
@@ -28,10 +28,10 @@ export async function runCommand(options: RunOptions): Promise<number> {
   const leave = new AbortController()
   let begun = false
 
-  /** Follows the start, so that it cannot overtake it. */
+  /** Waits for the start to be answered, so that the cancel cannot overtake it. */
   const cancel = async (starting: Promise<unknown>) => {
     setTimeout(() => leave.abort(), CANCEL_MS).unref()
-    await starting.catch(() => {}) // told where it is awaited
+    await starting.catch(() => {}) // reported where it is awaited
     const command = { type: 'run.cancel', runId, reason: 'interrupted' } as const
     await sendCommand({ url, sessionId, command, signal: leave.signal }).catch(error => {
       if (error.code === 'run-ended') return
@@ -58,7 +58,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
     if (outcome?.type === 'run.completed') return exitCodes.completed
     return signal.aborted ? exitCodes.interrupted : exitCodes.failed
   } catch (error) {
-    if (begun) screen.note(`The run may still go on. To see: twinrail tail ${sessionId}`)
+    if (begun) screen.note(`The run may still be active. To see it: twinrail tail ${sessionId}`)
     if (signal.aborted) return exitCodes.interrupted
     if (screen.gone.aborted) return exitCodes.failed
     reportError(screen, url, error)
@@ -74,5 +74,7 @@ async function findAgent(url: string, name: string, signal: AbortSignal): Promis
   const { agents } = (await response.json()) as { agents: AgentInfo[] }
   const agent = agents.find(agent => agent.name === name)
   if (agent) return agent
-  throw new UsageError(`No agent ${name}. There are: ${agents.map(agent => agent.name).join(', ')}`)
+  throw new UsageError(
+    `There is no agent ${name}. The server has: ${agents.map(agent => agent.name).join(', ')}`,
+  )
 }

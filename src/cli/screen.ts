@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { styleText } from 'node:util'
 import { printable } from './text.ts'
 
-/** A process's stream, or what a test puts in its place. */
+/** An output stream of a process, or a test's own stream. */
 export type Output = NodeJS.WritableStream & {
   isTTY?: boolean
   columns?: number
@@ -15,10 +15,10 @@ export type Environment = Record<string, string | undefined>
 
 export type Format = Parameters<typeof styleText>[0]
 
-/** Writes text as it comes and keeps lines apart, whichever of the two streams each goes to. */
+/** Writes text as it arrives, and keeps lines of the two streams apart on a shared terminal. */
 export class Screen {
   readonly stderr: Output
-  /** An open prompt: it steps aside for what is written meanwhile. */
+  /** An open prompt. It is hidden while other text is written. */
   prompt: { hide(): void; show(): void } | undefined
   readonly #stdout: Output
   readonly #colours: boolean
@@ -30,20 +30,20 @@ export class Screen {
     this.#stdout = stdout
     this.stderr = stderr
     this.#colours = Boolean(stderr.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
-    stdout.on('error', error => this.#gone.abort(error)) // a reader may leave first, as `head` does
+    stdout.on('error', error => this.#gone.abort(error)) // the reader may exit first, as `head` does
   }
 
-  /** Aborts when nobody reads stdout any more. */
+  /** Aborts when the reader of stdout is gone. */
   get gone(): AbortSignal {
     return this.#gone.signal
   }
 
-  /** Streams a piece of content; `part` keeps pieces of different parts on lines of their own. */
+  /** Writes a piece of content. Pieces of different parts go on separate lines. */
   content(part: string, text: string): void {
     this.#stream(this.#stdout, part, printable(text))
   }
 
-  /** Streams a piece of text that is not content. */
+  /** Writes a piece of text that is not content, such as reasoning, to stderr. */
   aside(part: string, text: string): void {
     this.#stream(this.stderr, part, this.#paint('dim', printable(text)))
   }
@@ -54,19 +54,19 @@ export class Screen {
     this.#write(this.#stdout, `${text}\n`)
   }
 
-  /** Writes a line that is not content. */
+  /** Writes a line that is not content to stderr. */
   note(text: string, format: Format = 'dim'): void {
     this.#begin(this.stderr)
     this.#write(this.stderr, `${this.#paint(format, printable(text))}\n`)
   }
 
-  /** Finishes the lines that are still open. */
+  /** Ends all unfinished lines. */
   end(): void {
     for (const stream of this.#open.keys()) stream.write('\n')
     this.#open.clear()
   }
 
-  /** Resolves when stdout takes more: a slow reader slows the stream it is shown. */
+  /** Resolves when stdout accepts more, so that a slow reader slows the stream down. */
   async drained(): Promise<void> {
     if (this.#stdout.writableNeedDrain) await once(this.#stdout, 'drain', { signal: this.gone })
   }
@@ -78,7 +78,7 @@ export class Screen {
     else this.#open.set(stream, part)
   }
 
-  /** Whether it ended with the end of a line. */
+  /** Returns whether the output is now at the start of a line. */
   #write(stream: Output, text: string): boolean {
     const ended = text.endsWith('\n')
     const prompt = stream.isTTY ? this.prompt : undefined
@@ -88,7 +88,7 @@ export class Screen {
     return ended || prompt !== undefined
   }
 
-  /** Finishes what stands in the way on the same stream or, when both are terminals, on the same screen. */
+  /** Ends unfinished lines of other parts on this stream or, when both streams are terminals, on the same screen. */
   #begin(stream: Output, part?: string): void {
     for (const [open, its] of this.#open) {
       if (open === stream ? its === part : !(open.isTTY && stream.isTTY)) continue

@@ -1,4 +1,4 @@
-/** `twinrail serve`: the server with the agents that ship, from settings. */
+/** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
@@ -11,23 +11,23 @@ import { openLog, type ServeSettings, SettingsError } from './config.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
-/** What deepsearch answers from unless told otherwise: a newcomer can ask Twinrail about itself. */
+/** The default documents of deepsearch, so that a new user can ask Twinrail about itself. */
 const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
   fileURLToPath(new URL(path, packageRoot)),
 )
 
-/** Where the other commands look for the server. */
+/** The server that the other commands use by default. */
 export const DEFAULT_URL = 'http://127.0.0.1:8787'
 
 /**
- * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when it
- * listens.
- * @throws SettingsError when it cannot listen or a folder is missing
+ * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when the
+ * server listens.
+ * @throws SettingsError when the server cannot listen, or a folder or file is missing
  */
 export async function serve(settings: ServeSettings): Promise<void> {
   const { host, port, corpus, graceMs } = settings
   for (const path of corpus ?? []) {
-    if (!existsSync(path)) throw new SettingsError(`--corpus: there is no ${path}`)
+    if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
   const chat = agentFromEnv()
   const server = await createServer({
@@ -51,7 +51,9 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const stop = (signal: NodeJS.Signals) => {
     if (stopping) process.exit(1)
     stopping = true
-    process.stderr.write(`\n${signal}: stopping; runs have ${graceMs / 1000} s to end. Again: at once\n`)
+    process.stderr.write(
+      `\n${signal}: stopping; runs have ${graceMs / 1000} s to end. Send the signal again to stop at once\n`,
+    )
     server.close({ graceMs }).then(
       () => process.exit(0),
       error => {
@@ -78,7 +80,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   )
 }
 
-/** @throws SettingsError when one of the two is missing or cannot be read */
+/** @throws SettingsError when only one of the two is given, or a file cannot be read */
 function tlsFrom({ tlsCert, tlsKey }: ServeSettings): Tls | undefined {
   if (tlsCert === undefined && tlsKey === undefined) return
   if (tlsCert === undefined || tlsKey === undefined) {
@@ -98,8 +100,8 @@ function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
   try {
     return openAiAgentFromEnv(process.env)
   } catch (error) {
-    // Many machines have a stray OPENAI_API_KEY: the other agents serve all the same.
-    process.stderr.write(`twinrail: no agent chat: ${(error as Error).message}\n`)
+    // Many machines have OPENAI_API_KEY set for other purposes. The other agents do not need it.
+    process.stderr.write(`twinrail: the agent chat is not available: ${(error as Error).message}\n`)
     return undefined
   }
 }
@@ -107,12 +109,12 @@ function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
 function cannotListen(error: NodeJS.ErrnoException, host: string, port: number): string {
   switch (error.code) {
     case 'EADDRINUSE':
-      return `port ${port} is in use on ${host}; stop what uses it, or choose another with --port`
+      return `port ${port} is in use on ${host}; stop the process that uses it, or choose another port with --port`
     case 'EACCES':
-      return `port ${port} on ${host} needs rights that this process lacks; choose one above 1023 with --port`
+      return `port ${port} on ${host} needs privileges that this process does not have; choose a port above 1023 with --port`
     case 'ENOTFOUND':
     case 'EADDRNOTAVAIL':
-      return `${host} is no address of this machine; choose another with --host`
+      return `${host} is not an address of this machine; choose another one with --host`
     default:
       return error.message
   }

@@ -1,13 +1,13 @@
-/** The live line at the bottom of a terminal. */
+/** The status line at the bottom of a terminal. */
 import type { FollowStatus } from '../../client/index.ts'
 import type { Environment, Output } from './screen.ts'
 import { bytes, counted, duration } from './text.ts'
 
-/** What the line says. */
+/** The text of the line. */
 export function statusText(status: FollowStatus, events: number, elapsedMs: number): string {
   const state =
     status.state === 'waiting'
-      ? `back in ${duration(status.retryInMs)} (${status.error.message})`
+      ? `reconnecting in ${duration(status.retryInMs)} (${status.error.message})`
       : status.state
   const reconnects = status.attempts - 1
   return [
@@ -23,8 +23,8 @@ export function statusText(status: FollowStatus, events: number, elapsedMs: numb
 const SAVE = '\x1b7'
 const RESTORE = '\x1b8'
 
-/** Below so many rows the line would cost more than it tells. */
-const LEAST_ROWS = 5
+/** On a smaller terminal the line would take too much room. */
+const MIN_ROWS = 5
 
 /**
  * Keeps the bottom row of the terminal for one line by ending the scroll region above it: tokens stream there as
@@ -41,7 +41,7 @@ export class StatusLine {
 
   constructor(stream: Output, env: Environment) {
     this.#stream = stream
-    this.#enabled = Boolean(stream.isTTY) && (stream.rows ?? 0) >= LEAST_ROWS && env['TERM'] !== 'dumb'
+    this.#enabled = Boolean(stream.isTTY) && (stream.rows ?? 0) >= MIN_ROWS && env['TERM'] !== 'dumb'
   }
 
   /** Whether there is a terminal to show it on. */
@@ -49,7 +49,7 @@ export class StatusLine {
     return this.#enabled
   }
 
-  /** Shows what `text` gives, several times a second, until {@link stop}. */
+  /** Shows the result of `text`, updated ten times a second, until {@link stop}. */
   start(text: () => string): void {
     if (!this.#enabled) return
     this.#reserveRow()
@@ -62,7 +62,7 @@ export class StatusLine {
     this.#redraw.unref()
   }
 
-  /** Gives the row back. */
+  /** Removes the line and restores the scroll region. */
   stop(): void {
     if (!this.#redraw) return
     clearInterval(this.#redraw)

@@ -1,4 +1,4 @@
-/** `twinrail tail <sessionId>`: shows a session as it is and as it goes on. */
+/** `twinrail tail <sessionId>`: shows the events of a session, past and new. */
 import { exitCodes, reportError } from './exit.ts'
 import { Screen } from './screen.ts'
 import { type TerminalOptions, watch } from './watch.ts'
@@ -7,16 +7,16 @@ export interface TailOptions extends TerminalOptions {
   sessionId: string
   /** Start after this offset. @default from the earliest */
   after?: string | undefined
-  /** Start so many events before the head. */
+  /** Start this many events before the head. */
   last?: number | undefined
-  /** Only this run; ends with it. */
+  /** Show only this run, and end with it. */
   run?: string | undefined
   replay?: 'compact' | 'full' | 'none' | undefined
 }
 
 /**
- * Shows a session until `signal` aborts, or one run until its end. Nothing is cancelled by leaving.
- * @returns the process's exit code; with `run` its outcome
+ * Shows a session until `signal` aborts, or one run until it ends. Leaving cancels nothing.
+ * @returns the process's exit code; with `run`, 0 only if the run completed
  */
 export async function tailCommand(options: TailOptions): Promise<number> {
   const { url, signal, sessionId, after, last, run, replay, stdout, stderr, env = process.env } = options

@@ -1,6 +1,6 @@
-/** Text for terminals. */
+/** Formats text for terminals. */
 
-/** Takes out what could steer a terminal: what an agent says is not to be trusted with it. */
+/** Removes control characters: text of an agent is not trusted to control the terminal. */
 export function printable(text: string): string {
   return text.replace(/(?![\n\t])\p{Cc}/gu, '')
 }

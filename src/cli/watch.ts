@@ -1,4 +1,4 @@
-/** Follows a session and shows it: what `run` and `tail` share. */
+/** Follows a session and shows its events; shared by `run` and `tail`. */
 import { WebSocket } from 'ws'
 import {
   type FollowOptions,
@@ -15,11 +15,11 @@ import type { Environment, Output, Screen } from './screen.ts'
 import { StatusLine, statusText } from './status-line.ts'
 import { duration } from './text.ts'
 
-/** What every command is given. */
+/** Options of every command that shows events. */
 export interface TerminalOptions {
   url: string
   transport: FollowOptions['transport']
-  /** Print each event's JSON on a line of its own instead of showing it. */
+  /** Print each event as one line of JSON. */
   json: boolean
   stdout: Output
   stderr: Output
@@ -28,7 +28,7 @@ export interface TerminalOptions {
   signal: AbortSignal
   /** @default process.env */
   env?: Environment
-  /** Raises Ctrl-C when the terminal cannot, as at a prompt. @default sends this process SIGINT */
+  /** Called for Ctrl-C at a prompt, where the terminal raises no signal. @default sends this process SIGINT */
   interrupt?: () => void
 }
 
@@ -38,7 +38,7 @@ type Control = Extract<Message, { kind: 'control' }>['control']
 type Followed = Pick<FollowOptions, 'sessionId' | 'run' | 'after' | 'last' | 'replay'>
 
 /**
- * Shows what `followed` brings until it ends, and gives the last terminal that passed.
+ * Shows the events of a subscription until it ends. Resolves with the last terminal event that it brought.
  * @throws ClientError when the server refuses; the reason of `signal` or of `screen.gone` when they abort
  */
 export async function watch(
@@ -55,10 +55,10 @@ export async function watch(
   const questions = new Questions({
     screen,
     stdin,
-    asks: Boolean(stdin.isTTY && stderr.isTTY) && !json,
+    interactive: Boolean(stdin.isTTY && stderr.isTTY) && !json,
     answer: (requestId, value) =>
       sendCommand({ url, sessionId, signal, command: { type: 'input.answer', requestId, value } }),
-    elsewhere: question => elsewhere(url, sessionId, question),
+    howToAnswer: question => howToAnswer(url, sessionId, question),
     interrupt: options.interrupt ?? (() => process.kill(process.pid, 'SIGINT')),
   })
   let outcome: Terminal | undefined
@@ -67,7 +67,7 @@ export async function watch(
   const onStatus = (next: FollowStatus) => {
     const waits = next.state === 'waiting' && status?.state !== 'waiting'
     if (waits && !statusLine.shown)
-      screen.note(`· ${next.error.message}; back in ${duration(next.retryInMs)}`)
+      screen.note(`· ${next.error.message}; reconnecting in ${duration(next.retryInMs)}`)
     status = next
   }
 
@@ -77,13 +77,13 @@ export async function watch(
     for await (const message of follow({ url, transport, WebSocket, ...followed, signal: until, onStatus })) {
       if (message.kind === 'control') {
         if (message.control.type === 'caught-up') questions.caughtUp()
-        const told = noteOfControl(message.control)
-        if (told) screen.note(told, 'yellow')
+        const note = noteOfControl(message.control)
+        if (note) screen.note(note, 'yellow')
         continue
       }
       const event = message.event as TwinrailEvent
       events += 1
-      questions.heard(event)
+      questions.observe(event)
       if (json) screen.line(message.json ?? JSON.stringify(event))
       else renderer.show(event)
       questions.ask()
@@ -102,9 +102,9 @@ export async function watch(
 function noteOfControl(control: Control): string | undefined {
   switch (control.type) {
     case 'gap':
-      return `· the events from ${control.from} to ${control.to} are gone (${control.reason})`
+      return `· the events from ${control.from} to ${control.to} are missing (${control.reason})`
     case 'reset':
-      return `· the session’s log is another one (${control.reason}): starting over`
+      return `· the session’s log was replaced (${control.reason}): starting from its beginning`
     case 'end':
       return control.reason === 'run-ended'
         ? undefined
@@ -114,12 +114,13 @@ function noteOfControl(control: Control): string | undefined {
   }
 }
 
-function elsewhere(url: string, sessionId: string, { requestId, kind, schema }: Question): string {
+/** How to answer a question without a prompt. */
+function howToAnswer(url: string, sessionId: string, { requestId, kind, schema }: Question): string {
   const value = kind === 'approval' ? approval(schema, true) : 'your answer'
   const command = JSON.stringify({ id: '1', type: 'input.answer', requestId, value })
   const server = url.replace(/\/$/, '')
   return (
-    `To answer, open ${server}/#${sessionId}, or give your value in:\n` +
+    `To answer, open ${server}/#${sessionId}, or send your value with:\n` +
     `  curl ${server}/v1/sessions/${sessionId}/commands -H 'content-type: application/json' -d '${command}'`
   )
 }

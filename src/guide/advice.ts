@@ -3,8 +3,9 @@ import { z } from 'zod'
 import { chooseTransport, type Recommendation } from './choose.ts'
 import { type Evidence, evidenceFor, type Measured } from './evidence.ts'
 import { measured } from './measured.ts'
+import { type ScenarioName, scenarioNames } from './names.ts'
 import { Needs } from './needs.ts'
-import { recommend, type ScenarioName, scenarioNames, scenarios, type Teaching } from './scenarios.ts'
+import { recommend, scenarios, type Teaching } from './scenarios.ts'
 
 /** A scenario, needs, or a scenario with needs of one's own beside. */
 export const GuideQuestion = Needs.extend({

@@ -2,10 +2,8 @@
  * Which transport to take: a few rules over what is needed, what lies between and what the client can. Knows where to
  * look for figures, not the figures themselves: pages load it, too.
  */
-import type { EvidenceId } from './evidence.ts'
+import type { EvidenceId, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
-
-export type Transport = 'sse' | 'websocket' | 'long-poll'
 
 /** Why, in a sentence without its full stop. */
 export interface Reason {

@@ -1,27 +1,5 @@
 /** What the benchmark measured, and how to say it. */
-import type { Transport } from './choose.ts'
-import type { ScenarioName } from './scenarios.ts'
-
-/** What can be measured of a workload, and how it is called in a sentence. */
-export const measures = {
-  firstEvent: 'connect → first event',
-  deliver: 'publish → receive p50',
-  uplink: 'command → answer p50',
-  knee: 'events delivered a second, at the most',
-  cpu: 'server CPU per delivered event',
-  bytes: 'bytes on the wire per delivered event',
-  handshake: 'bytes until subscribed',
-  memory: 'server memory per idle connection',
-  slow: 'publish → receive p99 beside slow readers',
-  storm: 'all connections cut → all clients current',
-} as const
-export type Measure = keyof typeof measures
-
-/**
- * One figure of one workload, such as `chat/deliver`. The memory of an idle connection depends on no workload: the same
- * figure stands under each.
- */
-export type EvidenceId = `${ScenarioName}/${Measure}`
+import { type EvidenceId, type Measure, measures, type ScenarioName, type Transport } from './names.ts'
 
 /** What several rounds gave: the median, and the quartiles around it. */
 export interface Range {

@@ -1,23 +1,9 @@
-/** What people build, what each needs, and what is taught about it. Each name is also that of a benchmark's workload. */
-import { chooseTransport, type Recommendation, type Transport } from './choose.ts'
-import type { Measure } from './evidence.ts'
+/** Typical applications, what each needs, and what a tutorial recommends for it. Each name is also a benchmark's workload. */
+import { chooseTransport, type Recommendation } from './choose.ts'
+import type { Measure, ScenarioName, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
 
-export const scenarioNames = [
-  'chat',
-  'editing',
-  'training',
-  'game',
-  'documents',
-  'dashboards',
-  'mobile',
-  'buffered',
-  'binary',
-  'approvals',
-] as const
-export type ScenarioName = (typeof scenarioNames)[number]
-
-/** What the teaching text says, and what is left of it when one looks closer. */
+/** The recommendation of the tutorial that this guide was checked against, an introduction to streaming protocols. */
 export interface Teaching {
   readonly transport: Transport
   readonly reason: string

@@ -1,6 +1,6 @@
-/** What an `Accept` header asks for, of the two forms that events come in. */
+/** Content negotiation: an event stream or a page of JSON. */
 
-/** Types in the header, without parameters, but for those that `q=0` rules out. */
+/** Media types in the header without parameters, except those with `q=0`. */
 function accepted(accept: string): string[] {
   return accept
     .split(',')
@@ -8,12 +8,12 @@ function accepted(accept: string): string[] {
     .map(part => (part.split(';')[0] ?? '').trim().toLowerCase())
 }
 
-/** Whether an event stream is asked for by name. */
+/** Whether the header names `text/event-stream`. */
 export function acceptsEventStream(accept: string | undefined): boolean {
   return accept !== undefined && accepted(accept).includes('text/event-stream')
 }
 
-/** The form of a session's events: a stream unless only JSON is asked for; nothing when neither fits. */
+/** The form of a session's events: a stream unless only JSON is accepted; `undefined` when neither is. */
 export function eventsForm(accept: string | undefined): 'stream' | 'page' | undefined {
   if (accept === undefined || accept.trim() === '') return 'stream'
   const types = accepted(accept)

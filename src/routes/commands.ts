@@ -1,4 +1,4 @@
-/** Commands over HTTP: the same schema, the same `ack` and `nack` as on a WebSocket. */
+/** Commands over HTTP, with the schema and the `ack` or `nack` of a WebSocket. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import {
   type Control,
@@ -16,7 +16,7 @@ import { answerWith, asTwinrailError } from './errors.ts'
 import { lastEventId } from './events.ts'
 import { sessionIdOf } from './sessions.ts'
 
-/** The command in a body, in the session that the path names. */
+/** Parses the command in a body for the session in the path. */
 function commandOf(request: FastifyRequest): SessionCommand {
   const sessionId = sessionIdOf(request.params)
   const body = (request.body ?? {}) as Record<string, unknown>
@@ -26,9 +26,13 @@ function commandOf(request: FastifyRequest): SessionCommand {
     })
   }
   if (body['sessionId'] !== undefined && body['sessionId'] !== sessionId) {
-    throw new TwinrailError('bad-request', 'the body names another session than the path', {
-      details: { path: 'sessionId' },
-    })
+    throw new TwinrailError(
+      'bad-request',
+      'the body names another session than the path; leave sessionId out of the body',
+      {
+        details: { path: 'sessionId' },
+      },
+    )
   }
   const command = Array.isArray(request.body) ? request.body : { ...body, sessionId }
   return check(SessionCommand, command, 'command')

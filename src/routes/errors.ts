@@ -2,7 +2,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
 
-/** Makes a refusal of whatever was thrown; what is not meant for clients is logged and becomes `internal`. */
+/** Converts any error to a refusal. An unexpected error is logged and becomes `internal` without its text. */
 export function asTwinrailError(error: unknown, request: FastifyRequest): TwinrailError {
   if (error instanceof TwinrailError) return error
   const { statusCode, code } = error as FastifyError
@@ -19,7 +19,7 @@ export function asTwinrailError(error: unknown, request: FastifyRequest): Twinra
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) {
     return new TwinrailError(
       'bad-request',
-      'the request cannot be read; expected JSON as PROTOCOL.md describes',
+      'the request is malformed; expected JSON as PROTOCOL.md describes',
     )
   }
   request.log.error({ err: error }, 'a request failed')
@@ -29,7 +29,7 @@ export function asTwinrailError(error: unknown, request: FastifyRequest): Twinra
   )
 }
 
-/** Sends a refusal in the given form, with its status. */
+/** Sends a refusal with its status, in the form that `form` gives it. */
 export function answerWith(
   error: TwinrailError,
   reply: FastifyReply,
@@ -55,19 +55,19 @@ function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): v
   }))
 }
 
-/** Answers a request whose URL leads to no route, such as one with a broken escape. No hooks run for it. */
+/** Answers a request with a malformed URL, such as a broken escape. Fastify runs no hooks for it. */
 export function answerUnroutable(_error: unknown, request: FastifyRequest, reply: FastifyReply): void {
   const { raw } = request
-  // Nobody else closes the socket of an upgrade.
+  // Node leaves the socket of an upgrade to the handler.
   if (raw.headers.upgrade !== undefined) reply.raw.once('finish', () => raw.socket.destroy())
   answer(
-    new TwinrailError('bad-request', 'the URL cannot be read: an escape is broken, or a part too long'),
+    new TwinrailError('bad-request', 'the URL is malformed: an escape is broken, or a part is too long'),
     request,
     reply,
   )
 }
 
-/** The same form for every route but commands, unknown routes and unreadable requests included. */
+/** Sets the error format of every route except commands, and of unknown routes. */
 export function errorHandling(app: FastifyInstance): void {
   app.setErrorHandler(answer)
   app.setNotFoundHandler((request, reply) =>
@@ -75,7 +75,7 @@ export function errorHandling(app: FastifyInstance): void {
   )
 }
 
-/** The answer to bytes that are no HTTP request, such as a header with a line break in it. */
+/** The response to bytes that are not an HTTP request, such as a header with a line break. */
 export const unreadableRequest = (() => {
   const message = 'the request is not valid HTTP'
   const body = JSON.stringify({ error: { code: 'bad-request', message, requestId: '' } })

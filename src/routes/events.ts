@@ -1,4 +1,4 @@
-/** A session's events over HTTP: out as a stream or in pages, in by ingest. */
+/** A session's events over HTTP: read as a stream or in pages, written by ingest. */
 import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
@@ -11,7 +11,7 @@ import { serveSse } from '../transports/sse.ts'
 import { eventsForm } from './accept.ts'
 import { sessionIdOf } from './sessions.ts'
 
-/** The cursor that a reconnecting EventSource sends; it wins over `after`. */
+/** The cursor that a reconnecting EventSource sends. It takes precedence over `after`. */
 export function lastEventId(request: FastifyRequest): { after?: string } {
   const id = request.headers['last-event-id']
   return typeof id === 'string' && id !== '' ? { after: id } : {}
@@ -62,7 +62,7 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
   })
 }
 
-/** Lets NDJSON bodies through as streams, however long: they are read line by line. */
+/** Passes NDJSON bodies of any length on as streams, which are read line by line. */
 export function ndjsonBodies(app: FastifyInstance): void {
   app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload))
 }
@@ -70,7 +70,7 @@ export function ndjsonBodies(app: FastifyInstance): void {
 const isStream = (body: unknown): body is Readable =>
   body !== null && typeof body === 'object' && Symbol.asyncIterator in body
 
-/** The whole lines of each chunk as it comes; the last line may lack its line feed. */
+/** The complete lines of each chunk as it arrives. The last line may have no line feed. */
 async function* lines(body: Readable): AsyncGenerator<string[]> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
@@ -84,7 +84,7 @@ async function* lines(body: Readable): AsyncGenerator<string[]> {
       if (parts.length > 0) yield parts
     }
   } finally {
-    // Once a line is refused the rest is read and thrown away; left alone it would block the connection.
+    // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }
   rest += decoder.end()

@@ -1,4 +1,4 @@
-/** What the server tells of itself and its transports: agents, the guide, health, metrics. */
+/** Agents, the guide, health and metrics. */
 import type { FastifyInstance } from 'fastify'
 import { advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
 import type { Metrics } from '../metrics.ts'

@@ -1,4 +1,4 @@
-/** The HTTP calls as OpenAPI 3.1, made from the same schemas that check them. */
+/** The HTTP API as OpenAPI 3.1, generated from the schemas that validate requests. */
 import { z } from 'zod'
 import { GuideQuestion } from '../guide/index.ts'
 import {
@@ -23,7 +23,7 @@ const answer = (description: string, schema?: Json) => ({
   description,
   ...(schema && { content: json(schema) }),
 })
-const refusal = { description: 'Refused; the code says why', content: json(ref('Error')) }
+const refusal = { description: 'Refused; `code` is the reason', content: json(ref('Error')) }
 const refusals = { '4XX': refusal, '5XX': refusal }
 
 /** Query parameters from an object schema. */
@@ -59,12 +59,12 @@ export function openApi(): Json {
     paths: {
       '/v1/sessions': {
         post: {
-          summary: 'Make a session, or find the one that is there',
+          summary: 'Create a session, or return the existing one',
           ...body(json(jsonSchemaOf(CreateSession))),
           responses: { 201: answer('Made'), 200: answer('It was there'), ...refusals },
         },
         get: {
-          summary: 'List the sessions that you may see',
+          summary: 'List the sessions that the caller may read',
           parameters: queryOf(z.object({ after: Id, limit: z.number().int().min(1).max(1000) })),
           responses: { 200: answer('Sessions in the order of their ids'), ...refusals },
         },
@@ -75,12 +75,16 @@ export function openApi(): Json {
           summary: 'A session with its runs and open questions',
           responses: { 200: answer('State'), ...refusals },
         },
-        delete: { summary: 'Delete a session', responses: { 204: answer('It is gone'), ...refusals } },
+        delete: {
+          summary: 'Delete a session',
+          responses: { 204: answer('The session does not exist any more'), ...refusals },
+        },
       },
       '/v1/sessions/{sessionId}/commands': {
         ...session,
         post: {
-          summary: 'One command; `run.start` with `Accept: text/event-stream` answers the run’s stream',
+          summary:
+            'Send one command; `run.start` with `Accept: text/event-stream` is answered with the run’s stream',
           ...body(json(ref('Command'))),
           responses: {
             200: {
@@ -125,7 +129,7 @@ export function openApi(): Json {
           },
         },
         post: {
-          summary: 'Ingest events from a producer outside',
+          summary: 'Ingest events of an external producer',
           parameters: queryOf(ProducerQuery),
           ...body({
             ...json({ oneOf: [ref('EventBody'), { type: 'array', items: ref('EventBody') }] }),
@@ -142,20 +146,23 @@ export function openApi(): Json {
       },
       '/v1/agents': {
         get: {
-          summary: 'The agents and the JSON Schema of their input',
+          summary: 'List the agents with the JSON Schema of their input',
           responses: { 200: answer('Agents') },
         },
       },
       '/v1/guide': {
         get: {
-          summary: 'Which transport to take, and why; without a query for every scenario',
+          summary: 'Recommend a transport, with reasons; without a query, for every scenario',
           parameters: queryOf(GuideQuestion),
           responses: { 200: answer('A recommendation with reasons and measured figures'), ...refusals },
         },
       },
       '/healthz': { get: { summary: 'Is the process alive?', responses: { 200: answer('Yes') } } },
       '/readyz': {
-        get: { summary: 'May traffic come?', responses: { 200: answer('Yes'), 503: answer('Not now') } },
+        get: {
+          summary: 'Is the server ready for traffic?',
+          responses: { 200: answer('Yes'), 503: answer('Not now') },
+        },
       },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: answer('Metrics') } } },
     },

@@ -1,4 +1,4 @@
-/** The page at `/`, as Vite built it. */
+/** The playground page at `/`, built by Vite. */
 import { readFile } from 'node:fs/promises'
 import type { FastifyInstance, FastifyReply } from 'fastify'
 
@@ -9,7 +9,7 @@ const types: Record<string, string> = {
   svg: 'image/svg+xml',
 }
 
-/** @param folder where the built files are */
+/** @param folder the folder of the built files */
 export function pageRoutes(app: FastifyInstance, folder: URL): void {
   const send = async (reply: FastifyReply, file: string, cache: string) => {
     reply
@@ -17,7 +17,10 @@ export function pageRoutes(app: FastifyInstance, folder: URL): void {
       .header('x-content-type-options', 'nosniff')
     const bytes = await readFile(new URL(file, folder)).catch(() => undefined)
     if (!bytes)
-      return reply.code(404).type('text/plain').send('Not built yet: npm run build makes this page.\n')
+      return reply
+        .code(404)
+        .type('text/plain')
+        .send('This page is not built yet. Build it with: npm run build\n')
     return reply
       .type(types[file.split('.').at(-1)!] ?? 'application/octet-stream')
       .header('cache-control', cache)
@@ -27,7 +30,7 @@ export function pageRoutes(app: FastifyInstance, folder: URL): void {
   app.get<{ Params: { file: string } }>('/assets/:file', (request, reply) => {
     const { file } = request.params
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
-    // their names hold a hash of their content
+    // Their names contain a hash of their content.
     return send(reply, `assets/${file}`, 'public, max-age=31536000, immutable')
   })
 }

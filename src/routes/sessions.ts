@@ -1,4 +1,4 @@
-/** Sessions over HTTP: make, list, describe, delete. */
+/** Sessions over HTTP: create, list, describe, delete. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { mustBeAllowed } from '../auth.ts'
@@ -6,7 +6,7 @@ import { check, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
-/** UTF-8 bytes of JSON that a session's metadata may have. */
+/** Maximum size of a session's metadata, in UTF-8 bytes of JSON. */
 const METADATA_BYTES = 16 * 1024
 
 export const CreateSession = z.object({
@@ -27,7 +27,7 @@ const ListQuery = z.object({
     .default(100),
 })
 
-/** The session's id in a path. */
+/** The session id in the path. */
 export function sessionIdOf(params: unknown): string {
   return check(z.object({ sessionId: Id }), params, 'path').sessionId
 }
@@ -47,7 +47,7 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
     const { after, limit } = check(ListQuery, request.query, 'query')
     await allow(context, request, 'session.list')
     const seen: SessionSummary[] = []
-    // Pages on over what the principal may not see, so that an empty answer means the end.
+    // Skips sessions that the principal may not see, so that an empty page means the end.
     for (let from = after; seen.length < limit; ) {
       const found = await sessions.list(from, limit)
       for (const session of found) {

@@ -3,9 +3,10 @@
  * last line holds the SHA-256 of everything before it.
  */
 import { createHash } from 'node:crypto'
+import type { Journal } from '../bus/journal.ts'
 import { encodeEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
-import type { EventLog, OnceKey } from '../log/log.ts'
+import type { OnceKey } from '../log/log.ts'
 import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
 import type { AnswerNote, RunNote } from './conditions.ts'
 import { digest } from './repeats.ts'
@@ -66,16 +67,16 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
 }
 
 /**
- * Makes the session of an archive in a log, under its own id or another. Types, data, times and authors stay; offsets
+ * Makes the session of an archive, under its own id or another. Types, data, times and authors stay; offsets
  * are the log's own. A run that was still open ends as `producer-lost`: nobody works on it here.
  * @throws TwinrailError `conflict` when the session is there
  */
 export async function importArchive(
-  log: EventLog,
+  journal: Journal,
   { header, events }: ReturnType<typeof readArchive>,
   sessionId = header.sessionId,
 ): Promise<{ sessionId: string; events: number }> {
-  const { created, session } = await log.create(sessionId, header.metadata)
+  const { created, session } = await journal.create(sessionId, header.metadata)
   if (!created) {
     throw new TwinrailError(
       'conflict',
@@ -106,9 +107,9 @@ export async function importArchive(
     const texts = batch.map(({ runId, type, time, by, data }) =>
       encodeEvent({ sessionId, runId, type, time, by, data }),
     )
-    const appended = await log.append(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
+    const appended = await journal.appendTexts(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
     if (!appended.accepted) {
-      await log.delete(sessionId)
+      await journal.delete(sessionId)
       throw new TwinrailError('bad-request', `the archive contradicts itself: ${JSON.stringify(appended)}`)
     }
   }

@@ -1,7 +1,7 @@
 /** Commands that change a session: each becomes an event, and the first in log order wins. */
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
-import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
+import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
 import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
@@ -17,12 +17,11 @@ type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
 
 /** What the commands work with. */
 export interface CommandParts {
-  readonly bus: Bus
+  readonly journal: Journal
   readonly states: SessionStates
   readonly runner: Runner
   readonly expiry: Expiry
   readonly agents: ReadonlyMap<string, Agent>
-  onAppended(sessionId: string, epoch: number, first: number, head: number): void
 }
 
 export class Commands {
@@ -40,8 +39,8 @@ export class Commands {
   async execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
     if (command.key !== undefined) {
       const [session, [done]] = await Promise.all([
-        this.#parts.bus.log.session(command.sessionId),
-        this.#parts.bus.log.lookup(command.sessionId, [keys.command(principal.id, command.key)]),
+        this.#parts.journal.findSession(command.sessionId),
+        this.#parts.journal.lookup(command.sessionId, [keys.command(principal.id, command.key)]),
       ])
       if (session && done) return ackOf(session.epoch, done)
     }
@@ -117,9 +116,9 @@ export class Commands {
 
   async #cancel(command: Of<'run.cancel'>, principal: Principal): Promise<AckFields> {
     const { sessionId, runId, reason } = command
-    const { epoch } = await this.#parts.bus.session(sessionId)
+    const { epoch } = await this.#parts.journal.session(sessionId)
     const told = reason ?? 'requested'
-    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
+    const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) {
       const remembered = await this.#append(
         command,
@@ -157,11 +156,11 @@ export class Commands {
   }
 
   async #answer(command: Of<'input.answer'>, principal: Principal): Promise<AckFields> {
-    const { bus, states, expiry } = this.#parts
+    const { journal, states, expiry } = this.#parts
     const { sessionId, requestId, value } = command
-    const session = await bus.session(sessionId)
+    const session = await journal.session(sessionId)
     const { epoch } = session
-    const [asked, answered] = await bus.log.lookup(sessionId, [keys.input(requestId), keys.answer(requestId)])
+    const [asked, answered] = await journal.lookup(sessionId, [keys.input(requestId), keys.answer(requestId)])
     if (!asked) {
       throw new TwinrailError('input-not-found', 'the session has no question of that id', {
         details: { requestId },
@@ -169,10 +168,10 @@ export class Commands {
     }
     if (answered) return repeatedAnswer(epoch, requestId, answered, value, principal)
     const { runId } = (asked.note ?? {}) as { runId?: string }
-    const [ended] = runId === undefined ? [] : await bus.log.lookup(sessionId, [keys.end(runId)])
+    const [ended] = runId === undefined ? [] : await journal.lookup(sessionId, [keys.end(runId)])
     if (ended) throw runEnded(epoch, runId as string, ended)
 
-    const { pendingInputs } = await states.get(await bus.session(sessionId))
+    const { pendingInputs } = await states.get(await journal.session(sessionId))
     const pending = pendingInputs.find(input => input.requestId === requestId)
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
       await expiry.expire(sessionId, epoch, runId, requestId)
@@ -201,7 +200,7 @@ export class Commands {
 
   async #steer(command: Of<'input.steer'>, principal: Principal): Promise<AckFields> {
     const { sessionId, runId, text } = command
-    const { epoch } = await this.#parts.bus.session(sessionId)
+    const { epoch } = await this.#parts.journal.session(sessionId)
     await this.#mustExist(sessionId, runId)
     const ack = { inputId: randomUUID() }
     const body = { type: 'input.steered', runId, data: { ...ack, text } }
@@ -216,7 +215,7 @@ export class Commands {
     const { sessionId, event, ephemeral } = command
     const { runId } = event
     if (runId !== undefined) {
-      await this.#parts.bus.session(sessionId)
+      await this.#parts.journal.session(sessionId)
       await this.#mustExist(sessionId, runId)
     }
     const absent = runId === undefined ? [] : [keys.end(runId)]
@@ -224,7 +223,7 @@ export class Commands {
     const appended = await this.#append(command, principal, bodies, {}, { create: true, absent })
     if (!ephemeral) return this.#settle(command, principal, appended)
     if (!appended.accepted) return this.#settle(command, principal, appended)
-    await this.#parts.bus.tell(sessionId, event, principal.id)
+    await this.#parts.journal.publishEphemeral(sessionId, event, principal.id)
     return {}
   }
 
@@ -240,15 +239,11 @@ export class Commands {
       command.key === undefined
         ? []
         : [{ key: keys.command(principal.id, command.key), note: ack, ttlMs: COMMAND_KEY_TTL_MS }]
-    const appended = await this.#parts.bus.append(command.sessionId, bodies, {
+    return this.#parts.journal.append(command.sessionId, bodies, {
       ...conditions,
       once: [...key, ...(conditions.once ?? [])],
       by: principal.id,
     })
-    if (appended.accepted && bodies.length > 0) {
-      this.#parts.onAppended(command.sessionId, appended.epoch, appended.first, appended.head)
-    }
-    return appended
   }
 
   /** The ack of an append, or of the command that was first under the same key, or the refusal. */
@@ -261,13 +256,13 @@ export class Commands {
   }
 
   async #known(sessionId: string, key: string): Promise<{ epoch: number; entry: KeyEntry } | undefined> {
-    const session = await this.#parts.bus.log.session(sessionId)
-    const [entry] = session ? await this.#parts.bus.log.lookup(sessionId, [key]) : []
+    const session = await this.#parts.journal.findSession(sessionId)
+    const [entry] = session ? await this.#parts.journal.lookup(sessionId, [key]) : []
     return session && entry && { epoch: session.epoch, entry }
   }
 
   async #mustExist(sessionId: string, runId: string): Promise<void> {
-    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
+    const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
   }
 }

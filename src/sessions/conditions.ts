@@ -1,5 +1,5 @@
 /** Refused appends, told to who asked. */
-import { offsetOf, sessionNotFound } from '../bus/bus.ts'
+import { offsetOf, sessionNotFound } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { Appended, KeyEntry } from '../log/log.ts'
 import { type OnNoViewers, TwinrailError } from '../protocol/index.ts'

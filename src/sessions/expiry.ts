@@ -1,13 +1,11 @@
 /** Questions that expire by themselves. */
-import type { Bus } from '../bus/bus.ts'
+import type { Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { Appended } from '../log/log.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 
 export interface ExpiryParts {
-  readonly bus: Bus
-  /** Called after every append. */
-  onAppended(sessionId: string, epoch: number, first: number, head: number): void
+  readonly journal: Journal
   onError(error: unknown, about: Record<string, unknown>): void
 }
 
@@ -42,20 +40,13 @@ export class Expiry {
   }
 
   /** Ends the question now. Resolves with what the log says of it. */
-  async expire(
-    sessionId: string,
-    epoch: number,
-    runId: string | undefined,
-    requestId: string,
-  ): Promise<Appended> {
-    const { bus, onAppended } = this.#parts
-    const appended = await bus.append(sessionId, [{ type: 'input.expired', runId, data: { requestId } }], {
+  expire(sessionId: string, epoch: number, runId: string | undefined, requestId: string): Promise<Appended> {
+    const body = { type: 'input.expired', runId, data: { requestId } }
+    return this.#parts.journal.append(sessionId, [body], {
       epoch,
       once: [{ key: keys.answer(requestId), note: { expired: true } }],
       absent: runId === undefined ? [] : [keys.end(runId)],
     })
-    if (appended.accepted) onAppended(sessionId, epoch, appended.first, appended.head)
-    return appended
   }
 
   /** The question is settled. */

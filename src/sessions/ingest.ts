@@ -1,5 +1,6 @@
 /** Ingest: events from producers outside, in any language. PROTOCOL.md, "Ingest". */
-import { type Body, type Bus, offsetOf, runNotFound } from '../bus/bus.ts'
+import type { Bus } from '../bus/bus.ts'
+import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
 import { isTerminal, TwinrailError } from '../protocol/index.ts'
@@ -27,11 +28,11 @@ export interface Producer {
 }
 
 export interface IngestParts {
+  readonly journal: Journal
   readonly bus: Bus
   readonly expiry: Expiry
   /** How long a run opened by ingest lives without another event, in ms. */
   readonly leaseMs: number
-  onAppended(sessionId: string, epoch: number, first: number, head: number): void
 }
 
 interface Batch {
@@ -192,7 +193,7 @@ export class Ingest {
   }
 
   async #mustOwn(sessionId: string, runId: string, principal: Principal): Promise<void> {
-    const [started] = await this.#parts.bus.log.lookup(sessionId, [keys.run(runId)])
+    const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
     const { by, external } = started.note as RunNote
     if (!external || by !== principal.id) {
@@ -212,15 +213,12 @@ export class Ingest {
     principal: Principal,
     producer: Producer | undefined,
   ): Promise<Appended> {
-    const appended = await this.#parts.bus.append(sessionId, bodies, {
+    const appended = await this.#parts.journal.append(sessionId, bodies, {
       ...conditions,
       ...(producer && { producer }),
       by: principal.id,
     })
     if (appended.accepted) {
-      if (appended.first > 0) {
-        this.#parts.onAppended(sessionId, appended.epoch, appended.first, appended.head)
-      }
       for (const { type, runId, data } of bodies) {
         if (type !== 'input.requested') continue
         const { requestId, expiresAt } = data as { requestId: string; expiresAt?: number }
@@ -247,7 +245,7 @@ export class Ingest {
     let done = 0
     for (let more = bodies.length; done + 1 < more; ) {
       const count = Math.floor((done + more) / 2)
-      const asked = await this.#parts.bus.append(sessionId, bodies.slice(0, count), {
+      const asked = await this.#parts.journal.append(sessionId, bodies.slice(0, count), {
         epoch,
         absent: [key],
         producer,

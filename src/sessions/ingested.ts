@@ -1,5 +1,5 @@
 /** Events as producers outside send them, checked one by one. */
-import type { Body } from '../bus/bus.ts'
+import type { Body } from '../bus/journal.ts'
 import { commandOnlyTypes, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import { checkSchema } from './input-schema.ts'
 

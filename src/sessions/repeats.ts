@@ -1,6 +1,6 @@
 /** Commands that come again: told by key, id or value, and answered as the first one was. */
 import { createHash } from 'node:crypto'
-import { offsetOf } from '../bus/bus.ts'
+import { offsetOf } from '../bus/journal.ts'
 import type { KeyEntry } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import { type AnswerNote, alreadyAnswered, type RunNote } from './conditions.ts'

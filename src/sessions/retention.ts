@@ -1,5 +1,6 @@
 /** How much of a session's log is kept. What goes is told to subscribers by `gap`; state and keys stay complete. */
-import type { EventLog, SessionInfo } from '../log/log.ts'
+import type { Journal } from '../bus/journal.ts'
+import type { SessionInfo } from '../log/log.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
 import { SeparateJobs } from './separate-jobs.ts'
 import type { SessionStates } from './states.ts'
@@ -45,7 +46,7 @@ interface Ledger {
 }
 
 export interface RetentionParts {
-  readonly log: EventLog
+  readonly journal: Journal
   readonly states: SessionStates
   readonly limits: RetentionLimits
   /** @default 5 s */
@@ -101,7 +102,7 @@ export class Retention {
 
   /** Sessions that nobody touches grow older, too. */
   async #walk(): Promise<void> {
-    const walked = await this.#parts.log.list(this.#walkedTo, WALK)
+    const walked = await this.#parts.journal.list(this.#walkedTo, WALK)
     this.#walkedTo = walked.length < WALK ? undefined : walked.at(-1)?.sessionId
     for (const { sessionId } of walked) this.#sweep(sessionId)
   }
@@ -111,7 +112,7 @@ export class Retention {
     this.#jobs.start(sessionId, { sessionId }, async () => {
       this.#touched.delete(sessionId)
       try {
-        const session = await this.#parts.log.session(sessionId)
+        const session = await this.#parts.journal.findSession(sessionId)
         if (session) await this.#apply(session)
       } catch (error) {
         this.#touched.add(sessionId)
@@ -121,7 +122,7 @@ export class Retention {
   }
 
   async #apply(session: SessionInfo): Promise<void> {
-    const { log, states, limits } = this.#parts
+    const { journal, states, limits } = this.#parts
     const { sessionId, epoch, head, earliest } = session
     const through = Math.max(
       limits.events === undefined ? 0 : head - limits.events,
@@ -130,7 +131,7 @@ export class Retention {
     )
     if (through < earliest) return
     const state = await states.get(session)
-    if (state.seq >= through) await log.trim(sessionId, epoch, through, { seq: state.seq, state })
+    if (state.seq >= through) await journal.trim(sessionId, epoch, through, { seq: state.seq, state })
   }
 
   /** Number of the last event that is too many, by size; 0 when none is. */
@@ -142,7 +143,7 @@ export class Retention {
     if (this.#ledgers.size > LEDGERS) this.#ledgers.delete(this.#ledgers.keys().next().value as string)
 
     while (ledger.seq < head) {
-      const page = await this.#parts.log.read(sessionId, ledger.seq, PAGE)
+      const page = await this.#parts.journal.read(sessionId, ledger.seq, PAGE)
       if (!page || page.epoch !== epoch || page.events.length === 0) break
       for (const event of page.events) {
         const last = ledger.chunks.at(-1)
@@ -170,8 +171,7 @@ export class Retention {
   /** Number of the last event before that time; 0 when all are younger. Looks at log₂ of them. */
   async #before({ sessionId, head, earliest }: SessionInfo, time: number): Promise<number> {
     const isOld = async (seq: number) => {
-      const page = await this.#parts.log.read(sessionId, seq - 1, { events: 1, bytes: 1, through: seq })
-      const event = page?.events[0]
+      const event = await this.#parts.journal.event(sessionId, seq)
       return event !== undefined && event.event.time < time
     }
     if (head < earliest || !(await isOld(earliest))) return 0

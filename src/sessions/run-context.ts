@@ -1,7 +1,7 @@
 /** What a run gives its agent: the session's history, questions to its users, and what they say meanwhile. */
 import { randomUUID } from 'node:crypto'
 import type { Answer, AskRequest, RunContext } from '../agents/agent.ts'
-import type { Body, Bus } from '../bus/bus.ts'
+import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import type { Inbox } from './inbox.ts'
@@ -10,7 +10,7 @@ import type { RunClock } from './run-clock.ts'
 import { type RunLog, RunOver } from './run-log.ts'
 
 export interface RunContextParts {
-  readonly bus: Bus
+  readonly journal: Journal
   readonly sessionId: string
   readonly runId: string
   readonly by: string | undefined
@@ -26,7 +26,7 @@ export interface RunContextParts {
 }
 
 export function contextOf(parts: RunContextParts): RunContext {
-  const { bus, sessionId, runId, by, startSeq, signal, log, inbox } = parts
+  const { journal, sessionId, runId, by, startSeq, signal, log, inbox } = parts
   const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
     if (steers.length === 0) return steers
     await log.append(steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })))
@@ -37,7 +37,7 @@ export function contextOf(parts: RunContextParts): RunContext {
     runId,
     by,
     signal,
-    history: () => history(bus, sessionId, startSeq - 1),
+    history: () => history(journal, sessionId, startSeq - 1),
     ask: request => {
       const answer = ask(parts, request)
       // An agent may ask and end without waiting.
@@ -84,12 +84,6 @@ async function logRequest({ log, runId }: RunContextParts, body: Body, requestId
   throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
 }
 
-async function* history(bus: Bus, sessionId: string, through: number) {
-  for (let after = 0; after < through; ) {
-    const page = await bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024, through })
-    const last = page?.events.at(-1)
-    if (!page || !last) return
-    for (const event of page.events) yield event.event
-    after = last.seq
-  }
+async function* history(journal: Journal, sessionId: string, through: number) {
+  for await (const { event } of journal.events(sessionId, 0, through)) yield event
 }

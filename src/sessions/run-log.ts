@@ -2,7 +2,8 @@
  * A run's way into the log: its events in order, one call at a time. What the agent yields while a call is under way goes
  * together in the next one, so a run is not bound by the time that one commit takes.
  */
-import type { Body, Bus } from '../bus/bus.ts'
+import type { Bus } from '../bus/bus.ts'
+import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease } from '../log/log.ts'
 
@@ -16,13 +17,12 @@ const AHEAD_EVENTS = 64
 const AHEAD_SIZE = 256 * 1024
 
 export interface RunLogParts {
+  readonly journal: Journal
   readonly bus: Bus
   readonly sessionId: string
   readonly runId: string
   readonly epoch: number
   readonly lease: Lease
-  /** Called after every append, with where the log stands. */
-  onAppended(first: number, head: number): void
   /** Nothing more is appended. Called once, unless it was stopped before. */
   onFailed(error: unknown): void
 }
@@ -88,8 +88,8 @@ export class RunLog {
     })
   }
 
-  /** Appends at once, whatever waits: a terminal that cuts the run short. */
-  cut(body: Body, conditions: AppendConditions): Promise<Appended> {
+  /** Appends at once, ahead of what waits: for a terminal that cuts the run short. */
+  appendNow(body: Body, conditions: AppendConditions): Promise<Appended> {
     return this.#write([this.#encode(body)], conditions)
   }
 
@@ -109,7 +109,7 @@ export class RunLog {
   }
 
   #encode(body: Body): string {
-    return this.#parts.bus.encode(this.#parts.sessionId, body)
+    return this.#parts.journal.encode(this.#parts.sessionId, body)
   }
 
   #hasRoom(): boolean {
@@ -160,16 +160,14 @@ export class RunLog {
     this.#parts.onFailed(error)
   }
 
-  /** As long as the run is alive and this process holds it. */
-  async #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
-    const { bus, sessionId, runId, epoch, lease, onAppended } = this.#parts
-    const appended = await bus.log.append(sessionId, texts, {
+  /** Appends if the run has no terminal yet and this process still holds its lease. */
+  #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
+    const { journal, sessionId, runId, epoch, lease } = this.#parts
+    return journal.appendTexts(sessionId, texts, {
       epoch,
       absent: [keys.end(runId)],
       leases: [lease],
       ...conditions,
     })
-    if (appended.accepted) onAppended(appended.first, appended.head)
-    return appended
   }
 }

@@ -3,9 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Agent, RunError, type RunResult } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { Journal } from '../bus/journal.ts'
 import type { LogEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { Lease } from '../log/log.ts'
+import type { Presence } from '../presence/presence.ts'
+import { endUnwatched } from '../presence/unwatched.ts'
 import {
   commandOnlyTypes,
   isTerminal,
@@ -19,11 +22,12 @@ import { Inbox } from './inbox.ts'
 import { RunClock } from './run-clock.ts'
 import { contextOf } from './run-context.ts'
 import { RunLog, RunOver } from './run-log.ts'
-import { endUnwatched } from './unwatched.ts'
 
 /** What a run is made of. */
 export interface RunParts {
+  readonly journal: Journal
   readonly bus: Bus
+  readonly presence: Presence
   readonly agent: Agent
   readonly sessionId: string
   readonly runId: string
@@ -39,8 +43,6 @@ export interface RunParts {
   /** Running time, without time spent in `ask`, in ms. */
   readonly maxMs: number
   readonly lease: Lease
-  /** Called after every append, with where the log stands. */
-  onAppended(first: number, head: number): void
   /** An `input.requested` with an end was logged. */
   onExpiring(runId: string, requestId: string, expiresAt: number): void
   /** Reports what users are not told: the agent's own exception, with the id that they were given. */
@@ -99,7 +101,7 @@ export class Run {
   async end(terminal: { type: TerminalType; data: unknown }): Promise<void> {
     const { runId } = this.#parts
     // Refused, it has one, or is somebody else's now.
-    await this.#log.cut(
+    await this.#log.appendNow(
       { ...terminal, runId },
       { once: [{ key: keys.end(runId), note: { type: terminal.type } }], release: [runId] },
     )
@@ -199,7 +201,7 @@ export class Run {
 
   /** Follows the session's log for what concerns this run, from its start on. */
   async #watch(): Promise<void> {
-    const { bus, sessionId, startSeq, runId, onNoViewers } = this.#parts
+    const { journal, bus, presence, sessionId, startSeq, runId, onNoViewers } = this.#parts
     const early: LogEvent[] = []
     let take = (event: LogEvent): void => {
       early.push(event)
@@ -214,22 +216,13 @@ export class Run {
         throw new RunOver()
       })
     this.#stopWatching = watching.stop
-    for (let after = startSeq; after < watching.head; ) {
-      const page = await bus.log.read(sessionId, after, {
-        events: 1000,
-        bytes: 1024 * 1024,
-        through: watching.head,
-      })
-      const last = page?.events.at(-1)
-      if (!page || !last) break
-      for (const event of page.events) this.#event(event)
-      after = last.seq
-    }
+    for await (const event of journal.events(sessionId, startSeq, watching.head)) this.#event(event)
     for (const event of early) this.#event(event)
     take = event => this.#event(event)
     if (this.#abort.signal.aborted) throw new RunOver()
     if (onNoViewers === 'continue') return
     this.#stopViewing = await endUnwatched({
+      presence,
       bus,
       sessionId,
       runId,

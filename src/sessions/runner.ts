@@ -2,8 +2,10 @@
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { ExpiredLease, Lease } from '../log/log.ts'
+import type { Presence } from '../presence/presence.ts'
 import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
 import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
 import type { RunNote } from './conditions.ts'
@@ -11,14 +13,15 @@ import { Run } from './run.ts'
 import { SeparateJobs } from './separate-jobs.ts'
 
 export interface RunnerOptions {
+  journal: Journal
+  bus: Bus
+  presence: Presence
   /** What runs of lost processes are taken over with. */
   agents: ReadonlyMap<string, Agent>
   /** The longest that a run may work, without time spent waiting for its users, in ms. */
   maxRunMs: number
   /** How long after this process's death its runs are given up, in ms. */
   leaseMs: number
-  /** Called after every append of a run. */
-  onAppended(sessionId: string, epoch: number, first: number, head: number): void
   onExpiring(sessionId: string, epoch: number, runId: string, requestId: string, expiresAt: number): void
   /** What users are not told: exceptions of agents and of the log. */
   onError(error: unknown, context: Record<string, unknown>): void
@@ -60,7 +63,7 @@ const stopped = {
 } as const
 
 export class Runner {
-  readonly #bus: Bus
+  readonly #journal: Journal
   readonly #options: RunnerOptions
   readonly #runs = new Set<Run>()
   /** Tells this process's leases from every other's. */
@@ -72,8 +75,8 @@ export class Runner {
   #searching: Promise<void> | undefined
   #closed = false
 
-  constructor(bus: Bus, options: RunnerOptions) {
-    this.#bus = bus
+  constructor(options: RunnerOptions) {
+    this.#journal = options.journal
     this.#options = options
     // A renewal each second, a fifteenth of the default lease; at least three per lease where it is short.
     const tickMs = Math.min(TICK_MS, options.leaseMs / 3)
@@ -105,13 +108,14 @@ export class Runner {
 
   start(started: StartedRun): void {
     const { sessionId, epoch, runId } = started
-    const { maxRunMs, onAppended, onExpiring, onError } = this.#options
+    const { journal, bus, presence, maxRunMs, onExpiring, onError } = this.#options
     const run = new Run({
       ...started,
-      bus: this.#bus,
+      journal,
+      bus,
+      presence,
       maxMs: maxRunMs,
       lease: this.lease(runId),
-      onAppended: (first, head) => onAppended(sessionId, epoch, first, head),
       onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, epoch, run, requestId, expiresAt),
       onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
     })
@@ -150,12 +154,12 @@ export class Runner {
   }
 
   async #renew(run: Run): Promise<void> {
-    if (!(await this.#bus.log.renew(run.sessionId, run.lease))) run.fence()
+    if (!(await this.#journal.renew(run.sessionId, run.lease))) run.fence()
   }
 
   async #reapExpired(): Promise<void> {
     // Those that are being handled are the oldest and come first; younger ones must not wait for them.
-    const expired = await this.#bus.log.expired(EXPIRED_PAGE + this.#reaps.busy)
+    const expired = await this.#journal.expired(EXPIRED_PAGE + this.#reaps.busy)
     for (const lost of expired) {
       const { sessionId, runId } = lost
       if (this.#runsHere(lost)) continue
@@ -175,7 +179,7 @@ export class Runner {
     const { sessionId, epoch, runId, token } = lost
     if (await this.#takeOver(lost)) return
     const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
-    const appended = await this.#bus.append(sessionId, [{ type: 'run.failed', runId, data }], {
+    const appended = await this.#journal.append(sessionId, [{ type: 'run.failed', runId, data }], {
       epoch,
       once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
       leases: [{ ...this.lease(runId), from: token }],
@@ -183,23 +187,22 @@ export class Runner {
     })
     // The run may have its terminal, with a lease that its end could not give up.
     if (!appended.accepted && appended.reason === 'key') {
-      await this.#bus.log.append(sessionId, [], { epoch, release: [runId] })
+      await this.#journal.append(sessionId, [], { epoch, release: [runId] })
     }
-    if (appended.accepted) this.#options.onAppended(sessionId, epoch, appended.first, appended.head)
   }
 
   /** Goes on with a lost run, where its agent can; `false` when nobody will. */
   async #takeOver({ sessionId, epoch, runId, token }: ExpiredLease): Promise<boolean> {
-    const [start] = await this.#bus.log.lookup(sessionId, [keys.run(runId)])
+    const [start] = await this.#journal.lookup(sessionId, [keys.run(runId)])
     if (!start) return false
-    const started = (await this.#bus.event(sessionId, start.seq))?.event
+    const started = (await this.#journal.event(sessionId, start.seq))?.event
     if (started?.type !== 'run.started') return false
     const agent = this.#options.agents.get(started.data.agent)
     if (!agent?.resume) return false
     const input = agent.input.safeParse(started.data.input)
     if (!input.success) return false
 
-    const taken = await this.#bus.log.append(sessionId, [], {
+    const taken = await this.#journal.append(sessionId, [], {
       epoch,
       absent: [keys.end(runId)],
       leases: [{ ...this.lease(runId), from: token }],
@@ -225,13 +228,10 @@ export class Runner {
 
   async #eventsOf(sessionId: string, runId: string, from: number): Promise<TwinrailEvent[]> {
     const events: TwinrailEvent[] = []
-    for (let after = from - 1; ; ) {
-      const page = await this.#bus.log.read(sessionId, after, { events: 1000, bytes: 1024 * 1024 })
-      const last = page?.events.at(-1)
-      if (!page || !last) return events
-      for (const event of page.events) if (event.runId === runId) events.push(event.event)
-      after = last.seq
+    for await (const event of this.#journal.events(sessionId, from - 1)) {
+      if (event.runId === runId) events.push(event.event)
     }
+    return events
   }
 }
 

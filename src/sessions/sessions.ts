@@ -2,7 +2,9 @@
 import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { Journal } from '../bus/journal.ts'
 import type { SessionInfo } from '../log/log.ts'
+import type { Presence } from '../presence/presence.ts'
 import { formatOffset, type SessionCommand } from '../protocol/index.ts'
 import { Commands } from './commands.ts'
 import { Expiry } from './expiry.ts'
@@ -15,7 +17,9 @@ import type { PendingInput, RunState } from './state.ts'
 import { SessionStates } from './states.ts'
 
 export interface SessionsOptions {
+  journal: Journal
   bus: Bus
+  presence: Presence
   agents: readonly Agent[]
   /** The longest that a run may work, without time spent waiting for its users, in ms; `Infinity`: no limit. @default 1 h */
   maxRunMs?: number
@@ -50,7 +54,7 @@ export function newSessionId(): string {
 }
 
 export class Sessions {
-  readonly bus: Bus
+  readonly #journal: Journal
   readonly agents: ReadonlyMap<string, Agent>
   readonly runner: Runner
   readonly #states: SessionStates
@@ -60,49 +64,49 @@ export class Sessions {
   readonly #ingest: Ingest
 
   constructor(options: SessionsOptions) {
-    const { bus, onError } = options
-    this.bus = bus
+    const { journal, bus, presence, onError } = options
+    this.#journal = journal
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
-    this.#states = new SessionStates(bus.log)
+    this.#states = new SessionStates(journal)
     this.#retention = new Retention({
-      log: bus.log,
+      journal,
       states: this.#states,
       limits: options.retention ?? {},
       everyMs: options.retentionEveryMs,
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
-    const onAppended = (sessionId: string, epoch: number, first: number, head: number) => {
+    journal.onAppended(({ sessionId, epoch, first, head }) => {
       this.#retention.touched(sessionId)
       this.#states
         .appended(sessionId, epoch, first, head)
         .catch(error => onError(error, { what: 'snapshot', sessionId }))
-    }
+    })
     this.#expiry = new Expiry({
-      bus,
-      onAppended,
+      journal,
       onError: (error, about) => onError(error, { what: 'expiry', ...about }),
     })
-    this.runner = new Runner(bus, {
+    this.runner = new Runner({
+      journal,
+      bus,
+      presence,
       agents: this.agents,
       maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
       leaseMs: options.leaseMs ?? 15_000,
-      onAppended,
       onExpiring: (...question) => this.#expiry.schedule(...question),
       onError,
     })
     this.#commands = new Commands({
-      bus,
+      journal,
       states: this.#states,
       runner: this.runner,
       expiry: this.#expiry,
       agents: this.agents,
-      onAppended,
     })
     this.#ingest = new Ingest({
+      journal,
       bus,
       expiry: this.#expiry,
       leaseMs: options.producerLeaseMs ?? 60_000,
-      onAppended,
     })
   }
 
@@ -111,18 +115,18 @@ export class Sessions {
     sessionId = newSessionId(),
     metadata: Record<string, unknown> = {},
   ): Promise<{ created: boolean; sessionId: string; head: string }> {
-    const { created, session } = await this.bus.log.create(sessionId, metadata)
+    const { created, session } = await this.#journal.create(sessionId, metadata)
     return { created, sessionId, head: formatOffset(session.epoch, session.head) }
   }
 
   /** Sessions in the order of their ids, after the given one. */
   async list(after: string | undefined, limit: number): Promise<SessionSummary[]> {
-    return (await this.bus.log.list(after, limit)).map(summary)
+    return (await this.#journal.list(after, limit)).map(summary)
   }
 
   /** The session with its open runs and questions. @throws TwinrailError `session-not-found` */
   async describe(sessionId: string): Promise<SessionDescription> {
-    const session = await this.bus.session(sessionId)
+    const session = await this.#journal.session(sessionId)
     const { runs, pendingInputs } = await this.#states.get(session)
     const { createdAt: _, ...rest } = summary(session)
     return { ...rest, runs, pendingInputs }
@@ -131,7 +135,7 @@ export class Sessions {
   /** Deletes the session; its runs are aborted and its subscribers told. `false` when there was none. */
   async delete(sessionId: string): Promise<boolean> {
     this.#states.forget(sessionId)
-    return this.bus.log.delete(sessionId)
+    return this.#journal.delete(sessionId)
   }
 
   /** See {@link Commands.execute}. */

@@ -1,5 +1,6 @@
 /** Keeps sessions' states at hand, so that asking for one folds only what is new. */
-import type { EventLog, SessionInfo } from '../log/log.ts'
+import type { Journal } from '../bus/journal.ts'
+import type { SessionInfo } from '../log/log.ts'
 import { applyEvent, emptyState, type SessionState } from './state.ts'
 
 /** Events folded before the state is kept in the log as a snapshot. */
@@ -19,11 +20,11 @@ interface Entry {
 }
 
 export class SessionStates {
-  readonly #log: EventLog
+  readonly #journal: Journal
   readonly #entries = new Map<string, Entry>()
 
-  constructor(log: EventLog) {
-    this.#log = log
+  constructor(journal: Journal) {
+    this.#journal = journal
   }
 
   /** The state at least as of `session`'s head. A copy: it does not change afterwards. */
@@ -55,7 +56,7 @@ export class SessionStates {
       this.#entries.set(sessionId, known)
       return known
     }
-    const snapshot = await this.#log.loadSnapshot(sessionId, epoch)
+    const snapshot = await this.#journal.loadSnapshot(sessionId, epoch)
     const state = snapshot ? structuredClone(snapshot.state as SessionState) : emptyState()
     const entry = { epoch, state, snapshotSeq: snapshot?.seq ?? 0, work: Promise.resolve() }
     const raced = this.#entries.get(sessionId)
@@ -68,11 +69,11 @@ export class SessionStates {
   async #advance(sessionId: string, entry: Entry, head: number, keep = false): Promise<void> {
     const { state, epoch } = entry
     while (state.seq < head) {
-      const page = await this.#log.read(sessionId, state.seq, PAGE)
+      const page = await this.#journal.read(sessionId, state.seq, PAGE)
       if (!page || page.epoch !== epoch || page.events.length === 0) break
       if (page.earliest > state.seq + 1) {
         // Another process trimmed what was not folded here; its snapshot holds that.
-        const snapshot = await this.#log.loadSnapshot(sessionId, epoch)
+        const snapshot = await this.#journal.loadSnapshot(sessionId, epoch)
         if (snapshot && snapshot.seq > state.seq) {
           Object.assign(state, structuredClone(snapshot.state))
           continue
@@ -82,7 +83,7 @@ export class SessionStates {
     }
     if (keep || state.seq - entry.snapshotSeq >= SNAPSHOT_EVERY) {
       entry.snapshotSeq = state.seq
-      await this.#log.saveSnapshot(sessionId, epoch, { seq: state.seq, state: structuredClone(state) })
+      await this.#journal.saveSnapshot(sessionId, epoch, { seq: state.seq, state: structuredClone(state) })
     }
   }
 }

@@ -4,7 +4,9 @@ import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
 import type { Bus } from '../bus/bus.ts'
+import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
+import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -15,7 +17,9 @@ import type { Heartbeats } from './heartbeat.ts'
 export type LossReason = 'too-slow' | 'stalled' | 'silent'
 
 export interface TransportContext {
+  readonly journal: Journal
   readonly bus: Bus
+  readonly presence: Presence
   readonly sessions: Sessions
   readonly authorize: Authorize
   readonly heartbeats: Heartbeats

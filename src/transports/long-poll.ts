@@ -1,7 +1,6 @@
 /** Long-poll: a session's events a page at a time, the last resort where streams are blocked. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { type Page, readPage } from '../bus/page.ts'
 import {
   check,
   Offset,
@@ -11,6 +10,7 @@ import {
   wholeNumber,
 } from '../protocol/index.ts'
 import { allow, connectionOf, type TransportContext } from './context.ts'
+import { type Page, readPage } from './long-poll-page.ts'
 
 /** What a page's query says beside the subscription's own names. */
 const PageQuery = z.object({
@@ -40,7 +40,7 @@ export async function servePage(
   connection.once('close', leave)
   if (connection.destroyed) leave()
   const waited = context.connections.wait(leave)
-  const page = await readPage(context.bus, {
+  const page = await readPage(context, {
     sessionId,
     options,
     limit,

@@ -4,7 +4,7 @@
  */
 import type { Duplex } from 'node:stream'
 import type { Encoding, LiveEncoder } from '../bus/encoding.ts'
-import type { Rail } from '../bus/rail.ts'
+import type { Sink } from '../bus/sink.ts'
 import type { Control } from '../protocol/index.ts'
 import type { Beating, Heartbeats } from './heartbeat.ts'
 
@@ -24,7 +24,7 @@ export interface SocketRailOptions<B> {
   onStalled(): void
 }
 
-export class SocketRail<B = Buffer> implements Rail<B>, Beating {
+export class SocketRail<B = Buffer> implements Sink<B>, Beating {
   readonly encoding: Encoding<B>
   readonly #socket: Duplex
   readonly #options: SocketRailOptions<B>

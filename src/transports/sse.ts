@@ -54,7 +54,7 @@ export async function serveSse(
     const subscription = await context.bus.subscribe({
       sessionId,
       options,
-      rail: stream.rail,
+      sink: stream.rail,
       lag: { policy: options.lag, limits: lagLimits(options) },
       onTooSlow: () => {
         context.onLost('sse', 'too-slow')
@@ -62,7 +62,7 @@ export async function serveSse(
       },
       onEnd: () => stream.end(),
     })
-    if (subscription.pointless && !ack) {
+    if (subscription.isExhausted && !ack) {
       subscription.close()
       stream.forget()
       reply.code(204)

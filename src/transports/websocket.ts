@@ -237,7 +237,7 @@ class WebSocketConnection implements Connection {
     const subscription = await this.#context.bus.subscribe({
       sessionId,
       options: command,
-      rail: this.#rail,
+      sink: this.#rail,
       windowBytes,
       lag: { policy: command.lag, limits: lagLimits(command) },
       onTooSlow: () => {

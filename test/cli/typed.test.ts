@@ -73,7 +73,7 @@ t.test('the status line says how the stream stands', async t => {
   const waiting = { ...open, state: 'waiting', retryInMs: 900, error, attempts: 3 } as const
   t.equal(
     statusText(waiting, 1, 65_000),
-    'sse · back in 0.9 s (cut) · 1 event · 65 s · 31.4 kB · 2 reconnects',
+    'sse · reconnecting in 0.9 s (cut) · 1 event · 65 s · 31.4 kB · 2 reconnects',
   )
 })
 

@@ -1,5 +1,6 @@
 /** What `twinrail` refuses before it starts: a process for each case. */
 import t from 'tap'
+import { each } from '../fixtures/wire-server.ts'
 import { finished, serve, twinrail } from './stage.ts'
 
 t.test('bad settings are refused with what to do', async t => {
@@ -13,15 +14,21 @@ t.test('bad settings are refused with what to do', async t => {
     [['run', 'deepsearch'], {}, /missing required argument/],
     [['run', 'deepsearch', 'x', '--url', 'nonsense'], {}, /expected a URL/],
     [['rnu'], {}, /unknown command 'rnu'[\s\S]*run/],
+    [['guide', '--upstream', 'fast'], {}, /--upstream: /],
+    [['doctor'], {}, /missing required argument 'url'/],
+    [['doctor', 'chat.example.com'], {}, /expected a URL such as/],
+    [['doctor', 'http://127.0.0.1:1', '--for', '0'], {}, /expected seconds, from 1 to 3600/],
+    [['doctor', 'http://127.0.0.1:1', '--header', 'token'], {}, /expected "name: value"/],
   ]
-  await Promise.all(
-    cases.map(async ([args, env, message]) => {
-      const { code, stderr } = await finished(twinrail(args, env))
-      t.equal(code, 2, args.join(' '))
-      t.match(stderr, message)
-      t.notMatch(stderr, /\n {4}at /, 'no stack')
-    }),
-  )
+  const refuses = async (i: number) => {
+    const [args, env, message] = cases[i] as (typeof cases)[number]
+    const { code, stdout, stderr } = await finished(twinrail(args, env))
+    t.equal(code, 2, args.join(' '))
+    t.equal(stdout, '')
+    t.match(stderr, message)
+    t.notMatch(stderr, /\n {4}at /, 'no stack')
+  }
+  await each(cases.length, refuses, 2)
 })
 
 t.test('a port in use is told', async t => {

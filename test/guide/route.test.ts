@@ -21,7 +21,7 @@ t.test('every scenario when nothing is asked', async t => {
   for (const { scenario, title, about, because, teaching } of scenarios) {
     t.ok(title && about && because.length > 0, scenario!)
     const taught = ['chat', 'editing', 'training', 'game', 'documents'].includes(scenario!)
-    t.equal(teaching !== undefined, taught, `${scenario}: what the teaching text says`)
+    t.equal(teaching !== undefined, taught, `${scenario}: what the tutorial recommends`)
   }
 })
 

@@ -1,5 +1,6 @@
 /** Export and import: a session as a sealed file, made again elsewhere, and played at its recorded pace. */
 import t from 'tap'
+import { Journal } from '../../src/bus/journal.ts'
 import { download } from '../../src/cli/download.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { archiveLines, importArchive, readArchive } from '../../src/sessions/archive.ts'
@@ -46,7 +47,10 @@ t.test('a session is the same after export and import, and its commands still st
   t.equal(text.split('\n').length, 2506 + 2 + 1, 'a line each, a first, a last, and nothing after')
 
   const log = createMemoryLog()
-  t.match(await importArchive(log, readArchive(text), 'copy'), { sessionId: 'copy', events: 2507 })
+  t.match(await importArchive(new Journal(log), readArchive(text), 'copy'), {
+    sessionId: 'copy',
+    events: 2507,
+  })
   const copy = await serve(t, { log })
   const [before, after] = [await logged(wire, 's'), await logged(copy, 'copy')]
   t.strictSame(bare(after.slice(0, -1)), bare(before), 'types, data, times and authors')
@@ -62,7 +66,7 @@ t.test('a session is the same after export and import, and its commands still st
   t.match(await command(copy.url, 'copy', { type: 'run.cancel', runId }), { body: { code: 'run-ended' } })
   const late = { type: 'input.answer', requestId: 'q', value: 'late' }
   t.match(await command(copy.url, 'copy', late), { body: { code: 'already-answered' } })
-  await t.rejects(importArchive(log, readArchive(text), 'copy'), { code: 'conflict' })
+  await t.rejects(importArchive(new Journal(log), readArchive(text), 'copy'), { code: 'conflict' })
 })
 
 t.test('whatever is changed or cut is noticed', async t => {

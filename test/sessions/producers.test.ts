@@ -12,7 +12,7 @@ t.test('two principals’ producers of one id do not take each other’s events 
   t.not(bob.first, ann.first)
   const again = await server.sessions.ingest('s', [event(1), event(2)], { id: 'ann' }, producer)
   t.equal(again.count, 2)
-  const page = await server.bus.log.read('s', 0, { events: 10, bytes: 1e6 })
+  const page = await server.journal.read('s', 0, { events: 10, bytes: 1e6 })
   t.strictSame(
     page?.events.map(({ event }) => event.data),
     [1, 2, 3],

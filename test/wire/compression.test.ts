@@ -87,7 +87,9 @@ for (const [name, client] of Object.entries(clients)) {
     for (let n = 1; n <= 60; n++) {
       // Who joins gets bytes of its own, and has not seen what the others may be referred to.
       if (n % 20 === 0) others.push(await client(t, wire))
-      await wire.server.bus.append('s', [{ type: 'x.said', data: { n, text: `the same words again, ${n}` } }])
+      await wire.server.journal.append('s', [
+        { type: 'x.said', data: { n, text: `the same words again, ${n}` } },
+      ])
       await first.has(n)
     }
     const expected = await logged(wire, 's')
@@ -109,7 +111,7 @@ t.test('who does not ask for it gets plain bytes beside those who do', async t =
   t.equal(plain.headers.get('content-encoding'), null)
   const client = await openWs(t, wire.url)
   t.equal(client.socket.extensions, '')
-  await wire.server.bus.append('s', [{ type: 'x.said', data: 'both' }])
+  await wire.server.journal.append('s', [{ type: 'x.said', data: 'both' }])
   await compressed.has(1)
   let text = ''
   for await (const bytes of plain.body as unknown as AsyncIterable<Uint8Array>) {

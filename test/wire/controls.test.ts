@@ -30,7 +30,7 @@ async function numbers(url: string, sessionId: string, count: number, first = 0)
 
 /** Forgets the events up to and including `through`. */
 async function trim({ server }: Wire, sessionId: string, through: number): Promise<void> {
-  const { log } = server.bus
+  const log = server.journal
   const session = await log.session(sessionId)
   const { seq, ...state } = { seq: through, runs: [], pendingInputs: [] }
   await log.trim(sessionId, session?.epoch as number, through, { seq, state: { seq, ...state } })
@@ -150,7 +150,7 @@ t.test('reset and gap come right after subscribed', async t => {
   const { url } = wire
   await numbers(url, 's', 10)
   await trim(wire, 's', 4)
-  const log = await wire.server.bus.log.session('s')
+  const log = await wire.server.journal.findSession('s')
   const epoch = String(log?.epoch)
   const gap = (from: number) => ({
     type: 'gap',
@@ -264,7 +264,7 @@ t.test('a second subscribe replaces the first, at once', async t => {
   const wire = await serve(t)
   const { url } = wire
   for (let i = 0; i < 5; i++) await numbers(url, 's', 1000, 1000 * i)
-  const epoch = String((await wire.server.bus.log.session('s'))?.epoch)
+  const epoch = String((await wire.server.journal.findSession('s'))?.epoch)
   const client = await openWs(t, url)
   const got: Got[] = []
   const rounds = 60

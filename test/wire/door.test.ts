@@ -70,7 +70,7 @@ t.test('a principal stands in what it causes, and may be refused single things',
   await command(url, 's', { type: 'publish', event: { type: 'x.a', data: 1 } }, as('ann'))
   const { body } = await command(url, 's', { type: 'publish', event: { type: 'x.a', data: 1 } }, as('guest'))
   t.match(body, { type: 'nack', code: 'forbidden', retryable: false })
-  const page = await server.bus.log.read('s', 0, { events: 10, bytes: 1e6 })
+  const page = await server.journal.read('s', 0, { events: 10, bytes: 1e6 })
   t.strictSame(
     page?.events.map(({ event }) => event.by),
     ['ann'],

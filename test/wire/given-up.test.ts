@@ -11,9 +11,9 @@ const QUICK = { heartbeatMs: 50, stallMs: 100 }
 const EVENTS = 200
 const EVENT_BYTES = 100_000
 
-async function publish({ server: { bus } }: Wire): Promise<void> {
+async function publish({ server: { journal } }: Wire): Promise<void> {
   for (let n = 0; n < EVENTS; n++) {
-    await bus.append('s', [{ type: 'x.big', data: 'x'.repeat(EVENT_BYTES) }])
+    await journal.append('s', [{ type: 'x.big', data: 'x'.repeat(EVENT_BYTES) }])
     await nextTurn()
   }
 }

@@ -2,7 +2,7 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
 import type { Authorize } from '../../src/auth.ts'
-import { type Message, openWs } from '../fixtures/wire-clients.ts'
+import { type Message, openWs, PATIENCE_MS } from '../fixtures/wire-clients.ts'
 import {
   call,
   command,
@@ -42,7 +42,7 @@ class Raw {
 
   /** Everything up to the first match, which is taken away; at the end of the connection, what there was. */
   async until(pattern: RegExp | 'closed'): Promise<string> {
-    const timer = setTimeout(() => this.socket.destroy(), 15_000)
+    const timer = setTimeout(() => this.socket.destroy(), PATIENCE_MS)
     try {
       for (;;) {
         const end = pattern === 'closed' ? undefined : pattern.exec(this.#got)

@@ -5,8 +5,10 @@ import { createSession, eventually, metric, serve, startRun, type Wire } from '.
 
 const SESSION = 'a-session-that-no-metric-names'
 
-const append = ({ server: { bus } }: Wire, ...bodies: { type: string; runId?: string; data: unknown }[]) =>
-  bus.append(SESSION, bodies)
+const append = (
+  { server: { journal } }: Wire,
+  ...bodies: { type: string; runId?: string; data: unknown }[]
+) => journal.append(SESSION, bodies)
 
 const counted = (n: number) => ({ type: 'x.n', data: n })
 

@@ -45,10 +45,10 @@ function resume(stream: Stream): void {
 const deltaOf = (n: number) => `${n} `.padEnd(DELTA_BYTES, String.fromCharCode(97 + (n % 26)))
 
 /** Appends deltas with what must not be lost among them; gives how many events there are then. */
-async function publish({ server: { bus } }: Wire): Promise<number> {
+async function publish({ server: { journal } }: Wire): Promise<number> {
   let head = 0
   const append = async (type: string, data: unknown, conditions = {}) => {
-    const appended = await bus.append('s', [{ type, runId: 'r', data }], conditions)
+    const appended = await journal.append('s', [{ type, runId: 'r', data }], conditions)
     if (appended.accepted) head = appended.head
   }
   await append('run.started', { agent: 'a' }, { once: [{ key: 'run:r' }] })
@@ -181,17 +181,17 @@ for (const rail of rails) {
     pause(slow)
     const input = { count: DELTAS, rate: 0, bytes: DELTA_BYTES }
     await startRun(wire.url, 's', 'playback', input, { runId: 'r' })
-    const { bus } = wire.server
+    const { bus, journal } = wire.server
     await eventually(t, 'the agent waits', () => bus.admitted('s') !== undefined)
-    const { head } = await bus.session('s')
+    const { head } = await journal.session('s')
     for (let turn = 0; turn < 50; turn++) await nextTurn()
-    t.equal((await bus.session('s')).head, head, 'nothing is appended meanwhile')
+    t.equal((await journal.session('s')).head, head, 'nothing is appended meanwhile')
     t.ok(head < DELTAS, `held at ${head}`)
     const { body } = await command(wire.url, 's', { type: 'publish', event: { type: 'x.now', data: 1 } })
     t.equal(body.type, 'ack', 'a command is taken at once')
     resume(slow)
     const got = await slow.until('run.completed')
-    const full = await bus.log.read('s', 0, { events: 1e6, bytes: 1e9 })
+    const full = await journal.read('s', 0, { events: 1e6, bytes: 1e9 })
     t.equal(
       textOf(got),
       textOf((full?.events ?? []).map(({ json }) => ({ json, message: JSON.parse(json) }))),

@@ -185,7 +185,7 @@ t.test("gaps count only within the run's stretch", async t => {
   const wire = await serve(t)
   const { url, server } = wire
   const { of, at } = await interleaved(wire)
-  const { log } = server.bus
+  const log = server.journal
   const epoch = Number(at(0).split('-')[0])
   const snapshot = (seq: number) => ({ seq, state: { seq, runs: [], pendingInputs: [] } })
   const gapOf = async (run: string, after?: string) => {

@@ -72,7 +72,7 @@ t.test('one HTTP/2 connection carries many event streams, with the bytes of HTTP
     asked.on('error', reject).end()
   })
   await eventually(t, 'everything has come', () => old.text().includes('event: caught-up'))
-  for (let n = 0; n < 50; n++) await server.bus.append('s', [{ type: 'x.n', data: { n } }])
+  for (let n = 0; n < 50; n++) await server.journal.append('s', [{ type: 'x.n', data: { n } }])
   const all = [...streams, old]
   await eventually(t, 'everything has come', () => all.every(({ text }) => events(text()).length === 50))
   for (const { text } of all) t.same(events(text()), events(old.text()))
@@ -91,7 +91,7 @@ t.test('compressed for all: HTTP/2 streams read a whole gzip member', async t =>
   const { server, session } = await serveTls(t, { compression: true })
   const asked = await ask(session, path, { ...stream, 'accept-encoding': 'gzip, br' })
   t.equal(asked.headers['content-encoding'], 'gzip')
-  for (let n = 0; n < 30; n++) await server.bus.append('s', [{ type: 'x.n', data: { n } }])
+  for (let n = 0; n < 30; n++) await server.journal.append('s', [{ type: 'x.n', data: { n } }])
   await server.close({ graceMs: 0 })
   await asked.ended
   const text = gunzipSync(asked.bytes()).toString()
@@ -108,7 +108,7 @@ t.test('WebSockets come over the same port', async t => {
   await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
   socket.send(JSON.stringify({ type: 'subscribe', id: '1', sessionId: 's' }))
   await eventually(t, 'everything has come', () => heard.some(text => text.includes('"caught-up"')))
-  await server.bus.append('s', [{ type: 'x.n', data: { n: 1 } }])
+  await server.journal.append('s', [{ type: 'x.n', data: { n: 1 } }])
   await eventually(t, 'everything has come', () => heard.some(text => text.includes('"x.n"')))
 })
 
@@ -136,7 +136,7 @@ t.test('a stream that is not read waits alone, and its bytes stay in the log', a
   slow.raw.pause()
   const fast = await ask(session, path, stream)
   const data = { text: 'x'.repeat(10_000) }
-  for (let n = 0; n < 500; n++) await server.bus.append('s', [{ type: 'x.n', data }])
+  for (let n = 0; n < 500; n++) await server.journal.append('s', [{ type: 'x.n', data }])
   await eventually(t, 'everything has come', () => events(fast.text()).length === 500)
   const metrics = await ask(session, '/metrics')
   await metrics.ended

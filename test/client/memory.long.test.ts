@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import t from 'tap'
+import { TYPESCRIPT } from '../fixtures/typescript.ts'
 import type { MemoryReport } from './memory-child.ts'
 import { stage } from './stage.ts'
 
@@ -15,7 +16,7 @@ const ALLOWED: Record<string, number> = {
 t.test('memory stays flat over 15,000 commands, 500 reconnects and 2,000 requests', async t => {
   const url = await stage(t, { retryMs: 0 })
   const child = fork(new URL('./memory-child.ts', import.meta.url), [url], {
-    execArgv: ['--expose-gc', '--import=tsx'],
+    execArgv: ['--expose-gc', ...TYPESCRIPT],
   })
   t.teardown(() => child.kill())
   const reported = once(child, 'message')

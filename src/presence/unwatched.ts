@@ -1,11 +1,13 @@
-/** The end of runs that nobody watches. */
+/** Ends runs that nobody watches. */
 import type { Bus } from '../bus/bus.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
+import type { Presence } from './presence.ts'
 
-/** When what failed is tried again, at the earliest, in ms. */
+/** What failed is tried again after this pause, in ms, or after `afterMs` where that is longer. */
 const RETRY_MS = 1000
 
 export interface UnwatchedParts {
+  readonly presence: Presence
   readonly bus: Bus
   readonly sessionId: string
   readonly runId: string
@@ -16,26 +18,27 @@ export interface UnwatchedParts {
 }
 
 /**
- * Calls `end` once nobody has watched the run for so long, on any node. Gives what stops it.
+ * Calls `end` once nobody on any node has watched the run for `afterMs`.
+ * @returns stops the watching
  * @throws TwinrailError `session-not-found`
  */
 export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
-  const { bus, sessionId, runId, afterMs, end, onError } = parts
+  const { presence, bus, sessionId, runId, afterMs, end, onError } = parts
   let timer: Cancel | undefined
   let isOver = false
 
   const wait = (ms: number) => {
     const mine = startTimer(ms, () => {
-      // What another node told may have been lost on the way.
-      const looked = watch.lookAgain().then(() => (timer === mine ? end() : undefined))
-      looked.catch(error => {
+      // A notification from another node may have been lost on the way.
+      const refreshed = watch.refresh().then(() => (timer === mine ? end() : undefined))
+      refreshed.catch(error => {
         onError(error)
         if (timer === mine && !isOver) wait(Math.max(ms, RETRY_MS))
       })
     })
     timer = mine
   }
-  const watch = await bus.watchViewers(sessionId, runId, watched => {
+  const watch = await presence.watch(bus, sessionId, runId, watched => {
     timer?.()
     timer = undefined
     if (!watched) wait(afterMs)

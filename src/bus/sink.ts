@@ -3,15 +3,15 @@ import type { Control } from '../protocol/index.ts'
 import type { Encoding, LiveEncoder } from './encoding.ts'
 
 /**
- * The outgoing side of one connection. It has no queue of its own: while earlier bytes wait it is not `ready`, and
- * the subscription reads on from the log once it is again.
+ * The outgoing side of one connection. It has no queue of its own: while earlier bytes wait it is not `ready`, and the
+ * subscription reads on from the log once it is again.
  */
-export interface Rail<B> {
+export interface Sink<B> {
   readonly encoding: Encoding<B>
-  /** Whether everything written so far has left this process. Judged before a write, never after. */
+  /** Whether everything written so far has left this process. Check before writing; a write may make it false. */
   ready(): boolean
   /**
-   * Writes at once. Ownership of the bytes is shared with other rails: never change them.
+   * Writes at once. Other sinks share the bytes: never change them.
    * @param history the encoder that may refer to these bytes in its next batch
    */
   write(batch: B, history?: LiveEncoder<B>): void

@@ -1,11 +1,11 @@
-/** Credit for a client that cannot stop reading: how much may be on the way to it. */
+/** Flow control for clients that cannot pause reading: how many bytes may be on the way to one. */
 import type { LogEvent } from '../log/event.ts'
 
 /**
- * Counts the UTF-8 bytes of event JSON that went out beyond what the client said it has consumed. With nothing
- * outstanding one event always goes out, however large.
+ * Counts the UTF-8 bytes of event JSON that were sent and that the client has not reported as consumed. With nothing
+ * outstanding one event always fits, however large.
  */
-export class Window {
+export class CreditWindow {
   readonly size: number
   #sent: { seq: number; bytes: number }[] = []
   #outstanding = 0
@@ -27,7 +27,7 @@ export class Window {
     return count
   }
 
-  /** Books all of these events, or none when they don't fit. */
+  /** Counts all of these events as sent, or none when they don't fit. */
   take(events: readonly LogEvent[]): boolean {
     if (this.fit(events) < events.length) return false
     for (const { seq, bytes } of events) {
@@ -48,7 +48,7 @@ export class Window {
     this.#sent.splice(0, count)
   }
 
-  /** What is on the way does not count any more: the client forgets it. */
+  /** Forgets what is on the way: the client drops it. */
   clear(): void {
     this.#sent = []
     this.#outstanding = 0

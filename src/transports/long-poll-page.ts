@@ -1,5 +1,11 @@
-/** One page of a session's events: what `GET …/events` answers, waiting for something to come if asked to. */
+/** One page of a session's events: the answer of `GET …/events`, which waits for events if asked to. */
+
+import type { Bus } from '../bus/bus.ts'
+import { type RunRange, startOf } from '../bus/cursor.ts'
+import { fold } from '../bus/fold.ts'
+import type { Journal } from '../bus/journal.ts'
 import type { LogEvent } from '../log/event.ts'
+import type { Presence } from '../presence/presence.ts'
 import {
   type Control,
   type EndReason,
@@ -11,9 +17,13 @@ import {
   type SubscriptionOptions,
 } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
-import type { Bus } from './bus.ts'
-import { type RunRange, startOf } from './cursor.ts'
-import { fold } from './fold.ts'
+
+/** What pages are read from. */
+export interface PageContext {
+  readonly journal: Journal
+  readonly bus: Bus
+  readonly presence: Presence
+}
 
 export interface PageRequest {
   sessionId: string
@@ -44,16 +54,17 @@ export interface Page {
 const SCAN_EVENTS = 10 * PAGE_EVENTS
 
 /** @throws TwinrailError `session-not-found`, `run-not-found` */
-export async function readPage(bus: Bus, request: PageRequest): Promise<Page> {
-  if (request.before !== undefined) return readBackwards(bus, request, request.before)
+export async function readPage(context: PageContext, request: PageRequest): Promise<Page> {
+  const { journal, bus, presence } = context
+  if (request.before !== undefined) return readBackwards(journal, request, request.before)
   const { sessionId, options, waitMs = 0 } = request
-  const leave = waitMs > 0 ? stayAWhile(bus, sessionId, options.run) : undefined
+  const leave = waitMs > 0 ? addViewer(presence, sessionId, options.run) : undefined
   try {
-    const page = await readForwards(bus, request)
+    const page = await readForwards(journal, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
     const news = await somethingNew(bus, after, page.next)
-    if (news === 'events') return await readForwards(bus, after)
+    if (news === 'events') return await readForwards(journal, after)
     return news === 'deleted' ? { ...page, controls: [endOf(request, 'deleted')] } : page
   } finally {
     leave?.()
@@ -63,8 +74,8 @@ export async function readPage(bus: Bus, request: PageRequest): Promise<Page> {
 /** A poller counts as a viewer for as long as its next poll may take. */
 const POLL_GRACE_MS = 30_000
 
-function stayAWhile(bus: Bus, sessionId: string, run: string | undefined): () => void {
-  const leave = bus.viewers.arrive(sessionId, run)
+function addViewer(presence: Presence, sessionId: string, run: string | undefined): () => void {
+  const leave = presence.addViewer(sessionId, run)
   return () => {
     setTimeout(leave, POLL_GRACE_MS).unref()
   }
@@ -117,10 +128,10 @@ function endOf({ sessionId, options: { run } }: PageRequest, reason: EndReason):
   return { type: 'end', sessionId, ...(run !== undefined && { runId: run }), reason }
 }
 
-async function readForwards(bus: Bus, request: PageRequest): Promise<Page> {
+async function readForwards(journal: Journal, request: PageRequest): Promise<Page> {
   const { sessionId, options, limit } = request
-  const session = await bus.session(sessionId)
-  const run = options.run === undefined ? undefined : await bus.run(sessionId, options.run)
+  const session = await journal.session(sessionId)
+  const run = options.run === undefined ? undefined : await journal.run(sessionId, options.run)
   const start = startOf(session, options, run)
   const { epoch, earliest } = session
   const at = (seq: number) => formatOffset(epoch, seq)
@@ -133,7 +144,7 @@ async function readForwards(bus: Bus, request: PageRequest): Promise<Page> {
   }
   const found = start.over
     ? { events: [], cursor: start.cursor, head: session.head }
-    : await scan(bus, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
+    : await scan(journal, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
   const ended = start.over || (options.run !== undefined && found.events.some(e => isTerminal(e.type)))
   if (ended) controls.push(endOf(request, 'run-ended'))
   return {
@@ -148,7 +159,7 @@ async function readForwards(bus: Bus, request: PageRequest): Promise<Page> {
 
 /** Reads on until the page is full or the log has no more; the cursor moves over what the filter leaves out. */
 async function scan(
-  bus: Bus,
+  journal: Journal,
   sessionId: string,
   epoch: number,
   after: number,
@@ -164,7 +175,7 @@ async function scan(
   }
   let cursor = after
   for (;;) {
-    const page = await bus.log.read(sessionId, cursor, bounds)
+    const page = await journal.read(sessionId, cursor, bounds)
     const last = page?.events.at(-1)
     if (!page || page.epoch !== epoch || !last) return { events: [], cursor, head: page?.head ?? cursor }
     const seen = runId === undefined ? page.events : page.events.filter(event => event.runId === runId)
@@ -186,12 +197,12 @@ function fit(events: readonly LogEvent[], limit: number): LogEvent[] {
 }
 
 async function readBackwards(
-  bus: Bus,
+  journal: Journal,
   { sessionId, options, limit = PAGE_EVENTS }: PageRequest,
   before: string,
 ): Promise<Page> {
-  const session = await bus.session(sessionId)
-  const run = options.run === undefined ? undefined : await bus.run(sessionId, options.run)
+  const session = await journal.session(sessionId)
+  const run = options.run === undefined ? undefined : await journal.run(sessionId, options.run)
   const { epoch, head, earliest } = session
   const at = (seq: number) => formatOffset(epoch, seq)
   const { reset } = startOf(session, { after: before, last: undefined, replay: 'full' })
@@ -204,7 +215,7 @@ async function readBackwards(
   let bytes = 0
   while (first > oldest && events.length < limit && bytes < PAGE_BYTES) {
     const from = Math.max(oldest, first - limit)
-    const page = await bus.log.read(sessionId, from - 1, {
+    const page = await journal.read(sessionId, from - 1, {
       events: limit,
       bytes: Number.MAX_SAFE_INTEGER,
       through: first - 1,

@@ -1,0 +1,244 @@
+/** The one door to a log: nothing else outside `src/log` calls a driver. */
+import { encodeEvent, type LogEvent } from '../log/event.ts'
+import { keys } from '../log/keys.ts'
+import type {
+  AppendConditions,
+  Appended,
+  EventLog,
+  ExpiredLease,
+  Follower,
+  KeyEntry,
+  Lease,
+  LogPage,
+  Mark,
+  ReadBounds,
+  SessionInfo,
+  Snapshot,
+} from '../log/log.ts'
+import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
+import type { RunRange } from './cursor.ts'
+
+/** An event as its producer gives it, already checked. */
+export interface Body {
+  type: string
+  runId?: string | undefined
+  data: unknown
+}
+
+/** Events that this process has just appended. */
+export interface Growth {
+  readonly sessionId: string
+  readonly epoch: number
+  /** Number of the first event of the call. */
+  readonly first: number
+  /** Number of the last event in the log. */
+  readonly head: number
+}
+
+/** What the envelope adds to a body's JSON once the offset is known. */
+const OFFSET_BYTES = '"offset":"",'.length + 33
+
+/**
+ * Appends to a log and reads from it. Every call may throw a TwinrailError `unavailable` while the log is away. See
+ * {@link EventLog} for what the calls of the same name promise.
+ */
+export class Journal {
+  readonly #log: EventLog
+  readonly #listeners = new Set<(growth: Growth) => void>()
+
+  constructor(log: EventLog) {
+    this.#log = log
+  }
+
+  /**
+   * Calls the listener after each append of this process that added events, before the append resolves. Listeners must
+   * not throw.
+   */
+  onAppended(listener: (growth: Growth) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /**
+   * Appends events; the session's subscribers get them after the log has accepted them. Refusals by condition are
+   * results, not errors. An empty list appends nothing but may take keys and leases.
+   * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
+   */
+  async append(
+    sessionId: string,
+    bodies: readonly Body[],
+    { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
+  ): Promise<Appended> {
+    const texts = bodies.map(body => this.encode(sessionId, body, by))
+    return this.appendTexts(sessionId, texts, conditions)
+  }
+
+  /** As `append`, for events that `encode` has made. */
+  async appendTexts(
+    sessionId: string,
+    texts: readonly string[],
+    conditions: AppendConditions = {},
+  ): Promise<Appended> {
+    const appended = await this.#log.append(sessionId, texts, conditions)
+    // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
+    if (appended.accepted && texts.length > 0 && appended.first > 0) {
+      const { epoch, first, head } = appended
+      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head })
+    }
+    return appended
+  }
+
+  /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
+  encode(sessionId: string, body: Body, by?: string): string {
+    const text = encodeEvent({ ...body, sessionId, time: Date.now(), by })
+    // A UTF-16 unit takes at most three bytes, so most events need no counting.
+    if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
+      if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
+    }
+    return text
+  }
+
+  /** Hands an event to the session's live subscribers on every node; nothing is logged. @throws TwinrailError `too-large` */
+  async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
+    const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
+    if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
+    await this.#log.tell(sessionId, json)
+  }
+
+  /** Makes the session, or gives the one that is there. */
+  create(
+    sessionId: string,
+    metadata: Record<string, unknown>,
+  ): Promise<{ created: boolean; session: SessionInfo }> {
+    return this.#log.create(sessionId, metadata)
+  }
+
+  /** The session as the log has it now; `undefined` when there is none. */
+  findSession(sessionId: string): Promise<SessionInfo | undefined> {
+    return this.#log.session(sessionId)
+  }
+
+  /** The session as the log has it now. @throws TwinrailError `session-not-found` */
+  async session(sessionId: string): Promise<SessionInfo> {
+    const session = await this.#log.session(sessionId)
+    if (!session) throw sessionNotFound(sessionId)
+    return session
+  }
+
+  /** Where a run lies in its session. @throws TwinrailError `run-not-found` */
+  async run(sessionId: string, runId: string): Promise<RunRange> {
+    const [started, ended] = await this.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+    if (!started) throw runNotFound(runId)
+    return { start: started.seq, end: ended?.seq }
+  }
+
+  /** Sessions in the order of their ids, after the given one. */
+  list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
+    return this.#log.list(after, limit)
+  }
+
+  /** Forgets the session and all it holds; `false` when there was none. */
+  delete(sessionId: string): Promise<boolean> {
+    return this.#log.delete(sessionId)
+  }
+
+  /** Events after a number, from the oldest held on; `undefined` when there is no session. */
+  read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined> {
+    return this.#log.read(sessionId, after, bounds)
+  }
+
+  /** One event by its number; `undefined` when it was trimmed. */
+  async event(sessionId: string, seq: number): Promise<LogEvent | undefined> {
+    const page = await this.#log.read(sessionId, seq - 1, { events: 1, bytes: 1, through: seq })
+    return page?.events[0]
+  }
+
+  /** Events after a number, in order, read a page at a time; ends at `through`, or at the head. */
+  async *events(sessionId: string, after: number, through?: number): AsyncGenerator<LogEvent, void, void> {
+    const bounds = through === undefined ? WALK : { ...WALK, through }
+    while (through === undefined || after < through) {
+      const page = await this.#log.read(sessionId, after, bounds)
+      const last = page?.events.at(-1)
+      if (!page || !last) return
+      yield* page.events
+      after = last.seq
+    }
+  }
+
+  /** What the log knows of these keys, in their order. */
+  lookup(sessionId: string, names: readonly string[]): Promise<(KeyEntry | undefined)[]> {
+    return this.#log.lookup(sessionId, names)
+  }
+
+  /** Hands what anybody appends from now on to the follower, until the returned function is called. */
+  follow(sessionId: string, follower: Follower): () => void {
+    return this.#log.follow(sessionId, follower)
+  }
+
+  /** Makes a mark of the session last for `ttlMs`; 0 takes it away. */
+  mark(sessionId: string, name: string, ttlMs: number): Promise<void> {
+    return this.#log.mark(sessionId, name, ttlMs)
+  }
+
+  /** The session's marks that have not run out. */
+  marks(sessionId: string): Promise<Mark[]> {
+    return this.#log.marks(sessionId)
+  }
+
+  saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void> {
+    return this.#log.saveSnapshot(sessionId, epoch, snapshot)
+  }
+
+  loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined> {
+    return this.#log.loadSnapshot(sessionId, epoch)
+  }
+
+  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void> {
+    return this.#log.trim(sessionId, epoch, through, snapshot)
+  }
+
+  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  renew(sessionId: string, lease: Lease): Promise<boolean> {
+    return this.#log.renew(sessionId, lease)
+  }
+
+  /** Some of the leases that ran out, oldest first. They stay until released. */
+  expired(limit: number): Promise<ExpiredLease[]> {
+    return this.#log.expired(limit)
+  }
+
+  /** Closes the log. Calls after it are refused. */
+  close(): Promise<void> {
+    return this.#log.close()
+  }
+}
+
+/** What `events` reads at once. */
+const WALK = { events: 1000, bytes: 1024 * 1024 }
+
+function tooLarge(): TwinrailError {
+  return new TwinrailError(
+    'too-large',
+    `the event's JSON is larger than ${limits.eventBytes} bytes; split it, or send a link to the content`,
+  )
+}
+
+/** The refusal of anything that needs the session to exist. */
+export function sessionNotFound(sessionId: string): TwinrailError {
+  return new TwinrailError('session-not-found', 'there is no such session; create it first', {
+    details: { sessionId },
+  })
+}
+
+/** The refusal of anything that needs the run to exist. */
+export function runNotFound(runId: string): TwinrailError {
+  return new TwinrailError('run-not-found', 'the session has no such run; start it first', {
+    details: { runId },
+  })
+}
+
+/** The offset of an event in the log that accepted it. */
+export function offsetOf({ epoch }: { epoch: number }, seq: number): string {
+  return formatOffset(epoch, seq)
+}
