@@ -1,16 +1,16 @@
-/** React hooks over the client: a session, a run, and the teaching text's `useAIStream`. */
+/** React hooks over the client: a session, a run, and a chat with one agent. */
 import { useCallback, useMemo, useRef, useState, useSyncExternalStore } from 'react'
-import { type Client, type ClientOptions, createClient } from './client.ts'
-import { newId } from './command.ts'
-import type { QualitySnapshot } from './quality.ts'
-import type { RunOptions } from './run.ts'
-import type { Session } from './session.ts'
+import { type Client, type ClientOptions, createClient } from '../client.ts'
+import { newId } from '../command.ts'
+import type { QualitySnapshot } from '../quality.ts'
+import type { RunOptions } from '../run.ts'
+import type { Session } from '../session.ts'
 import { SessionStore, type StoreOptions } from './store.ts'
 import type { Part, RunView, SessionView } from './view.ts'
 
 export type { Plan, Question, RunView, SessionView, Source, ToolView } from './view.ts'
 
-/** A text of the session, in order: a message as chats show them. */
+/** A text of the session, as a chat shows it. */
 export interface ChatMessage extends Part {
   /** Unique in the session: the run's id and the part's. */
   id: string
@@ -22,37 +22,39 @@ export interface UseSession extends SessionView {
   messages: readonly ChatMessage[]
   /** The run that began last. */
   run: RunView | undefined
-  /** That run's status; `idle` before the first. Says nothing of the connection. */
+  /** That run's status; `idle` before the first. It does not depend on the connection. */
   status: 'idle' | RunView['status']
-  /** Whether a run works or is being started. */
+  /** Whether a run is running or being started. */
   isLoading: boolean
-  /** Why the last command or the stream was refused. */
+  /** The error of the last command or of the stream. */
   error: Error | undefined
-  /** The connection, whatever the runs do. */
+  /** The state of the client's connections. */
   connection: QualitySnapshot
   /** Whether the session is being followed. */
   following: boolean
-  /** Starts a run; resolves with its id once the server has it. */
+  /** Starts a run. Resolves with its id once the server has accepted it, with `undefined` when it was refused (see `error`). */
   start(agent: string, input: unknown, options?: RunOptions): Promise<string | undefined>
-  /** Cancels a run. @param runId default the last one */
+  /** Cancels a run. Never rejects (see `error`). @param runId default the last run */
   cancel(reason?: string, runId?: string): Promise<void>
+  /** Answers a question. Never rejects (see `error`). */
   answer(requestId: string, value: unknown): Promise<void>
-  /** Says something into a run. @param runId default the last one */
+  /** Sends a message into a run. Never rejects (see `error`). @param runId default the last run */
   steer(text: string, runId?: string): Promise<void>
-  /** Stops following; runs go on. */
+  /** Stops following. Runs go on. */
   disconnect(): void
+  /** Follows again, from the last event shown. */
   connect(): void
 }
 
-/** The state of a client's connections; draws some times a second. */
+/** The state of a client's connections. Redraws at most ten times a second. */
 export function useQuality(client: Client): QualitySnapshot {
   const get = () => client.quality.current
   return useSyncExternalStore(client.quality.subscribe, get, get)
 }
 
 /**
- * Follows a session, which is made when it is not there, and gives all that a page shows of it. Every function keeps
- * its identity as long as client and session do.
+ * Follows a session, which it creates if needed, and returns what a page shows of it. The functions keep their identity
+ * while client and session stay the same.
  */
 export function useSession(client: Client, sessionId: string, options: StoreOptions = {}): UseSession {
   const { run: onlyRun, replay, lag, limit } = options
@@ -61,7 +63,7 @@ export function useSession(client: Client, sessionId: string, options: StoreOpti
     const session = client.session(sessionId)
     const created = {
       id: sessionId,
-      client,
+      quality: client.quality,
       async *events(how?: Parameters<Session['events']>[0]) {
         await session.create()
         yield* session.events(how)
@@ -78,8 +80,8 @@ export function useSession(client: Client, sessionId: string, options: StoreOpti
   latest.current = run?.runId
 
   const commands = useMemo(() => {
-    /** A refusal is shown, not thrown: who calls from an event handler has nowhere to catch it. */
-    const told = async <T>(command: Promise<T>): Promise<T | undefined> => {
+    /** Refusals are shown, not thrown: an event handler has no place to catch them. */
+    const showRefusal = async <T>(command: Promise<T>): Promise<T | undefined> => {
       setRefusal(undefined)
       return command.catch(error => {
         if (error?.code !== 'closed') setRefusal(error)
@@ -91,14 +93,15 @@ export function useSession(client: Client, sessionId: string, options: StoreOpti
       async start(agent: string, input: unknown, how: RunOptions = {}) {
         setStarting(count => count + 1)
         const { runId, started } = session.run(agent, input, how)
-        const ack = await told(started)
+        const ack = await showRefusal(started)
         setStarting(count => count - 1)
         return ack && runId
       },
-      cancel: async (reason?: string, id?: string) => void (await told(session.cancel(runIdOf(id), reason))),
+      cancel: async (reason?: string, id?: string) =>
+        void (await showRefusal(session.cancel(runIdOf(id), reason))),
       answer: async (requestId: string, value: unknown) =>
-        void (await told(session.answer(requestId, value))),
-      steer: async (text: string, id?: string) => void (await told(session.steer(runIdOf(id), text))),
+        void (await showRefusal(session.answer(requestId, value))),
+      steer: async (text: string, id?: string) => void (await showRefusal(session.steer(runIdOf(id), text))),
     }
   }, [session])
 
@@ -119,7 +122,7 @@ export function useSession(client: Client, sessionId: string, options: StoreOpti
   }
 }
 
-/** The texts of all runs; a message that did not change is the same object. */
+/** The texts of all runs. A message that did not change is the same object. */
 function useMessages(runs: readonly RunView[]): readonly ChatMessage[] {
   const cache = useRef(new WeakMap<Part, ChatMessage>())
   return useMemo(
@@ -128,8 +131,8 @@ function useMessages(runs: readonly RunView[]): readonly ChatMessage[] {
         parts
           .filter(({ kind }) => kind === 'text')
           .map(part => {
-            const known = cache.current.get(part)
-            if (known) return known
+            const cached = cache.current.get(part)
+            if (cached) return cached
             const message = { ...part, runId, id: `${runId}/${part.partId}` }
             cache.current.set(part, message)
             return message
@@ -140,7 +143,7 @@ function useMessages(runs: readonly RunView[]): readonly ChatMessage[] {
 }
 
 export interface UseRun extends Omit<UseSession, 'runs' | 'start'> {
-  /** What the run said, all parts in a row. */
+  /** The run's text, all parts joined. */
   text: string
 }
 
@@ -153,13 +156,13 @@ export function useRun(client: Client, sessionId: string, runId: string): UseRun
 
 export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transport' | 'auth'> {
   agent: string
-  /** @default a new one */
+  /** @default a new random one */
   sessionId?: string
-  /** Makes the agent's input of what the user said. @default `{ query: text }` */
+  /** Makes the agent's input from the user's text. @default `{ query: text }` */
   inputOf?: (text: string) => unknown
 }
 
-/** The teaching text's hook: one agent, one conversation, a client of its own that lives as long as the component. */
+/** A chat with one agent in one session, over a client that lives as long as the component. */
 export function useAIStream(options: UseAIStreamOptions) {
   const { url, transport, agent } = options
   const latest = useRef(options)

@@ -1,28 +1,27 @@
-/** A client whose line can be cut and whose reader can be slowed, and what is measured of it. */
+/** A client whose network can be cut and whose reader can be slowed down. */
 
 import { type Client, createClient, type SocketConstructor, type Transport } from '../index.ts'
-import { LinkedAbortController } from '../linked-abort.ts'
 
-export class Line {
+export class ThrottledClient {
   readonly name: string
   readonly client: Client
-  /** What reading one event takes, in ms. */
+  /** Time that the reader spends on one event, in ms. */
   slowMs = 0
-  /** Number of the last event that was read. */
+  /** Sequence number of the last event that was read. */
   seq = 0
   #cut = false
   readonly #open = new Set<() => void>()
 
   constructor(name: string, transport: Transport | 'auto') {
     this.name = name
-    const line = this
+    const owner = this
     class CuttableSocket extends WebSocket {
       constructor(url: string, protocols: string[]) {
         super(url, protocols)
         const close = () => this.close()
-        if (line.#cut) close()
-        line.#open.add(close)
-        this.addEventListener('close', () => line.#open.delete(close))
+        if (owner.#cut) close()
+        owner.#open.add(close)
+        this.addEventListener('close', () => owner.#open.delete(close))
       }
     }
     this.client = createClient({
@@ -38,14 +37,14 @@ export class Line {
     return this.#cut
   }
 
-  /** Breaks every connection and lets none be made, or lets them be made again. */
+  /** Breaks every connection and refuses new ones, or allows them again. */
   setCut(cut: boolean): void {
     this.#cut = cut
     if (cut) for (const close of [...this.#open]) close()
     else dispatchEvent(new Event('online'))
   }
 
-  /** Waits as a slow reader would, and notes how far it has come. */
+  /** Waits as a slow reader would, and notes the event's number. */
   readonly read = async (event: object): Promise<void> => {
     if (this.slowMs > 0) await new Promise(resolve => setTimeout(resolve, this.slowMs))
     const { offset } = event as { offset?: string }
@@ -53,11 +52,14 @@ export class Line {
   }
 
   async #fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {
-    if (this.#cut) throw new TypeError('The line is cut')
-    const connection = new LinkedAbortController(init.signal ?? undefined)
-    const close = () => connection.abort(new TypeError('The line was cut'))
+    if (this.#cut) throw new TypeError('The network is cut')
+    const connection = new AbortController()
+    const close = () => connection.abort(new TypeError('The network was cut'))
     this.#open.add(close)
-    connection.signal.addEventListener('abort', () => this.#open.delete(close))
+    init.signal?.addEventListener('abort', () => {
+      this.#open.delete(close)
+      connection.abort(init.signal?.reason)
+    })
     return fetch(input, { ...init, signal: connection.signal })
   }
 }

@@ -1,9 +1,7 @@
-/** The long-poll rail: for networks that let neither streams nor upgrades through. */
-import type { Control } from '../src/protocol/controls.ts'
-import type { TwinrailEvent } from '../src/protocol/events.ts'
-import { HEARTBEAT_MS, WAIT_MS } from '../src/protocol/limits.ts'
-import { ClientError, errorOfResponse } from './errors.ts'
-import { endOf, eventsUrl, expectType, type Rail } from './rail.ts'
+/** The long-poll transport, for networks that pass neither streams nor upgrades. */
+import { ClientError, errorOfResponse } from '../errors.ts'
+import { type Control, HEARTBEAT_MS, type TwinrailEvent, WAIT_MS } from '../protocol.ts'
+import { endOf, eventsUrl, expectType, type TransportStream } from './transport.ts'
 import { Watchdog } from './watchdog.ts'
 
 interface Page {
@@ -13,16 +11,16 @@ interface Page {
   caughtUp: boolean
 }
 
-/** An empty page is this rail's ping, so the heartbeat is how long the server may hold one back. */
-export const longPoll: Rail = async function* (request) {
+/** An empty page serves as the ping, so the server may hold one back for one heartbeat. */
+export const longPoll: TransportStream = async function* (request) {
   const { sessionId, start, fetch, signal } = request
   const watchdog = new Watchdog(start.heartbeatMs)
   const headers = { ...request.headers, accept: 'application/json' }
-  const longest = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
+  const longestWait = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
   let { after } = start
   let live = false
-  // the first page comes at once, so that the rail is known to work
-  for (let wait: number | undefined; ; wait = longest) {
+  // The first page is asked for without a wait: it shows that the transport works.
+  for (let wait: number | undefined; ; wait = longestWait) {
     const address = eventsUrl(request, { after, wait })
     const response = await watchdog.wait(fetch(address, { headers, cache: 'no-store', signal }))
     if (response.status === 204) return yield endOf(request)
@@ -33,7 +31,7 @@ export const longPoll: Rail = async function* (request) {
     request.onBytes(bytes.byteLength)
     const { events, controls, next, caughtUp } = pageOf(new TextDecoder().decode(bytes))
     for (const control of controls) {
-      if (control.type === 'end') continue // it stands after the events
+      if (control.type === 'end') continue // yielded after the events
       if (control.type === 'reset') live = false
       yield { kind: 'control', control }
     }
@@ -54,7 +52,7 @@ function pageOf(json: string): Page {
     if (Array.isArray(page?.events) && Array.isArray(page.controls) && typeof page.next === 'string')
       return page
   } catch {
-    // told below, like JSON of another shape
+    // Invalid JSON is reported below, as JSON of another shape is.
   }
-  throw new ClientError('protocol-error', 'The server sent something that is no page of events')
+  throw new ClientError('protocol-error', 'The server sent JSON that is not a page')
 }

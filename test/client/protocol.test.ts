@@ -1,5 +1,5 @@
 import t from 'tap'
-import * as wire from '../../client/wire.ts'
+import * as wire from '../../client/protocol.ts'
 import { deltaParts, eventData, isTerminal, parseOffset } from '../../src/protocol/index.ts'
 
 t.test('knows offsets, terminals and deltas as the protocol does', async t => {

@@ -1,9 +1,9 @@
-/** A session as a page shows it: a fold over its events, without any framework. */
-import type { EventOf } from '../src/protocol/events.ts'
-import type { Terminal } from './run.ts'
-import type { SessionEvent } from './session.ts'
+/** A session as a page shows it: a reducer over its events, without any framework. */
+import type { SessionEvent } from '../events.ts'
+import type { EventOf } from '../protocol.ts'
+import type { Terminal } from '../run.ts'
 
-/** A text of a run; deltas of one part are one text. */
+/** A text of a run: the deltas of one part, joined. */
 export interface Part {
   partId: string
   kind: 'text' | 'reasoning' | 'artifact'
@@ -15,7 +15,7 @@ export interface Part {
 export interface ToolView {
   toolCallId: string
   toolName: string
-  /** The JSON of the input as far as it came; `input` once it is whole. */
+  /** The input's JSON as far as it has arrived; `input` is set once it is complete. */
   inputText: string
   input?: unknown
   output?: unknown
@@ -32,39 +32,39 @@ export interface RunView {
   runId: string
   agent: string
   input: unknown
-  /** Whether the run works, and how it ended; nothing to do with the connection. */
+  /** The run's own status; it does not depend on the connection. */
   status: 'running' | 'completed' | 'failed' | 'cancelled'
-  /** What the agent says that it is doing. */
+  /** The agent's last `run.status`. */
   phase: { status: string; message?: string | undefined } | undefined
-  /** In the order that they began. */
+  /** In the order in which they began. */
   parts: readonly Part[]
   plan: Plan | undefined
   sources: readonly Source[]
   tools: readonly ToolView[]
   steered: readonly Steered[]
-  /** How it ended. */
+  /** The event that ended the run. */
   terminal: Terminal | undefined
 }
 
 export interface SessionView {
-  /** In the order that they began; at most {@link RUNS}. */
+  /** In the order in which they began; at most {@link RUNS}. */
   runs: readonly RunView[]
-  /** Questions that wait for an answer. */
+  /** Open questions. */
   questions: readonly Question[]
-  /** Whether the backlog is over. */
+  /** Whether the backlog has been delivered. */
   caughtUp: boolean
-  /** Offsets that are missing, if any are. */
+  /** Ranges of offsets that are missing. */
   gaps: readonly { from: string; to: string; reason: string }[]
-  /** Whether the session is over for this client, and why. */
+  /** Why the session ended for this client; `undefined` while it goes on. */
   ended: string | undefined
 }
 
-/** Runs that a view holds; the oldest go first. */
+/** Most runs that a view holds; the oldest are dropped. */
 export const RUNS = 100
 
 export const emptyView: SessionView = { runs: [], questions: [], caughtUp: false, gaps: [], ended: undefined }
 
-/** Folds events in. What did not change keeps its identity, so that a page draws only what did. */
+/** Applies events. Parts that did not change keep their identity, so a page redraws only those that did. */
 export function reduce(view: SessionView, events: readonly SessionEvent[]): SessionView {
   for (const event of events) view = applied(view, event)
   return view
@@ -87,7 +87,7 @@ function applied(view: SessionView, event: SessionEvent): SessionView {
   const { runId } = event
   const at = view.runs.findLastIndex(run => run.runId === runId)
   const before = view.runs[at]
-  // what comes after the terminal is of no run
+  // Events after the terminal do not belong to the run.
   if (before && before.status !== 'running') return view
   const run = runWith(before ?? newRun(runId), event as EventOf<string> as never)
   const runs =
@@ -214,7 +214,7 @@ function withTool(run: RunView, toolCallId: string, change: (tool: ToolView) => 
   return { ...run, tools: at < 0 ? [...run.tools, next] : run.tools.with(at, next) }
 }
 
-/** The list with one item changed; the same list when it has none. */
+/** The list with one item changed; the same list when it does not hold the item. */
 function changed<T, K extends keyof T>(
   list: readonly T[],
   key: K,

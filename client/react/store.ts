@@ -1,29 +1,31 @@
-/** Follows a session for something that draws: one change a frame, however many events came. */
-import { EventQueue } from './queue.ts'
-import type { EventsOptions, Session, SessionEvent } from './session.ts'
+/** Follows a session for a view: one change a frame, however many events arrived. */
+import type { SessionEvent } from '../events.ts'
+import { EventQueue } from '../queue.ts'
+import type { EventsOptions, Session } from '../session.ts'
 import { emptyView, reduce, type SessionView } from './view.ts'
 
 export interface StoreOptions extends Pick<EventsOptions, 'after' | 'run' | 'replay' | 'lag'> {
-  /** Messages held between two frames before deltas are folded and the stream is no longer read. @default 100 */
+  /** Messages held between two frames; beyond it deltas are folded, then the stream waits. @default 100 */
   limit?: number | undefined
-  /** Sees each event before it is shown; the stream waits for what it gives. */
+  /** Called with each event before it is shown; the stream waits for the promise that it returns. */
   onEvent?: ((event: SessionEvent) => unknown) | undefined
-  /** Calls back before the next picture is drawn; gives the way to call it off. @default requestAnimationFrame */
+  /** Schedules `draw` for the next frame; returns a cancel function. @default requestAnimationFrame */
   frame?: ((draw: () => void) => () => void) | undefined
 }
 
 export interface StoreSnapshot extends SessionView {
-  /** Whether the stream goes on; `error` when the server refused it for good. */
+  /** Whether the session is being followed. */
   following: boolean
+  /** The error that ended the stream, if one did. */
   error: unknown
 }
 
-/** What a store follows, whatever its schemas. */
-export type Followable = Pick<Session, 'id' | 'client'> & {
+/** What a store needs of its session, whatever the session's schemas. */
+export type Followable = Pick<Session, 'id' | 'quality'> & {
   events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
 }
 
-/** Frames stop while a page is hidden, so that the stream waits for the page to be looked at. */
+/** Frames stop while a page is hidden, so the stream waits until it is visible. */
 function nextFrame(draw: () => void): () => void {
   if (typeof requestAnimationFrame === 'undefined') {
     const timer = setTimeout(draw, 16)
@@ -33,7 +35,7 @@ function nextFrame(draw: () => void): () => void {
   return () => cancelAnimationFrame(id)
 }
 
-/** Follows as long as somebody listens; a listener that is back within the turn finds it going on. */
+/** Follows a session while it has listeners. A listener that is replaced within one turn does not interrupt the stream. */
 export class SessionStore {
   readonly #session: Followable
   readonly #options: StoreOptions
@@ -42,7 +44,7 @@ export class SessionStore {
   #snapshot: StoreSnapshot = { ...emptyView, following: false, error: undefined }
   #queue: EventQueue
   #stop: AbortController | undefined
-  #callOff: (() => void) | undefined
+  #cancelFrame: (() => void) | undefined
   #cursor: string | undefined
 
   constructor(session: Followable, options: StoreOptions = {}) {
@@ -60,33 +62,33 @@ export class SessionStore {
     if (!this.#stop) void this.#follow()
     return () => {
       this.#listeners.delete(listener)
-      // React mounts twice in StrictMode: who is back at once finds the same stream
+      // React mounts twice in StrictMode: the second mount keeps the stream.
       queueMicrotask(() => {
         if (this.#listeners.size === 0) this.disconnect()
       })
     }
   }
 
-  /** Follows again after {@link disconnect} or an error, from where it was. */
+  /** Follows again after {@link disconnect} or an error, from the last event shown. */
   readonly connect = (): void => {
     if (!this.#stop) void this.#follow()
   }
 
-  /** Stops following; runs go on, and what was shown stays. */
+  /** Stops following. Runs go on, and the view stays. */
   readonly disconnect = (): void => {
     this.#stop?.abort()
     this.#stop = undefined
-    this.#callOff?.()
-    this.#callOff = undefined
+    this.#cancelFrame?.()
+    this.#cancelFrame = undefined
     this.#queue = new EventQueue(this.#options.limit)
-    if (this.#snapshot.following) this.#become({ ...this.#snapshot, following: false })
+    if (this.#snapshot.following) this.#change({ ...this.#snapshot, following: false })
   }
 
   async #follow(): Promise<void> {
     const stop = new AbortController()
     const queue = this.#queue
     this.#stop = stop
-    this.#become({ ...this.#snapshot, following: true, error: undefined })
+    this.#change({ ...this.#snapshot, following: true, error: undefined })
     const { limit: _, frame: __, onEvent, ...options } = this.#options
     let error: unknown
     try {
@@ -96,7 +98,7 @@ export class SessionStore {
         await onEvent?.(event)
         if (stop.signal.aborted) return
         queue.push(event)
-        this.#callOff ??= this.#frame(() => this.#draw())
+        this.#cancelFrame ??= this.#frame(() => this.#draw())
         await queue.room()
       }
     } catch (cause) {
@@ -104,18 +106,18 @@ export class SessionStore {
       error = cause
     }
     if (this.#stop !== stop) return
-    this.#callOff?.()
+    this.#cancelFrame?.()
     this.#draw()
     this.#stop = undefined
-    this.#become({ ...this.#snapshot, following: false, error })
+    this.#change({ ...this.#snapshot, following: false, error })
   }
 
-  /** Takes what came since the last frame. Only what is shown moves the cursor. */
+  /** Applies the events since the last frame. Only events that are shown move the cursor. */
   #draw(): void {
-    this.#callOff = undefined
+    this.#cancelFrame = undefined
     const events = this.#queue.take()
     const { folded, dropped } = this.#queue
-    if (folded + dropped > 0) this.#session.client.quality.queued({ folded, dropped })
+    if (folded + dropped > 0) this.#session.quality.queued({ folded, dropped })
     this.#queue.folded = this.#queue.dropped = 0
     for (const event of events) {
       if (event.type === 'reset') this.#cursor = undefined
@@ -123,10 +125,10 @@ export class SessionStore {
     }
     const { following, error, ...view } = this.#snapshot
     const next = reduce(view, events)
-    if (events.length > 0) this.#become({ ...next, following, error })
+    if (events.length > 0) this.#change({ ...next, following, error })
   }
 
-  #become(snapshot: StoreSnapshot): void {
+  #change(snapshot: StoreSnapshot): void {
     this.#snapshot = snapshot
     for (const listener of [...this.#listeners]) listener()
   }

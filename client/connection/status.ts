@@ -1,17 +1,17 @@
-/** How a followed stream stands, for whoever shows it to people. */
-import type { Transport } from './rail.ts'
+/** The status of a followed stream, for display. */
+import type { Transport } from '../guide.ts'
 
 export type FollowStatus = {
   transport: Transport
-  /** Times that it set out to connect; one more than the reconnects. */
+  /** Attempts to connect: one more than the reconnects. */
   attempts: number
-  /** Bytes received over all connections, as they are after decompression. */
+  /** Bytes received over all connections, counted after decompression. */
   bytes: number
 } & (
   | { state: 'connecting' | 'open' }
-  /** Between two connections, for `retryInMs` because of `error`. */
+  /** Waits `retryInMs` before the next connection; `error` ended the last one. */
   | { state: 'waiting'; retryInMs: number; error: Error }
-  /** Over; `error` is what was thrown, if anything was. */
+  /** The stream has ended; `error` is what it threw, if anything. */
   | { state: 'closed'; error?: unknown }
 )
 
@@ -21,8 +21,8 @@ type State = FollowStatus extends infer S
     : never
   : never
 
-/** Counts attempts and bytes, and tells every change. */
-export class Progress {
+/** Counts attempts and bytes, and reports every change. */
+export class StatusTracker {
   readonly #onStatus: ((status: FollowStatus) => void) | undefined
   #transport: Transport
   #state: State = { state: 'connecting' }
@@ -36,28 +36,28 @@ export class Progress {
 
   connecting(): void {
     this.#attempts += 1
-    this.#become({ state: 'connecting' })
+    this.#change({ state: 'connecting' })
   }
 
   open(transport: Transport): void {
     this.#transport = transport
-    this.#become({ state: 'open' })
+    this.#change({ state: 'open' })
   }
 
   received(bytes: number): void {
     this.#bytes += bytes
-    this.#become(this.#state)
+    this.#change(this.#state)
   }
 
   waiting(retryInMs: number, error: Error): void {
-    this.#become({ state: 'waiting', retryInMs, error })
+    this.#change({ state: 'waiting', retryInMs, error })
   }
 
   closed(error?: unknown): void {
-    this.#become(error === undefined ? { state: 'closed' } : { state: 'closed', error })
+    this.#change(error === undefined ? { state: 'closed' } : { state: 'closed', error })
   }
 
-  #become(state: State): void {
+  #change(state: State): void {
     this.#state = state
     this.#onStatus?.({ transport: this.#transport, attempts: this.#attempts, bytes: this.#bytes, ...state })
   }

@@ -1,30 +1,29 @@
-/** A subscription's place in the log, as the client knows it. PROTOCOL.md, "Ids, offsets, cursors". */
-import type { Position } from '../src/protocol/ids.ts'
-import { ClientError } from './errors.ts'
-import type { Message } from './rail.ts'
-import { parseOffset } from './wire.ts'
+/** A subscription's position in the log. PROTOCOL.md, "Ids, offsets, cursors". */
+import { ClientError } from '../errors.ts'
+import { type Position, parseOffset } from '../protocol.ts'
+import type { Message } from './transport.ts'
 
-/** Keeps the last offset and nothing else: offsets only rise, so one tells what was had before. */
+/** Keeps the last offset only. Offsets are monotonic, so it is enough to detect duplicates. */
 export class Cursor {
   readonly #contiguous: boolean
   #offset: string | undefined
-  /** Where the server said that delivery on this connection starts. */
+  /** Where delivery on this connection starts, as `subscribed` says. */
   #start: string | undefined
 
-  /** @param contiguous whether every offset is expected; false on a `run=` stream. */
+  /** @param contiguous whether every offset is expected; false on a `run=` stream */
   constructor(after: string | undefined, contiguous: boolean) {
     this.#offset = after
     this.#contiguous = contiguous
   }
 
-  /** What to resume after; `undefined` is from the start. */
+  /** The offset to resume after; `undefined` is the start of the log. */
   get offset(): string | undefined {
     return this.#offset
   }
 
   /**
-   * Moves with a message; false says that it was had before.
-   * @throws ClientError `out-of-step` when an event leaves a hole behind it or overlaps what was had.
+   * Advances past `message`. Returns false for a duplicate.
+   * @throws ClientError `out-of-step` when an event leaves a hole or overlaps what was delivered
    */
   take(message: Message): boolean {
     if (message.kind === 'event') return 'offset' in message.event ? this.#event(message.event) : true
@@ -47,7 +46,7 @@ export class Cursor {
       const first = positionOf(from ?? offset)
       const fits = this.#contiguous ? first.seq === seen.seq + 1 : first.seq > seen.seq
       if (!fits || at.epoch !== seen.epoch) {
-        throw new ClientError('out-of-step', `After ${this.#offset} came ${from ?? offset}`)
+        throw new ClientError('out-of-step', `${from ?? offset} came after ${this.#offset}`)
       }
     }
     this.#offset = offset
@@ -60,7 +59,7 @@ export class Cursor {
     if (seen?.epoch !== at.epoch || at.seq > seen.seq) this.#offset = offset
   }
 
-  /** What was held is void. The connection's start holds when it is of this log already. */
+  /** Drops the position. The connection's start stays valid when it belongs to the new log. */
   #reset(head: string): void {
     const start = this.#start === undefined ? undefined : positionOf(this.#start)
     const end = positionOf(head)

@@ -1,22 +1,26 @@
-/** The guide's choice for a client: by what the application needs, and by what this process or page offers. */
+/** The transport guide's choice for this client, and all that the client takes from the guide. */
 import { chooseTransport } from '../src/guide/choose.ts'
+import type { Transport } from '../src/guide/names.ts'
 import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
-import type { Transport } from './rail.ts'
 
-/** What the application will do and what lies between; the client knows for itself what it can. */
+export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
+export type { Transport } from '../src/guide/names.ts'
+
+/** What the application does and what lies between it and the server. The client itself adds what it is capable of. */
 export type Needs = Omit<GuideNeeds, 'webSocket' | 'streams' | 'headers'>
 
 export interface Choice {
   transport: Transport
-  /** Why, a sentence each. */
+  /** The reasons, a sentence each. */
   because: string[]
-  /** What to try instead, in order. */
+  /** The transports to try instead, in order. */
   fallback: Transport[]
 }
 
 /**
- * @param webSocket whether there is one
- * @param headers whether requests carry headers, which a WebSocket of a page cannot send
+ * Chooses a transport for this process or page.
+ * @param webSocket whether a WebSocket constructor is available
+ * @param headers whether requests carry headers, which a browser cannot send with a WebSocket's upgrade
  */
 export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choice {
   const page = typeof document !== 'undefined'

@@ -1,9 +1,9 @@
-/** One rail: its controls, its figures, and the runs that it brought. */
+/** One transport: its controls, its figures, and the runs that it delivered. */
 import { useId, useState } from 'react'
 import type { Transport } from '../index.ts'
-import type { UseSession } from '../react.ts'
-import type { Line } from './line.ts'
+import type { UseSession } from '../react/index.ts'
 import { RunPanel } from './run.tsx'
+import type { ThrottledClient } from './throttled-client.ts'
 
 const bytesText = (bytes: number) =>
   bytes < 1000
@@ -13,9 +13,17 @@ const bytesText = (bytes: number) =>
       : `${(bytes / 1e6).toFixed(1)} MB`
 const msText = (ms: number | undefined) => (ms === undefined ? '–' : `${Math.round(ms)} ms`)
 
-export function Rail({ line, view, first }: { line: Line; view: UseSession; first: boolean }) {
-  const [cut, setCut] = useState(line.cut)
-  const [slowMs, setSlowMs] = useState(line.slowMs)
+export function TransportPane({
+  client,
+  view,
+  first,
+}: {
+  client: ThrottledClient
+  view: UseSession
+  first: boolean
+}) {
+  const [cut, setCut] = useState(client.cut)
+  const [slowMs, setSlowMs] = useState(client.slowMs)
   const [wish, setWish] = useState<string>(view.connection.transport)
   const title = useId()
   const { connection } = view
@@ -26,16 +34,16 @@ export function Rail({ line, view, first }: { line: Line; view: UseSession; firs
     Folded: connection.folded,
     Data: bytesText(connection.bytes),
     Reconnects: connection.reconnects,
-    Offset: line.seq,
+    Offset: client.seq,
   }
   const toggle = () => {
-    line.setCut(!cut)
+    client.setCut(!cut)
     setCut(!cut)
   }
   return (
-    <section className="rail panel" aria-labelledby={title} data-rail={line.name}>
+    <section className="rail panel" aria-labelledby={title} data-rail={client.name}>
       <div className="row">
-        <h2 id={title}>{line.name}</h2>
+        <h2 id={title}>{client.name}</h2>
         <span className={`state ${connection.state}`} role="status">
           {cut ? 'cut by you' : connection.state} · {connection.transport}
         </span>
@@ -50,7 +58,7 @@ export function Rail({ line, view, first }: { line: Line; view: UseSession; firs
             value={wish}
             onChange={({ target }) => {
               setWish(target.value)
-              line.client.switchTransport(target.value as Transport | 'auto')
+              client.client.switchTransport(target.value as Transport | 'auto')
             }}
           >
             <option value="sse">SSE</option>
@@ -64,8 +72,8 @@ export function Rail({ line, view, first }: { line: Line; view: UseSession; firs
           <select
             value={slowMs}
             onChange={({ target }) => {
-              line.slowMs = Number(target.value)
-              setSlowMs(line.slowMs)
+              client.slowMs = Number(target.value)
+              setSlowMs(client.slowMs)
             }}
           >
             <option value={0}>no time</option>

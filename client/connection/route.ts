@@ -1,11 +1,10 @@
-/** The transport that a client's streams are to be on, and how it came to that. */
-import type { Choice } from './choice.ts'
-import type { Transport } from './rail.ts'
+/** The transport that a client's streams use, and the verdicts that led to it. */
+import type { Choice, Transport } from '../guide.ts'
 
-/** How long a verdict about an origin holds: networks change. */
+/** A verdict about an origin expires after this time, since networks change. */
 const VERDICT_MS = 10 * 60 * 1000
 
-/** Failures in a row after which a transport that worked must prove itself against the others again. */
+/** Consecutive failures after which a transport that worked races its fallbacks again. */
 const DOUBT = 2
 
 interface Verdict {
@@ -16,7 +15,7 @@ interface Verdict {
 
 const verdicts = new Map<string, Verdict>()
 
-/** Forgets what was learned about every origin, as when the network has changed. */
+/** Forgets which transports failed for which origin. Useful when the network has changed. */
 export function forgetVerdicts(): void {
   verdicts.clear()
 }
@@ -27,10 +26,10 @@ export class Route {
   #choice: Choice
   #proved = false
 
-  /** The transport that something on the way was last seen to hold back. */
+  /** The transport that a proxy was last seen to buffer. */
   #heldBack: Transport | undefined
 
-  /** @param origin what verdicts are kept under */
+  /** @param origin the key under which verdicts are kept */
   constructor(choice: Choice, origin: string) {
     this.#origin = origin
     this.#choice = choice
@@ -47,52 +46,52 @@ export class Route {
     return this.#choice.transport
   }
 
-  /** What to try now, in order, after so many failures in a row. */
-  rungs(failures: number): Transport[] {
+  /** The transports to try now, in order, after `failures` consecutive failures. */
+  candidates(failures: number): Transport[] {
     const { transport, fallback } = this.#choice
     return this.#proved && failures < DOUBT ? [transport] : [transport, ...fallback]
   }
 
-  /** `transport` said its first word; the others that were tried before it did not. */
+  /** Records that `transport` opened, and that the candidates before it did not. */
   opened(transport: Transport): void {
     this.#proved = true
-    // One that is held back may say its first word after it was judged.
+    // The first message of a buffered transport may arrive after the verdict.
     if (transport === this.transport || transport === this.#heldBack) return
-    this.#settle(transport, `${this.transport} did not get through in time`)
+    this.#decide(transport, `${this.transport} did not get through in time`)
   }
 
-  /** Something on the way holds `transport` back: to the next rung, if there is one. */
+  /** Records that a proxy buffers `transport`: streams move to the first fallback, if there is one. */
   buffers(transport: Transport): void {
     const next = this.#choice.fallback[0]
     if (transport !== this.transport || !next) return
     this.#heldBack = transport
-    this.#settle(next, `something on the way holds ${transport} back`)
+    this.#decide(next, `something on the way holds ${transport} back`)
   }
 
-  /** Takes other needs or another wish into account; streams switch in the middle. */
+  /** Replaces the choice. Open streams switch without losing an event. */
   change(choice: Choice): void {
     this.#choice = choice
-    this.#tell()
+    this.#notify()
   }
 
-  /** Calls `listener` after every change; gives the way to stop. */
+  /** Calls `listener` after every change. Returns the function that removes it. */
   onChange(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => this.#listeners.delete(listener)
   }
 
-  #settle(transport: Transport, because: string): void {
+  #decide(transport: Transport, because: string): void {
     verdicts.set(this.#origin, { transport, because, until: Date.now() + VERDICT_MS })
     this.#choice = demoted(this.#choice, transport, [...this.#choice.because, because])
-    this.#tell()
+    this.#notify()
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of [...this.#listeners]) listener()
   }
 }
 
-/** The same choice with `transport` first and what stood before it last. */
+/** The same choice with `transport` first and everything before it moved to the end. */
 function demoted(choice: Choice, transport: Transport, because: string[]): Choice {
   const order = [choice.transport, ...choice.fallback]
   const at = order.indexOf(transport)

@@ -1,4 +1,4 @@
-/** Every defect that the teaching text's client has, as a test that this client passes. S8's and parts of S6's: queue, view, react. */
+/** What the client does when servers, proxies and networks misbehave: retries, resumption, the watchdog, what ends a stream. */
 import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import t, { type Test } from 'tap'
@@ -32,19 +32,16 @@ async function scripted(t: Test, options: Partial<FakeOptions> & { failures?: nu
 const sse = (t: Test, url: string, more: Partial<ClientOptions> = {}) =>
   connect(t, url, { transport: 'sse', backoff: { baseMs: 1, capMs: 4 }, ...more })
 
-t.test(
-  'S5 a server that fails gets the prompt again under the same runId, never as a second run',
-  async t => {
-    const { fake, starts } = await scripted(t, { events: deltas(3), failures: 3 })
-    const run = sse(t, fake.url).session('s1').run('a', { query: 'q' })
-    t.same(offsetsOf(await collect(run.events)), upTo(3))
-    t.equal(starts.length, 4)
-    t.equal(new Set(starts.map(({ runId }) => runId)).size, 1)
-    t.equal(new Set(starts.map(({ key }) => key)).size, 1)
-  },
-)
+t.test('a server that fails gets the prompt again under the same runId, never as a second run', async t => {
+  const { fake, starts } = await scripted(t, { events: deltas(3), failures: 3 })
+  const run = sse(t, fake.url).session('s1').run('a', { query: 'q' })
+  t.same(offsetsOf(await collect(run.events)), upTo(3))
+  t.equal(starts.length, 4)
+  t.equal(new Set(starts.map(({ runId }) => runId)).size, 1)
+  t.equal(new Set(starts.map(({ key }) => key)).size, 1)
+})
 
-t.test('S5 a reset in mid-run resumes the stream and posts nothing', async t => {
+t.test('a reset in mid-run resumes the stream and posts nothing', async t => {
   const { fake, starts } = await scripted(t, {
     events: deltas(9),
     plans: [{ cutAfter: 2 }, { cutAfter: 3 }, { cutAfter: 1 }],
@@ -55,7 +52,7 @@ t.test('S5 a reset in mid-run resumes the stream and posts nothing', async t => 
   t.same(fake.cursors, [undefined, offsetOf(2), offsetOf(5), offsetOf(6)])
 })
 
-t.test('S5 is open only once the server has spoken: a 500 never shows as connected', async t => {
+t.test('is open only once the server has spoken: a 500 never shows as connected', async t => {
   const plans = [{ refuse: { status: 500 } }, { refuse: { status: 500 } }]
   const { fake } = await scripted(t, { events: deltas(1), plans })
   const states: FollowStatus['state'][] = []
@@ -81,7 +78,7 @@ const stream = { 'content-type': 'text/event-stream' }
 const hello = `event: hello\ndata: ${JSON.stringify({ type: 'hello', protocol: 1, serverTime: 1, heartbeatMs: 60 })}\n\n`
 const ending = `event: end\ndata: {"type":"end","sessionId":"s1","reason":"run-ended"}\n\n`
 
-t.test('S5 comments and empty data are no messages', async t => {
+t.test('comments and empty data are no messages', async t => {
   const { url } = await raw(t, response => {
     response.writeHead(200, stream)
     response.end(
@@ -91,7 +88,7 @@ t.test('S5 comments and empty data are no messages', async t => {
   t.same(offsetsOf(await collect(sse(t, url).session('s1').events())), upTo(1))
 })
 
-t.test('S5 the end of the bytes before the end of the run is not success', async t => {
+t.test('the end of the bytes before the end of the run is not success', async t => {
   const { url, requests } = await raw(t, (response, count) => {
     response.writeHead(200, stream)
     response.end(count < 3 ? hello : `${hello}${ending}`)
@@ -103,7 +100,7 @@ t.test('S5 the end of the bytes before the end of the run is not success', async
   t.equal(requests(), 3)
 })
 
-t.test('S5 the watchdog finds a half-open stream, and any byte feeds it, comments too', async t => {
+t.test('the watchdog finds a half-open stream, and any byte feeds it, comments too', async t => {
   const { url, requests } = await raw(t, (response, count) => {
     response.writeHead(200, stream)
     response.write(hello)
@@ -125,29 +122,26 @@ t.test('S5 the watchdog finds a half-open stream, and any byte feeds it, comment
   t.equal(requests(), 2)
 })
 
-t.test(
-  'S5 leaving closes the connection, tells closed, and delivers nothing that was read already',
-  async t => {
-    const { fake } = await scripted(t, { events: deltas(50), ends: false })
-    const client = sse(t, fake.url)
-    const stop = new AbortController()
-    const states: string[] = []
-    const seen: string[] = []
-    const reading = (async () => {
-      const how = { signal: stop.signal, onStatus: ({ state }: FollowStatus) => void states.push(state) }
-      for await (const event of client.session('s1').events(how)) {
-        seen.push(event.type)
-        if (seen.length === 3) stop.abort(new Error('left'))
-      }
-    })()
-    await t.rejects(reading, /left/)
-    t.equal(seen.length, 3)
-    t.equal(states.at(-1), 'closed')
-    await until(() => fake.requests[0]!.socket.destroyed || fake.requests[0]!.closed)
-  },
-)
+t.test('leaving closes the connection, tells closed, and delivers nothing that was read already', async t => {
+  const { fake } = await scripted(t, { events: deltas(50), ends: false })
+  const client = sse(t, fake.url)
+  const stop = new AbortController()
+  const states: string[] = []
+  const seen: string[] = []
+  const reading = (async () => {
+    const how = { signal: stop.signal, onStatus: ({ state }: FollowStatus) => void states.push(state) }
+    for await (const event of client.session('s1').events(how)) {
+      seen.push(event.type)
+      if (seen.length === 3) stop.abort(new Error('left'))
+    }
+  })()
+  await t.rejects(reading, /left/)
+  t.equal(seen.length, 3)
+  t.equal(states.at(-1), 'closed')
+  await until(() => fake.requests[0]!.socket.destroyed || fake.requests[0]!.closed)
+})
 
-t.test('S5 a 4xx ends it, Retry-After of a 5xx is kept, an event beyond all bounds is refused', async t => {
+t.test('a 4xx ends it, Retry-After of a 5xx is kept, an event beyond all bounds is refused', async t => {
   const refused = await scripted(t, { plans: [{ refuse: { status: 403 } }] })
   await t.rejects(collect(sse(t, refused.fake.url).session('s1').events()), { code: 'forbidden' })
   t.equal(refused.fake.cursors.length, 1)
@@ -167,7 +161,7 @@ t.test('S5 a 4xx ends it, Retry-After of a 5xx is kept, an event beyond all boun
   await t.rejects(collect(sse(t, url).session('s1').events()), { code: 'protocol-error' })
 })
 
-t.test('S5 text/event-stream is compared as a media type', async t => {
+t.test('text/event-stream is compared as a media type', async t => {
   const { url } = await raw(t, response => {
     response.writeHead(200, { 'content-type': 'text/plain; note=text/event-stream' })
     response.end('hi')
@@ -175,7 +169,7 @@ t.test('S5 text/event-stream is compared as a media type', async t => {
   await t.rejects(collect(sse(t, url).session('s1').events()), { code: 'protocol-error' })
 })
 
-t.test('S6 run ids do not collide', async t => {
+t.test('run ids do not collide', async t => {
   const client = sse(t, 'http://127.0.0.1:9', { backoff: { attempts: 0 } })
   const session = client.session()
   const ids = Array.from({ length: 1000 }, () => session.run('a', {}).runId)
@@ -183,19 +177,19 @@ t.test('S6 run ids do not collide', async t => {
   client.close()
 })
 
-t.test('S8 the consumer is called for each event, itself, once', async t => {
+t.test('the consumer is called for each event, itself, once', async t => {
   const { fake } = await scripted(t, { events: deltas(50) })
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(50))
 })
 
-t.test('S8 no fixed price for an event: 5,000 take no 50 s', async t => {
+t.test('5,000 events arrive without a fixed delay for each', async t => {
   const { fake } = await scripted(t, { events: deltas(5000) })
   const began = Date.now()
   t.equal(offsetsOf(await collect(sse(t, fake.url).session('s1').events())).length, 5000)
   t.ok(Date.now() - began < 25_000)
 })
 
-t.test('S8 an error of the consumer reaches the consumer and ends the stream', async t => {
+t.test('an error of the consumer reaches the consumer and ends the stream', async t => {
   const { fake } = await scripted(t, { events: deltas(5), ends: false })
   const client = sse(t, fake.url)
   const reading = (async () => {
@@ -206,7 +200,7 @@ t.test('S8 an error of the consumer reaches the consumer and ends the stream', a
   t.equal(client.quality.current.state, 'idle')
 })
 
-t.test('S10 waits grow from failure to failure, and after so many the error comes, once', async t => {
+t.test('waits grow from failure to failure, and after so many the error comes, once', async t => {
   const plans = Array.from({ length: 20 }, () => ({ refuse: { status: 500 } }))
   const { fake } = await scripted(t, { plans })
   const waits: number[] = []
@@ -217,7 +211,7 @@ t.test('S10 waits grow from failure to failure, and after so many the error come
   t.equal(fake.cursors.length, 6)
 })
 
-t.test('S10 a connection that opens and dies is a failure, too, until one has been stable', async t => {
+t.test('a connection that opens and dies is a failure, too, until one has been stable', async t => {
   const plans = Array.from({ length: 12 }, () => ({ cutAfter: 1 }))
   const { fake } = await scripted(t, { events: deltas(20), plans: [...plans] })
   const waits: number[] = []
@@ -233,7 +227,7 @@ t.test('S10 a connection that opens and dies is a failure, too, until one has be
   t.same([...new Set(waits)], [1])
 })
 
-t.test('S10 one owner: never two connections for one stream', async t => {
+t.test('one owner: never two connections for one stream', async t => {
   let open = 0
   let most = 0
   const { url } = await raw(t, (response, count) => {
@@ -250,7 +244,7 @@ t.test('S10 one owner: never two connections for one stream', async t => {
   t.equal(most, 1)
 })
 
-t.test('S10 close clears the timer: nothing is sent after it', async t => {
+t.test('close clears the timer: nothing is sent after it', async t => {
   const plans = Array.from({ length: 20 }, () => ({ refuse: { status: 500 } }))
   const { fake } = await scripted(t, { plans })
   const client = sse(t, fake.url, { backoff: { baseMs: 20, capMs: 20, random: () => 1 } })
@@ -260,7 +254,7 @@ t.test('S10 close clears the timer: nothing is sent after it', async t => {
   t.equal(fake.requests.length, 1)
 })
 
-t.test('S10 what is not the protocol is fatal, not a reason to come back', async t => {
+t.test('what is not the protocol is fatal, not a reason to come back', async t => {
   const { url, requests } = await raw(t, response => {
     response.writeHead(200, stream)
     response.end(`${hello}data: {"half\n\n`)
@@ -269,7 +263,7 @@ t.test('S10 what is not the protocol is fatal, not a reason to come back', async
   t.equal(requests(), 1)
 })
 
-t.test('S10 network, 408, 425, 429 and 5xx come back; other 4xx do not; 204 is the end', async t => {
+t.test('network, 408, 425, 429 and 5xx come back; other 4xx do not; 204 is the end', async t => {
   for (const status of [408, 425, 429, 500, 502, 503, 504]) {
     const { fake } = await scripted(t, { events: deltas(1), plans: [{ refuse: { status } }] })
     t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(1), `${status}`)
@@ -286,7 +280,7 @@ t.test('S10 network, 408, 425, 429 and 5xx come back; other 4xx do not; 204 is t
   )
 })
 
-t.test('S10 online, pageshow and coming into view end the wait at once', async t => {
+t.test('online, pageshow and coming into view end the wait at once', async t => {
   for (const type of ['online', 'pageshow', 'visibilitychange']) {
     const page = new EventTarget()
     const { addEventListener, removeEventListener, document } = globalThis
@@ -309,7 +303,7 @@ t.test('S10 online, pageshow and coming into view end the wait at once', async t
   }
 })
 
-t.test('S10 a log that starts over says so: reset, then from its start', async t => {
+t.test('a log that starts over says so: reset, then from its start', async t => {
   const reset = { reason: 'epoch', head: offsetOf(3, 9) }
   const { fake } = await scripted(t, { events: deltas(3, 1, 9), plans: [{ reset }] })
   const events = await collect(
@@ -321,27 +315,27 @@ t.test('S10 a log that starts over says so: reset, then from its start', async t
   t.same(offsetsOf(events), ['9-1', '9-2', '9-3'])
 })
 
-t.test('S11 events that share a message id, or have none, are all delivered', async t => {
+t.test('events that share a message id, or have none, are all delivered', async t => {
   const events = deltas(5).map(event => ({ ...event, data: { partId: 'p', messageId: 'same', delta: 'x' } }))
   const { fake } = await scripted(t, { events })
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(5))
 })
 
-t.test('S11 what is sent again is dropped, in constant memory', async t => {
+t.test('what is sent again is dropped, in constant memory', async t => {
   const plans = [{ cutAfter: 90 }, { back: 90, cutAfter: 150 }, { back: 100 }]
   const { fake } = await scripted(t, { events: deltas(200), plans })
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(200))
   t.equal(fake.cursors.length, 3, 'and is no reason to come back')
 })
 
-t.test('S11 a lost event is fetched again, not waited for', async t => {
+t.test('a lost event is fetched again, not waited for', async t => {
   const { fake } = await scripted(t, { events: deltas(50), plans: [{ hole: true }] })
   const client = sse(t, fake.url)
   t.same(offsetsOf(await collect(client.session('s1').events({ after: offsetOf(0) }))), upTo(50))
   t.equal(client.quality.current.reconnects, 1)
 })
 
-t.test('S11 begins where the server says, at any offset, and again for another run', async t => {
+t.test('begins where the server says, at any offset, and again for another run', async t => {
   const { fake } = await scripted(t, { events: deltas(9) })
   const session = sse(t, fake.url).session('s1')
   t.same(offsetsOf(await collect(session.events({ after: offsetOf(5) }))), upTo(9).slice(5))
@@ -349,7 +343,7 @@ t.test('S11 begins where the server says, at any offset, and again for another r
   t.same(offsetsOf(await collect(session.events({ run: 'r2' }))), upTo(9), 'no state of the run before')
 })
 
-t.test('S11 ten is after nine: offsets are numbers', async t => {
+t.test('ten is after nine: offsets are numbers', async t => {
   const { fake } = await scripted(t, {
     events: deltas(12),
     plans: [{ cutAfter: 9 }, { cutAfter: 1, back: 3 }],
@@ -357,7 +351,7 @@ t.test('S11 ten is after nine: offsets are numbers', async t => {
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(12))
 })
 
-t.test('S11 a gap says what will not come', async t => {
+t.test('a gap says what will not come', async t => {
   const gap = { type: 'gap', sessionId: 's1', from: offsetOf(1), to: offsetOf(6), reason: 'trimmed' }
   const { url } = await raw(t, response => {
     response.writeHead(200, stream)
