@@ -1,4 +1,9 @@
-/** `npm run build`: makes the page at `/` and compiles the rest to `dist/`, side by side, and says how far it is. */
+/**
+ * Builds side by side, and reports its progress:
+ * - `node build.mjs` the page at `/`, and the package `twinrail` in `dist/`: `npm run build`
+ * - `node build.mjs start` the same without type declarations, which take most of the time: `npm start`
+ * - `node build.mjs client` the package `twinrail-client` in `client/dist/`
+ */
 import { spawn } from 'node:child_process'
 import { chmodSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,10 +12,18 @@ import { dirname, join } from 'node:path'
 const { resolve } = createRequire(import.meta.url)
 const packageOf = name => dirname(resolve(`${name}/package.json`))
 
+// `npm run check` checks types; a build only emits.
+const compile = (project, ...options) => [
+  join(packageOf('typescript'), 'bin/tsc'),
+  ...['-p', project, '--noCheck', ...options],
+]
+const page = [join(packageOf('vite'), 'bin/vite.js'), 'build', 'client/playground', '--logLevel', 'warn']
+
 const steps = {
-  'the page': [join(packageOf('vite'), 'bin/vite.js'), 'build', 'client/playground', '--logLevel', 'warn'],
-  'the server': [join(packageOf('typescript'), 'bin/tsc'), '-p', 'tsconfig.build.json', '--noCheck'],
-}
+  all: { 'the page': page, 'the server': compile('tsconfig.build.json') },
+  start: { 'the page': page, 'the server': compile('tsconfig.build.json', '--declaration', 'false') },
+  client: { 'the client': compile('client/tsconfig.build.json') },
+}[process.argv[2] ?? 'all']
 
 const begun = performance.now()
 const seconds = () => `${((performance.now() - begun) / 1000).toFixed(1)} s`
@@ -44,5 +57,6 @@ const codes = await Promise.all(
 )
 clearInterval(progress)
 if (codes.some(code => code !== 0)) process.exit(1)
+if (process.argv[2] === 'client') process.exit()
 const { bin } = JSON.parse(readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'))
 chmodSync(join(import.meta.dirname, bin.twinrail), 0o755)

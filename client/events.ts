@@ -16,6 +16,11 @@ export type Parsed<S> = S extends Schema<infer T> ? T : never
 /** The type that may be published: a zod schema's input, any other schema's output. */
 export type Accepted<S> = S extends { readonly _zod: { readonly input: infer T } } ? T : Parsed<S>
 
+/** The event types that a session with these schemas may publish: theirs, or any when there are none. */
+export type Publishable<S extends Schemas> = [keyof S] extends [never]
+  ? `x.${string}`
+  : keyof S & `x.${string}`
+
 /** An event of the application's own whose `data` its schema refused. */
 export interface InvalidEvent {
   type: 'invalid'

@@ -4,7 +4,7 @@ import { type StreamOptions, stream } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
 import type { Message } from './connection/transport.ts'
 import { type ClientContext, request } from './context.ts'
-import type { Accepted, Schemas, SessionEvent, TypedEvent } from './events.ts'
+import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from './events.ts'
 import type { ControlOf, EventOf } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
@@ -114,13 +114,14 @@ export class Session<S extends Schemas = Record<never, never>> {
   }
 
   /**
-   * Publishes an event of the application's own, after its schema has validated it.
+   * Publishes an event of the application's own, after its schema, if there is one, has validated it. A session with
+   * schemas publishes only the types that they name; one without publishes any `x.<name>`.
    * @param options.ephemeral delivers it to the subscriptions that are live now and never logs it; default false
    * @throws ClientError the server's refusal; the schema's error, synchronously
    */
-  publish<T extends keyof S & `x.${string}`>(
+  publish<T extends Publishable<S>>(
     type: T,
-    data: Accepted<S[T]>,
+    data: T extends keyof S ? Accepted<S[T]> : unknown,
     options: { ephemeral?: boolean; runId?: string } = {},
   ): Ack {
     const { ephemeral = false, runId } = options

@@ -86,12 +86,26 @@ export type KnownType = keyof typeof eventData
 /** Any event type: the protocol's, or the application's own `x.<name>`. */
 export type EventType = KnownType | `x.${string}`
 
+/**
+ * The named fields of a schema's type. The schemas let unknown fields through, which would make a misspelt field
+ * `unknown` instead of an error.
+ */
+type Exact<T> = T extends readonly (infer E)[]
+  ? Exact<E>[]
+  : T extends object
+    ? [keyof Named<T>] extends [never]
+      ? T
+      : { [K in keyof T as string extends K ? never : K]: Exact<T[K]> }
+    : T
+
+type Named<T> = { [K in keyof T as string extends K ? never : K]: true }
+
 /** What a producer gives for an event; the server adds the rest of the envelope. */
 export type EventBody =
-  | { [T in KnownType]: { type: T; runId?: string; data: z.input<(typeof eventData)[T]> } }[KnownType]
+  | { [T in KnownType]: { type: T; runId?: string; data: Exact<z.input<(typeof eventData)[T]>> } }[KnownType]
   | { type: `x.${string}`; runId?: string; data: unknown }
 
-type Data<T extends string> = T extends KnownType ? z.output<(typeof eventData)[T]> : unknown
+type Data<T extends string> = T extends KnownType ? Exact<z.output<(typeof eventData)[T]>> : unknown
 
 /** An event as every client gets it. Keys stand in this order on the wire. */
 export interface EventOf<T extends string> {

@@ -69,11 +69,11 @@ async function output(child: ChildProcess, enough = (_text: string) => false): P
 
 t.test('README’s server, client and React page work in an empty folder', async t => {
   const folder = emptyFolder(t)
-  const tarball = pack(t, folder)
-  t.match(prepare, /^npm init -y && npm pkg set type=module$/)
-  execFileSync('sh', ['-ec', prepare], { cwd: folder, env, stdio: 'pipe' })
+  const tarballs = [pack(t, 'twinrail', folder), pack(t, 'twinrail-client', folder)]
+  const inFolder = /^cd \.\.\/hello && (npm init -y && npm pkg set type=module)$/.exec(prepare)?.[1]
+  execFileSync('sh', ['-ec', inFolder as string], { cwd: folder, env, stdio: 'pipe' })
   t.strictSame(toInstall, ['zod', 'tsx'])
-  install(folder, tarball, toInstall)
+  install(folder, tarballs, toInstall)
 
   // Somebody's server may listen on README's port: the port is the one thing that differs here.
   const port = String(await freePort())
@@ -94,7 +94,7 @@ t.test('README’s server, client and React page work in an empty folder', async
     t.teardown(closeBrowser)
     const page = join(folder, 'page')
     mkdirSync(join(page, 'src'), { recursive: true })
-    install(page, `../${tarball}`, ['react', 'react-dom'])
+    install(page, [`../${tarballs[1]}`], ['react', 'react-dom'])
     save(`page/${named('A client', 'src/App.tsx')}`, pageCode)
     // The rest of what `npm create vite -- --template react-ts` makes, as far as it matters here.
     writeFileSync(join(page, 'package.json'), '{"private": true, "type": "module"}')

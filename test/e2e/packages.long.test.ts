@@ -1,0 +1,142 @@
+/** The packages as users get them: their types under strict settings, what their entries load, and that they run. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { emptyFolder, install, packWithTypes } from '../fixtures/packed.ts'
+
+const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
+const { NODE_OPTIONS: _, ...env } = process.env
+
+/** A project that uses every entry, implements a log of its own and is compiled with every check. */
+const consumer = `
+import {
+  type AppendConditions, type Appended, type Bus, type BusOptions, createMemoryLog, createServer, defineAgent,
+  type EventBody, type EventLog, type Follower, type HoldBounds, type Journal, type LagLimits, LogEvent, type LogPage, playback,
+  type ReadBounds, type RetentionLimits, type SessionInfo, type Sessions, type Snapshot, type Tls,
+} from 'twinrail'
+import { type AiSdkAgentOptions, aiSdkAgent } from 'twinrail/agents/ai-sdk'
+import { createDeepsearch } from 'twinrail/agents/deepsearch'
+import { chooseTransport } from 'twinrail/guide'
+import { openLmdbLog } from 'twinrail/log/lmdb'
+import { createRedisLog, type RedisClient, type RedisLogOptions } from 'twinrail/log/redis'
+import { errorTable } from 'twinrail/protocol'
+import { createClient } from 'twinrail-client'
+import { z } from 'zod'
+
+// A log driver of one's own: every type in its methods has a name.
+class Wrapped implements Pick<EventLog, 'append' | 'read' | 'follow'> {
+  readonly #inner = createMemoryLog()
+  append(sessionId: string, bodies: readonly string[], conditions?: AppendConditions): Promise<Appended> {
+    return this.#inner.append(sessionId, bodies, conditions)
+  }
+  read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined> {
+    return this.#inner.read(sessionId, after, bounds)
+  }
+  follow(...args: Parameters<EventLog['follow']>): ReturnType<EventLog['follow']> {
+    return this.#inner.follow(...args)
+  }
+}
+
+const echo = defineAgent({
+  name: 'echo', description: 'Repeats.', input: z.object({ query: z.string() }),
+  async *run({ query }) {
+    yield { type: 'text.start', data: { partId: 'a' } }
+    yield { type: 'text.delta', data: { partId: 'a', delta: query } }
+    yield { type: 'text.end', data: { partId: 'a' } }
+  },
+})
+// @ts-expect-error a misspelt field of a known event
+const misspelt: EventBody = { type: 'text.delta', data: { partId: 'a', delta: '', dleta: '' } }
+const server = await createServer({ agents: [echo, playback] })
+const client = createClient({ url: await server.listen({ port: 0 }) })
+const session = client.session('s')
+const run = session.run('echo', { query: 'hello' })
+let text = ''
+for await (const event of run.events) {
+  if (event.type !== 'text.delta') continue
+  text += event.data.delta
+  // @ts-expect-error a misspelt field of a known event
+  void event.data.dleta
+}
+await session.publish('x.note', { any: ['json'] })
+const typed = client.session('s', { 'x.note': z.object({ any: z.array(z.string()) }) })
+await typed.publish('x.note', { any: ['json'] })
+// @ts-expect-error not one of the session's schemas
+if (text === 'never') await typed.publish('x.other', 1)
+const done: Promise<{ type: string }> = run.done
+await done.catch(() => {}).finally(() => {})
+console.log(text, (await run.done).type, chooseTransport({}).transport, errorTable['bad-request'].status)
+client.close()
+await server.close()
+
+export type Named = [
+  AiSdkAgentOptions, Bus, BusOptions, Follower, HoldBounds, Journal, LagLimits, RedisClient, RedisLogOptions,
+  RetentionLimits, SessionInfo, Sessions, Snapshot, Tls,
+]
+export const values = [misspelt, aiSdkAgent, createDeepsearch, createRedisLog, LogEvent, openLmdbLog, Wrapped]
+`
+
+t.test('both packages, packed and installed in an empty folder', async t => {
+  const folder = emptyFolder(t)
+  const tarballs = [packWithTypes(t, 'twinrail', folder), packWithTypes(t, 'twinrail-client', folder)]
+  writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
+  install(folder, tarballs, ['@types/node'])
+  const modules = join(folder, 'node_modules')
+  for (const absent of ['ioredis', 'ai', 'react', 'tap', '@types/react'])
+    t.notOk(existsSync(join(modules, absent)), `${absent} is not installed`)
+  writeFileSync(join(folder, 'consumer.ts'), consumer)
+
+  for (const [name, options] of [
+    ['nodenext', ['--module', 'nodenext']],
+    ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler']],
+  ] as const) {
+    const args = [
+      '--strict',
+      '--exactOptionalPropertyTypes',
+      '--noUncheckedIndexedAccess',
+      '--skipLibCheck',
+      'false',
+    ]
+    const output = join(folder, name)
+    mkdirSync(output)
+    let complaints = ''
+    try {
+      execFileSync(
+        process.execPath,
+        [
+          tsc,
+          ...args,
+          ...options,
+          '--target',
+          'es2023',
+          '--types',
+          'node',
+          '--outDir',
+          output,
+          'consumer.ts',
+        ],
+        { cwd: folder, env, stdio: 'pipe' },
+      )
+    } catch (error) {
+      complaints = String((error as { stdout: Buffer }).stdout)
+    }
+    t.equal(complaints, '', `compiles strictly under ${name}`)
+  }
+  const printed = execFileSync(process.execPath, [join(folder, 'nodenext/consumer.js')], {
+    cwd: folder,
+    env,
+    encoding: 'utf8',
+  })
+  t.equal(printed, 'hello run.completed sse 400\n', 'and runs')
+
+  // The client's React entry needs React, and nothing else does.
+  t.throws(() =>
+    execFileSync(process.execPath, ['--input-type=module', '-e', "await import('twinrail-client/react')"], {
+      cwd: folder,
+      env,
+      stdio: 'pipe',
+    }),
+  )
+})
