@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { z } from 'zod'
-import { createDeepsearch } from '../../src/agents/deepsearch/index.ts'
-import { type EventBody, type eventData, Id } from '../../src/protocol/index.ts'
+import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
+import { type EventBody, type eventData, ProviderId } from '../../src/protocol/index.ts'
 import { type FakeRunOptions, fakeRun, flaws, type Played, play, textOf } from '../fixtures/run-context.ts'
 
 const corpus = 'test/fixtures/corpus'
@@ -148,7 +148,7 @@ t.test('a question', async t => {
     const played = await ask('When should I use SSE and when WebSocket?', { maxSources: 1 })
     sound(t, played)
     t.equal(resultOf(played).sources.length, 1)
-    t.match(resultOf(played).answer, /WebSocket\?\*\*\n\nLeft out: `maxSources` is used up\.$/)
+    t.match(resultOf(played).answer, /WebSocket\?\*\*\n\nNot answered: the limit `maxSources` is reached\.$/)
   })
 })
 
@@ -167,7 +167,7 @@ t.test('nothing found', async t => {
       t.same(resultOf(played).sources, [])
       t.match(
         resultOf(played).answer,
-        /^(?:\*\*.*\*\*\n\n)?Nothing in the corpus answers “.+”; it holds 6 documents\.$/m,
+        /^(?:\*\*.*\*\*\n\n)?Nothing in the corpus answers “.+”\. The corpus has 6 documents\.$/m,
       )
       t.match(plans(played.events).at(-1)?.join(), / failed$/)
     }
@@ -194,7 +194,7 @@ t.test('nothing found', async t => {
       t.equal(played.result?.finishReason, 'no-results')
       t.match(
         resultOf(played).answer,
-        /^The corpus holds no documents.*Start the server with `--corpus DIR`.*$/,
+        /^The corpus has no documents.*Start the server with `--corpus DIR`.*$/,
       )
     }
   })
@@ -216,7 +216,7 @@ t.test('confirm', async t => {
     t.equal(request?.kind, 'approval')
     t.equal(
       request?.message,
-      'May I search for this?\n- SSE vs WebSocket\n- What is SSE?\n- What is WebSocket?',
+      'Search the documents for these questions?\n- SSE vs WebSocket\n- What is SSE?\n- What is WebSocket?',
     )
     t.match(request?.schema, {
       type: 'object',
@@ -301,7 +301,7 @@ t.test('a message sent into the run', async t => {
     const played = await play(deepsearch, { query: 'How do I cancel a run?' }, run, ({ type }) => {
       if (type === 'text.start') run.said.push('How do I cancel a run?')
     })
-    t.match(resultOf(played).answer, /What is said above answers this too\.$/)
+    t.match(resultOf(played).answer, /The answer above covers this question too\.$/)
   })
 
   t.test('is bounded in length and number', async t => {
@@ -348,7 +348,7 @@ t.test('runs share one corpus and keep their ids apart', async t => {
       return type === 'text.start' ? [partId] : type === 'step.started' ? [stepId] : []
     }),
   )
-  t.equal(new Set(ids.map(id => Id.parse(id))).size, 4 * (1 + 3))
+  t.equal(new Set(ids.map(id => ProviderId.parse(id))).size, 4 * (1 + 3))
   t.equal(new Set(runs.map(run => resultOf(run).answer)).size, 1)
 })
 
