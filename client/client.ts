@@ -1,53 +1,52 @@
-/** The client: one for a server, for as many sessions as one likes. */
-import type { Backoff } from './backoff.ts'
-import { type Choice, choose, type Needs } from './choice.ts'
+/** The client: one for each server, for any number of sessions. */
 import { newId } from './command.ts'
-import { ClientError, errorOfResponse } from './errors.ts'
-import type { Auth, Surroundings } from './follow.ts'
-import { LinkedAbortController } from './linked-abort.ts'
+import type { Backoff } from './connection/backoff.ts'
+import type { Auth } from './connection/follow.ts'
+import { Route } from './connection/route.ts'
+import { SocketPool } from './connection/shared-socket.ts'
+import { endpoint, type SocketConstructor } from './connection/transport.ts'
+import { type ClientContext, request } from './context.ts'
+import { ClientError } from './errors.ts'
+import type { Schemas } from './events.ts'
+import { type Choice, choose, type Needs, type Transport } from './guide.ts'
 import { Quality } from './quality.ts'
-import { endpoint, type SocketConstructor, type Transport } from './rail.ts'
-import { Route } from './route.ts'
-import type { Schemas } from './schemas.ts'
 import { Session } from './session.ts'
-import { Sockets } from './sockets.ts'
-import { ANSWER_MS, Watchdog } from './watchdog.ts'
 
 export interface ClientOptions {
-  /** Where the server is; in a page it may be relative. */
+  /** The server's address; in a page it may be relative. */
   url: string
-  /** `auto` chooses by what is needed and what gets through, and changes its mind when it must. @default 'auto' */
+  /** `auto` chooses by the application's needs and by which transports get through, and may change later. @default 'auto' */
   transport?: Transport | 'auto' | undefined
-  /** What the application will do, for `auto`. */
+  /** What the application does, for `auto`. @default one session that mostly reads */
   needs?: Needs | undefined
-  /** Headers for each request and connection, made anew every time; asked once more after `unauthorized`. */
+  /** Headers for each request and connection; called every time, and once more after `unauthorized`. @default none */
   auth?: Auth | undefined
   /** @default the global one */
   fetch?: typeof fetch | undefined
-  /** @default the global one, if there is one; in Node 20 pass that of the ws package */
+  /**
+   * Without one, `auto` never chooses `websocket`, and asking for it throws a TypeError.
+   * @default the global one; Node 20 has none, pass that of the ws package
+   */
   WebSocket?: SocketConstructor | undefined
-  /** How to come back when a connection is lost. */
+  /** When to reconnect, and to repeat commands whose answer was lost. @default see {@link Backoff} */
   backoff?: Partial<Backoff> | undefined
 }
 
 export interface AgentInfo {
   name: string
   description: string
-  /** JSON Schema of its input. */
+  /** JSON Schema of the agent's input. */
   input: unknown
 }
 
-/** Makes a client; it connects when it is used. */
+/** Makes a client. It connects when it is first used. */
 export function createClient(options: ClientOptions): Client {
   return new Client(options)
 }
 
 export class Client {
   readonly quality: Quality
-  /** Aborts when the client is closed. @internal */
-  readonly signal: AbortSignal
-  /** @internal */
-  readonly surroundings: Surroundings
+  readonly #context: ClientContext
   readonly #close = new AbortController()
   readonly #options: ClientOptions
   #streams = 0
@@ -56,77 +55,51 @@ export class Client {
     const { url, auth } = options
     const WebSocket = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined)
     this.#options = { ...options, WebSocket }
-    this.signal = this.#close.signal
     const route = new Route(this.#choose(), endpoint(url, '').origin)
     this.quality = new Quality(route)
-    this.surroundings = {
-      url,
-      fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-      auth: auth ?? (() => ({})),
-      renewable: auth !== undefined,
-      sockets: new Sockets(url, WebSocket),
-      route,
-      backoff: options.backoff ?? {},
+    this.#context = {
+      environment: {
+        url,
+        fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+        auth: auth ?? (() => ({})),
+        authRenewable: auth !== undefined,
+        sockets: new SocketPool(url, WebSocket),
+        route,
+        backoff: options.backoff ?? {},
+      },
+      quality: this.quality,
+      signal: this.#close.signal,
+      streamOpened: () => this.#streamOpened(),
     }
   }
 
   /**
-   * A handle on a session; it need not exist yet.
-   * @param schemas of one's own events, by type: they check what is published and what comes
+   * A handle on a session, which need not exist yet.
+   * @param id @default a new random one
+   * @param schemas of the application's own events, by type: they validate what is published and what arrives
    */
   session<S extends Schemas = Record<never, never>>(id: string = newId(), schemas?: S): Session<S> {
-    return new Session<S>(this, id, schemas ?? ({} as S))
+    return new Session<S>(this.#context, id, schemas ?? ({} as S))
   }
 
-  /** The agents that runs can be started of. */
+  /**
+   * Lists the agents that runs can be started of.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; there is no second attempt
+   */
   async agents(): Promise<AgentInfo[]> {
-    return (await this.request<{ agents: AgentInfo[] }>('agents')).agents
+    return (await request<{ agents: AgentInfo[] }>(this.#context, 'agents')).agents
   }
 
-  /** Moves all streams to another transport, in the middle of what they say: nothing is lost, nothing comes twice. */
+  /** Moves all streams to another transport. Open streams lose no event and repeat none. */
   switchTransport(transport: Transport | 'auto'): void {
     this.#options.transport = transport
-    this.surroundings.route.change(this.#choose())
+    this.#context.environment.route.change(this.#choose())
   }
 
-  /** Ends all streams, quietly, and forgets all commands on the way. Runs go on. */
+  /** Ends all streams without an error, and rejects pending commands with `closed`. Runs go on. */
   close(): void {
     this.#close.abort(new ClientError('closed', 'The client was closed'))
     this.quality.close()
-  }
-
-  /** Counts a stream; gives the way to leave. Many streams may speak for another transport. @internal */
-  entered(): () => void {
-    this.#streams += 1
-    this.#reconsider()
-    return () => {
-      this.#streams -= 1
-    }
-  }
-
-  /** Asks the server for JSON; with a body by POST. @internal */
-  async request<T>(path: string, body?: unknown): Promise<T> {
-    const { url, fetch, auth } = this.surroundings
-    const watchdog = new Watchdog(undefined)
-    const headers = { ...(await auth()), accept: 'application/json' }
-    const init: RequestInit = body
-      ? {
-          method: 'POST',
-          body: JSON.stringify(body),
-          headers: { ...headers, 'content-type': 'application/json' },
-        }
-      : { headers }
-    const connection = new LinkedAbortController(this.signal)
-    try {
-      const response = await watchdog.wait(
-        fetch(endpoint(url, path), { ...init, signal: connection.signal }),
-        ANSWER_MS,
-      )
-      if (!response.ok) throw await errorOfResponse(response)
-      return (await watchdog.wait(response.json())) as T
-    } finally {
-      connection.abort()
-    }
   }
 
   #choose(): Choice {
@@ -136,17 +109,19 @@ export class Client {
     return choose({ ...needs, sessions }, WebSocket !== undefined, auth !== undefined)
   }
 
-  /** More streams than planned: they share a socket before they take up all connections that a page has. */
-  #reconsider(): void {
-    if ((this.#options.transport ?? 'auto') !== 'auto') return
-    const { route } = this.surroundings
-    const choice = this.#choose()
-    if (
-      choice.transport === 'websocket' &&
-      route.transport === 'sse' &&
-      route.choice.fallback[0] === 'websocket'
-    ) {
-      route.change(choice)
+  /** With more streams than planned, they move to one socket before they use up the page's connections. */
+  #streamOpened(): () => void {
+    this.#streams += 1
+    const { route } = this.#context.environment
+    if ((this.#options.transport ?? 'auto') === 'auto') {
+      const choice = this.#choose()
+      const [fallback] = route.choice.fallback
+      if (choice.transport === 'websocket' && route.transport === 'sse' && fallback === 'websocket') {
+        route.change(choice)
+      }
+    }
+    return () => {
+      this.#streams -= 1
     }
   }
 }

@@ -1,16 +1,15 @@
-/** What can go wrong for a client: the server's refusals under their own codes, and what happens on the way. */
-import type { ControlOf } from '../src/protocol/controls.ts'
-import { type ErrorCode, errorTable } from '../src/protocol/errors.ts'
+/** The client's error: the server's refusals under their own codes, and the failures of the connection. */
+import { type ControlOf, type ErrorCode, errorTable } from './protocol.ts'
 
-/** Codes beside the server's own, and whether another attempt may help. */
-const onTheWay = {
-  /** The wire broke, or ended before the stream did. */
+/** The client's own codes, and whether another attempt may help. */
+const connectionCodes = {
+  /** The connection broke, or ended before the stream did. */
   'connection-lost': true,
-  /** Nothing came for two and a half heartbeats. */
+  /** Nothing was received for two and a half heartbeats. */
   silent: true,
-  /** The stream did not go on where the cursor stands. */
+  /** The stream did not continue at the cursor. */
   'out-of-step': true,
-  /** What came is not the protocol; often a proxy's page, or a wrong URL. */
+  /** The response does not follow the protocol: often a proxy's page, or a wrong URL. */
   'protocol-error': false,
   /** The client was closed. */
   closed: false,
@@ -19,11 +18,11 @@ const onTheWay = {
 /** Whether another attempt may help, by code. */
 const retryable: ReadonlyMap<string, boolean> = new Map([
   ...Object.entries(errorTable).map(([code, row]) => [code, row.retryable] as const),
-  ...Object.entries(onTheWay),
+  ...Object.entries(connectionCodes),
 ])
 
 /** A newer server may know codes that this client does not. */
-export type ClientErrorCode = ErrorCode | keyof typeof onTheWay | (string & {})
+export type ClientErrorCode = ErrorCode | keyof typeof connectionCodes | (string & {})
 
 interface ClientErrorOptions {
   retryable?: boolean
@@ -32,15 +31,15 @@ interface ClientErrorOptions {
   cause?: unknown
 }
 
-/** The one error that this client throws, beside the reason of an aborted signal. */
+/** The one error that this client throws, apart from the reason of an aborted signal. */
 export class ClientError extends Error {
   override readonly name = 'ClientError'
   readonly code: ClientErrorCode
-  /** Whether the same request may succeed later without being changed. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean
-  /** The server's wish: not before so many ms. */
+  /** The server's minimum wait before another attempt, in ms. */
   readonly retryAfterMs: number | undefined
-  /** The server's evidence, as the winning answer of `already-answered`. */
+  /** The server's details, such as the winning answer of `already-answered`. */
   readonly details: Record<string, unknown> | undefined
 
   constructor(code: ClientErrorCode, message: string, options: ClientErrorOptions = {}) {
@@ -55,7 +54,7 @@ export class ClientError extends Error {
 /** The error that an HTTP answer other than 2xx stands for; reads its body. */
 export async function errorOfResponse(response: Response): Promise<ClientError> {
   const retryAfterMs = retryAfter(response.headers.get('retry-after'))
-  const body = await response.json().catch(() => undefined) // a proxy's page is no JSON; its status says enough
+  const body = await response.json().catch(() => undefined) // A proxy's page is not JSON; the status is enough.
   const refusal = body?.error ?? body
   if (typeof refusal?.code === 'string') return errorOfRefusal(refusal, response.status, retryAfterMs)
   const { status } = response
@@ -79,25 +78,25 @@ export function errorOfRefusal(
   })
 }
 
-/** The error that `closing` announces; a code that is not known here does not keep from coming back. */
+/** The error that `closing` announces. An unknown code counts as retryable. */
 export function errorOfClosing({ code, reason, retryAfterMs }: ControlOf<'closing'>): ClientError {
   return new ClientError(code, reason, { retryable: retryable.get(code) ?? true, retryAfterMs })
 }
 
-/** The error that a WebSocket's close stands for; 1000 too, since a phone's sleep closes with it. */
-export function errorOfClose(close: number, reason: string): ClientError {
-  const message = `The WebSocket closed with ${close}${reason && `: ${reason}`}`
-  const row = Object.entries(errorTable).find(([, { close: known }]) => known === close)
+/** The error that a WebSocket's close code stands for. 1000 is one as well: a phone closes with it when it sleeps. */
+export function errorOfClose(closeCode: number, reason: string): ClientError {
+  const message = `The WebSocket closed with ${closeCode}${reason && `: ${reason}`}`
+  const row = Object.entries(errorTable).find(([, { close }]) => close === closeCode)
   if (row) return new ClientError(row[0], message)
-  const lasting = [1002, 1003, 1007, 1008, 1010].includes(close) || (close >= 4400 && close < 4500)
-  return new ClientError(lasting ? 'protocol-error' : 'connection-lost', message)
+  const final = [1002, 1003, 1007, 1008, 1010].includes(closeCode) || (closeCode >= 4400 && closeCode < 4500)
+  return new ClientError(final ? 'protocol-error' : 'connection-lost', message)
 }
 
 function isRetryableStatus(status: number): boolean {
   return status === 408 || status === 425 || status === 429 || status >= 500
 }
 
-/** The nearest code for an answer that names none, as a proxy's. */
+/** The nearest code for a response without one, such as a proxy's. */
 function codeOfStatus(status: number): ErrorCode {
   if (status >= 500) return status === 500 ? 'internal' : 'unavailable'
   if (status === 404) return 'not-found'

@@ -1,17 +1,30 @@
-/** The client: follow sessions over any transport, start runs, send commands. Runs in browsers and in Node alike. */
+/** The client: follows sessions over any transport, starts runs, sends commands. It runs in browsers and in Node. */
 
-export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
-export * from './backoff.ts'
-export type { Choice, Needs } from './choice.ts'
 export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
 export * from './command.ts'
+export * from './connection/backoff.ts'
+export { type Auth, type FollowOptions, follow } from './connection/follow.ts'
+export { forgetVerdicts } from './connection/route.ts'
+export type { FollowStatus } from './connection/status.ts'
+export { endpoint, type Message, type Socket, type SocketConstructor } from './connection/transport.ts'
 export * from './errors.ts'
-export { type Auth, type FollowOptions, follow } from './follow.ts'
+export type {
+  InvalidEvent,
+  Schema,
+  Schemas,
+  SessionEvent,
+  StreamControl,
+  TypedEvent,
+} from './events.ts'
+export {
+  type Choice,
+  chooseTransport,
+  type Needs,
+  type Reason,
+  type Recommendation,
+  type Transport,
+} from './guide.ts'
 export type { Quality, QualitySnapshot } from './quality.ts'
 export { EventQueue, QUEUE_LIMIT } from './queue.ts'
-export { endpoint, type Message, type Socket, type SocketConstructor, type Transport } from './rail.ts'
-export { forgetVerdicts } from './route.ts'
 export type { Run, RunOptions, Terminal } from './run.ts'
-export type { Schema, Schemas } from './schemas.ts'
 export type * from './session.ts'
-export type { FollowStatus } from './status.ts'

@@ -1,39 +1,37 @@
-/** How well a client's streams do, for whoever shows it to people or adapts to it. */
-
-import type { EphemeralEvent, TwinrailEvent } from '../src/protocol/events.ts'
-import type { Transport } from './rail.ts'
-import type { Route } from './route.ts'
-import type { SessionEvent } from './session.ts'
-import type { FollowStatus } from './status.ts'
-import { parseOffset } from './wire.ts'
+/** Measurements of a client's streams, to display or to adapt to. */
+import type { Route } from './connection/route.ts'
+import type { FollowStatus } from './connection/status.ts'
+import type { SessionEvent } from './events.ts'
+import type { Transport } from './guide.ts'
+import { type EphemeralEvent, parseOffset, type TwinrailEvent } from './protocol.ts'
 
 export interface QualitySnapshot {
-  /** `idle` without a stream; else the worst of all streams. */
+  /** `idle` without a stream; otherwise the worst state of all streams. */
   state: 'idle' | 'connecting' | 'open' | 'waiting' | 'closed'
   transport: Transport
-  /** Why this transport, a sentence each. */
+  /** The reasons for this transport, a sentence each. */
   because: readonly string[]
-  /** How long the server takes to answer, in ms; the middle one of the last few. */
+  /** Median round trip of recent requests and pings, in ms. */
   roundTripMs: number | undefined
-  /** How old live events are on arrival, by the server's clock, in ms; the middle one of the last few. */
+  /** Median age of recent live events on arrival, by the server's clock, in ms. */
   delayMs: number | undefined
   /** ms since the last event. */
   lastEventAgeMs: number | undefined
   reconnects: number
-  /** Events that came joined into others. */
+  /** Events that arrived folded into others, or that a queue folded. */
   folded: number
-  /** Events that were left out: ephemeral ones that a queue had no room for, and what `gap`s told. */
+  /** Events that are missing: ephemeral ones that a queue dropped, and those that a `gap` reported. */
   dropped: number
   bytes: number
   events: number
-  /** Why the last connection was lost. */
+  /** The error that ended the last lost connection. */
   error: Error | undefined
 }
 
-/** How often listeners are told at the most, in ms. */
-const TELL_MS = 100
+/** Least time between two notifications of listeners, in ms. */
+const NOTIFY_MS = 100
 
-/** While somebody listens, ages are told so often, in ms. */
+/** Listeners are notified this often even if nothing changed, since ages grow, in ms. */
 const TICK_MS = 1000
 
 const SAMPLES = 31
@@ -46,14 +44,14 @@ export class Quality {
   readonly #streams = new Map<object, FollowStatus>()
   readonly #roundTrips: number[] = []
   readonly #delays: number[] = []
-  /** Server's clock minus this one's, and the round trip that it was measured in: the shortest tells best. */
+  /** The server's clock minus this one's, measured in the shortest round trip so far. */
   #clock: { aheadMs: number; roundTripMs: number } | undefined
   #counts = { reconnects: 0, folded: 0, dropped: 0, bytes: 0, events: 0 }
   #lastEventAt: number | undefined
   #error: Error | undefined
   #closed = false
   #snapshot: QualitySnapshot | undefined
-  #telling: ReturnType<typeof setTimeout> | undefined
+  #notifying: ReturnType<typeof setTimeout> | undefined
   #ticking: ReturnType<typeof setInterval> | undefined
 
   constructor(route: Route) {
@@ -67,7 +65,7 @@ export class Quality {
     return this.#snapshot
   }
 
-  /** Calls `listener` when {@link current} has changed, some times a second; gives the way to stop. */
+  /** Calls `listener` when {@link current} has changed, at most ten times a second. Returns the function that removes it. */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     if (!this.#closed) this.#ticking ??= setInterval(() => this.#changed(), TICK_MS)
@@ -100,7 +98,7 @@ export class Quality {
     this.#changed()
   }
 
-  /** @param live whether it came as it happened, and not from the backlog */
+  /** @param live whether it was delivered as it happened, not from the backlog */
   event(event: SessionEvent, live: boolean): void {
     const now = Date.now()
     if (event.type === 'gap') this.#counts.dropped += span(event.from, event.to)
@@ -112,7 +110,7 @@ export class Quality {
     this.#changed()
   }
 
-  /** What a queue did on this side. */
+  /** Adds what a queue of this client folded and dropped. */
   queued(counts: { folded: number; dropped: number }): void {
     this.#counts.folded += counts.folded
     this.#counts.dropped += counts.dropped
@@ -132,8 +130,8 @@ export class Quality {
       state: this.#closed ? 'closed' : (worst.find(state => states.has(state)) ?? 'idle'),
       transport,
       because,
-      roundTripMs: middle(this.#roundTrips),
-      delayMs: middle(this.#delays),
+      roundTripMs: median(this.#roundTrips),
+      delayMs: median(this.#delays),
       lastEventAgeMs: this.#lastEventAt === undefined ? undefined : Date.now() - this.#lastEventAt,
       error: this.#error,
       ...this.#counts,
@@ -143,17 +141,17 @@ export class Quality {
   #changed(): void {
     this.#snapshot = undefined
     if (this.#listeners.size === 0) return
-    this.#telling ??= setTimeout(() => {
-      this.#telling = undefined
+    this.#notifying ??= setTimeout(() => {
+      this.#notifying = undefined
       this.#snapshot = undefined
       for (const listener of [...this.#listeners]) listener()
-    }, TELL_MS)
+    }, NOTIFY_MS)
   }
 
   #stop(): void {
     clearInterval(this.#ticking)
-    clearTimeout(this.#telling)
-    this.#ticking = this.#telling = undefined
+    clearTimeout(this.#notifying)
+    this.#ticking = this.#notifying = undefined
   }
 }
 
@@ -166,11 +164,11 @@ function sample(samples: number[], value: number): void {
   if (samples.length > SAMPLES) samples.shift()
 }
 
-function middle(samples: readonly number[]): number | undefined {
+function median(samples: readonly number[]): number | undefined {
   return [...samples].sort((a, b) => a - b)[samples.length >> 1]
 }
 
-/** How many offsets there are from one to another, both included. */
+/** Number of offsets from one to another, both included. */
 function span(from: string, to: string): number {
   return (parseOffset(to)?.seq ?? 0) - (parseOffset(from)?.seq ?? 0) + 1
 }

@@ -1,13 +1,11 @@
-/** A bounded queue for consumers that cannot slow down, such as a page that draws once a frame. */
-import type { TwinrailEvent } from '../src/protocol/events.ts'
-import { FOLD_BYTES } from '../src/protocol/limits.ts'
-import type { SessionEvent } from './session.ts'
-import { deltaParts } from './wire.ts'
+/** A bounded queue for consumers that take events in batches, such as a page that draws once a frame. */
+import type { SessionEvent } from './events.ts'
+import { deltaParts, FOLD_BYTES, type TwinrailEvent } from './protocol.ts'
 
-/** Messages that a queue holds before its stream is no longer read. */
+/** Default number of messages that a queue holds before its reader has to wait. */
 export const QUEUE_LIMIT = 100
 
-/** Neighbouring deltas of one part as one event, as the server folds them; nothing when they are not that. */
+/** Two neighbouring deltas of one part as one event, as the server folds them; `undefined` when they do not fold. */
 export function folded(before: SessionEvent, next: SessionEvent): TwinrailEvent | undefined {
   const field = deltaParts[next.type]
   if (!field || before.type !== next.type) return undefined
@@ -27,16 +25,16 @@ interface Delta {
 }
 
 /**
- * Holds at most `limit` messages. Full, it folds neighbouring deltas; still full, it drops ephemeral events, which are
- * the only ones that may be dropped; and when that does not help, {@link room} makes the reader wait.
+ * Holds at most `limit` messages. When it is full, it folds neighbouring deltas, then drops ephemeral events, which are
+ * the only ones that may be dropped. When that is not enough, {@link room} makes the reader wait.
  */
 export class EventQueue {
   readonly #limit: number
   #held: SessionEvent[] = []
   #wake: (() => void) | undefined
-  /** Events that were folded into others here. */
+  /** Events that this queue folded into others. */
   folded = 0
-  /** Ephemeral events that were dropped here. */
+  /** Ephemeral events that this queue dropped. */
   dropped = 0
 
   constructor(limit = QUEUE_LIMIT) {
@@ -54,7 +52,7 @@ export class EventQueue {
     if (this.#held.length > this.#limit) this.#drop()
   }
 
-  /** Everything held; the queue is empty then. */
+  /** Removes and returns everything. */
   take(): SessionEvent[] {
     const taken = this.#held
     this.#held = []
@@ -73,7 +71,7 @@ export class EventQueue {
     }
   }
 
-  /** Ephemeral events stand outside the order, so a fold may reach over them. */
+  /** Ephemeral events are unordered, so a fold may reach over them. */
   #fold(): void {
     const kept: SessionEvent[] = []
     let last = -1

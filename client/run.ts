@@ -1,31 +1,36 @@
 /** A handle on one run. */
-import type { OnNoViewers } from '../src/protocol/commands.ts'
-import type { ControlOf } from '../src/protocol/controls.ts'
-import type { TerminalType, TwinrailEvent } from '../src/protocol/events.ts'
 import { ClientError } from './errors.ts'
-import type { EventsOptions, Session, SessionEvent } from './session.ts'
-import { isTerminal } from './wire.ts'
+import type { SessionEvent } from './events.ts'
+import {
+  type ControlOf,
+  isTerminal,
+  type OnNoViewers,
+  type TerminalType,
+  type TwinrailEvent,
+} from './protocol.ts'
 
 export interface RunOptions {
-  /** Starting again with the same one attaches to the run. @default a new one */
+  /** Starting a run again under the same id attaches to it. @default a new random one */
   runId?: string
-  /** What becomes of the run while nobody watches it. @default 'continue' */
+  /** What happens to the run while it has no viewers. @default 'continue' */
   onNoViewers?: OnNoViewers
 }
 
 /** The event that ends a run. */
 export type Terminal = Extract<TwinrailEvent, { type: TerminalType }>
 
-/** What a run may hold, which is why it works for sessions of every schema. */
-type AnySession = Pick<Session, 'cancel' | 'steer'> & {
-  events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
+/** What a run needs of its session, whatever the session's schemas. */
+export interface RunSession {
+  cancel(runId: string, reason?: string): Promise<unknown>
+  steer(runId: string, text: string): Promise<unknown>
+  events(options: { run: string }): AsyncGenerator<unknown, void, undefined>
 }
 
 export class Run {
   readonly runId: string
   /** Resolves with the ack of the start; rejects when the server refuses it. */
   readonly started: Promise<ControlOf<'ack'> | undefined>
-  readonly #session: AnySession
+  readonly #session: RunSession
   readonly #done: Promise<Terminal>
   #end!: { resolve(terminal: Terminal): void; reject(error: unknown): void }
   #readers = 0
@@ -33,49 +38,52 @@ export class Run {
   #watching = false
   #ended = false
 
-  constructor(session: AnySession, runId: string, start?: (runId: string) => Promise<ControlOf<'ack'>>) {
+  constructor(session: RunSession, runId: string, start?: (runId: string) => Promise<ControlOf<'ack'>>) {
     this.#session = session
     this.runId = runId
     this.#done = new Promise((resolve, reject) => {
       this.#end = { resolve, reject }
     })
-    this.#done.catch(() => {}) // told to whoever awaits it
+    this.#done.catch(() => {}) // reported to those who read `done`
     this.started = start ? start(runId) : Promise.resolve(undefined)
     this.started.catch(error => this.#end.reject(error))
   }
 
-  /** The run's events from its start to its terminal; each iteration follows it anew. */
+  /**
+   * The run's events from its start to its terminal. Each iteration follows the run from its start.
+   * @throws ClientError why the run was not started; the errors of `Session.events`
+   */
   get events(): AsyncIterable<SessionEvent> {
     return { [Symbol.asyncIterator]: () => this.#follow() }
   }
 
-  /** The run's text as it comes. */
+  /**
+   * The deltas of the run's text, in order. Each iteration follows the run from its start.
+   * @throws ClientError as {@link events} does
+   */
   get text(): AsyncIterable<string> {
     return { [Symbol.asyncIterator]: () => this.#text() }
   }
 
   /**
-   * The run's terminal, whichever it is. Follows the run only once it is awaited, and only when nobody else does.
-   * Rejects when the run was not started, or nobody can tell.
+   * Resolves with the run's terminal: completed, failed or cancelled. Reading this property starts to follow the run,
+   * unless an iteration of {@link events} or {@link text} does already.
+   * Rejects with the ClientError of a refused start, of a stream that failed for good, or `closed` when the client was
+   * closed first.
    */
-  get done(): PromiseLike<Terminal> {
-    return {
-      // biome-ignore lint/suspicious/noThenProperty: a promise that begins to work when it is awaited
-      then: (onDone, onFailed) => {
-        this.#awaited = true
-        this.#watch()
-        return this.#done.then(onDone, onFailed)
-      },
-    }
+  get done(): Promise<Terminal> {
+    this.#awaited = true
+    this.#watch()
+    return this.#done
   }
 
-  /** @throws ClientError `run-ended` when it has its terminal */
+  /** Cancels the run once its start is acknowledged. @throws ClientError `run-ended` when it has its terminal */
   async cancel(reason?: string): Promise<void> {
     await this.started
     await this.#session.cancel(this.runId, reason)
   }
 
-  /** Says something to the agent while it works. */
+  /** Sends the agent a message once the start is acknowledged. @throws ClientError `run-ended` */
   async steer(text: string): Promise<void> {
     await this.started
     await this.#session.steer(this.runId, text)
@@ -84,7 +92,7 @@ export class Run {
   async *#follow(): AsyncGenerator<SessionEvent, void, undefined> {
     this.#readers += 1
     try {
-      await this.started // a stream of a run that is not there would be refused
+      await this.started // the stream of an unknown run would be refused
       for await (const event of this.#session.events({ run: this.runId }) as AsyncIterable<SessionEvent>) {
         if (isTerminal(event.type)) {
           this.#ended = true
@@ -102,7 +110,7 @@ export class Run {
     for await (const event of this.#follow()) if (event.type === 'text.delta') yield event.data.delta
   }
 
-  /** Reads to the end for whoever awaits it, when nobody reads. */
+  /** Reads to the end for `done` when there is no other reader. */
   #watch(): void {
     if (!this.#awaited || this.#ended || this.#watching || this.#readers > 0) return
     this.#watching = true

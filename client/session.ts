@@ -1,36 +1,13 @@
-/** A session as an application sees it: its events, its runs, and what can be said to it. */
-import type { ControlOf } from '../src/protocol/controls.ts'
-import type { EphemeralEvent, EventOf, TwinrailEvent } from '../src/protocol/events.ts'
-import type { Client } from './client.ts'
+/** A session as an application sees it: its events, its runs and its commands. */
 import { type CommandBody, newId, sendCommand } from './command.ts'
-import { type StreamOptions, stream } from './follow.ts'
-import { LinkedAbortController } from './linked-abort.ts'
-import type { Message } from './rail.ts'
+import { type StreamOptions, stream } from './connection/follow.ts'
+import { LinkedAbortController } from './connection/linked-abort.ts'
+import type { Message } from './connection/transport.ts'
+import { type ClientContext, request } from './context.ts'
+import type { Accepted, Schemas, SessionEvent, TypedEvent } from './events.ts'
+import type { ControlOf, EventOf } from './protocol.ts'
+import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
-import type { Accepted, Parsed, Schemas } from './schemas.ts'
-
-/** An event of one's own that its schema refused. */
-export interface InvalidEvent {
-  type: 'invalid'
-  event: TwinrailEvent | EphemeralEvent
-  error: unknown
-}
-
-/** What a session's stream holds beside events. `gap` and `reset` say that something is missing or void. */
-export type StreamControl = ControlOf<'gap' | 'reset' | 'caught-up' | 'end'>
-
-/** Whatever `events()` yields, told apart by `type`: types with a dot are events. */
-export type SessionEvent = TwinrailEvent | EphemeralEvent | StreamControl | InvalidEvent
-
-type Known = Exclude<TwinrailEvent, EventOf<`x.${string}`>>
-
-/** {@link SessionEvent} with one's own events as the schemas say. */
-export type TypedEvent<S extends Schemas> =
-  | Known
-  | { [T in keyof S & string]: Omit<EventOf<T>, 'data'> & { data: Parsed<S[T]>; ephemeral?: true } }[keyof S &
-      string]
-  | StreamControl
-  | InvalidEvent
 
 export type EventsOptions = Pick<
   StreamOptions,
@@ -57,34 +34,37 @@ type Ack = Promise<ControlOf<'ack'>>
 
 export class Session<S extends Schemas = Record<never, never>> {
   readonly id: string
-  readonly client: Client
+  /** The client's measurements, over all its streams. */
+  readonly quality: Quality
+  readonly #context: ClientContext
   readonly #schemas: S
 
-  constructor(client: Client, id: string, schemas: S) {
-    this.client = client
+  constructor(context: ClientContext, id: string, schemas: S) {
+    this.#context = context
+    this.quality = context.quality
     this.id = id
     this.#schemas = schemas
   }
 
   /**
-   * The session's events in order, each once, from wherever the client is connected; reading slowly slows the stream.
-   * Ends after `end`, and quietly when the client is closed.
-   * @throws ClientError when the server refuses for good
+   * Yields the session's events in order, each once, whatever happens to the connection. A slow consumer slows the stream.
+   * Returns after `end`, and when the client is closed.
+   * @throws ClientError when the server refuses for good or does not follow the protocol; the signal's reason on abort
    */
   async *events(options: EventsOptions = {}): AsyncGenerator<TypedEvent<S>, void, undefined> {
-    const { client } = this
-    const stop = new LinkedAbortController(options.signal, client.signal)
+    const { environment, quality, signal, streamOpened } = this.#context
+    const stop = new LinkedAbortController(options.signal, signal)
     const id = {}
     let live = false
-    const leave = client.entered()
+    const streamClosed = streamOpened()
     try {
-      const messages = stream(client.surroundings, {
+      const messages = stream(environment, {
         ...options,
         sessionId: this.id,
         signal: stop.signal,
-        onClock: (sentAt, serverTime) => client.quality.clock(sentAt, serverTime),
+        onClock: (sentAt, serverTime) => quality.clock(sentAt, serverTime),
         onStatus: status => {
-          client.quality.status(id, status)
+          quality.status(id, status)
           options.onStatus?.(status)
         },
       })
@@ -92,47 +72,51 @@ export class Session<S extends Schemas = Record<never, never>> {
         const event = this.#eventOf(message)
         if (!event) continue
         if (event.type === 'caught-up') live = true
-        client.quality.event(event, live)
+        quality.event(event, live)
         yield event as TypedEvent<S>
       }
     } catch (error) {
-      if (!client.signal.aborted || error !== client.signal.reason) throw error
+      if (!signal.aborted || error !== signal.reason) throw error
     } finally {
       stop.abort()
-      leave()
+      streamClosed()
     }
   }
 
-  /** Starts a run of an agent, once however often the way to the server fails; the handle follows it. */
+  /**
+   * Starts a run of an agent and returns a handle on it. The command is repeated while the server is unreachable; it starts
+   * one run. The handle's `started` rejects when the server refuses it.
+   */
   run(agent: string, input: unknown, options: RunOptions = {}): Run {
     return new Run(this, options.runId ?? newId(), runId =>
       this.#send({ type: 'run.start', agent, input, onNoViewers: options.onNoViewers, runId }),
     )
   }
 
-  /** A handle on a run that somebody started. */
+  /** A handle on a run that was started elsewhere. */
   attach(runId: string): Run {
     return new Run(this, runId)
   }
 
-  /** Answers a question. @throws ClientError `already-answered` with the winner's answer in `details` */
+  /** Answers a question of a run. @throws ClientError `already-answered`, with the accepted answer in `details` */
   answer(requestId: string, value: unknown): Ack {
     return this.#send({ type: 'input.answer', requestId, value })
   }
 
-  /** Says something into a running run. */
+  /** Sends a message into a running run. @throws ClientError `run-ended` */
   steer(runId: string, text: string): Ack {
     return this.#send({ type: 'input.steer', runId, text })
   }
 
-  /** Cancels a run, whoever started it. @throws ClientError `run-ended` when it has its terminal */
+  /** Cancels a run, no matter which client started it. @throws ClientError `run-ended` when it has its terminal */
   cancel(runId: string, reason?: string): Ack {
     return this.#send({ type: 'run.cancel', runId, reason })
   }
 
   /**
-   * Publishes an event of one's own; its schema checks it first, here.
-   * @param options.ephemeral only for who is connected now, and never logged
+   * Publishes an event of the application's own, after its schema has validated it.
+   * @param options.ephemeral delivers it to the subscriptions that are live now and never logs it; default false
+   * @throws ClientError the server's refusal; the schema's error, synchronously
    */
   publish<T extends keyof S & `x.${string}`>(
     type: T,
@@ -143,20 +127,26 @@ export class Session<S extends Schemas = Record<never, never>> {
     return this.#send({ type: 'publish', ephemeral, event: { type, runId, data: this.#parse(type, data) } })
   }
 
-  /** Makes the session when it is not there. */
+  /**
+   * Creates the session unless it exists. Metadata of an existing one stays as it is.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; there is no second attempt
+   */
   async create(metadata?: Record<string, unknown>): Promise<{ sessionId: string; head: string }> {
-    return this.client.request('sessions', { sessionId: this.id, metadata })
+    return request(this.#context, 'sessions', { sessionId: this.id, metadata })
   }
 
-  /** What is going on in the session, in full even after a trim. */
+  /**
+   * The session's runs, open questions and range of offsets; complete even when the log was trimmed.
+   * @throws ClientError `session-not-found` or another refusal, `silent` or `connection-lost`; there is no second attempt
+   */
   async state(): Promise<SessionState> {
-    return this.client.request(`sessions/${encodeURIComponent(this.id)}`)
+    return request(this.#context, `sessions/${encodeURIComponent(this.id)}`)
   }
 
   async #send(command: CommandBody): Ack {
-    const { signal, surroundings, quality } = this.client
-    const { url, backoff, fetch, sockets } = surroundings
-    const headers = await surroundings.auth()
+    const { signal, environment, quality } = this.#context
+    const { url, backoff, fetch, sockets } = environment
+    const headers = await environment.auth()
     const sentAt = Date.now()
     const socket = () => sockets.ready
     const ack = await sendCommand({

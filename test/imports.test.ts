@@ -79,7 +79,7 @@ const PUBLIC = [
   'src/protocol/index.ts',
   'src/guide/index.ts',
   'client/index.ts',
-  'client/react.ts',
+  'client/react/index.ts',
 ]
 
 /** For each layer, lowest first: what it may import beside its own files. */

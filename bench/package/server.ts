@@ -2,13 +2,13 @@
 export {
   type Agent,
   createMemoryLog,
-  createRedisLog,
   createServer,
   defineAgent,
   type EventBody,
   type EventLog,
-  openLmdbLog,
   playback,
   type ServerOptions,
   type TwinrailServer,
 } from '../../src/index.ts'
+export { openLmdbLog } from '../../src/log/lmdb.ts'
+export { createRedisLog } from '../../src/log/redis.ts'

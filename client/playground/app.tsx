@@ -1,24 +1,27 @@
-/** Puts the page together: what one asks goes to one session, and both rails show what comes of it. */
+/** The page: commands go to one session, and both transports show its events. */
 import { useEffect, useMemo, useState } from 'react'
 import { type AgentInfo, chooseTransport } from '../index.ts'
-import { useSession } from '../react.ts'
+import { useSession } from '../react/index.ts'
 import { Answer, Ask, Running } from './forms.tsx'
-import { Line } from './line.ts'
 import { Plots } from './plots.tsx'
-import { Rail } from './rail.tsx'
+import { ThrottledClient } from './throttled-client.ts'
+import { TransportPane } from './transport-pane.tsx'
 
 export function App({ sessionId }: { sessionId: string }) {
-  const lines = useMemo(() => [new Line('SSE', 'sse'), new Line('WebSocket', 'websocket')] as const, [])
-  const left = useSession(lines[0].client, sessionId, { onEvent: lines[0].read })
-  const right = useSession(lines[1].client, sessionId, { onEvent: lines[1].read })
+  const clients = useMemo(
+    () => [new ThrottledClient('SSE', 'sse'), new ThrottledClient('WebSocket', 'websocket')] as const,
+    [],
+  )
+  const left = useSession(clients[0].client, sessionId, { onEvent: clients[0].read })
+  const right = useSession(clients[1].client, sessionId, { onEvent: clients[1].read })
   const [agents, setAgents] = useState<readonly AgentInfo[]>([])
   const [problem, setProblem] = useState('')
   useEffect(() => {
-    lines[0].client.agents().then(setAgents, error => setProblem(error.message))
-  }, [lines])
+    clients[0].client.agents().then(setAgents, error => setProblem(error.message))
+  }, [clients])
 
-  // what is asked and answered goes by the rail that knows most
-  const ahead = lines[0].cut || (lines[1].seq > lines[0].seq && !lines[1].cut) ? right : left
+  // Commands go over the transport that has read further.
+  const ahead = clients[0].cut || (clients[1].seq > clients[0].seq && !clients[1].cut) ? right : left
   return (
     <>
       <header className="top">
@@ -53,10 +56,10 @@ export function App({ sessionId }: { sessionId: string }) {
             />
           ))}
         </section>
-        <Plots lines={lines} />
+        <Plots clients={clients} />
         <div id="rails">
-          <Rail line={lines[0]} view={left} first />
-          <Rail line={lines[1]} view={right} first={false} />
+          <TransportPane client={clients[0]} view={left} first />
+          <TransportPane client={clients[1]} view={right} first={false} />
         </div>
         <Chooser />
       </main>
@@ -64,7 +67,7 @@ export function App({ sessionId }: { sessionId: string }) {
   )
 }
 
-/** What `auto` would take, and why. */
+/** The transport that `auto` would choose, and why. */
 function Chooser() {
   const [upstreamPerSecond, setUpstream] = useState(0)
   const [sessions, setSessions] = useState(1)

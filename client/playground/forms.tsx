@@ -1,7 +1,7 @@
-/** What one can say: ask an agent, answer its questions, steer and cancel its run. */
+/** Forms to ask an agent, answer its questions, steer and cancel its run. */
 import { type FormEvent, useState } from 'react'
 import type { AgentInfo } from '../index.ts'
-import type { Plan, Question, UseSession } from '../react.ts'
+import type { Plan, Question, UseSession } from '../react/index.ts'
 
 interface ObjectSchema {
   type?: string
@@ -129,7 +129,7 @@ interface AnswerProps {
   answer: UseSession['answer']
 }
 
-/** Yes or no for an approval, a text for anything else. */
+/** Yes or no for an approval, a text field for any other question. */
 export function Answer({ question, plan, answer }: AnswerProps) {
   const { requestId, kind, message, schema } = question
   const object = (typeof schema === 'object' ? schema : {}) as ObjectSchema
@@ -152,7 +152,7 @@ export function Answer({ question, plan, answer }: AnswerProps) {
     try {
       void answer(requestId, object.type && object.type !== 'string' ? JSON.parse(text) : text)
     } catch {
-      setProblem('The answer is to be JSON.')
+      setProblem('The answer must be JSON.')
     }
   }
   return (

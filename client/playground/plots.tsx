@@ -1,7 +1,7 @@
-/** Live plots of both rails: lag, delay, data and folding over the last minute. */
+/** Live plots of both transports: lag, delay, data and folding over the last minute. */
 import { useEffect, useRef } from 'react'
 import uPlot from 'uplot'
-import type { Line } from './line.ts'
+import type { ThrottledClient } from './throttled-client.ts'
 
 const SAMPLE_MS = 250
 const SAMPLES = 240
@@ -14,7 +14,7 @@ type Series = (number | null)[]
 /** A colour of the style sheet, as it is now: canvases know nothing of dark mode. */
 const colour = (name: string) => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
-function plotIn(parent: HTMLElement, title: string, lines: readonly Line[]): uPlot {
+function plotIn(parent: HTMLElement, title: string, clients: readonly ThrottledClient[]): uPlot {
   const axis = {
     stroke: () => colour('--soft'),
     grid: { stroke: () => colour('--line'), width: 1 },
@@ -34,8 +34,8 @@ function plotIn(parent: HTMLElement, title: string, lines: readonly Line[]): uPl
       ],
       series: [
         {},
-        { label: lines[0]!.name, stroke: () => colour('--accent'), width: 2 },
-        { label: lines[1]!.name, stroke: () => colour('--warn'), width: 2, dash: [6, 4] },
+        { label: clients[0]!.name, stroke: () => colour('--accent'), width: 2 },
+        { label: clients[1]!.name, stroke: () => colour('--warn'), width: 2, dash: [6, 4] },
       ],
     },
     [[], [], []],
@@ -43,19 +43,19 @@ function plotIn(parent: HTMLElement, title: string, lines: readonly Line[]): uPl
   )
 }
 
-export function Plots({ lines }: { lines: readonly Line[] }) {
+export function Plots({ clients }: { clients: readonly ThrottledClient[] }) {
   const parent = useRef<HTMLDivElement>(null)
   useEffect(() => {
     const cells = [...parent.current!.children] as HTMLElement[]
-    const plots = metrics.map((title, i) => plotIn(cells[i]!, title, lines))
+    const plots = metrics.map((title, i) => plotIn(cells[i]!, title, clients))
     const times: number[] = []
-    const values = metrics.map(() => lines.map(() => [] as Series))
-    const before = lines.map(({ client }) => client.quality.current.bytes)
+    const values = metrics.map(() => clients.map(() => [] as Series))
+    const before = clients.map(({ client }) => client.quality.current.bytes)
     const began = Date.now()
     const timer = setInterval(() => {
-      const head = Math.max(...lines.map(({ seq }) => seq))
+      const head = Math.max(...clients.map(({ seq }) => seq))
       times.push(Math.round((Date.now() - began) / 100) / 10)
-      for (const [i, { client, seq }] of lines.entries()) {
+      for (const [i, { client, seq }] of clients.entries()) {
         const { bytes, folded, delayMs, lastEventAgeMs = Infinity } = client.quality.current
         const kilobytes = ((bytes - before[i]!) / 1000) * (1000 / SAMPLE_MS)
         before[i] = bytes
@@ -74,11 +74,11 @@ export function Plots({ lines }: { lines: readonly Line[] }) {
       fit.disconnect()
       for (const plot of plots) plot.destroy()
     }
-  }, [lines])
+  }, [clients])
   return (
     <section className="panel" aria-label="Live plots of both rails">
       <p className="legend soft">
-        {lines.map(({ name }, i) => (
+        {clients.map(({ name }, i) => (
           <span key={name} className={`key key-${i}`}>
             {name}
           </span>

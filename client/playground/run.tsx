@@ -1,6 +1,6 @@
-/** One run, as one rail brought it. */
+/** One run, as one transport delivered it. */
 import { memo, useCallback, useRef } from 'react'
-import type { RunView } from '../react.ts'
+import type { RunView } from '../react/index.ts'
 import { inline, Markdown } from './markdown.tsx'
 
 const steps = { pending: '○', running: '▸', done: '✓', failed: '✗' }

@@ -1,6 +1,6 @@
 /**
  * The log: append-only sessions behind one interface. A driver knows nothing of agents, buses or transports; whatever
- * passes the contract suite (`test/fixtures/log-contract.ts`) is a driver.
+ * passes the contract suite (`twinrail/log/contract`) is a driver.
  *
  * What every driver promises:
  * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.

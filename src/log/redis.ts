@@ -3,18 +3,19 @@
  * changed by one script at a time. Entry `0-<seq>` of the stream under the header's epoch E is the event `E-<seq>`.
  */
 import { randomUUID } from 'node:crypto'
-import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { TwinrailError } from '../protocol/index.ts'
 import { judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
 import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
+import type { RedisClient, RedisClientOptions } from './redis/client.ts'
 import { Connection, clientOptions, mustFit, RedisUnfit } from './redis/connection.ts'
 import { LeaseIndex } from './redis/leases.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
 import { Tails } from './redis/tails.ts'
 import { logClosed, mustReach } from './refusals.ts'
 
+export type { RedisClient, RedisClientOptions } from './redis/client.ts'
 export { RedisUnfit } from './redis/connection.ts'
 
 export interface RedisLogOptions {
@@ -25,7 +26,7 @@ export interface RedisLogOptions {
    * for the subscriber. The client must have these options (a Cluster as its `redisOptions`, with `lazyConnect: true` and
    * `enableOfflineQueue: false`).
    */
-  connect?: (options: RedisOptions) => Redis | Cluster
+  connect?: (options: RedisClientOptions) => RedisClient
   /** What every key begins with. @default "twinrail:" */
   prefix?: string
   /** How long a call waits for Redis before it is refused as `unavailable`, in ms. @default 5 s */

@@ -5,12 +5,8 @@ import { fileURLToPath } from 'node:url'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build } from 'vite'
-import {
-  createDeepsearch,
-  createServer as createTwinrail,
-  playback,
-  type ServerOptions,
-} from '../../src/index.ts'
+import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
+import { createServer as createTwinrail, playback, type ServerOptions } from '../../src/index.ts'
 import { asking } from '../client/stage.ts'
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'

@@ -12,8 +12,8 @@ import {
 } from '../../src/bus/compression.ts'
 import { Summed } from '../../src/bus/crc.ts'
 import { type LiveEncoder, sseControl, sseEvents, type WireEvent } from '../../src/bus/encoding.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import type { Control } from '../../src/protocol/index.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const wire = (json: string, n: number): WireEvent => ({
   offset: `1-${n}`,

@@ -7,9 +7,9 @@ import { type Message, messages } from '../../src/bus/encoding.ts'
 import { type Body, Journal } from '../../src/bus/journal.ts'
 import type { Sink } from '../../src/bus/sink.ts'
 import type { Subscription } from '../../src/bus/subscription.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { type Control, parseOffset, type TwinrailEvent } from '../../src/protocol/index.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const LAG_EVENTS = 3
 

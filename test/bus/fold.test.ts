@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { fold } from '../../src/bus/fold.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 import { deltaParts, FOLD_BYTES, parseOffset } from '../../src/protocol/index.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const EPOCH = 1_700_000_000_000
 

@@ -5,10 +5,10 @@ import { websocket } from '../../src/bus/encoding.ts'
 import { type KeptPage, PageBudget } from '../../src/bus/page-budget.ts'
 import { Pages } from '../../src/bus/pages.ts'
 import { Ring } from '../../src/bus/ring.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent } from '../../src/log/event.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 /** Where shared pages end. */
 const EVENTS = 2048

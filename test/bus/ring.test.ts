@@ -4,8 +4,8 @@ import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
 import { Ring } from '../../src/bus/ring.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const event = (seq: number, size = 0) =>
   new LogEvent(1, seq, encodeEvent({ sessionId: 's', type: 'x.a', time: 1, data: 'x'.repeat(size) }))

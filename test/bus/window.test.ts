@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
 import { CreditWindow } from '../../src/bus/credit-window.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const event = (seq: number, size = 0) =>
   new LogEvent(1, seq, encodeEvent({ sessionId: 's', type: 'x.a', time: 1, data: 'ß'.repeat(size) }))

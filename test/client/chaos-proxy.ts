@@ -1,7 +1,7 @@
 /** A TCP proxy that treats each connection badly in its own way, as a seed decides. */
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import type { Test } from 'tap'
-import { between } from '../fixtures/random.ts'
+import { between } from '../../src/log/contract/random.ts'
 
 /** What one direction of one connection suffers; each lasts for so many bytes. */
 type Mishap = 'none' | 'cut' | 'stall' | 'freeze' | 'split' | 'delay' | 'buffer'

@@ -2,7 +2,7 @@ import { createServer, request as httpRequest } from 'node:http'
 import { type AddressInfo, connect as dial } from 'node:net'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
-import { choose } from '../../client/choice.ts'
+import { choose } from '../../client/guide.ts'
 import { createClient } from '../../client/index.ts'
 import { collect, connect, stage, until } from './stage.ts'
 

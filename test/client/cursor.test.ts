@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Cursor } from '../../client/cursor.ts'
+import { Cursor } from '../../client/connection/cursor.ts'
 import type { Message } from '../../client/index.ts'
 import { deltas } from './fake.ts'
 

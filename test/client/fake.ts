@@ -22,6 +22,8 @@ export interface Plan {
   closing?: { after: number; code: string; retryAfterMs?: number }
   /** Send this reset after `subscribed`. */
   reset?: { reason: string; head: string }
+  /** WebSocket: send these before the ack of the `subscribe`, as what an earlier subscription still had on its way. */
+  beforeAck?: Record<string, unknown>[]
 }
 
 export interface Fake {
@@ -199,6 +201,7 @@ export async function fakeServer(t: Teardown, options: FakeOptions): Promise<Fak
         if (refuse.close) return socket.close(refuse.close, 'refused')
         return send({ type: 'nack', id: command.id, ...(refuse.body as { error: object }).error })
       }
+      for (const message of plans[fake.cursors.length]?.beforeAck ?? []) send(message)
       send({ type: 'ack', id: command.id })
       const words = speak(command.after)
       const said: string[] = []

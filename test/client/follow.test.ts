@@ -97,14 +97,13 @@ for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
     })
 
     t.test('does not take a slow consumer for a dead wire', async t => {
-      // Pauses of more than two and a half heartbeats, which a busy machine does not add to any wait for the wire.
       const fake = await fakeServer(t, { events: deltas(3), heartbeatMs: 400 })
       const statuses: FollowStatus[] = []
-      for await (const _ of open(fake, transport, {
-        heartbeatMs: 400,
-        onStatus: status => statuses.push(status),
-      })) {
-        await new Promise(resolve => setTimeout(resolve, 1200))
+      const onStatus = (status: FollowStatus) => statuses.push(status)
+      for await (const message of open(fake, transport, { heartbeatMs: 400, onStatus })) {
+        const paused =
+          message.kind === 'event' && 'offset' in message.event && message.event.offset === offsetOf(2)
+        if (paused) await new Promise(resolve => setTimeout(resolve, 1100))
       }
       t.equal(statuses.at(-1)?.attempts, 1)
     })
@@ -252,6 +251,26 @@ t.test('websocket: holds no more than its bound when the server minds no window'
     { error: { code: 'too-slow' } },
   )
 })
+
+t.test(
+  'websocket: messages before the ack belong to an earlier subscription and are not delivered',
+  async t => {
+    const late = [
+      {
+        type: 'subscribed',
+        sessionId: 's1',
+        head: offsetOf(9),
+        earliest: offsetOf(1),
+        after: offsetOf(7),
+        replay: 'full',
+      },
+      ...deltas(2, 8),
+    ]
+    const fake = await fakeServer(t, { events: deltas(3), plans: [{ beforeAck: late }] })
+    t.same(await offsets(open(fake, 'websocket')), upTo(3))
+    t.same(fake.cursors, [undefined], 'on the first connection')
+  },
+)
 
 t.test('websocket: close codes decide whether to come back', async t => {
   for (const close of [1009, 4401, 1002]) {

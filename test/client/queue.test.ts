@@ -1,6 +1,6 @@
 import t from 'tap'
 import { EventQueue, type SessionEvent } from '../../client/index.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
+import { between, random, seedOf } from '../../src/log/contract/random.ts'
 
 const delta = (seq: number, text: string, partId = 'p') =>
   ({
@@ -22,7 +22,7 @@ const status = (seq: number) =>
   }) as const
 const ephemeral = () => ({ sessionId: 's', type: 'x.typing', time: 1, ephemeral: true, data: 1 }) as const
 
-t.test('S8 a full queue folds deltas instead of dropping the oldest', async t => {
+t.test('a full queue folds deltas instead of dropping the oldest', async t => {
   const queue = new EventQueue(10)
   for (let seq = 1; seq <= 1000; seq += 1) queue.push(delta(seq, `${seq} `))
   t.ok(queue.length <= 10)
@@ -37,7 +37,7 @@ t.test('S8 a full queue folds deltas instead of dropping the oldest', async t =>
   t.equal(taken.at(-1)!.offset, '7-1000')
 })
 
-t.test('S8 the terminal event and plans are never dropped', async t => {
+t.test('the terminal event and plans are never dropped', async t => {
   const queue = new EventQueue(3)
   const kept = [1, 2, 3, 4, 5, 6].map(status)
   for (const event of kept) queue.push(event)
@@ -45,7 +45,7 @@ t.test('S8 the terminal event and plans are never dropped', async t => {
   t.equal(queue.dropped, 0)
 })
 
-t.test('S8 only ephemeral events are dropped, and counted', async t => {
+t.test('only ephemeral events are dropped, and counted', async t => {
   const queue = new EventQueue(3)
   queue.push(status(1))
   for (let i = 0; i < 8; i += 1) queue.push(ephemeral())
@@ -59,7 +59,7 @@ t.test('S8 only ephemeral events are dropped, and counted', async t => {
   t.equal(queue.dropped + taken.length, 11)
 })
 
-t.test('S8 still full, the stream is no longer read', async t => {
+t.test('still full, the stream is no longer read', async t => {
   const queue = new EventQueue(2)
   queue.push(status(1))
   await queue.room()
@@ -73,7 +73,7 @@ t.test('S8 still full, the stream is no longer read', async t => {
   t.ok(room)
 })
 
-t.test('S8 taking costs the same however much waits, and nothing runs by itself', async t => {
+t.test('taking costs the same however much waits, and nothing runs by itself', async t => {
   const queue = new EventQueue(1e6)
   // The best of some rounds, against what pushing took: the machine may do something else in any of them.
   let best = Number.POSITIVE_INFINITY

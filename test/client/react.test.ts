@@ -12,7 +12,7 @@ Object.assign(globalThis, {
 for (const name of ['document', 'navigator'] as const)
   Object.defineProperty(globalThis, name, { value: window[name], configurable: true })
 const { createRoot } = await import('react-dom/client')
-const { useAIStream, useRun, useSession } = await import('../../client/react.ts')
+const { useAIStream, useRun, useSession } = await import('../../client/react/index.ts')
 
 /** Draws nothing; calls what a test wants to be called in a component. */
 function Caller({ call }: { call: () => void }): ReactNode {
@@ -50,7 +50,7 @@ t.test('a session: messages, status and connection', async t => {
   }
 })
 
-t.test('S6 StrictMode mounts twice and follows once, starts once', async t => {
+t.test('StrictMode mounts twice and follows once, starts once', async t => {
   const url = await stage(t)
   const streams: string[] = []
   const client = connect(t, url, {
@@ -68,7 +68,7 @@ t.test('S6 StrictMode mounts twice and follows once, starts once', async t => {
   t.equal(last().runs.length, 1)
 })
 
-t.test('S6 tokens are drawn once a frame, and a token does not make all of them anew', async t => {
+t.test('tokens are drawn once a frame, and a token does not make all of them anew', async t => {
   const client = connect(t, await stage(t), { transport: 'websocket' })
   const { last, seen } = mount(t, () => useSession(client, 'frames'))
   await until(() => last()?.caughtUp)
@@ -121,7 +121,7 @@ t.test('useRun follows one run to its end', async t => {
   t.equal(last().run!.runId, run.runId)
 })
 
-t.test('useAIStream: the teaching text’s shape', async t => {
+t.test('useAIStream: a chat with one agent', async t => {
   const url = await stage(t)
   const { last } = mount(t, () => useAIStream({ url, agent: 'echoing' }))
   await until(() => last()?.caughtUp)

@@ -1,7 +1,7 @@
 /** Fifty clients on all transports through a proxy that cuts, stalls, freezes, splits, delays and buffers. */
 import t from 'tap'
 import type { Client, SessionEvent } from '../../client/index.ts'
-import { random, seedOf } from '../fixtures/random.ts'
+import { random, seedOf } from '../../src/log/contract/random.ts'
 import { chaosProxy } from './chaos-proxy.ts'
 import { collect, connect, stage } from './stage.ts'
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import type { SessionEvent } from '../../client/index.ts'
-import { emptyView, type Part, reduce, type SessionView } from '../../client/view.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
+import { emptyView, type Part, reduce, type SessionView } from '../../client/react/view.ts'
+import { between, random, seedOf } from '../../src/log/contract/random.ts'
 
 let seq = 0
 const event = (type: string, data: unknown, runId = 'r1') =>
@@ -13,12 +13,12 @@ const delta = (text: string, partId = 'p', runId = 'r1') =>
 const ended = (runId = 'r1') => event('run.completed', { finishReason: 'stop' }, runId)
 const texts = ({ runs }: SessionView) => runs.map(({ parts }) => parts.map(({ text }) => text))
 
-t.test('S6 the deltas of a part are one text, not a message each', async t => {
+t.test('the deltas of a part are one text, not a message each', async t => {
   const view = reduce(emptyView, [started(), delta('a'), delta('b'), delta('x', 'q'), delta('c')])
   t.same(texts(view), [['abc', 'x']])
 })
 
-t.test('S6 the run’s own status and not a message’s end stops the spinner', async t => {
+t.test('the run’s own status and not a message’s end stops the spinner', async t => {
   const thought = [
     started(),
     event('text.end', { partId: 'p' }),
@@ -31,14 +31,14 @@ t.test('S6 the run’s own status and not a message’s end stops the spinner', 
   }
 })
 
-t.test('S6 a late event of an ended run changes nothing, another run’s lands there', async t => {
+t.test('a late event of an ended run changes nothing, another run’s lands there', async t => {
   const view = reduce(emptyView, [started(), delta('a'), ended(), started('r2'), delta('b', 'p', 'r2')])
   t.same(texts(reduce(view, [delta('late')])), [['a'], ['b']])
   t.equal(reduce(view, [delta('late')]), view)
   t.same(texts(reduce(view, [delta('!', 'p', 'r2')])), [['a'], ['b!']])
 })
 
-t.test('S6 what did not change keeps its identity, and old runs go', async t => {
+t.test('what did not change keeps its identity, and old runs go', async t => {
   const before = reduce(emptyView, [started(), delta('a'), started('r2')])
   const after = reduce(before, [delta('b', 'p', 'r2')])
   t.equal(after.runs[0], before.runs[0])

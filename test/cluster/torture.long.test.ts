@@ -1,7 +1,7 @@
 /** Short tortures: a cut now and then on one node; three nodes and their Redis, killed and paused. */
 import t, { type Test } from 'tap'
 import type { Agent } from '../../src/agents/agent.ts'
-import { seedOf } from '../fixtures/random.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { noRedis } from '../fixtures/redis-server.ts'
 import { counting } from '../fixtures/resumable.ts'
 import { torture } from '../fixtures/torture.ts'

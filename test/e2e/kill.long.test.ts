@@ -1,6 +1,6 @@
 /** A server on LMDB that is killed again and again: what anybody saw stays, and every run has its end. */
 import t from 'tap'
-import { seedOf } from '../fixtures/random.ts'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { killServer } from '../fixtures/torture-stages.ts'
 
 t.test('clients of a server that is killed have exactly the log', async t => {

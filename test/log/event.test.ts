@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 import { eventData } from '../../src/protocol/index.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const ALLOWED = 'ABCXYZabcxyz0123456789._:-'
 const id = fc

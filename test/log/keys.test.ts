@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { keys } from '../../src/log/keys.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 /** Texts in which the separator and its escape are frequent. */
 const tricky = fc.string({ unit: fc.constantFrom(':', '%', '3', 'A', 'a', 'b'), minLength: 1, maxLength: 6 })

@@ -1,5 +1,5 @@
 import t from 'tap'
+import { logContract } from '../../src/log/contract/index.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
-import { logContract } from '../fixtures/log-contract.ts'
 
 logContract(t, 'memory', (_, options) => createMemoryLog(options))

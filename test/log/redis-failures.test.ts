@@ -2,9 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import { Redis } from 'ioredis'
 import t, { type Test } from 'tap'
+import { put, Recorder, readAll, reasonOf, seqs, text, texts } from '../../src/log/contract/setting.ts'
 import type { EventLog, Follower } from '../../src/log/log.ts'
 import { createRedisLog, type RedisLogOptions } from '../../src/log/redis.ts'
-import { put, Recorder, readAll, reasonOf, seqs, text, texts } from '../fixtures/log-contract/setting.ts'
 import { freePort, noRedis, RedisServer } from '../fixtures/redis-server.ts'
 
 const skip = { skip: noRedis }

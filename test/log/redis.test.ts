@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import t from 'tap'
+import { durableContract, logContract } from '../../src/log/contract/index.ts'
 import { createRedisLog } from '../../src/log/redis.ts'
-import { durableContract, logContract } from '../fixtures/log-contract.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 
 t.test('redis', { skip: noRedis }, async t => {

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { seedOf } from '../../src/log/contract/random.ts'
 import { formatOffset, Id, Offset, ProviderId, parseOffset } from '../../src/protocol/index.ts'
-import { seedOf } from '../fixtures/random.ts'
 
 const digits16 = '9'.repeat(16)
 

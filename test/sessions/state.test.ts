@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t from 'tap'
+import { between, random, seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 import { applyEvent, ENDED_RUNS, emptyState, type SessionState } from '../../src/sessions/state.ts'
-import { between, random, seedOf } from '../fixtures/random.ts'
 
 const EPOCH = 9
 

@@ -1,6 +1,6 @@
 /** Control messages and framing, to the letter of the contract. */
 import t from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
   EventSourceStream,
   epochOf,

@@ -1,6 +1,6 @@
 /** Folding: neighbouring deltas may come as one event; what they say together is always whole. */
 import t, { type Test } from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
   connect,
   fetchPage,
@@ -108,7 +108,7 @@ t.test('two texts that interleave come out whole from every offset on every tran
     type: 'text.delta',
     data: { partId: 'p', delta: 'ü"'.repeat(5000) },
   }))
-  while (bodies.length < 100) {
+  while (bodies.length < 60) {
     const partId = random() < 0.5 ? 'p' : 'q'
     const type = random() < 0.9 ? 'text.delta' : 'reasoning.delta'
     const length = Math.floor(random() * 9)
@@ -122,8 +122,8 @@ t.test('two texts that interleave come out whole from every offset on every tran
     if (random() < 0.1) bodies.push({ type, data: { partId, delta: '' } })
     if (random() < 0.5) bodies.push({ type: 'x.between', data: { partId, delta: 'not a text' } })
   }
-  await ingest(wire.url, 's', bodies.slice(0, 50))
-  await ingest(wire.url, 's', bodies.slice(50))
+  await ingest(wire.url, 's', bodies.slice(0, 30))
+  await ingest(wire.url, 's', bodies.slice(30))
   const log = await logged(wire, 's')
   const epoch = parse(log[0] as string).offset.split('-')[0]
 
@@ -170,7 +170,7 @@ t.test("a run's stream folds over what others say meanwhile, and any offset is a
     { type: 'run.started', runId: 'r1', data: { agent: 'a', input: null } },
     { type: 'run.started', runId: 'r2', data: { agent: 'a', input: null } },
   ]
-  for (let i = 0; i < 120; i++) {
+  for (let i = 0; i < 60; i++) {
     const pick = random()
     const runId = random() < 0.5 ? 'r1' : 'r2'
     if (pick > 0.9) bodies.push({ type: 'x.any', data: i })

@@ -14,7 +14,7 @@ import {
 import { command, createSession, eventually, serve, startRun, type Wire } from '../fixtures/wire-server.ts'
 
 /** More than a kernel hides for a stalled connection: 4–8 MB here. */
-const DELTAS = 2500
+const DELTAS = 2000
 const DELTA_BYTES = 8000
 
 const rails = ['sse', 'websocket'] as const

@@ -1,6 +1,6 @@
 /** Promise 3: every offset is a safe cursor on every transport, whichever transport it came from. */
 import t, { type Test } from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
   connect,
   type EventSourceStream,
@@ -35,9 +35,9 @@ const awkward: unknown[] = [
   { '': '', 'a b': null, ключ: '\n' },
 ]
 
-/** More than a hundred events; the large ones come early, so that few resumes carry them. */
+/** Some sixty events; the large ones come early, so that few resumes carry them. */
 async function fill(t: Test, wire: Wire, sessionId: string, random: () => number): Promise<string[]> {
-  const bodies = Array.from({ length: 120 }, (_, i) => {
+  const bodies = Array.from({ length: 60 }, (_, i) => {
     if (i === 1) return { type: 'x.large', data: '漢\n'.repeat(50_000) }
     if (i === 9) return { type: 'x.large', data: { text: 'ü'.repeat(100_000), end: '' } }
     if (i === 10) return { type: 'text.delta', data: { partId: 'p', delta: '\u2028'.repeat(66_000) } }

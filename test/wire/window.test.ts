@@ -1,6 +1,6 @@
 /** `windowBytes`: a client that cannot stop reading is never sent more than it asked for. */
 import t from 'tap'
-import { random as seeded, seedOf } from '../fixtures/random.ts'
+import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import { epochOf, isEvent, openWs, type Params, seqOf, type WsClient } from '../fixtures/wire-clients.ts'
 import { call, command, ingest, logged, serve, type Wire } from '../fixtures/wire-server.ts'
 

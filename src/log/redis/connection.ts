@@ -1,9 +1,7 @@
 /** The connections to Redis: deadlines, reconnects, and what a Redis must be for a log. */
-import type { Cluster, Redis, RedisOptions } from 'ioredis'
 import { TwinrailError } from '../../protocol/index.ts'
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
-
-export type RedisClient = Redis | Cluster
+import type { RedisClient, RedisClientOptions } from './client.ts'
 
 /** A Redis that no log can live in; the message says what to change. */
 export class RedisUnfit extends Error {
@@ -19,7 +17,7 @@ function reconnectDelay(attempt: number): number {
 }
 
 /** What a client must be made with: nothing is queued or sent twice, since an append that is sent twice is two. */
-export function clientOptions(deadlineMs: number): RedisOptions {
+export function clientOptions(deadlineMs: number): RedisClientOptions {
   return {
     lazyConnect: true,
     enableOfflineQueue: false,

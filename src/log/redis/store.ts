@@ -1,8 +1,8 @@
 /** One Redis as the driver sees it: its keys, its scripts, and what is read of a session. */
-import type { RedisOptions } from 'ioredis'
 import { LogEvent } from '../event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
-import type { Connection, RedisClient } from './connection.ts'
+import type { RedisClient, RedisClientOptions } from './client.ts'
+import type { Connection } from './connection.ts'
 import { globalScripts } from './global-scripts.ts'
 import type { LeaseCommands } from './leases.ts'
 import { SESSION_KEYS, sessionScripts } from './scripts.ts'
@@ -186,7 +186,7 @@ export function infoOf(sessionId: string, header: readonly (string | null)[]): S
 }
 
 /** Makes clients by a URL. @throws Error when the package `ioredis` is not installed */
-export async function connectorTo(url: string): Promise<(options: RedisOptions) => RedisClient> {
+export async function connectorTo(url: string): Promise<(options: RedisClientOptions) => RedisClient> {
   const { Redis } = await import('ioredis').catch(cause => {
     throw new Error('the log in Redis needs the package ioredis: npm install ioredis', { cause })
   })

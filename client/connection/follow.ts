@@ -1,0 +1,229 @@
+/** Follows a session over any transport, and reconnects at the cursor when a connection ends before the stream does. */
+import { ClientError, errorOfClosing } from '../errors.ts'
+import type { Transport } from '../guide.ts'
+import { ConnectionAttempt, connectionLost, raceTransports } from './attempt.ts'
+import { type Backoff, backoffMs, defaultBackoff, sleep } from './backoff.ts'
+import { Cursor } from './cursor.ts'
+import { longPoll } from './long-poll.ts'
+import { Route } from './route.ts'
+import { SocketPool } from './shared-socket.ts'
+import { sse } from './sse.ts'
+import { type FollowStatus, StatusTracker } from './status.ts'
+import type { Message, SocketConstructor, Start, TransportStream } from './transport.ts'
+import { onWake } from './watchdog.ts'
+
+/** Wait for a transport's first message before racing the next fallback, in ms. */
+const PATIENCE_MS = 2500
+
+/** Wait for the new connection when streams switch, in ms. The old one is not read meanwhile. */
+const SWITCH_MS = 5000
+
+/** Returns the headers for a request; called for every request and connection. */
+export type Auth = () => Record<string, string> | Promise<Record<string, string>>
+
+/** How a client reaches its server. All its streams and commands share one. */
+export interface Environment {
+  url: string
+  fetch: typeof fetch
+  auth: Auth
+  /** Whether `auth` may return other headers after a refusal. */
+  authRenewable: boolean
+  sockets: SocketPool
+  route: Route
+  backoff: Partial<Backoff>
+}
+
+export interface StreamOptions {
+  sessionId: string
+  /** Start after this offset. @default the earliest event that the log holds */
+  after?: string | undefined
+  /** Deliver this run's events only; the stream ends with the run. @default all events of the session */
+  run?: string | undefined
+  /** Which part of the backlog is delivered, and whether it is folded. @default 'compact' */
+  replay?: Start['replay']
+  /** What the server does when this client falls behind. @default 'conflate' */
+  lag?: Start['lag']
+  /** Start this many events before the head. `after` takes precedence. @default the whole log */
+  last?: number | undefined
+  /**
+   * Server heartbeat interval in ms, from 1000 to 60000. A connection that is silent for 2.5 times as long is dropped.
+   * @default 15000, the server's own
+   */
+  heartbeatMs?: number | undefined
+  /** Ends the stream, which then throws the signal's reason. */
+  signal?: AbortSignal | undefined
+  /** Called at every change of state and whenever bytes arrive. */
+  onStatus?: ((status: FollowStatus) => void) | undefined
+  /** Called with a reading of the server's clock: it showed `serverTime` at some point between `sentAt` and now. */
+  onClock?: ((sentAt: number, serverTime: number) => void) | undefined
+}
+
+export interface FollowOptions extends StreamOptions {
+  /** The server's address; in a page it may be relative. */
+  url: string
+  transport: Transport
+  /** Sent with every request. A browser cannot send them with a WebSocket's upgrade. @default none */
+  headers?: Record<string, string> | undefined
+  /** @default the global one */
+  fetch?: typeof fetch | undefined
+  /** Without one, the transport `websocket` throws a TypeError. @default the global one, which Node 20 does not have */
+  WebSocket?: SocketConstructor | undefined
+  /** When to reconnect. @default {@link defaultBackoff} */
+  backoff?: Partial<Backoff> | undefined
+}
+
+/**
+ * Yields a session's events and control messages in order, each event once. It reads on only when the consumer asks for
+ * more, so a slow consumer slows its own stream. Broken connections are replaced at the cursor, without limit unless
+ * `backoff.attempts` sets one. Returns after `end`.
+ * @throws ClientError when the server refuses for good or does not follow the protocol; the signal's reason on abort
+ */
+export function follow(options: FollowOptions): AsyncGenerator<Message, void, undefined> {
+  const { url, transport, headers = {}, backoff = {} } = options
+  const choice = { transport, because: ['asked for'], fallback: [] }
+  return stream(
+    {
+      url,
+      fetch: options.fetch ?? globalThis.fetch,
+      auth: () => headers,
+      authRenewable: false,
+      sockets: new SocketPool(url, options.WebSocket ?? globalThis.WebSocket),
+      route: new Route(choice, url),
+      backoff,
+    },
+    options,
+  )
+}
+
+/** {@link follow} within a client. It owns the stream's connections: there is at most one, two while it switches. */
+export async function* stream(
+  environment: Environment,
+  options: StreamOptions,
+): AsyncGenerator<Message, void, undefined> {
+  const { route, sockets } = environment
+  const { run, signal } = options
+  const backoff = { ...defaultBackoff, ...environment.backoff }
+  const cursor = new Cursor(options.after, run === undefined)
+  const streams: Record<Transport, TransportStream> = {
+    sse,
+    websocket: request => sockets.stream(request),
+    'long-poll': longPoll,
+  }
+  const tracker = new StatusTracker(route.transport, options.onStatus)
+  const headers: { current: Record<string, string> } = { current: {} }
+  let failures = 0
+  let reauthorized = false
+  let fatal: unknown
+  let current: ConnectionAttempt | undefined
+  let wake: (() => void) | undefined
+  const stopListening = route.onChange(() => wake?.())
+
+  const open = (transport: Transport): ConnectionAttempt => {
+    const { url, fetch } = environment
+    const { sessionId, replay, lag, last, heartbeatMs } = options
+    return new ConnectionAttempt(transport, streams[transport], {
+      url,
+      sessionId,
+      start: { after: cursor.offset, run, replay, lag, last, heartbeatMs },
+      headers: headers.current,
+      fetch,
+      signal: signal ?? new AbortController().signal,
+      wantsClock: options.onClock !== undefined,
+      onBytes: count => tracker.received(count),
+      onClock: options.onClock ?? (() => {}),
+      onBuffering: () => route.buffers(transport),
+    })
+  }
+
+  /** Opens the new connection, then closes the old one; nothing is read meanwhile, so the cursor is the same for both. */
+  const switchFrom = async (old: ConnectionAttempt): Promise<ConnectionAttempt> => {
+    const next = open(route.transport)
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const timeout = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(connectionLost()), SWITCH_MS)
+    })
+    try {
+      await Promise.race([next.opened(), timeout])
+    } catch {
+      signal?.throwIfAborted()
+      next.close()
+      const because = [`${route.transport} did not get through, so it stays`]
+      route.change({ transport: old.transport, because, fallback: route.choice.fallback })
+      return old
+    } finally {
+      clearTimeout(timer)
+    }
+    old.close()
+    tracker.open(next.transport)
+    return next
+  }
+
+  try {
+    for (;;) {
+      signal?.throwIfAborted()
+      let error = connectionLost()
+      let pending: Promise<IteratorResult<Message, void>> | undefined
+      tracker.connecting()
+      try {
+        headers.current = await environment.auth()
+        current = await raceTransports(route.candidates(failures), open, PATIENCE_MS)
+        route.opened(current.transport)
+        tracker.open(current.transport)
+        for (;;) {
+          if (route.transport !== current.transport) {
+            const before: ConnectionAttempt = current
+            current = await switchFrom(before)
+            if (current !== before) pending = undefined
+          }
+          pending ??= current.next()
+          const result = await unlessWoken(pending, end => {
+            wake = end
+          })
+          if (!result) continue
+          pending = undefined
+          signal?.throwIfAborted() // messages read before the abort are not delivered after it
+          if (result.done) break
+          const message = result.value
+          if (!cursor.take(message)) continue
+          reauthorized = false
+          yield message
+          if (message.kind === 'event') continue
+          if (message.control.type === 'end') return
+          if (message.control.type === 'closing') throw errorOfClosing(message.control)
+        }
+      } catch (cause) {
+        signal?.throwIfAborted()
+        if (!(cause instanceof ClientError)) throw cause
+        const retryAuth: boolean = cause.code === 'unauthorized' && environment.authRenewable && !reauthorized
+        if (!cause.retryable && !retryAuth) throw cause
+        reauthorized ||= retryAuth
+        error = cause
+      } finally {
+        current?.close()
+      }
+      // Only a connection that lasted resets the count: a server that dies at once must not be hammered.
+      if (current && Date.now() - current.startedAt >= backoff.stableMs) failures = 0
+      if (failures >= backoff.attempts) throw error
+      const floorMs = Math.max(current?.retryMs ?? 0, error.retryAfterMs ?? 0)
+      current = undefined
+      const retryInMs = backoffMs(failures++, floorMs, backoff)
+      tracker.waiting(retryInMs, error)
+      await sleep(retryInMs, signal, onWake)
+    }
+  } catch (error) {
+    fatal = error
+    throw error
+  } finally {
+    current?.close()
+    stopListening()
+    tracker.closed(fatal)
+  }
+}
+
+/** Resolves as `promise` does, or with `undefined` when `end` is called first. @param early receives `end` */
+function unlessWoken<T>(promise: Promise<T>, early: (end: () => void) => void): Promise<T | undefined> {
+  return new Promise((resolve, reject) => {
+    promise.then(resolve, reject)
+    early(() => resolve(undefined))
+  })
+}

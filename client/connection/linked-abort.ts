@@ -1,0 +1,45 @@
+/** Links abort signals by hand, so that a short-lived one leaves nothing behind on a long-lived one. */
+
+/**
+ * The controllers that follow each signal. One listener a signal serves them all, however many come and go; it stays, with
+ * an empty set, for as long as the signal lives.
+ */
+const followers = new WeakMap<AbortSignal, Set<LinkedAbortController>>()
+
+/**
+ * A controller that also aborts, with the same reason, as soon as one of its parents does. Its owner calls `abort()`
+ * when the work is over: that unlinks it from its parents.
+ *
+ * `AbortSignal.any` is no substitute. Node 20 keeps a record of each combined signal on its sources for as long as
+ * these live: a client that sent 15,000 commands had grown by 41 MB.
+ */
+export class LinkedAbortController extends AbortController {
+  readonly #parents: AbortSignal[]
+
+  constructor(...parents: (AbortSignal | undefined)[]) {
+    super()
+    this.#parents = parents.filter(parent => parent !== undefined)
+    for (const parent of this.#parents) {
+      if (parent.aborted) {
+        this.abort(parent.reason)
+        break
+      }
+      let linked = followers.get(parent)
+      if (!linked) {
+        linked = new Set()
+        followers.set(parent, linked)
+        parent.addEventListener('abort', abortFollowers)
+      }
+      linked.add(this)
+    }
+  }
+
+  override abort(reason?: unknown): void {
+    for (const parent of this.#parents) followers.get(parent)?.delete(this)
+    super.abort(reason)
+  }
+}
+
+function abortFollowers(this: AbortSignal): void {
+  for (const follower of followers.get(this)!) follower.abort(this.reason)
+}

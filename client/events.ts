@@ -1,0 +1,40 @@
+/** What a session's stream yields, and how the application types its own events. */
+import type { ControlOf, EphemeralEvent, EventOf, TwinrailEvent } from './protocol.ts'
+
+/** Validates a value: a zod schema, or any object with a `parse` method. */
+export interface Schema<T = unknown> {
+  /** Returns the validated value. @throws when the value has the wrong shape */
+  parse(value: unknown): T
+}
+
+/** Schemas for the `data` of the application's own events, by type. */
+export type Schemas = Readonly<Record<`x.${string}`, Schema>>
+
+/** The type that a schema's `parse` returns. */
+export type Parsed<S> = S extends Schema<infer T> ? T : never
+
+/** The type that may be published: a zod schema's input, any other schema's output. */
+export type Accepted<S> = S extends { readonly _zod: { readonly input: infer T } } ? T : Parsed<S>
+
+/** An event of the application's own whose `data` its schema refused. */
+export interface InvalidEvent {
+  type: 'invalid'
+  event: TwinrailEvent | EphemeralEvent
+  error: unknown
+}
+
+/** The control messages that a session's stream yields. After `gap`, events are missing; after `reset`, all before it is void. */
+export type StreamControl = ControlOf<'gap' | 'reset' | 'caught-up' | 'end'>
+
+/** Everything that `events()` yields. `type` discriminates; events are the types with a dot. */
+export type SessionEvent = TwinrailEvent | EphemeralEvent | StreamControl | InvalidEvent
+
+type Known = Exclude<TwinrailEvent, EventOf<`x.${string}`>>
+
+/** {@link SessionEvent} with the application's own events typed by its schemas. */
+export type TypedEvent<S extends Schemas> =
+  | Known
+  | { [T in keyof S & string]: Omit<EventOf<T>, 'data'> & { data: Parsed<S[T]>; ephemeral?: true } }[keyof S &
+      string]
+  | StreamControl
+  | InvalidEvent

@@ -1,0 +1,39 @@
+/** The transport guide's choice for this client, and all that the client takes from the guide. */
+import { chooseTransport } from '../src/guide/choose.ts'
+import type { Transport } from '../src/guide/names.ts'
+import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
+
+export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
+export type { Transport } from '../src/guide/names.ts'
+
+/** What the application does and what lies between it and the server. The client itself adds what it is capable of. */
+export type Needs = Omit<GuideNeeds, 'webSocket' | 'streams' | 'headers'>
+
+export interface Choice {
+  transport: Transport
+  /** The reasons, a sentence each. */
+  because: string[]
+  /** The transports to try instead, in order. */
+  fallback: Transport[]
+}
+
+/**
+ * Chooses a transport for this process or page.
+ * @param webSocket whether a WebSocket constructor is available
+ * @param headers whether requests carry headers, which a browser cannot send with a WebSocket's upgrade
+ */
+export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choice {
+  const page = typeof document !== 'undefined'
+  const [navigation] = (page ? performance.getEntriesByType('navigation') : []) as {
+    nextHopProtocol?: string
+  }[]
+  const multiplexed = /^h[23]/.test(navigation?.nextHopProtocol ?? '')
+  const { transport, because, fallback } = chooseTransport({
+    webSocket,
+    streams: typeof ReadableStream !== 'undefined',
+    headers: page && headers,
+    connections: page && !multiplexed ? 6 : undefined,
+    ...needs,
+  })
+  return { transport, because: because.map(({ text }) => text), fallback }
+}

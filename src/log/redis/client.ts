@@ -1,0 +1,48 @@
+/**
+ * What the log uses of an ioredis client (version 6), by structure. So a project without ioredis compiles against this
+ * package, and `Redis`, `Cluster` and clients of compatible libraries fit.
+ */
+
+/** The options that a client must be made with; each has ioredis's meaning. */
+export interface RedisClientOptions {
+  lazyConnect: boolean
+  enableOfflineQueue: boolean
+  autoResendUnfulfilledCommands: boolean
+  autoResubscribe: boolean
+  maxRetriesPerRequest: number
+  /** ms */
+  commandTimeout: number
+  /** ms */
+  connectTimeout: number
+  /** Gives the pause before a reconnect, in ms. */
+  retryStrategy(attempt: number): number
+}
+
+export interface RedisClient {
+  on(event: 'error', listener: (error: Error) => void): unknown
+  on(event: 'ready' | 'close', listener: () => void): unknown
+  on(event: 'message', listener: (channel: string, message: string) => void): unknown
+  off(event: 'error', listener: (error: Error) => void): unknown
+  connect(): Promise<void>
+  disconnect(reconnect?: boolean): void
+  quit(): Promise<unknown>
+  info(section: string): Promise<string>
+  config(subcommand: 'GET', parameter: string): Promise<unknown>
+  defineCommand(name: string, definition: { numberOfKeys: number; lua: string }): void
+  time(): Promise<(number | string)[]>
+  hget(key: string, field: string): Promise<string | null>
+  hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
+  zadd(key: string, score: number, member: string): Promise<unknown>
+  zrem(key: string, member: string): Promise<unknown>
+  zrangebylex(
+    key: string,
+    min: string,
+    max: string,
+    limit: 'LIMIT',
+    offset: number,
+    count: number,
+  ): Promise<string[]>
+  publish(channel: string, message: string): Promise<unknown>
+  subscribe(...channels: string[]): Promise<unknown>
+  unsubscribe(...channels: string[]): Promise<unknown>
+}
