@@ -206,6 +206,12 @@ t.test('only the command line imports its own files', async t => {
   t.same(wrong.map(show), [])
 })
 
+t.test('only the command line imports deepsearch, through its entry', async t => {
+  const FOLDER = 'src/agents/deepsearch/'
+  const outside = internal.filter(({ from, to }) => to.startsWith(FOLDER) && !from.startsWith(FOLDER))
+  t.same(outside.map(show), [`src/cli/serve.ts → ${FOLDER}deepsearch.ts`])
+})
+
 t.test('what runs in browsers needs nothing of Node', async t => {
   const isomorphic = /^(src\/protocol|src\/guide|client(?!\/playground))\//
   const packages = new Set(['zod', 'eventsource-parser', 'react'])

@@ -1,8 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { escapeMarkdown, plainText } from '../../src/agents/deepsearch/inline.ts'
-import { stem } from '../../src/agents/deepsearch/stem.ts'
-import { pieces, sentences, slices, terms } from '../../src/agents/deepsearch/tokens.ts'
+import { deltas, joinLines, sentences, slices, stem, terms } from '../../src/agents/deepsearch/text.ts'
 
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 3000 }),
@@ -18,7 +16,7 @@ t.test('terms', async t => {
     t.same(terms('ＨＴＴＰ'), terms('http'))
   })
 
-  t.test('hold names in their parts', async t => {
+  t.test('hold the parts of a name', async t => {
     t.same(terms('run.started query_decomposition long-poll'), [
       'run',
       'start',
@@ -29,12 +27,12 @@ t.test('terms', async t => {
     ])
   })
 
-  t.test('hold Chinese words, and new ones as pairs of characters', async t => {
+  t.test('hold Chinese words, and pairs of characters for words that the dictionary lacks', async t => {
     t.same(terms('取消运行'), ['取消', '运行'])
     const lines = [terms('长轮询'), terms('使用轮询时')]
     t.ok(
       lines.every(line => line.includes('轮询')),
-      'whatever stands around them',
+      'in any context',
     )
     t.same(terms('什么时候'), [])
   })
@@ -45,7 +43,7 @@ t.test('terms', async t => {
   })
 })
 
-t.test('stem gives the forms of a word one root', async t => {
+t.test('the forms of a word have one stem, different words have different ones', async t => {
   const families = [
     ['cancel', 'cancels', 'cancelled', 'cancelling', 'canceled'],
     ['use', 'uses', 'used', 'using'],
@@ -63,7 +61,7 @@ t.test('stem gives the forms of a word one root', async t => {
 })
 
 t.test('sentences', async t => {
-  t.test('end where a reader would say so', async t => {
+  t.test('end neither at abbreviations nor in brackets or code', async t => {
     t.same(sentences('It is small, e.g. Chrome has it. Call `a. B` (see sec. 4. And 5). Done!'), [
       'It is small, e.g. Chrome has it.',
       'Call `a. B` (see sec. 4. And 5).',
@@ -81,16 +79,16 @@ t.test('sentences', async t => {
   })
 })
 
-t.test('pieces', async t => {
+t.test('deltas', async t => {
   t.test('are about a word each', async t => {
-    t.same([...pieces('Use **SSE**, it is fine. [1]')], ['Use ', '**SSE**, ', 'it ', 'is ', 'fine. ', '[1]'])
-    t.same([...pieces('服务器继续。')], ['服务', '器', '继续。'])
+    t.same([...deltas('Use **SSE**, it is fine. [1]')], ['Use ', '**SSE**, ', 'it ', 'is ', 'fine. ', '[1]'])
+    t.same([...deltas('服务器继续。')], ['服务', '器', '继续。'])
   })
 
-  t.test('are exactly the text together, none empty', async t => {
+  t.test('give the text again when joined, and none is empty', async t => {
     fc.assert(
       fc.property(anyText, text => {
-        const all = [...pieces(text)]
+        const all = [...deltas(text)]
         t.equal(all.join(''), text)
         t.notOk(all.includes(''))
       }),
@@ -98,9 +96,9 @@ t.test('pieces', async t => {
     )
   })
 
-  t.test('take time in proportion to the text', async t => {
+  t.test('of a long text are made in linear time', async t => {
     const text = 'Every event has an offset. '.repeat(20_000)
-    t.equal([...pieces(text)].join('').length, text.length)
+    t.equal([...deltas(text)].join('').length, text.length)
   })
 })
 
@@ -118,22 +116,6 @@ t.test('slices are bounded, lose nothing and keep characters whole', async t => 
   )
 })
 
-t.test('plain text', async t => {
-  const texts: Record<string, string> = {
-    'a **bold** and *slanted* _word_, __too__, ~~gone~~': 'a bold and slanted word, too, gone',
-    '**`lmdb`** (package [`lmdb`](https://x.org)) [see][1]': '`lmdb` (package `lmdb`) see',
-    'snake_case_name 2 * 3 * 4 `*kept*`': 'snake_case_name 2 * 3 * 4 `*kept*`',
-    '![logo](a.svg) <b>x</b><br> <https://x.org> &amp; &lt; &unknown;': 'x https://x.org & < &unknown;',
-    'escaped \\*star\\* and a note[^1] [link [in] it](u)': 'escaped *star* and a note [link [in] it](u)',
-    '``a ` b``': '``a ` b``',
-  }
-  for (const [markdown, expected] of Object.entries(texts)) t.equal(plainText(markdown), expected, markdown)
-  fc.assert(
-    fc.property(anyText, text => t.type(plainText(text), 'string')),
-    { numRuns: 100 },
-  )
-})
-
-t.test('escaped Markdown shows plain text as it is, code untouched', async t => {
-  t.equal(escapeMarkdown('<img> a < b *x* 2 * 3 `<b> *y*`'), '\\<img> a < b \\*x\\* 2 * 3 `<b> *y*`')
+t.test('joined lines have a space between words, none between Chinese characters', async t => {
+  t.equal(joinLines([' a', '', 'b ', '会，', '话', 'c']), 'a b 会，话 c')
 })

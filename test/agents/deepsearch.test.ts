@@ -1,8 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import path from 'node:path'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import type { z } from 'zod'
-import { createDeepsearch } from '../../src/agents/deepsearch/index.ts'
-import { type EventBody, type eventData, Id } from '../../src/protocol/index.ts'
+import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
+import { type EventBody, type eventData, ProviderId } from '../../src/protocol/index.ts'
 import { type FakeRunOptions, fakeRun, flaws, type Played, play, textOf } from '../fixtures/run-context.ts'
 
 const corpus = 'test/fixtures/corpus'
@@ -34,8 +36,8 @@ function plans(events: EventBody[]): string[][] {
   )
 }
 
-/** What holds for every run, whatever was asked. */
-function sound(t: Test, played: Played): void {
+/** Checks what must hold for every run. */
+function checkRun(t: Test, played: Played): void {
   const { answer, sources } = resultOf(played)
   t.same(flaws(played.events), [])
   t.equal(textOf(played.events), answer)
@@ -53,9 +55,9 @@ function sound(t: Test, played: Played): void {
 }
 
 t.test('a question', async t => {
-  t.test('goes through its phases in order', async t => {
+  t.test('is planned, searched and answered in this order', async t => {
     const played = await ask('When should I use SSE and when WebSocket?')
-    sound(t, played)
+    checkRun(t, played)
     const phases = played.events.map(({ type, data }) =>
       type === 'run.status' ? (data as { status: string }).status : type,
     )
@@ -85,7 +87,7 @@ t.test('a question', async t => {
     t.equal(played.result?.finishReason, 'stop')
   })
 
-  t.test('is answered part by part, with the sentences that matter and their sources', async t => {
+  t.test('is answered part by part, with quotes and their sources', async t => {
     const { answer, sources, questions } = resultOf(await ask('When should I use SSE and when WebSocket?'))
     t.same(questions, ['When should I use SSE?', 'When should I use WebSocket?'])
     t.match(answer, /^\*\*When should I use SSE\?\*\*\n\nUse SSE when the server talks .* \[1\]$/m)
@@ -128,7 +130,7 @@ t.test('a question', async t => {
 
   t.test('may be Chinese or German, or misspelt', async t => {
     const chinese = await ask('客户端断线重连后会怎样？')
-    sound(t, chinese)
+    checkRun(t, chinese)
     t.equal(
       resultOf(chinese).answer,
       '客户端断线重连后，会从游标处继续读取日志。服务器先补发错过的事件，再发送实时事件。 [1]',
@@ -139,21 +141,68 @@ t.test('a question', async t => {
     t.match(resultOf(await ask('How much does compresion save?')).answer, /saves 80 %/)
   })
 
-  t.test('gets text that cannot become markup of its own', async t => {
+  t.test('is answered with escaped HTML', async t => {
     const { answer } = resultOf(await ask('onerror img tags'))
     t.match(answer, /`<script>` tags such as \\<img src=x onerror=alert\(1\)>/)
   })
 
-  t.test('is asked for sources no more often than it wants', async t => {
+  t.test('cites at most `maxSources` sources', async t => {
     const played = await ask('When should I use SSE and when WebSocket?', { maxSources: 1 })
-    sound(t, played)
+    checkRun(t, played)
     t.equal(resultOf(played).sources.length, 1)
-    t.match(resultOf(played).answer, /WebSocket\?\*\*\n\nLeft out: `maxSources` is used up\.$/)
+    t.match(resultOf(played).answer, /WebSocket\?\*\*\n\nNot answered: the limit `maxSources` is reached\.$/)
   })
 })
 
+/** Letters and digits only: what stays the same when markup, line breaks and punctuation change. */
+function letters(text: string): string {
+  return (text.match(/[\p{L}\p{N}]/gu) ?? []).join('')
+}
+
+/** The letters that a reader of a Markdown or HTML file sees. */
+async function visibleLetters(file: string): Promise<string> {
+  const source = await readFile(file, 'utf8')
+  return letters(source.replace(/<\/?\w[^>]*>|<!--[\s\S]*?-->|&#?\w+;|\]\([^)]*\)/g, ''))
+}
+
+/** The quotes of an answer with the number of their source; table rows and items are split at what joins their cells. */
+function quotesOf(answer: string): { number: number; text: string }[] {
+  return [...answer.matchAll(/^(- )?(.*) \[(\d+)\]$/gm)].flatMap(([, bullet, text = '', number]) =>
+    text.split(bullet ? / – |: |; / : /$^/).map(text => ({ number: Number(number), text })),
+  )
+}
+
+t.test('every quote stands literally in the file that it cites', async t => {
+  const queries = [
+    'When should I use SSE and when WebSocket?',
+    'How do I cancel a run?',
+    'What happens when a client falls behind?',
+    'What are sessions, runs and cursors?',
+    'How much does compression save?',
+    'onerror img tags',
+    'event limits',
+    '客户端断线重连后会怎样？',
+    '长轮询适合什么？',
+    'Wie lösche ich eine Sitzung?',
+  ]
+  for (const query of queries) {
+    const { answer, sources } = resultOf(await ask(query))
+    const quotes = quotesOf(answer)
+    t.not(quotes.length, 0, query)
+    for (const { number, text } of quotes) {
+      const [file = ''] = sources[number - 1]!.url.split('#')
+      const visible = await visibleLetters(path.join(corpus, decodeURIComponent(file)))
+      t.ok(visible.includes(letters(text)), `${file}: ${text}`)
+    }
+    for (const [, code = ''] of answer.matchAll(/^```\w*\n([\s\S]*?)\n```$/gm)) {
+      const [file = ''] = sources[0]!.url.split('#')
+      t.ok((await readFile(path.join(corpus, decodeURIComponent(file)), 'utf8')).includes(code), code)
+    }
+  }
+})
+
 t.test('nothing found', async t => {
-  t.test('is said plainly', async t => {
+  t.test('gives a plain notice instead of an answer', async t => {
     for (const query of [
       'What is the capital of France?',
       '如何烤面包？',
@@ -162,20 +211,20 @@ t.test('nothing found', async t => {
       'and',
     ]) {
       const played = await ask(query)
-      sound(t, played)
+      checkRun(t, played)
       t.equal(played.result?.finishReason, 'no-results')
       t.same(resultOf(played).sources, [])
       t.match(
         resultOf(played).answer,
-        /^(?:\*\*.*\*\*\n\n)?Nothing in the corpus answers “.+”; it holds 6 documents\.$/m,
+        /^(?:\*\*.*\*\*\n\n)?Nothing in the corpus answers “.+”\. The corpus has 6 documents\.$/m,
       )
       t.match(plans(played.events).at(-1)?.join(), / failed$/)
     }
   })
 
-  t.test('for one of two questions does not spoil the other', async t => {
+  t.test('for one of two questions leaves the other answer as it is', async t => {
     const played = await ask('How do I cancel a run? What is the capital of France?')
-    sound(t, played)
+    checkRun(t, played)
     t.equal(played.result?.finishReason, 'stop')
     t.same(plans(played.events).at(-1), [
       'How do I cancel a run? done',
@@ -187,14 +236,14 @@ t.test('nothing found', async t => {
     )
   })
 
-  t.test('in a corpus without documents comes with what to do', async t => {
+  t.test('in a corpus without documents says how to give it some', async t => {
     for (const corpus of [t.testdir({ 'picture.png': '' }), '/does/not/exist', []]) {
       const played = await play(createDeepsearch({ corpus }), { query: 'SSE vs WebSocket' }, fakeRun())
-      sound(t, played)
+      checkRun(t, played)
       t.equal(played.result?.finishReason, 'no-results')
       t.match(
         resultOf(played).answer,
-        /^The corpus holds no documents.*Start the server with `--corpus DIR`.*$/,
+        /^The corpus has no documents.*Start the server with `--corpus DIR`.*$/,
       )
     }
   })
@@ -203,20 +252,20 @@ t.test('nothing found', async t => {
 t.test('confirm', async t => {
   const query = 'SSE vs WebSocket'
 
-  t.test('asks for approval of the plan before anything is searched', async t => {
+  t.test('asks for approval of the plan before the first search', async t => {
     const run = fakeRun({ answer: () => ({ approved: true }) })
     const before: string[] = []
     const played = await play(deepsearch, { query, confirm: true }, run, ({ type }) => {
       if (run.asked.length === 0) before.push(type)
     })
-    sound(t, played)
+    checkRun(t, played)
     t.same(before, ['run.status', 'plan.updated'])
     const [request, ...others] = run.asked
     t.same(others, [])
     t.equal(request?.kind, 'approval')
     t.equal(
       request?.message,
-      'May I search for this?\n- SSE vs WebSocket\n- What is SSE?\n- What is WebSocket?',
+      'Search the documents for these questions?\n- SSE vs WebSocket\n- What is SSE?\n- What is WebSocket?',
     )
     t.match(request?.schema, {
       type: 'object',
@@ -227,15 +276,15 @@ t.test('confirm', async t => {
     t.equal(resultOf(played).questions.length, 3)
   })
 
-  t.test('takes questions from the answer instead of its own', async t => {
+  t.test('searches for the questions in the approval instead of the proposed ones', async t => {
     const questions = [' How do I cancel\n a run? ', ' ', 'What is a session?']
     const played = await ask(query, { confirm: true }, { answer: () => ({ approved: true, questions }) })
-    sound(t, played)
+    checkRun(t, played)
     t.same(resultOf(played).questions, ['How do I cancel a run?', 'What is a session?'])
     t.same(plans(played.events)[1], ['How do I cancel a run? pending', 'What is a session? pending'])
   })
 
-  t.test('keeps its own questions when the answer has none to search for', async t => {
+  t.test('keeps the proposed questions when all replacements are blank', async t => {
     const played = await ask(
       query,
       { confirm: true },
@@ -244,9 +293,9 @@ t.test('confirm', async t => {
     t.equal(resultOf(played).questions.length, 3)
   })
 
-  t.test('searches nothing and says so when it is declined', async t => {
+  t.test('searches nothing when the plan is declined', async t => {
     const played = await ask(query, { confirm: true }, { answer: () => ({ approved: false }) })
-    sound(t, played)
+    checkRun(t, played)
     t.equal(played.result?.finishReason, 'declined')
     t.equal(resultOf(played).answer, 'The plan was not approved, so nothing was searched.')
     t.same(dataOf(played.events, 'tool.called'), [])
@@ -264,7 +313,7 @@ t.test('a message sent into the run', async t => {
     'text.start',
     'last delta',
   ] as const) {
-    t.test(`is a further question when it comes with ${when}`, async t => {
+    t.test(`is answered as a further question when sent at ${when}`, async t => {
       const run = fakeRun()
       const played = await play(deepsearch, { query: 'What is a session?' }, run, event => {
         const isStatus = event.type === 'run.status' && event.data.status === when
@@ -274,7 +323,7 @@ t.test('a message sent into the run', async t => {
           run.asked.push({ kind: 'question', message: 'said once' })
         }
       })
-      sound(t, played)
+      checkRun(t, played)
       const { answer, questions } = resultOf(played)
       t.same(questions, ['What is a session?', title])
       t.match(plans(played.events).at(-1), ['What is a session? done', `${title} done`])
@@ -283,12 +332,12 @@ t.test('a message sent into the run', async t => {
     })
   }
 
-  t.test('may bring what the query did not find', async t => {
+  t.test('may find something where the query found nothing', async t => {
     const run = fakeRun()
     const played = await play(deepsearch, { query: 'zebra?' }, run, ({ type }) => {
       if (type === 'text.start') run.said.push('What is a session?', ' ')
     })
-    sound(t, played)
+    checkRun(t, played)
     t.equal(played.result?.finishReason, 'stop')
     t.match(
       resultOf(played).answer,
@@ -296,12 +345,12 @@ t.test('a message sent into the run', async t => {
     )
   })
 
-  t.test('that asks the same again is told so', async t => {
+  t.test('with a repeated question gets a reference to the answer above', async t => {
     const run = fakeRun()
     const played = await play(deepsearch, { query: 'How do I cancel a run?' }, run, ({ type }) => {
       if (type === 'text.start') run.said.push('How do I cancel a run?')
     })
-    t.match(resultOf(played).answer, /What is said above answers this too\.$/)
+    t.match(resultOf(played).answer, /The answer above covers this question too\.$/)
   })
 
   t.test('is bounded in length and number', async t => {
@@ -310,13 +359,13 @@ t.test('a message sent into the run', async t => {
     const played = await play(deepsearch, { query: 'zebra?' }, run, ({ type }) => {
       if (type === 'run.status') run.said.push('What is a session?')
     })
-    sound(t, played)
+    checkRun(t, played)
     t.equal(resultOf(played).questions[1]?.length, 2000)
     t.equal(resultOf(played).questions.length, 100)
   })
 })
 
-t.test('cancelled, it stops where it is', async t => {
+t.test('a cancelled run yields nothing more', async t => {
   const reason = { name: 'AbortError' }
   for (const when of ['query_decomposition', 'searching', 'tool.finished', 'text.delta']) {
     const run = fakeRun()
@@ -348,11 +397,11 @@ t.test('runs share one corpus and keep their ids apart', async t => {
       return type === 'text.start' ? [partId] : type === 'step.started' ? [stepId] : []
     }),
   )
-  t.equal(new Set(ids.map(id => Id.parse(id))).size, 4 * (1 + 3))
+  t.equal(new Set(ids.map(id => ProviderId.parse(id))).size, 4 * (1 + 3))
   t.equal(new Set(runs.map(run => resultOf(run).answer)).size, 1)
 })
 
-t.test('any question gets a sound answer', async t => {
+t.test('any query gets a valid run and an answer', async t => {
   const words = fc.constantFrom(
     'SSE',
     'WebSocket',

@@ -1,43 +1,274 @@
-/** Writes quotes as Markdown with citations. */
+/** Writes the answer to a question: chooses sentences from the passages found, cites their sources, writes Markdown. */
 import type { Corpus } from './corpus.ts'
-import { escapeMarkdown } from './inline.ts'
-import type { Passage } from './passages.ts'
-import type { Quote } from './quotes.ts'
+import type { Hit, Passage, SearchIndex, SearchResult } from './search-index.ts'
+import { joinLines, sentences, terms } from './text.ts'
+
+/** A further quote needs at least this share of the first quote's value. */
+const MIN_VALUE_SHARE = 0.45
+
+/** A quoted sentence is extended by its neighbours up to this length, in chars. */
+const QUOTE_CHARS = 320
+
+/** Limits for the passages that follow a quote. */
+const MAX_FOLLOWING = 10
+const MAX_FOLLOWING_CHARS = 1_000
+
+/** A heading with this share of the question's weight asks the same question. */
+const SAME_QUESTION_SHARE = 0.7
+
+/** Two quotes with this share of terms in common say the same. */
+const SAME_QUOTE_SHARE = 0.7
+
+/** The end of a sentence that introduces what follows. */
+const INTRODUCES = /[:：]$/
+
+/** Nothing, or one word with punctuation, which is mostly a label. */
+const FRAGMENT = /^(?:\p{Script=Latin}+[.:!]?)?$/u
+
+/** The start of a sentence that refers to the one before it. */
+const REFERS_BACK =
+  /^(?:this|that|these|those|it|they|he|she|so|then|but|and|also|both|otherwise|therefore|however|instead|such|dies|diese[rs]?|er|sie|es|aber|und|also|sonst|deshalb)\b|^(?:这|那|它|他|但|因此|所以|否则|不过)/i
+
+/** A section of a document that an answer cites. The first source of a run is cited as `[1]`. */
+export interface Source {
+  readonly sourceId: string
+  readonly title: string
+  readonly url: string
+  /** The quote that cites the source first. */
+  readonly excerpt: string
+}
+
+/** The answer to one question. */
+export interface Answer {
+  /** Markdown with citations, or a sentence that says why there is no answer. */
+  readonly text: string
+  readonly answered: boolean
+  /** Sources that no earlier answer of the run cites. */
+  readonly newSources: readonly Source[]
+}
+
+/** Consecutive sentences of a passage. */
+export interface Quote {
+  readonly passage: Passage
+  readonly text: string
+  /** Passages that are shown after the text because they belong to it, such as the list that it introduces. */
+  readonly following: readonly Passage[]
+}
+
+/** Answers the questions of one run. Numbers the sources and quotes nothing twice across the run. */
+export class AnswerWriter {
+  /** All sources cited so far, in the order of their numbers. */
+  readonly sources: Source[] = []
+  private readonly quotes: Quote[] = []
+
+  /** Answers a question with at most `maxQuotes` quotes that cite at most `maxNewSources` new sources. */
+  answer(
+    question: string,
+    corpus: Corpus,
+    result: SearchResult,
+    maxQuotes: number,
+    maxNewSources: number,
+  ): Answer {
+    const before = this.sources.length
+    const chosen = chooseQuotes(corpus.index, result, this.quotes, maxQuotes)
+    const cited = chosen.filter(quote => this.cite(quote, before + maxNewSources))
+    this.quotes.push(...cited)
+    const newSources = this.sources.slice(before)
+    if (cited.length > 0) {
+      return { text: writeQuotes(cited, quote => this.numberOf(quote)), answered: true, newSources }
+    }
+    if (chosen.length > 0) {
+      return { text: 'Not answered: the limit `maxSources` is reached.', answered: false, newSources }
+    }
+    const isRepeated = this.quotes.length > 0 && chooseQuotes(corpus.index, result, [], 1).length > 0
+    if (isRepeated) return { text: 'The answer above covers this question too.', answered: true, newSources }
+    return { text: noAnswer(question, corpus), answered: false, newSources }
+  }
+
+  /** Adds the quote's source unless it is known. False when that would exceed `maxSources`. */
+  private cite(quote: Quote, maxSources: number): boolean {
+    if (this.numberOf(quote) > 0) return true
+    if (this.sources.length >= maxSources) return false
+    const { title, url } = quote.passage
+    this.sources.push({ sourceId: `s${this.sources.length + 1}`, title, url, excerpt: quote.text })
+    return true
+  }
+
+  /** The number that cites the quote's source; 0 for an unknown source. */
+  private numberOf({ passage }: Quote): number {
+    return this.sources.findIndex(({ url }) => url === passage.url) + 1
+  }
+}
+
+/** A sentence that may be quoted. */
+interface Candidate {
+  readonly hit: Hit
+  /** All sentences of its passage. */
+  readonly sentences: readonly string[]
+  readonly position: number
+  readonly terms: ReadonlySet<string>
+  readonly relevance: number
+  /** How well the heading matches the question, 0 to 1; 0 unless the passage opens its section. */
+  readonly headingMatch: number
+}
 
 /**
- * The answer to one question: each quote and what belongs to it, list items and table rows as bullets.
- * @param numberOf the number that a quote's source is cited by.
+ * Chooses at most `limit` quotes that cover most of the question, in reading order. Leaves out what `earlier` quotes say
+ * already. Empty when no sentence answers the question.
+ */
+export function chooseQuotes(
+  index: SearchIndex,
+  result: SearchResult,
+  earlier: readonly Quote[],
+  limit: number,
+): Quote[] {
+  const questionShare = shareOfQuestion(result)
+  let candidates = result.hits.flatMap(hit => candidatesOf(hit, result))
+  const dropSimilar = ({ passage, text, following }: Quote) => {
+    const quoted = [text, ...following.map(passage => passage.text)].map(text => new Set(terms(text)))
+    candidates = candidates.filter(
+      ({ hit, terms }) => hit.passage !== passage && !quoted.some(other => haveSameTerms(terms, other)),
+    )
+  }
+  earlier.forEach(dropSimilar)
+  const chosen: Quote[] = []
+  const covered = new Set<string>()
+  const worthOf = ({ relevance, terms }: Candidate) => relevance * (0.25 + questionShare(terms, covered))
+  let minValue = 0
+  while (chosen.length < limit) {
+    const [best] = candidates.toSorted((a, b) => worthOf(b) - worthOf(a))
+    if (!best || worthOf(best) < minValue) break
+    minValue ||= worthOf(best) * MIN_VALUE_SHARE
+    const quote = quoteAround(index, best)
+    chosen.push(quote)
+    dropSimilar(quote)
+    for (const term of best.terms) covered.add(term)
+  }
+  const isShownElsewhere = ({ passage }: Quote) => chosen.some(({ following }) => following.includes(passage))
+  return inReadingOrder(chosen.filter(quote => !isShownElsewhere(quote)))
+}
+
+function candidatesOf(hit: Hit, result: SearchResult): Candidate[] {
+  const { passage, score, coverage } = hit
+  if (passage.kind === 'code') return []
+  const questionShare = shareOfQuestion(result)
+  const all = passage.kind === 'row' ? [passage.text] : sentences(passage.text)
+  const headingMatch = passage.opensSection ? headingMatchOf(passage, result) : 0
+  return all.flatMap((text, position) => {
+    const ownTerms = new Set(terms(text))
+    const share = questionShare(ownTerms) + (position === 0 ? 0.4 * headingMatch : 0)
+    if (share === 0) return []
+    const rank = Math.sqrt(score / result.hits[0]!.score)
+    const relevance =
+      rank * (share + 0.3 * coverage) * subjectFactor(ownTerms, result) * independenceFactor(text)
+    return [{ hit, sentences: all, position, terms: ownTerms, relevance, headingMatch }]
+  })
+}
+
+/** Returns a function for the share of the question's weight that is in a set of terms, 0 to 1; `covered` terms count half. */
+function shareOfQuestion({ weights, hints, total }: SearchResult) {
+  const all = [...weights, ...hints]
+  return (own: ReadonlySet<string>, covered?: ReadonlySet<string>): number => {
+    let sum = 0
+    for (const [term, weight] of all) if (own.has(term)) sum += covered?.has(term) ? weight / 2 : weight
+    return Math.min(1, sum / total)
+  }
+}
+
+/** How well the heading of a passage matches the question, 0 to 1. */
+function headingMatchOf({ heading }: Passage, result: SearchResult): number {
+  const own = new Set(terms(heading))
+  const common = [...own].filter(term => result.weights.has(term)).length
+  return own.size === 0 ? 0 : shareOfQuestion(result)(own) * Math.sqrt(common / own.size)
+}
+
+/** Prefers sentences that begin with the subject of the question: they often define it. */
+function subjectFactor(own: ReadonlySet<string>, { weights }: SearchResult): number {
+  const minWeight = 0.5 * Math.max(...weights.values())
+  const subjects = new Set([...weights].filter(([, weight]) => weight >= minWeight).map(([term]) => term))
+  const first = [...own].slice(0, Math.min(2, subjects.size))
+  return first.every(term => subjects.has(term)) ? 1.5 : subjects.has(first[0] ?? '') ? 1.15 : 1
+}
+
+/** Prefers sentences that can be understood alone: of usual length, no question, no reference to the one before. */
+function independenceFactor(text: string): number {
+  const length = text.length < 30 || text.length > 350 ? 0.6 : 1
+  return length * (/[?？]$/.test(text) ? 0.5 : 1) * (REFERS_BACK.test(text) ? 0.7 : 1)
+}
+
+/** Quotes the candidate with the sentences after and before it that fit, and the passages that belong to it. */
+function quoteAround(
+  index: SearchIndex,
+  { hit: { passage }, sentences, position, headingMatch }: Candidate,
+): Quote {
+  const answersHeading = position === 0 && headingMatch >= SAME_QUESTION_SHARE
+  const following = followingOf(index, passage, answersHeading)
+  const introducesNothing = INTRODUCES.test(passage.text) && following.length === 0
+  const last = introducesNothing ? sentences.length - 1 : sentences.length
+  const maxChars = answersHeading ? 2 * QUOTE_CHARS : QUOTE_CHARS
+  let start = position
+  let end = position + 1
+  const text = () => joinLines(sentences.slice(start, end))
+  const fits = (sentence = '') => !FRAGMENT.test(sentence) && text().length + sentence.length < maxChars
+  while (end < last && fits(sentences[end])) end++
+  while (start > 0 && fits(sentences[start - 1])) start--
+  return { passage, text: text(), following: end === sentences.length ? following : [] }
+}
+
+/**
+ * The passages after this one that belong to it, within the limits: the code, list or rows that it introduces, or with
+ * `wholeSection` whatever follows in the section.
+ */
+function followingOf(index: SearchIndex, passage: Passage, wholeSection: boolean): Passage[] {
+  if (!wholeSection && !INTRODUCES.test(passage.text)) return []
+  const next = index.following(passage, MAX_FOLLOWING)
+  const taken: Passage[] = []
+  let chars = 0
+  for (const candidate of next) {
+    const { kind, text } = candidate
+    chars += text.length
+    const belongs = wholeSection || (kind !== 'prose' && kind === next[0]?.kind)
+    if (chars > MAX_FOLLOWING_CHARS || !belongs) break
+    taken.push(candidate)
+  }
+  return INTRODUCES.test(taken.at(-1)?.text ?? '') ? taken.slice(0, -1) : taken
+}
+
+/** Sorts by section, the section of the best quote first, and within a section by position. */
+function inReadingOrder(quotes: readonly Quote[]): Quote[] {
+  const sections = [...new Set(quotes.map(({ passage }) => passage.url))]
+  return quotes.toSorted(
+    (a, b) =>
+      sections.indexOf(a.passage.url) - sections.indexOf(b.passage.url) ||
+      a.passage.number - b.passage.number,
+  )
+}
+
+function haveSameTerms(a: ReadonlySet<string>, b: ReadonlySet<string>): boolean {
+  let common = 0
+  for (const term of a) if (b.has(term)) common++
+  return common > 0 && common >= SAME_QUOTE_SHARE * Math.min(a.size, b.size)
+}
+
+/**
+ * Writes quotes and their following passages as Markdown, list items and table rows as bullets.
+ * @param numberOf gives the number that cites a quote's source
  */
 export function writeQuotes(quotes: readonly Quote[], numberOf: (quote: Quote) => number): string {
   const parts = quotes.flatMap(quote => {
     const citation = ` [${numberOf(quote)}]`
-    const shown = quote.shown.map((passage, i) => {
-      const closes = passage.kind === 'prose' || i === quote.shown.length - 1
-      return write(passage, closes ? citation : '')
+    const following = quote.following.map((passage, i) => {
+      const isCited = passage.kind === 'prose' || i === quote.following.length - 1
+      return writePassage(passage, isCited ? citation : '')
     })
-    return [write({ ...quote.passage, text: quote.text }, citation), ...shown]
+    return [writePassage({ ...quote.passage, text: quote.text }, citation), ...following]
   })
-  return parts.map((part, i) => between(parts[i - 1], part) + part).join('')
+  return parts.map((part, i) => separator(parts[i - 1], part) + part).join('')
 }
 
-function oneLine(question: string): string {
-  return escapeMarkdown(question.replace(/\s+/g, ' ').trim())
-}
-
-/** A sub-question above its part of the answer. */
-export function writeTitle(question: string): string {
+/** Writes a question as the heading above its answer. */
+export function writeHeading(question: string): string {
   return `**${oneLine(question)}**`
-}
-
-/** What is said instead of an answer when nothing was found. */
-export function writeNothing(question: string, { documents, unreadable }: Corpus): string {
-  if (documents > 0) {
-    return `Nothing in the corpus answers “${oneLine(question)}”; it holds ${count(documents, 'document')}.`
-  }
-  const advice =
-    'Start the server with `--corpus DIR`, a folder of Markdown, text or HTML files, and ask again.'
-  const reason = unreadable > 0 ? ` (${count(unreadable, 'file')} could not be read)` : ''
-  return `The corpus holds no documents${reason}, so there is nothing to search. ${advice}`
 }
 
 /** `1 file`, `2 files`. */
@@ -45,25 +276,47 @@ export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-function write({ kind, text, language }: Passage, citation: string): string {
-  if (kind === 'code') return fenced(text, language)
-  return `${kind === 'prose' ? '' : '- '}${sentence(text)}${citation}`
+function noAnswer(question: string, { documents, unreadable }: Corpus): string {
+  if (documents > 0) {
+    return `Nothing in the corpus answers “${oneLine(question)}”. The corpus has ${count(documents, 'document')}.`
+  }
+  const reason = unreadable > 0 ? ` (${count(unreadable, 'file')} could not be read)` : ''
+  const advice =
+    'Start the server with `--corpus DIR`, a folder of Markdown, text or HTML files, and ask again.'
+  return `The corpus has no documents${reason}. ${advice}`
 }
 
-function between(before: string | undefined, part: string): string {
+function oneLine(question: string): string {
+  return escapeMarkdown(question.replace(/\s+/g, ' ').trim())
+}
+
+function writePassage({ kind, text, language }: Passage, citation: string): string {
+  if (kind === 'code') return fencedCode(text, language)
+  return `${kind === 'prose' ? '' : '- '}${completeSentence(text)}${citation}`
+}
+
+function separator(before: string | undefined, part: string): string {
   if (before === undefined) return ''
   return before.startsWith('- ') && part.startsWith('- ') ? '\n' : '\n\n'
 }
 
-function fenced(code: string, language: string): string {
+function fencedCode(code: string, language: string): string {
   const longest = Math.max(2, ...(code.match(/`+/g) ?? []).map(ticks => ticks.length))
   const fence = '`'.repeat(longest + 1)
   return `${fence}${language}\n${code}\n${fence}`
 }
 
-/** The text as Markdown that ends like a sentence. */
-function sentence(text: string): string {
-  const ended = /[.!?:;…。！？：；]["'”’)\]`」』）]*$/.test(text)
+/** Escapes the text, and ends it with a full stop unless it ends with punctuation. */
+function completeSentence(text: string): string {
+  const isComplete = /[.!?:;…。！？：；]["'”’)\]`」』）]*$/.test(text)
   const stop = /\p{Script=Han}[^\p{L}]*$/u.test(text) ? '。' : '.'
-  return escapeMarkdown(ended ? text : `${text.replace(/[,，、]$/, '')}${stop}`)
+  return escapeMarkdown(isComplete ? text : `${text.replace(/[,，、]$/, '')}${stop}`)
+}
+
+/** Escapes what Markdown would read as HTML or emphasis; code spans stay as they are. */
+export function escapeMarkdown(text: string): string {
+  return text
+    .split(/(`[^`]+`)/)
+    .map((part, i) => (i % 2 === 1 ? part : part.replace(/<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*/gi, '\\$&')))
+    .join('')
 }

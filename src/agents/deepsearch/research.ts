@@ -1,51 +1,76 @@
-/** One run of `deepsearch`: plan, search, write, and again for whatever users say meanwhile. */
+/** One run of `deepsearch`: plans the questions, searches for each, writes the answer, and answers messages meanwhile. */
 import { z } from 'zod'
 import { type EventBody, jsonSchemaOf } from '../../protocol/index.ts'
 import { sleep } from '../../protocol/timers.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { safeId } from '../ids.ts'
-import { count, writeTitle } from './answer.ts'
+import { AnswerWriter, count, writeHeading } from './answer.ts'
 import type { Corpus } from './corpus.ts'
-import { decompose } from './decompose.ts'
-import { Evidence } from './evidence.ts'
-import { hintsOf } from './hints.ts'
-import type { DeepsearchInput } from './input.ts'
-import type { Findings } from './passage-index.ts'
-import { pieces } from './tokens.ts'
-import { unlessAborted } from './waiting.ts'
+import { decompose, likelyAnswerWords } from './question.ts'
+import type { SearchResult } from './search-index.ts'
+import { deltas } from './text.ts'
 
-/** Passages that are looked at for each question. */
-const HITS = 24
+/** Passages to consider for each question. */
+const MAX_HITS = 24
 
-/** From this many questions on, messages sent into the run are left alone. */
-const ENOUGH_QUESTIONS = 100
+/** Hits that are reported in `tool.finished`. */
+const MAX_REPORTED_HITS = 8
 
-/** The longest question, in chars. */
-const QUESTION_CHARS = 2_000
+/** A run with this many questions takes no further messages. */
+const MAX_QUESTIONS_PER_RUN = 100
 
-/** The answer to “may I search for this?”. */
+/** Longer questions are cut, in chars. */
+const MAX_QUESTION_CHARS = 2_000
+
+/** The protocol's limit for the name of a step, in chars. */
+const MAX_NAME_CHARS = 200
+
+/** Input of a `deepsearch` run. */
+export const DeepsearchInput = z.object({
+  query: z
+    .string()
+    .trim()
+    .min(1)
+    .max(MAX_QUESTION_CHARS)
+    .describe('What you want to know. One query may contain several questions.'),
+  confirm: z.boolean().default(false).describe('Whether to ask for approval of the plan before searching.'),
+  maxSources: z
+    .number()
+    .int()
+    .min(1)
+    .max(50)
+    .default(8)
+    .describe(
+      'Maximum number of sources to cite, for the query and again for each message sent into the run.',
+    ),
+})
+
+/** Input of a `deepsearch` run, with its defaults filled in. */
+export type DeepsearchInput = z.output<typeof DeepsearchInput>
+
+/** A user's answer to the request for approval. */
 const Approval = z.object({
   approved: z.boolean().describe('Whether to search.'),
   questions: z
-    .array(z.string().min(1).max(QUESTION_CHARS))
+    .array(z.string().min(1).max(MAX_QUESTION_CHARS))
     .min(1)
     .max(20)
     .optional()
-    .describe('What to search for instead of the proposed questions.'),
+    .describe('Questions to search for instead of the proposed ones.'),
 })
 
 interface Question {
   readonly title: string
-  /** Of its step and of its tool call. */
+  /** Id of its step and of its tool call. */
   readonly id: string
   status: 'pending' | 'running' | 'done' | 'failed'
-  /** Its part of the answer; empty before it is found and after it is written. */
+  /** Its part of the answer, from the search until it is streamed; otherwise empty. */
   unwritten: string
 }
 
 type Events<Value = void> = AsyncGenerator<EventBody, Value, void>
 
-/** One run: its state, and its steps as generators. {@link Research.run} is what the agent runs. */
+/** The state of one run. Each step is a generator of events; {@link Research.run} runs them all. */
 export class Research {
   private readonly input: DeepsearchInput
   private readonly context: RunContext
@@ -53,9 +78,10 @@ export class Research {
   private readonly paceMs: number
   private readonly partId: string
   private questions: Question[] = []
-  private readonly evidence = new Evidence()
+  private readonly writer = new AnswerWriter()
   private answer = ''
 
+  /** @param load returns the corpus that all runs share */
   constructor(input: DeepsearchInput, context: RunContext, load: () => Promise<Corpus>, paceMs: number) {
     this.input = input
     this.context = context
@@ -65,21 +91,21 @@ export class Research {
   }
 
   async *run(): Events<RunResult> {
-    yield status('query_decomposition', 'Splitting the question')
-    this.add(decompose(this.input.query))
+    yield status('query_decomposition', 'Splitting the query into questions')
+    this.addQuestions(decompose(this.input.query))
     yield this.plan()
-    if (this.input.confirm && !(yield* this.approved())) {
-      yield* this.say('The plan was not approved, so nothing was searched.')
+    if (this.input.confirm && !(yield* this.askApproval())) {
+      yield* this.stream('The plan was not approved, so nothing was searched.')
       return yield* this.finish('declined')
     }
     do {
       const corpus = yield* this.search()
       yield* this.write(corpus)
-    } while (yield* this.steered())
-    return yield* this.finish(this.evidence.sources.length > 0 ? 'stop' : 'no-results')
+    } while (yield* this.takeMessages())
+    return yield* this.finish(this.writer.sources.length > 0 ? 'stop' : 'no-results')
   }
 
-  private add(titles: readonly string[]): void {
+  private addQuestions(titles: readonly string[]): void {
     for (const title of titles) {
       const id = safeId(`${this.context.runId}:search-${this.questions.length + 1}`)
       this.questions.push({ title, id, status: 'pending', unwritten: '' })
@@ -91,104 +117,108 @@ export class Research {
     return { type: 'plan.updated', data: { title: this.input.query, steps } }
   }
 
-  /** Asks whether to go on with the plan; the answer may hold another one. */
-  private async *approved(): Events<boolean> {
+  /** Asks the users to approve the plan; they may replace its questions. Returns whether to search. */
+  private async *askApproval(): Events<boolean> {
     const list = this.questions.map(({ title }) => `- ${title}`).join('\n')
     const { value } = await this.context.ask({
       kind: 'approval',
-      message: `May I search for this?\n${list}`,
+      message: `Search the documents for these questions?\n${list}`,
       schema: jsonSchemaOf(Approval),
     })
     const { approved, questions = [] } = Approval.parse(value)
-    const edited = asQuestions(questions)
-    if (approved && edited.length > 0) {
+    const replacements = normalizeQuestions(questions)
+    if (approved && replacements.length > 0) {
       this.questions = []
-      this.add(edited)
+      this.addQuestions(replacements)
       yield this.plan()
     }
     return approved
   }
 
-  /** Adds what users said meanwhile to the plan; whether there is something to search for. */
-  private async *steered(): Events<boolean> {
+  /** Adds the messages that users have sent into the run as questions. Returns whether there were any. */
+  private async *takeMessages(): Events<boolean> {
     this.context.signal.throwIfAborted()
-    if (this.questions.length >= ENOUGH_QUESTIONS) return false
+    if (this.questions.length >= MAX_QUESTIONS_PER_RUN) return false
     const messages = await this.context.steering.take()
-    const added = asQuestions(messages.map(({ text }) => text))
-    this.add(added)
+    const added = normalizeQuestions(messages.map(({ text }) => text))
+    this.addQuestions(added)
     if (added.length > 0) yield this.plan()
     return added.length > 0
   }
 
-  /** Searches for all open questions at once, then for those that came meanwhile. */
+  /** Searches for all pending questions at once, and then for those that arrived meanwhile. */
   private async *search(): Events<Corpus> {
     let corpus: Corpus
     do {
-      const open = this.questions.filter(({ status }) => status === 'pending')
-      yield status('searching', `Searching for ${count(open.length, 'question')}`)
-      for (const question of open) {
-        question.status = 'running'
-        yield* this.begun(question)
-      }
+      const pending = this.questions.filter(({ status }) => status === 'pending')
+      yield status('searching', `Searching the documents for ${count(pending.length, 'question')}`)
+      for (const question of pending) yield* this.startSearch(question)
       yield this.plan()
-      corpus = await unlessAborted(this.load(), this.context.signal)
-      const searches = open.map(question => this.searchFor(question, corpus))
-      const findings = await Promise.all(searches)
-      let room = this.input.maxSources
-      for (const [i, question] of open.entries()) {
-        const before = this.evidence.sources.length
-        yield* this.found(corpus, question, findings[i]!, Math.ceil(room / (open.length - i)))
-        room -= this.evidence.sources.length - before
+      corpus = await untilAborted(this.load(), this.context.signal)
+      const results = await Promise.all(pending.map(question => this.searchFor(question, corpus)))
+      let sourcesLeft = this.input.maxSources
+      for (const [i, question] of pending.entries()) {
+        const before = this.writer.sources.length
+        // Each question gets its share; what it does not use is left to those after it.
+        const maxNewSources = Math.ceil(sourcesLeft / (pending.length - i))
+        yield* this.finishSearch(corpus, question, results[i]!, maxNewSources)
+        sourcesLeft -= this.writer.sources.length - before
       }
-    } while (yield* this.steered())
+    } while (yield* this.takeMessages())
     return corpus
   }
 
-  private *begun(question: Question): Generator<EventBody> {
+  private *startSearch(question: Question): Generator<EventBody> {
     const { id, title } = question
     const tool = { toolCallId: id, toolName: 'search_corpus' }
-    yield { type: 'step.started', data: { stepId: id, name: nameOf(question) } }
+    question.status = 'running'
+    yield { type: 'step.started', data: { stepId: id, name: stepName(question) } }
     yield { type: 'tool.started', data: tool }
     yield { type: 'tool.called', data: { ...tool, input: { query: title } } }
   }
 
-  private searchFor({ title }: Question, corpus: Corpus): Promise<Findings> {
-    return corpus.passages.search(title, `${this.input.query} ${hintsOf(title)}`, HITS)
+  private searchFor({ title }: Question, corpus: Corpus): Promise<SearchResult> {
+    return corpus.index.search(title, `${this.input.query} ${likelyAnswerWords(title)}`, MAX_HITS)
   }
 
-  /** Takes up what one search found: sources, the part of the answer, and the end of the step. */
-  private *found(corpus: Corpus, question: Question, findings: Findings, room: number): Generator<EventBody> {
+  /** Answers a question from the result of its search, and ends its step. */
+  private *finishSearch(
+    corpus: Corpus,
+    question: Question,
+    result: SearchResult,
+    maxNewSources: number,
+  ): Generator<EventBody> {
     this.context.signal.throwIfAborted()
     const { id, title } = question
-    const quotes = this.questions.length > 2 ? 2 : 3
-    const { text, answered, sources } = this.evidence.answer(title, corpus, findings, quotes, room)
+    const maxQuotes = this.questions.length > 2 ? 2 : 3
+    const { text, answered, newSources } = this.writer.answer(title, corpus, result, maxQuotes, maxNewSources)
     question.status = answered ? 'done' : 'failed'
     question.unwritten = text
-    yield { type: 'tool.finished', data: { toolCallId: id, output: { hits: summary(findings) } } }
-    for (const source of sources) yield { type: 'source.added', data: { ...source } }
-    yield { type: 'step.finished', data: { stepId: id, name: nameOf(question) } }
+    yield { type: 'tool.finished', data: { toolCallId: id, output: { hits: reportedHits(result) } } }
+    for (const source of newSources) yield { type: 'source.added', data: { ...source } }
+    yield { type: 'step.finished', data: { stepId: id, name: stepName(question) } }
     yield this.plan()
   }
 
-  /** Writes the parts of the answer that are not yet written. */
+  /** Streams the parts of the answer that are not yet streamed. */
   private async *write({ documents }: Corpus): Events {
     yield status('generating', 'Writing the answer')
     for (const question of this.questions) {
       const { title, unwritten } = question
-      const once = documents === 0 && this.answer !== ''
-      if (!unwritten || once) continue
+      const isRepeatedNotice = documents === 0 && this.answer !== ''
+      if (!unwritten || isRepeatedNotice) continue
       question.unwritten = ''
-      const titled = this.questions.length > 1 && documents > 0
-      yield* this.say(titled ? `${writeTitle(title)}\n\n${unwritten}` : unwritten)
+      const hasHeading = this.questions.length > 1 && documents > 0
+      yield* this.stream(hasHeading ? `${writeHeading(title)}\n\n${unwritten}` : unwritten)
     }
   }
 
-  /** Streams a part of the answer. */
-  private async *say(text: string): Events {
+  /** Streams one paragraph or more of the answer. */
+  private async *stream(text: string): Events {
     const { partId } = this
-    const begins = this.answer === ''
-    if (begins) yield { type: 'text.start', data: { partId, role: 'assistant' } }
-    for (const delta of pieces(begins ? text : `\n\n${text}`)) {
+    const isFirst = this.answer === ''
+    if (isFirst) yield { type: 'text.start', data: { partId, role: 'assistant' } }
+    for (const delta of deltas(isFirst ? text : `\n\n${text}`)) {
       this.context.signal.throwIfAborted()
       this.answer += delta
       yield { type: 'text.delta', data: { partId, delta } }
@@ -198,7 +228,7 @@ export class Research {
 
   private async *finish(finishReason: string): Events<RunResult> {
     yield { type: 'text.end', data: { partId: this.partId } }
-    const sources = this.evidence.sources.map(({ sourceId, title, url }) => ({ sourceId, title, url }))
+    const sources = this.writer.sources.map(({ sourceId, title, url }) => ({ sourceId, title, url }))
     const questions = this.questions.map(({ title }) => title)
     return { finishReason, result: { answer: this.answer, sources, questions } }
   }
@@ -208,20 +238,28 @@ function status(status: string, message: string): EventBody {
   return { type: 'run.status', data: { status, message } }
 }
 
-/** A name has a bound that a question does not have. */
-function nameOf({ title }: Question): string {
-  return title.slice(0, 200)
+function stepName({ title }: Question): string {
+  return title.slice(0, MAX_NAME_CHARS)
 }
 
-/** Questions out of what people wrote: on one line each, bounded, none empty. */
-function asQuestions(texts: readonly string[]): string[] {
-  const lines = texts.map(text => text.slice(0, QUESTION_CHARS).replace(/\s+/g, ' ').trim())
+/** Puts each text on one line, cuts it to the limit, and drops empty ones. */
+function normalizeQuestions(texts: readonly string[]): string[] {
+  const lines = texts.map(text => text.slice(0, MAX_QUESTION_CHARS).replace(/\s+/g, ' ').trim())
   return lines.filter(line => line !== '')
 }
 
-/** What a search found, small enough for the log. */
-function summary({ hits }: Findings) {
+function reportedHits({ hits }: SearchResult) {
   return hits
-    .slice(0, 8)
+    .slice(0, MAX_REPORTED_HITS)
     .map(({ passage, score }) => ({ id: passage.id, score: Math.round(score * 100) / 100 }))
+}
+
+/** Waits for a promise that other runs share. @throws the signal's reason, as soon as it aborts */
+function untilAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason)
+    if (signal.aborted) abort()
+    signal.addEventListener('abort', abort, { once: true })
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort))
+  })
 }

@@ -1,21 +1,26 @@
 import t, { type Test } from 'tap'
-import { writeQuotes, writeTitle } from '../../src/agents/deepsearch/answer.ts'
+import {
+  chooseQuotes,
+  escapeMarkdown,
+  type Quote,
+  writeHeading,
+  writeQuotes,
+} from '../../src/agents/deepsearch/answer.ts'
 import { loadCorpus } from '../../src/agents/deepsearch/corpus.ts'
-import { chooseQuotes, type Quote } from '../../src/agents/deepsearch/quotes.ts'
 
-/** Asks one page; gives the quotes and a function that asks on. */
-async function page(t: Test, ...lines: string[]) {
-  const { passages } = await loadCorpus(t.testdir({ 'page.md': lines.join('\n') }))
-  return async (question: string, said: Quote[] = [], limit = 3) =>
-    chooseQuotes(passages, await passages.search(question, '', 24), said, limit)
+/** Loads a corpus of one page. Returns a function that chooses quotes from it for a question. */
+async function onePage(t: Test, ...lines: string[]) {
+  const { index } = await loadCorpus(t.testdir({ 'page.md': lines.join('\n') }))
+  return async (question: string, earlier: Quote[] = [], limit = 3) =>
+    chooseQuotes(index, await index.search(question, '', 24), earlier, limit)
 }
 
 const texts = (quotes: Quote[]) => quotes.map(({ text }) => text)
 const filler =
   'Something else entirely stands in this sentence, so that there is no room for another one beside it.'
 
-t.test('chooses the sentence that holds most of the question, with its neighbours', async t => {
-  const ask = await page(
+t.test('chooses the sentence with most of the question, and its neighbours', async t => {
+  const ask = await onePage(
     t,
     '# Page',
     `${filler} ${filler} A lease ends when its producer dies. It is then renewed.`,
@@ -25,8 +30,8 @@ t.test('chooses the sentence that holds most of the question, with its neighbour
   t.ok((quote?.text.length ?? 0) <= 320)
 })
 
-t.test('prefers a sentence that begins with what is asked, and prose to rows', async t => {
-  const ask = await page(
+t.test('prefers sentences that begin with the subject of the question, and prose to rows', async t => {
+  const ask = await onePage(
     t,
     '# Page',
     'Nobody holds two of them at once, be it a lease or a lock.',
@@ -40,8 +45,8 @@ t.test('prefers a sentence that begins with what is asked, and prose to rows', a
   t.equal(texts(await ask('What is a lease?'))[0], 'A lease is the right to write to a run.')
 })
 
-t.test('says nothing twice', async t => {
-  const ask = await page(
+t.test('quotes nothing that another quote says already', async t => {
+  const ask = await onePage(
     t,
     '# Page',
     'A lease is the right to write to a run.',
@@ -57,17 +62,17 @@ t.test('says nothing twice', async t => {
   t.same(await ask('lease', quotes), [])
 })
 
-t.test('gives no more than it is asked for', async t => {
+t.test('chooses at most as many quotes as the limit', async t => {
   const facts = ['red', 'green', 'blue', 'black', 'white'].map(
     color => `A lease may also be ${color}, said ${color}y.\n`,
   )
-  const ask = await page(t, '# Page', ...facts)
+  const ask = await onePage(t, '# Page', ...facts)
   t.equal((await ask('lease', [], 2)).length, 2)
   t.equal((await ask('lease', [], 9)).length, 5)
 })
 
 t.test('shows the code, the list or the rows that a sentence introduces', async t => {
-  const ask = await page(
+  const ask = await onePage(
     t,
     '# Page',
     'Renew a lease with one call:',
@@ -84,14 +89,14 @@ t.test('shows the code, the list or the rows that a sentence introduces', async 
     '## Last',
     'Broken promise:',
   )
-  const kinds = async (question: string) => (await ask(question))[0]?.shown.map(({ kind }) => kind)
+  const kinds = async (question: string) => (await ask(question))[0]?.following.map(({ kind }) => kind)
   t.same(await kinds('lease'), ['code'])
   t.same(await kinds('token'), ['item', 'item'])
   t.same(await kinds('broken promise'), [])
 })
 
-t.test('shows the begin of a section whose heading asks the same', async t => {
-  const ask = await page(
+t.test('shows the beginning of a section whose heading asks the same question', async t => {
+  const ask = await onePage(
     t,
     '# Page',
     'x',
@@ -105,13 +110,13 @@ t.test('shows the begin of a section whose heading asks the same', async t => {
   const [quote] = await ask('How do I renew a lease?')
   t.equal(quote?.text, 'Leases are short.')
   t.same(
-    quote?.shown.map(({ text }) => text),
+    quote?.following.map(({ text }) => text),
     ['Call renew.'],
   )
 })
 
 t.test('never quotes code', async t => {
-  const ask = await page(t, '# Page', '```', 'const lease = 1', '```')
+  const ask = await onePage(t, '# Page', '```', 'const lease = 1', '```')
   t.same(await ask('lease'), [])
 })
 
@@ -123,13 +128,17 @@ t.test('writes paragraphs, bullets and code with citations', async t => {
     heading: '',
     url: 'u',
     language: '',
-    opens: false,
+    opensSection: false,
     lead: '',
   }
-  const quote = (kind: 'prose' | 'item' | 'row', text: string, shown: Quote['shown'] = []): Quote => ({
+  const quote = (
+    kind: 'prose' | 'item' | 'row',
+    text: string,
+    following: Quote['following'] = [],
+  ): Quote => ({
     passage: { ...passage, kind, text: 'all of it' },
     text,
-    shown,
+    following,
   })
   const code = { ...passage, kind: 'code', language: 'ts', text: 'a ``` b' } as const
   const note = { ...passage, kind: 'prose', text: 'a note' } as const
@@ -151,5 +160,9 @@ t.test('writes paragraphs, bullets and code with citations', async t => {
       'Done!) [5]',
     ].join('\n\n'),
   )
-  t.equal(writeTitle(' What is\n <b>? '), '**What is \\<b>?**')
+  t.equal(writeHeading(' What is\n <b>? '), '**What is \\<b>?**')
+})
+
+t.test('escapes what Markdown would read as HTML or emphasis, but not code', async t => {
+  t.equal(escapeMarkdown('<img> a < b *x* 2 * 3 `<b> *y*`'), '\\<img> a < b \\*x\\* 2 * 3 `<b> *y*`')
 })

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { decompose, MAX_QUESTIONS } from '../../src/agents/deepsearch/decompose.ts'
+import { decompose, likelyAnswerWords, MAX_QUESTIONS } from '../../src/agents/deepsearch/question.ts'
 
-const cases: { what: string; questions: Record<string, string[]> }[] = [
+const cases: { title: string; questions: Record<string, string[]> }[] = [
   {
-    what: 'sentences, lines and semicolons',
+    title: 'splits sentences, lines and semicolons',
     questions: {
       'What is a run? What is a session?': ['What is a run?', 'What is a session?'],
       'What is a run; what is a session': ['What is a run', 'what is a session'],
@@ -13,7 +13,7 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
     },
   },
   {
-    what: 'clauses with a question word of their own',
+    title: 'splits clauses with their own question word',
     questions: {
       'When should I use SSE and when WebSocket?': ['When should I use SSE?', 'When should I use WebSocket?'],
       'When should I use SSE and when should I use WebSocket?': [
@@ -30,7 +30,7 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
     },
   },
   {
-    what: 'comparisons, which also stay whole',
+    title: 'splits comparisons, and keeps the comparison as a question',
     questions: {
       'SSE vs WebSocket': ['SSE vs WebSocket', 'What is SSE?', 'What is WebSocket?'],
       'What are the costs of SSE vs. WebSocket?': [
@@ -52,7 +52,7 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
     },
   },
   {
-    what: 'lists',
+    title: 'splits lists',
     questions: {
       'What are sessions, runs and events?': ['What are sessions?', 'What are runs?', 'What are events?'],
       'What is a cursor, an offset, and a session?': [
@@ -66,7 +66,7 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
     },
   },
   {
-    what: 'two things that one subject does',
+    title: 'splits two verbs of one subject',
     questions: {
       'How do I start the server and connect a client?': [
         'How do I start the server?',
@@ -76,7 +76,7 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
     },
   },
   {
-    what: 'nothing that is one question',
+    title: 'keeps a single question whole',
     questions: {
       'How do I cancel a run?': ['How do I cancel a run?'],
       'How does drag and drop work?': ['How does drag and drop work?'],
@@ -95,22 +95,22 @@ const cases: { what: string; questions: Record<string, string[]> }[] = [
   },
 ]
 
-for (const { what, questions } of cases) {
-  t.test(`splits ${what}`, async t => {
+for (const { title, questions } of cases) {
+  t.test(title, async t => {
     for (const [query, expected] of Object.entries(questions)) t.same(decompose(query), expected, query)
   })
 }
 
-t.test('leaves out greetings, thanks and who is asking', async t => {
+t.test('leaves out greetings, thanks and sentences about the asker', async t => {
   t.same(decompose('Hi! I have a Fastify server. How do I stream? Thanks!'), ['How do I stream?'])
   t.same(decompose('I want a session.'), ['I want a session.'])
 })
 
-t.test('asks nothing twice', async t => {
+t.test('drops repeated questions', async t => {
   t.same(decompose('What is a run? what is a RUN?'), ['What is a run?'])
 })
 
-t.test('joins what is beyond the most questions', async t => {
+t.test('joins the questions beyond the limit into the last one', async t => {
   t.same(decompose('alpha; beta; gamma; delta; epsilon; zeta; eta; theta'), [
     'alpha',
     'beta',
@@ -121,7 +121,7 @@ t.test('joins what is beyond the most questions', async t => {
   ])
 })
 
-t.test('gives one to six questions, whatever is asked', async t => {
+t.test('splits any query into one to six different questions', async t => {
   const words = fc.constantFrom(
     'and',
     'or',
@@ -157,4 +157,10 @@ t.test('gives one to six questions, whatever is asked', async t => {
     }),
     { numRuns: 500 },
   )
+})
+
+t.test('knows words that are likely in the answer', async t => {
+  t.match(likelyAnswerWords('When should I use SSE?'), /\brecommended\b/)
+  t.match(likelyAnswerWords('怎么取消运行？'), /调用/)
+  t.equal(likelyAnswerWords('What is a cursor?'), '')
 })

@@ -1,9 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type Block, joinLines, rowText, textBlocks } from '../../src/agents/deepsearch/blocks.ts'
-import { htmlBlocks } from '../../src/agents/deepsearch/html.ts'
-import { markdownBlocks } from '../../src/agents/deepsearch/markdown.ts'
-import { passages } from '../../src/agents/deepsearch/passages.ts'
+import { type Block, documentBlocks } from '../../src/agents/deepsearch/document.ts'
 
 /** Blocks in short: `prose: text`. */
 function inShort(blocks: Iterable<Block>): string[] {
@@ -11,15 +8,15 @@ function inShort(blocks: Iterable<Block>): string[] {
 }
 
 function markdown(...lines: string[]): string[] {
-  return inShort(markdownBlocks(lines.join('\n')))
+  return inShort(documentBlocks('a.md', lines.join('\n')))
 }
 
 function html(source: string): string[] {
-  return inShort(htmlBlocks(source))
+  return inShort(documentBlocks('a.html', source))
 }
 
 t.test('Markdown', async t => {
-  t.test('paragraphs, with their lines joined and their markup gone', async t => {
+  t.test('paragraphs have their lines joined and their markup removed', async t => {
     t.same(markdown('One **bold**', 'line.', '', '> A [quoted](x.md)', '> one.'), [
       'prose: One bold line.',
       'prose: A quoted one.',
@@ -56,7 +53,7 @@ t.test('Markdown', async t => {
     ])
   })
 
-  t.test('no tables of contents, rules, comments, badges, definitions', async t => {
+  t.test('tables of contents, rules, comments, badges and link definitions are left out', async t => {
     const noise = [
       '- [Words](#words)',
       '---',
@@ -70,7 +67,7 @@ t.test('Markdown', async t => {
     t.same(markdown(...noise, '', 'text <br> <b>here</b>'), ['prose: text here'])
   })
 
-  t.test('code, kept as it is', async t => {
+  t.test('code stays as it is', async t => {
     t.same(
       markdown(
         '```ts x',
@@ -87,10 +84,10 @@ t.test('Markdown', async t => {
       ),
       ['code: # no **heading**\n\n- none', 'prose: text', 'code: indented', 'code: open'],
     )
-    t.match([...markdownBlocks('```ts\nx\n```')], [{ kind: 'code', language: 'ts' }])
+    t.match([...documentBlocks('a.md', '```ts\nx\n```')], [{ kind: 'code', language: 'ts' }])
   })
 
-  t.test('table rows that read without the table', async t => {
+  t.test('table rows can be read without the table', async t => {
     const table = [
       '| word | meaning | not |',
       '|---|:-:|---|',
@@ -100,11 +97,24 @@ t.test('Markdown', async t => {
     ]
     t.same(markdown(...table), ['row: `run` – meaning: one | more; not: job', 'row: x', 'prose: text'])
     t.same(markdown('a | b', '--|--', 'c | d'), ['row: c: d'])
+    t.same(markdown('| x | y | z |', '|---|---|---|', '| | b | c |'), ['row: y: b; z: c'])
+  })
+
+  t.test('inline markup is removed, code spans stay', async t => {
+    const texts: Record<string, string> = {
+      'a **bold** and *slanted* _word_, __too__, ~~gone~~': 'a bold and slanted word, too, gone',
+      '**`lmdb`** (package [`lmdb`](https://x.org)) [see][1]': '`lmdb` (package `lmdb`) see',
+      'snake_case_name 2 * 3 * 4 `*kept*`': 'snake_case_name 2 * 3 * 4 `*kept*`',
+      '![logo](a.svg) <b>x</b><br> <https://x.org> &amp; &lt; &unknown;': 'x https://x.org & < &unknown;',
+      'escaped \\*star\\* and a note[^1] [link [in] it](u)': 'escaped *star* and a note [link [in] it](u)',
+      '``a ` b``': '``a ` b``',
+    }
+    for (const [source, text] of Object.entries(texts)) t.same(markdown(source), [`prose: ${text}`], source)
   })
 })
 
 t.test('HTML', async t => {
-  t.test('keeps what the page says and nothing else', async t => {
+  t.test('gives the text of a page without navigation, scripts and styles', async t => {
     const page = `<html><head><title>T</title><style>x</style></head><body><nav>n</nav>
       <h1 id="top">A <code>b</code><a href="#top">¶</a></h1>loose <p>One<!-- c --> <em>bold</em><br>line &amp; &lt;b&gt;.</p>
       <ul><li>one</li><li><p>two</p></li><li><a href="x">menu</a></li></ul><pre>\n a\n  b\n</pre>
@@ -120,7 +130,7 @@ t.test('HTML', async t => {
     ])
   })
 
-  t.test('reads tables and definitions as rows', async t => {
+  t.test('gives table rows and definitions as rows', async t => {
     t.same(
       html(
         '<table><tr><th>a</th><th>b</th><th>c</th></tr><tr><td>1</td><td><p>2</p></td><td>3</td></tr></table>',
@@ -130,23 +140,16 @@ t.test('HTML', async t => {
     t.same(html('<dl><dt>a</dt><dd>b</dd><div><dt>c</dt><dd>d</dd></div></dl>'), ['row: a: b', 'row: c: d'])
   })
 
-  t.test('makes the best of what is broken', async t => {
+  t.test('repairs malformed markup', async t => {
     t.same(html('<p>open <b>bold</b><p>next</i> `tick`'), ['prose: open bold', "prose: next 'tick'"])
   })
 })
 
-t.test('plain text is cut at blank lines', async t => {
-  t.same(inShort(textBlocks('one\ntwo\r\n  \r\nthree\n\n\n')), ['prose: one two', 'prose: three'])
-})
-
-t.test('joined lines have a space between words, none between Chinese', async t => {
-  t.equal(joinLines([' a', '', 'b ', '会，', '话', 'c']), 'a b 会，话 c')
-})
-
-t.test('a row without values or header still reads', async t => {
-  t.equal(rowText([], ['a', 'b']), 'a: b')
-  t.equal(rowText(['x', 'y', 'z'], ['', 'b', 'c']), 'y: b; z: c')
-  t.equal(rowText([], []), '')
+t.test('plain text is split at blank lines', async t => {
+  t.same(inShort(documentBlocks('a.txt', 'one\ntwo\r\n  \r\nthree\n\n\n')), [
+    'prose: one two',
+    'prose: three',
+  ])
 })
 
 t.test('any text can be read in any format', async t => {
@@ -174,54 +177,10 @@ t.test('any text can be read in any format', async t => {
   )
   fc.assert(
     fc.property(sources, source => {
-      for (const blocks of [markdownBlocks(source), htmlBlocks(source), textBlocks(source)]) {
-        for (const passage of passages('a b/c.md', blocks)) t.not(passage?.text, '')
+      for (const file of ['a.md', 'a.html', 'a.txt']) {
+        for (const block of documentBlocks(file, source)) t.type(block.kind, 'string')
       }
     }),
     { numRuns: 300 },
   )
-})
-
-t.test('passages', async t => {
-  const read = (file: string, ...lines: string[]) =>
-    [...passages(file, markdownBlocks(lines.join('\n')))].filter(passage => passage !== undefined)
-
-  t.test('know where they stand', async t => {
-    const all = read(
-      'a b/指南.md',
-      'first',
-      '# The `doc`',
-      'x',
-      '## Sub',
-      'Do this:',
-      '- y',
-      '# Other',
-      'z',
-      '## Sub',
-      'q',
-    )
-    t.same(
-      all.map(({ title, url, text, opens, lead }) => [title, url, text, opens, lead]),
-      [
-        ['指南', 'a%20b/%E6%8C%87%E5%8D%97.md', 'first', true, ''],
-        ['The doc', 'a%20b/%E6%8C%87%E5%8D%97.md#the-doc', 'x', true, ''],
-        ['The doc > Sub', 'a%20b/%E6%8C%87%E5%8D%97.md#sub', 'Do this:', true, ''],
-        ['The doc > Sub', 'a%20b/%E6%8C%87%E5%8D%97.md#sub', 'y', false, 'Do this:'],
-        ['The doc > Other', 'a%20b/%E6%8C%87%E5%8D%97.md#other', 'z', true, ''],
-        ['The doc > Other > Sub', 'a%20b/%E6%8C%87%E5%8D%97.md#sub-1', 'q', true, ''],
-      ],
-    )
-  })
-
-  t.test('have ids that are unique and stay the same', async t => {
-    const ids = () => read('a.md', '# A', 'x', '', 'x', '## A', 'x').map(({ id }) => id)
-    t.same(ids(), ['a.md#a:1', 'a.md#a:2', 'a.md#a-1:3'])
-    t.same(ids(), ids())
-  })
-
-  t.test('are bounded: a long block becomes several', async t => {
-    const all = read('a.md', 'word '.repeat(1000))
-    t.equal(all.length, 3)
-    t.ok(all.every(({ text }) => text.length <= 2000))
-  })
 })
