@@ -1,12 +1,15 @@
 /** Builds a server from its parts: log, bus, sessions, transports and routes. */
 import type { AddressInfo } from 'node:net'
+import fastifyCors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
+import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
+import { createMetrics } from './metrics.ts'
 import { isLoopback, Origins } from './origins.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
@@ -101,12 +104,6 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  // Loaded here and not with this module, so that `import 'twinrail'` stays light for those who only define agents.
-  const [{ default: fastifyCors }, { FastifySSEPlugin }, { createMetrics }] = await Promise.all([
-    import('@fastify/cors'),
-    import('fastify-sse-v2'),
-    import('./metrics.ts'),
-  ])
   const journal = new Journal(options.log ?? createMemoryLog())
   const app = Fastify({
     ...(options.tls && tlsOptions(options.tls)),

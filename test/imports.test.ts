@@ -13,12 +13,15 @@ interface Import {
   /** What is imported by name. */
   names: string[]
   typeOnly: boolean
+  /** An `import()`: loaded when it is reached, not with the file. */
+  dynamic: boolean
 }
 
 function filesIn(folder: string): string[] {
   return readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
     .filter(entry => entry.isFile() && /\.tsx?$/.test(entry.name))
     .map(entry => relative(root, join(entry.parentPath, entry.name)).split('\\').join('/'))
+    .filter(file => !/\/(dist|node_modules)\//.test(file))
     .sort()
 }
 
@@ -31,11 +34,11 @@ function importsOf(from: string): Import[] {
     true,
   )
   const found: Import[] = []
-  const add = (specifier: ts.Expression, typeOnly: boolean, names: string[] = []) => {
+  const add = (specifier: ts.Expression, typeOnly: boolean, names: string[] = [], dynamic = false) => {
     if (!ts.isStringLiteralLike(specifier)) return
     const { text } = specifier
     const to = text.startsWith('.') ? posix.join(posix.dirname(from), text) : text
-    found.push({ from, to, names, typeOnly })
+    found.push({ from, to, names, typeOnly, dynamic })
   }
   const visit = (node: ts.Node): void => {
     if (ts.isImportDeclaration(node)) {
@@ -57,7 +60,7 @@ function importsOf(from: string): Import[] {
     } else if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) {
       add(node.argument.literal, true)
     } else if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
-      if (node.arguments[0]) add(node.arguments[0], false)
+      if (node.arguments[0]) add(node.arguments[0], false, [], true)
     }
     ts.forEachChild(node, visit)
   }
@@ -78,6 +81,8 @@ const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',
   'src/agents/ai-sdk.ts',
+  'src/agents/playback.ts',
+  'src/log/index.ts',
   'src/log/lmdb.ts',
   'src/log/redis.ts',
   'src/log/contract/index.ts',
@@ -171,7 +176,11 @@ t.test('drivers import only the log’s interface and what all of them share', a
 t.test('only the composition root and the bench know a driver', async t => {
   const wrong = internal.filter(
     ({ from, to }) =>
-      DRIVERS.test(to) && !DRIVERS.test(from) && !COMPOSITION.test(from) && !from.startsWith('bench/'),
+      DRIVERS.test(to) &&
+      !DRIVERS.test(from) &&
+      !COMPOSITION.test(from) &&
+      !from.startsWith('bench/') &&
+      !PUBLIC.includes(from),
   )
   t.same(wrong.map(show), [])
 })
@@ -239,4 +248,22 @@ t.test('there are no cycles, types included', async t => {
   }
   for (const file of files) walk(file, [])
   t.same(cycles, [])
+})
+
+t.test('importing the root entry loads no package', async t => {
+  const loaded = new Set<string>()
+  const packages: string[] = []
+  const known = new Set(files)
+  const load = (file: string): void => {
+    if (loaded.has(file)) return
+    loaded.add(file)
+    for (const { to, typeOnly, dynamic } of imports.filter(({ from }) => from === file)) {
+      if (typeOnly || dynamic) continue
+      if (known.has(to)) load(to)
+      else packages.push(`${file} → ${to}`)
+    }
+  }
+  load('src/index.ts')
+  t.ok(loaded.size > 1)
+  t.same(packages, [], 'createServer loads what a server needs, and an agent or a log loads its own')
 })

@@ -3,7 +3,8 @@ import type { Test } from 'tap'
 import { WebSocket } from 'ws'
 import { z } from 'zod'
 import { type Client, type ClientOptions, createClient, forgetVerdicts } from '../../client/index.ts'
-import { createServer, defineAgent, playback, type ServerOptions } from '../../src/index.ts'
+import { playback } from '../../src/agents/playback.ts'
+import { createServer, defineAgent, type ServerOptions } from '../../src/index.ts'
 
 /** Asks for approval, then says what was decided. */
 export const asking = defineAgent({

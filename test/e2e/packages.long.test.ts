@@ -12,13 +12,15 @@ const { NODE_OPTIONS: _, ...env } = process.env
 /** A project that uses every entry, implements a log of its own and is compiled with every check. */
 const consumer = `
 import {
-  type AppendConditions, type Appended, type Bus, type BusOptions, createMemoryLog, createServer, defineAgent,
-  type EventBody, type EventLog, type Follower, type HoldBounds, type Journal, type LagLimits, LogEvent, type LogPage, playback,
+  type AppendConditions, type Appended, type Bus, type BusOptions, createServer, defineAgent,
+  type EventBody, type EventLog, type Follower, type HoldBounds, type Journal, type LagLimits, type LogPage,
   type ReadBounds, type RetentionLimits, type SessionInfo, type Sessions, type Snapshot, type Tls,
 } from 'twinrail'
 import { type AiSdkAgentOptions, aiSdkAgent } from 'twinrail/agents/ai-sdk'
 import { createDeepsearch } from 'twinrail/agents/deepsearch'
+import { playback } from 'twinrail/agents/playback'
 import { chooseTransport } from 'twinrail/guide'
+import { createMemoryLog, LogEvent } from 'twinrail/log'
 import { openLmdbLog } from 'twinrail/log/lmdb'
 import { createRedisLog, type RedisClient, type RedisLogOptions } from 'twinrail/log/redis'
 import { errorTable } from 'twinrail/protocol'
