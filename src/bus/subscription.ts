@@ -17,7 +17,7 @@ import { fullness, HIGH_MARK, type LagLimits, LOW_MARK } from './lag.ts'
 import type { GroupSpec, LiveGroup } from './live-group.ts'
 import type { CatchUpPage } from './pages.ts'
 import type { Sink } from './sink.ts'
-import { Skipper, type Stretch } from './skip.ts'
+import { type Kept, type Skipped, Skipper, type Stretch } from './skip.ts'
 import type { Follower, Member } from './tail.ts'
 import type { Topic } from './topic.ts'
 
@@ -357,31 +357,58 @@ export class Subscription<B> implements Follower, Member<B> {
     return events.reduce((size, event) => size + event.json.length, 0)
   }
 
-  /** Jumps over what it missed: only what somebody waits for is sent, and a `gap` for each stretch left out. */
+  /**
+   * Jumps to the newest event. It is sent, and so is what somebody waits for on the way, each after a `gap` for what is
+   * left out before it. The cursor stands behind the last thing sent, so that a jump that breaks off can go on there.
+   */
   async #skip(through: number): Promise<void> {
     const topic = this.#topic
     const { pages, epoch, written } = topic
     const skipper = new Skipper()
-    let skipped = 0
-    while (this.#cursor < through) {
-      const page = await pages.raw(epoch, this.#cursor, through)
+    for (let read = this.#cursor; read < through; ) {
+      const page = await pages.raw(epoch, read, through)
       if (!this.#reads(topic)) return
       if (!page) return topic.deleted()
-      this.#passTrimmed(page)
+      if (page.earliest > read + 1) {
+        this.#leaveOut(skipper.leaveOut())
+        this.#cursor = read
+        this.#passTrimmed(page)
+      }
       for (const event of page.events) {
         if (this.run !== undefined && event.runId !== this.run) continue
         const kept = skipper.classify(event)
-        if (!kept) skipped++
-        if (kept?.gap) this.#gap(kept.gap, 'skipped')
-        if (kept) this.sink.write(this.sink.encoding.events([event]))
-        if (kept && this.run !== undefined && isTerminal(event.type)) return this.end('run-ended')
+        if (kept && !this.#sendKept(kept)) return
       }
-      this.#cursor = page.last
+      read = page.last
     }
-    this.#topic.observer.skipped(skipped)
-    const rest = skipper.rest()
-    if (rest) this.#gap(rest, 'skipped')
+    const newest = skipper.newest()
+    if (newest && !this.#sendKept(newest)) return
+    this.#cursor = through
     this.#written = written
+  }
+
+  /** Sends one event of a jump and the gap before it; `false` when the jump ends here, or must wait. */
+  #sendKept({ gap, event }: Kept): boolean {
+    this.#leaveOut(gap)
+    if (this.window && !this.window.take([event])) {
+      // A grant of credit goes on.
+      this.#cursor = event.seq - 1
+      this.#state = 'waiting'
+      return false
+    }
+    this.sink.write(this.sink.encoding.events([event]))
+    this.#cursor = event.seq
+    if (this.run !== undefined && isTerminal(event.type)) {
+      this.end('run-ended')
+      return false
+    }
+    return this.sink.ready()
+  }
+
+  #leaveOut(skipped: Skipped | undefined): void {
+    if (!skipped) return
+    this.#topic.observer.skipped(skipped.count)
+    this.#gap(skipped, 'skipped')
   }
 
   /** Sends a `gap` for what was trimmed while the subscriber lagged. */
