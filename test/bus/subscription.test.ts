@@ -210,3 +210,20 @@ t.test('what is trimmed in the middle of a jump comes after what was skipped bef
   await drained()
   t.same(sink.seen.slice(3), ['gap 2–2 skipped', 'gap 3–4 trimmed', 'gap 5–6 skipped', 7])
 })
+
+t.test('a log that lost events takes back the credit of what was sent', async t => {
+  const log = createMemoryLog()
+  let lose = () => {}
+  const losing: EventLog = {
+    ...log,
+    follow(sessionId, follower) {
+      lose = () => follower.lost?.(1, 1)
+      return log.follow(sessionId, follower)
+    },
+  }
+  const { sink, drained } = await subscribed(t, { windowBytes: 1 }, losing)
+  t.same(sink.seen, ['subscribed', 1, 'caught-up'], 'all credit is used up')
+  lose()
+  await drained()
+  t.same(sink.seen.slice(3), ['reset', 1, 'caught-up'])
+})
