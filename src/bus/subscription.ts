@@ -21,16 +21,16 @@ import { type Kept, type Skipped, Skipper, type Stretch } from './skip.ts'
 import type { Follower, Member } from './tail.ts'
 import type { Topic } from './topic.ts'
 
-/** UTF-16 units that one subscriber gets per event-loop turn while it catches up, so that others get their turn. */
+/** UTF-16 units sent to one subscriber per event-loop turn while it catches up, so that others are served too. */
 const TURN_BUDGET = 256 * 1024
 
-/** When a log that could not be read is tried again, in ms. */
+/** Pause before reading again from a log that failed, in ms. */
 const RETRY_MS = 500
 
 /** Where a subscription begins, on a fresh reading of the log. */
 export interface Beginning {
   topic: Topic
-  /** Lets go of the topic. */
+  /** Releases the topic. */
   release(): void
   start: Start
   /** Number of the last event that `caught-up` waits for: the log's when the subscription was made, or the run's. */
@@ -161,7 +161,7 @@ export class Subscription<B> implements Follower, Member<B> {
     })
   }
 
-  /** The group has left this subscription behind at `cursor`, when the topic had written so much. */
+  /** The group stops serving this subscription, which has everything up to `cursor`; `written` is the topic's total at that point. */
   fallBehind(cursor: number, written: number): void {
     if (this.#state === 'over') return
     this.#cursor = cursor
@@ -179,10 +179,10 @@ export class Subscription<B> implements Follower, Member<B> {
     onTooSlow()
   }
 
-  /** The client has consumed everything up to this position; ignored when it is of another incarnation of the log. */
-  consumed({ epoch, seq }: Position): void {
+  /** Gives the client credit again for everything up to this position, which it has consumed; ignored when the position is of another incarnation of the log. */
+  grant({ epoch, seq }: Position): void {
     if (epoch !== this.#topic.epoch) return
-    this.window?.consumed(seq)
+    this.window?.grant(seq)
     if (this.#state === 'waiting') this.#waitForSink()
   }
 
@@ -279,7 +279,7 @@ export class Subscription<B> implements Follower, Member<B> {
     })
   }
 
-  /** Sends pages from the cursor on until it stands where the group stands; then it is live. */
+  /** Sends pages from the cursor on until it reaches the group's position; then the subscription is live. */
   async #read(): Promise<void> {
     let budget = TURN_BUDGET
     const topic = this.#topic
@@ -352,7 +352,7 @@ export class Subscription<B> implements Follower, Member<B> {
     this.#written += page.covered
     if (this.fullness < LOW_MARK) this.#topic.gate.release(this)
     if (this.run !== undefined && events.some(event => isTerminal(event.type))) this.end('run-ended')
-    // With a full window `consumed` goes on.
+    // The window is full: the next `grant` resumes reading.
     else if (cursor < page.last) this.#state = 'waiting'
     return events.reduce((size, event) => size + event.json.length, 0)
   }
@@ -391,7 +391,7 @@ export class Subscription<B> implements Follower, Member<B> {
   #sendKept({ gap, event }: Kept): boolean {
     this.#leaveOut(gap)
     if (this.window && !this.window.take([event])) {
-      // A grant of credit goes on.
+      // The next `grant` resumes the jump.
       this.#cursor = event.seq - 1
       this.#state = 'waiting'
       return false

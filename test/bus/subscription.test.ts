@@ -150,7 +150,7 @@ t.test('skip sends no more than the window of credit holds', async t => {
   await numbers(5)
   await drained()
   const grant = async (seq: number) => {
-    subscription.consumed({ epoch, seq })
+    subscription.grant({ epoch, seq })
     await drained()
     return sink.seen.slice(3)
   }
