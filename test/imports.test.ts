@@ -200,7 +200,7 @@ t.test('docs/architecture.md says the same of every layer', async t => {
       )
       t.same(new Set([row, ...Object.keys(held)]), new Set(below.map(({ name }) => name)))
       t.equal(may, 'all of `src/`')
-    } else t.same(told, held, row)
+    } else t.same(told, held, row ?? '')
   }
 })
 
