@@ -1,10 +1,9 @@
 /** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
-import { LogFolderError, openLmdbLog } from '../log/lmdb.ts'
-import type { EventLog } from '../log/log.ts'
-import { createMemoryLog } from '../log/memory.ts'
-import { createRedisLog, RedisUnfit } from '../log/redis.ts'
 import { isOrigin } from '../origins.ts'
+
+/** The server that the other commands use by default. */
+export const DEFAULT_URL = 'http://127.0.0.1:8787'
 
 const list = z
   .union([z.array(z.string()), z.string().transform(text => text.split(','))])
@@ -168,20 +167,4 @@ export function parseSettings(given: Record<string, unknown>): ServeSettings {
 export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
   const known = new Set([...Object.keys(serveSettings).map(variableOf), 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
   return Object.keys(env).filter(name => name.startsWith('TWINRAIL_') && !known.has(name))
-}
-
-/** Opens the log that `--log` names. @param warn receives warnings for the operator @throws SettingsError */
-export async function openLog(
-  driver: ServeSettings['log'],
-  warn: (message: string) => void,
-): Promise<EventLog> {
-  if (driver === 'memory') return createMemoryLog()
-  if (driver.startsWith('lmdb:')) {
-    return openLmdbLog({ folder: driver.slice('lmdb:'.length) }).catch(error => {
-      throw error instanceof LogFolderError ? new SettingsError(`--log: ${error.message}`) : error
-    })
-  }
-  return createRedisLog({ url: driver, warn }).catch(error => {
-    throw error instanceof RedisUnfit ? new SettingsError(`--log: ${error.message}`) : error
-  })
 }

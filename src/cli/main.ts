@@ -1,25 +1,17 @@
 #!/usr/bin/env node
-/** The command `twinrail`. */
+/** The command `twinrail`. Each command loads its own code when it is called, so that none waits for the others'. */
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { Journal } from '../bus/journal.ts'
-import { archiveLines, importArchive, readArchive } from '../sessions/archive.ts'
 import {
-  openLog,
+  DEFAULT_URL,
   parseSettings,
   SettingsError,
   serveSettings,
   unknownVariables,
   variableOf,
 } from './config.ts'
-import { doctorCommand } from './doctor/doctor.ts'
-import { download } from './download.ts'
-import { guideCommand } from './guide.ts'
 import { guideFlags, type Typed } from './guide-questions.ts'
-import { runCommand } from './run.ts'
-import { DEFAULT_URL, serve } from './serve.ts'
-import { tailCommand } from './tail.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 const { version } = JSON.parse(readFileSync(new URL('package.json', packageRoot), 'utf8')) as {
@@ -51,6 +43,7 @@ serveCommand.action(async (given: Record<string, unknown>) => {
   for (const name of unknownVariables(process.env)) {
     process.stderr.write(`twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`)
   }
+  const { serve } = await import('./serve.ts')
   await serve(parseSettings(given))
 })
 
@@ -79,6 +72,7 @@ function clientCommand(usage: string, about: string): Command {
 clientCommand('run <agent> <input>', 'start a run and show its events; Ctrl-C cancels the run')
   .option('--session <id>', 'session to run in (default: a new one)')
   .action(async (agent: string, input: string, { session, ...options }) => {
+    const { runCommand } = await import('./run.ts')
     process.exitCode = await runCommand({ ...terminal(), ...options, agent, input, sessionId: session })
   })
 
@@ -94,6 +88,7 @@ clientCommand('tail <sessionId>', 'show the events of a session; Ctrl-C stops sh
     ]),
   )
   .action(async (sessionId: string, options) => {
+    const { tailCommand } = await import('./tail.ts')
     process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
   })
 
@@ -115,6 +110,7 @@ program
   )
   .option('--json', 'print the report as JSON', false)
   .action(async (url: string, { for: silence, header: headers, json }) => {
+    const { doctorCommand } = await import('./doctor/doctor.ts')
     process.exitCode = await doctorCommand({ ...terminal(), url, headers, silenceMs: silence * 1000, json })
   })
 
@@ -130,6 +126,7 @@ guideProgram.action(async (given: Record<string, unknown>) => {
     const attribute = option.attributeName()
     if (guideProgram.getOptionValueSource(attribute) === 'cli') typed[name] = String(given[attribute])
   }
+  const { guideCommand } = await import('./guide.ts')
   process.exitCode = await guideCommand({ ...terminal(), typed, json: given['json'] === true })
 })
 
@@ -139,6 +136,8 @@ program
   .addOption(serverOption())
   .action(async (sessionId: string, { url }: { url: string }) => {
     await reportingErrors(async () => {
+      const { download } = await import('./download.ts')
+      const { archiveLines } = await import('../sessions/archive.ts')
       const { events, ...header } = await download(url, sessionId)
       for await (const line of archiveLines(header, events)) {
         if (!process.stdout.write(line)) await once(process.stdout, 'drain')
@@ -158,6 +157,9 @@ program
   .action(async (file: string, { log: driver, session }: { log: string; session?: string }) => {
     const settings = parseSettings({ log: driver })
     await reportingErrors(async () => {
+      const { openLog } = await import('./open-log.ts')
+      const { Journal } = await import('../bus/journal.ts')
+      const { importArchive, readArchive } = await import('../sessions/archive.ts')
       const archive = readArchive(readFileSync(file, 'utf8'))
       const log = await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`))
       try {

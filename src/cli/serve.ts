@@ -7,7 +7,8 @@ import { playback } from '../agents/playback.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
 import type { Tls } from '../tls.ts'
-import { openLog, type ServeSettings, SettingsError } from './config.ts'
+import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
+import { openLog } from './open-log.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
@@ -21,9 +22,6 @@ function ownDocumentation(): string[] {
     .map(name => `docs/${name}`)
   return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
 }
-
-/** The server that the other commands use by default. */
-export const DEFAULT_URL = 'http://127.0.0.1:8787'
 
 /**
  * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when the

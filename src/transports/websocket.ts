@@ -223,7 +223,7 @@ class WebSocketConnection implements Connection {
         return this.#send({ type: 'ack', id: command.id })
       case 'window': {
         const consumed = parseOffset(command.offset)
-        if (consumed) this.#subscriptions.get(command.sessionId)?.consumed(consumed)
+        if (consumed) this.#subscriptions.get(command.sessionId)?.grant(consumed)
         if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
       }
     }
