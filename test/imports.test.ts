@@ -1,4 +1,4 @@
-/** Who may import whom: section 9 of the design. */
+/** Who may import whom. docs/architecture.md has the same as a table. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -123,7 +123,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'cli',
     files: /^src\/cli\/(?!(main|serve|config|open-log)\.ts$)/,
-    may: [/^src\/protocol\//, /^src\/guide\//, /^client\//],
+    may: [/^src\/protocol\//, /^src\/guide\//, /^client\/(?!playground\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
   { name: 'playground', files: /^client\/playground\//, may: [] },
@@ -157,6 +157,56 @@ t.test('each layer imports only what stands below it', async t => {
         !(['bench', 'playground'].includes(name) && PUBLIC.includes(to)),
     )
     t.same(wrong.map(show), [], name)
+  }
+})
+
+t.test('docs/architecture.md says the same of every layer', async t => {
+  const section = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
+    .split(/^## /m)
+    .find(part => part.startsWith('Who may import whom\n'))
+  const named = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string)
+  const rows = [...(section ?? '').matchAll(/^\| `([^`]+)` \| (.*) \| (.*) \|$/gm)]
+  t.same(
+    rows.map(([, name]) => name),
+    layers.map(({ name }) => name),
+    'a row for each, in this order',
+  )
+  for (const [, row, where, may] of rows) {
+    const layer = layers.find(({ name }) => name === row)
+    if (!layer) continue
+    const own = files.filter(file => layer.files.test(file))
+    const places = named(where)
+    t.same(
+      own.filter(file => !places.some(place => file.startsWith(place))),
+      [],
+      `${row}: all its files`,
+    )
+    t.same(
+      places.filter(place => !own.some(file => file.startsWith(place))),
+      [],
+      `${row}: no others`,
+    )
+    // In the cell: `agents` (only `src/agents/agent.ts`).
+    const told = Object.fromEntries(
+      [...(may ?? '').matchAll(/`([^`]+)`(?: \(only ([^)]*)\))?/g)].map(([, name = '', only]) => [
+        name,
+        only === undefined ? 'all' : named(only),
+      ]),
+    )
+    const held: Record<string, string[] | 'all'> = {}
+    for (const other of layers) {
+      if (other === layer) continue
+      const theirs = files.filter(file => other.files.test(file))
+      const allowed = theirs.filter(file => layer.may.some(pattern => pattern.test(file)))
+      if (allowed.length > 0) held[other.name] = allowed.length === theirs.length ? 'all' : allowed
+    }
+    if (row === 'composition') {
+      const below = layers.filter(({ files: theirs }) =>
+        files.some(f => f.startsWith('src/') && theirs.test(f)),
+      )
+      t.same(new Set([row, ...Object.keys(held)]), new Set(below.map(({ name }) => name)))
+      t.equal(may, 'all of `src/`')
+    } else t.same(told, held, row ?? '')
   }
 })
 

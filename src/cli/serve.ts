@@ -1,5 +1,5 @@
 /** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
@@ -12,10 +12,16 @@ import { openLog } from './open-log.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
-/** The default documents of deepsearch, so that a new user can ask Twinrail about itself. */
-const ownDocumentation = ['README.md', 'PROTOCOL.md', 'docs'].map(path =>
-  fileURLToPath(new URL(path, packageRoot)),
-)
+/**
+ * The default documents of deepsearch, so that a new user can ask Twinrail about itself. The page about the source code
+ * is left out: its passages answer users' questions with names of files and functions.
+ */
+function ownDocumentation(): string[] {
+  const docs = readdirSync(new URL('docs/', packageRoot))
+    .filter(name => name.endsWith('.md') && name !== 'architecture.md')
+    .map(name => `docs/${name}`)
+  return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
+}
 
 /**
  * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when the
@@ -29,7 +35,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   }
   const chat = agentFromEnv()
   const server = await createServer({
-    agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation }), playback, ...(chat ? [chat] : [])],
+    agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation() }), playback, ...(chat ? [chat] : [])],
     log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },

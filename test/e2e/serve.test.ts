@@ -31,6 +31,10 @@ t.test('a question is answered with citations over every transport and by bare c
     t.notOk(run.stdout.includes('\u001b'), `${transport}: no escape codes in a pipe`)
   }
 
+  const topic = await finished(twinrail(['run', 'deepsearch', 'What is a topic?', '--url', url]))
+  t.match(topic.stdout, /delivery/, 'documents for users are searched')
+  t.notMatch(topic.stdout, /architecture/, 'the page about the source code is not')
+
   // `curl -N` with the run's stream as the answer.
   const curl = spawn('curl', [
     ...['-sN', '-H', 'content-type: application/json', '-H', 'accept: text/event-stream'],
