@@ -112,13 +112,3 @@ export const websocket: Encoding<Buffer> = {
   },
   control: control => textFrame(JSON.stringify(control)),
 }
-
-/** What a subscription in this process gets: nothing is encoded. */
-export type Message = { readonly event: WireEvent } | { readonly control: Control }
-
-/** Events as they are, for readers in this process. */
-export const messages: Encoding<readonly Message[]> = {
-  name: 'messages',
-  events: events => events.map(event => ({ event })),
-  control: control => [{ control }],
-}

@@ -102,7 +102,7 @@ export class Journal {
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
     const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
     if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
-    await this.#log.tell(sessionId, json)
+    await this.#log.publishEphemeral(sessionId, json)
   }
 
   /** Makes the session, or gives the one that is there. */

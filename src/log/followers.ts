@@ -1,4 +1,4 @@
-/** Who follows which session in this process. Every driver hands its events on through this. */
+/** Who follows which session in this process. The drivers memory and lmdb hand their events on through this. */
 import type { LogEvent } from './event.ts'
 import type { Follower } from './log.ts'
 

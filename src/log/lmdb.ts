@@ -174,7 +174,7 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
       return followers.follow(sessionId, follower)
     },
 
-    async tell(sessionId, json) {
+    async publishEphemeral(sessionId, json) {
       mustBeOpen()
       followers.ephemeral(sessionId, json)
     },

@@ -185,7 +185,7 @@ export interface EventLog {
   follow(sessionId: string, follower: Follower): () => void
 
   /** Hands an ephemeral event's JSON to whoever follows the session now. */
-  tell(sessionId: string, json: string): Promise<void>
+  publishEphemeral(sessionId: string, json: string): Promise<void>
 
   /**
    * Sets a mark that expires in `ttlMs`; 0 removes it. All followers of the session are notified. Without a session it

@@ -155,7 +155,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       return followers.follow(sessionId, follower)
     },
 
-    async tell(sessionId, json) {
+    async publishEphemeral(sessionId, json) {
       if (closed) throw logClosed()
       followers.ephemeral(sessionId, json)
     },

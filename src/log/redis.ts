@@ -214,7 +214,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       return tails.follow(sessionId, follower)
     },
 
-    tell: open(async (sessionId, json) => {
+    publishEphemeral: open(async (sessionId, json) => {
       await tails.placed(sessionId)
       await commands.send(client => client.publish(store.channelOf(sessionId), `t ${json}`))
     }),

@@ -164,10 +164,11 @@ export class RunLog {
   #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
     const { journal, sessionId, runId, epoch, lease } = this.#parts
     return journal.appendTexts(sessionId, texts, {
+      ...conditions,
+      // Last: no caller's condition may replace the ones that keep a run's end and its lease.
       epoch,
       absent: [keys.end(runId)],
       leases: [lease],
-      ...conditions,
     })
   }
 }

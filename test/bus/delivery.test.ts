@@ -3,13 +3,13 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
 import { Bus } from '../../src/bus/bus.ts'
-import { type Message, messages } from '../../src/bus/encoding.ts'
 import { type Body, Journal } from '../../src/bus/journal.ts'
 import type { Sink } from '../../src/bus/sink.ts'
 import type { Subscription } from '../../src/bus/subscription.ts'
 import { seedOf } from '../../src/log/contract/random.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { type Control, parseOffset, type TwinrailEvent } from '../../src/protocol/index.ts'
+import { type Message, messages } from '../fixtures/sink.ts'
 
 const LAG_EVENTS = 3
 

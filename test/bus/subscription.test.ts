@@ -2,11 +2,11 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t, { type Test } from 'tap'
 import { Bus, type SubscribeRequest } from '../../src/bus/bus.ts'
-import type { Message } from '../../src/bus/encoding.ts'
 import { Journal } from '../../src/bus/journal.ts'
 import { noopObserver } from '../../src/bus/observer.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
+import type { Message } from '../fixtures/sink.ts'
 import { TestSink } from '../fixtures/sink.ts'
 
 type Request = SubscribeRequest<readonly Message[]>

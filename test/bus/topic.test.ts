@@ -1,7 +1,6 @@
 /** A topic and its live groups without sockets: what the log hands them, and what their members get. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { type Message, messages } from '../../src/bus/encoding.ts'
 import { Journal } from '../../src/bus/journal.ts'
 import { noopObserver } from '../../src/bus/observer.ts'
 import { PageBudget } from '../../src/bus/page-budget.ts'
@@ -11,7 +10,7 @@ import type { Follower, Member } from '../../src/bus/tail.ts'
 import { Topic } from '../../src/bus/topic.ts'
 import { LogEvent } from '../../src/log/event.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
-import { TestSink } from '../fixtures/sink.ts'
+import { type Message, messages, TestSink } from '../fixtures/sink.ts'
 
 const text = (runId: string, type = 'x.n') =>
   `{"sessionId":"s","runId":"${runId}","type":"${type}","time":1,"data":null}`

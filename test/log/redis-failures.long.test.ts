@@ -46,7 +46,7 @@ t.test('two processes hear each other, in one order', skip, async t => {
   const [one, two] = [await open(t, redis), await open(t, redis)]
   await one.create('s', {})
   const [first, second] = [watch(t, one), watch(t, two)]
-  await Promise.all([one.tell('s', '{"from":1}'), two.tell('s', '{"from":2}')])
+  await Promise.all([one.publishEphemeral('s', '{"from":1}'), two.publishEphemeral('s', '{"from":2}')])
   await Promise.all([first.hasEphemerals(2), second.hasEphemerals(2)])
   const both = [one, two].map(async (log, writer) => {
     for (let i = 0; i < 200; i++) await put(log, [text(`${writer}.${i}`), text(`${writer}.${i}b`)])
@@ -79,7 +79,7 @@ t.test(
     for (let i = 0; i < 50; i++) {
       for (let n = 0; n < 3; n++) stops.push(log.follow(`s${i}`, new Recorder()))
       await log.append(`s${i}`, [text(1)], { create: true })
-      await log.tell(`s${i}`, '{}')
+      await log.publishEphemeral(`s${i}`, '{}')
     }
     const clients = async () =>
       String(await admin.call('CLIENT', 'LIST'))
@@ -88,7 +88,7 @@ t.test(
     t.equal(await clients(), 3, 'commands, subscriber, and the one that asks')
     t.equal(((await admin.pubsub('CHANNELS')) as string[]).length, 50)
     for (const stop of stops) stop()
-    while (((await admin.pubsub('CHANNELS')) as string[]).length > 0) await log.tell('s0', '{}')
+    while (((await admin.pubsub('CHANNELS')) as string[]).length > 0) await log.publishEphemeral('s0', '{}')
     t.equal(await clients(), 3)
   },
 )
@@ -98,7 +98,7 @@ t.test('hints may be lost: the stream is the truth', skip, async t => {
   const [one, two] = [await open(t, redis), await open(t, redis)]
   await one.create('s', {})
   const witness = watch(t, two)
-  await two.tell('s', '{}')
+  await two.publishEphemeral('s', '{}')
   await witness.hasEphemerals(1)
   const admin = new Redis(redis.url)
   t.teardown(() => admin.disconnect())
@@ -124,7 +124,7 @@ t.test('while Redis is away appends are refused as retryable; followers stay and
   await redis.kill()
   await t.rejects(log.append('s', [text(6)]), { code: 'unavailable', retryable: true, retryAfterMs: 1000 })
   await t.rejects(log.list(undefined, 1), { code: 'unavailable' }, 'readiness asks this')
-  await t.rejects(log.tell('s', '{}'), { code: 'unavailable' })
+  await t.rejects(log.publishEphemeral('s', '{}'), { code: 'unavailable' })
   await redis.start()
   const other = await open(t, redis)
   await put(other, texts(6, 8))
@@ -152,7 +152,7 @@ t.test('a Redis that hangs is as one that is away', skip, async t => {
   const log = await open(t, redis, { deadlineMs: 300 })
   await put(log, texts(1, 3), { create: true })
   const witness = watch(t, log)
-  await log.tell('s', '{}')
+  await log.publishEphemeral('s', '{}')
   redis.pause()
   await t.rejects(log.append('s', [text(4)]), { code: 'unavailable' })
   await t.rejects(log.read('s', 0, { events: 1, bytes: 1 }), { code: 'unavailable' })
@@ -178,7 +178,7 @@ t.test('a Redis that forgot everything gives a new epoch, and everybody is told'
   const old = await put(one, texts(1, 10), { create: true, once: [{ key: 'k' }] })
   const [first, second] = [watch(t, one), watch(t, two)]
   // Who follows from afar has its place once a message has come through.
-  await Promise.all([two.tell('s', '{}'), second.hasEphemerals(1)])
+  await Promise.all([two.publishEphemeral('s', '{}'), second.hasEphemerals(1)])
   await put(one, texts(11, 12))
   await Promise.all([first.has(2), second.has(2)])
   await redis.kill()
@@ -252,7 +252,7 @@ t.test('a session that another process deleted meanwhile is deleted, not lost', 
   const [one, two] = [await open(t, redis), await open(t, redis)]
   await put(one, texts(1, 3), { create: true })
   const witness = watch(t, one)
-  await one.tell('s', '{}')
+  await one.publishEphemeral('s', '{}')
   const admin = new Redis(redis.url)
   t.teardown(() => admin.disconnect())
   await admin.call('CLIENT', 'KILL', 'TYPE', 'pubsub')

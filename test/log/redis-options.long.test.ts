@@ -30,7 +30,7 @@ async function works(t: Test, log: EventLog): Promise<void> {
   await log.create('s', {})
   const recorder = new Recorder()
   t.teardown(log.follow('s', recorder))
-  await log.tell('s', '{}')
+  await log.publishEphemeral('s', '{}')
   await recorder.hasEphemerals(1)
   await put(log, texts(1, 5))
   await recorder.has(5)
