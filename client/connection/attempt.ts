@@ -1,6 +1,7 @@
 /** One attempt to connect, and the race between attempts on several transports. */
 import { ClientError } from '../errors.ts'
 import type { Transport } from '../guide.ts'
+import { type Cancel, startTimer } from '../protocol.ts'
 import { LinkedAbortController } from './linked-abort.ts'
 import type { Message, TransportRequest, TransportStream } from './transport.ts'
 
@@ -59,17 +60,17 @@ export async function raceTransports(
   patienceMs: number,
 ): Promise<ConnectionAttempt> {
   const attempts: ConnectionAttempt[] = []
-  let timer: ReturnType<typeof setTimeout> | undefined
+  let cancel: Cancel | undefined
   let winner: ConnectionAttempt | undefined
   try {
     winner = await new Promise<ConnectionAttempt>((resolve, reject) => {
       let failures = 0
       let firstFailure: unknown
       const next = () => {
-        clearTimeout(timer)
+        cancel?.()
         const attempt = open(transports[attempts.length]!)
         attempts.push(attempt)
-        if (attempts.length < transports.length) timer = setTimeout(next, patienceMs)
+        if (attempts.length < transports.length) cancel = startTimer(patienceMs, next)
         attempt.opened().then(
           () => resolve(attempt),
           error => {
@@ -85,7 +86,7 @@ export async function raceTransports(
     })
     return winner
   } finally {
-    clearTimeout(timer)
+    cancel?.()
     for (const attempt of attempts) if (attempt !== winner) attempt.close()
   }
 }

@@ -1,6 +1,6 @@
 /**
- * Compression, once for all: a batch is deflated with what every receiver has been sent before as its dictionary, and
- * the same block goes to each of them. That is context takeover without a compressor per connection: the block is valid
+ * Shared compression: a batch is deflated once, with the bytes that all receivers got before as its dictionary, and the
+ * same block goes to each of them. That is context takeover without a compressor per connection: the block is valid
  * inside a gzip stream and, less its last four bytes, as a `permessage-deflate` message (RFC 7692). Measured with 300
  * subscribers: 33 and 21 bytes an event instead of 200 and 168, at 1.03–1.2 times plain CPU.
  */

@@ -37,8 +37,8 @@ export class CreditWindow {
     return true
   }
 
-  /** The client has consumed everything up to `seq`. */
-  consumed(seq: number): void {
+  /** Frees the credit of everything up to `seq`: the client has consumed it. */
+  grant(seq: number): void {
     let count = 0
     for (const sent of this.#sent) {
       if (sent.seq > seq) break
@@ -48,7 +48,7 @@ export class CreditWindow {
     this.#sent.splice(0, count)
   }
 
-  /** Forgets what is on the way: the client drops it. */
+  /** Frees all credit: the client drops what is outstanding. */
   clear(): void {
     this.#sent = []
     this.#outstanding = 0

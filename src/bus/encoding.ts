@@ -9,7 +9,7 @@ export interface WireEvent {
   readonly bytes: number
 }
 
-/** One wire's form. `B` is what its rail writes; the same value goes to every subscriber that shares it. */
+/** One wire's form. `B` is what a sink writes; the same value goes to every subscriber that shares it. */
 export interface Encoding<B> {
   readonly name: string
   events(events: readonly WireEvent[]): B

@@ -141,7 +141,7 @@ export class LiveGroup<B> {
 
   #leave(member: Member<B>, before: { cursor: number; written: number }): void {
     this.#members.delete(member)
-    // It misses a batch that later ones may refer to.
+    // It misses this batch, and later batches may refer to it.
     member.sink.history = undefined
     member.fallBehind(before.cursor, before.written)
   }

@@ -1,4 +1,4 @@
-/** Stretches of a session's log for subscribers that catch up: from the ring or the log, folded once for all. */
+/** Pages of a session's log for subscribers that catch up: read from the ring or the log, folded once and shared. */
 import type { LogEvent } from '../log/event.ts'
 import type { Encoding } from './encoding.ts'
 import { fold } from './fold.ts'
@@ -77,7 +77,7 @@ function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
   return end < 0 ? events : events.slice(0, end)
 }
 
-/** A page that is being made, or kept; none where it is too large to be shared, which is kept in mind, too. */
+/** A page that is being made or kept. `undefined` records that the page is too large to be shared. */
 interface SharedPage {
   readonly page: Promise<Page | undefined>
   kept: KeptPage | undefined
@@ -122,7 +122,7 @@ export class Pages {
     return page && foldPage(epoch, page)
   }
 
-  /** Keeps nothing any more. */
+  /** Drops all shared pages. */
   close(): void {
     for (const { kept } of this.#shared.values()) if (kept) this.#budget.release(kept)
     this.#shared.clear()
@@ -140,7 +140,7 @@ export class Pages {
     }
     try {
       const page = await shared.page
-      // Forgotten meanwhile, with all others.
+      // `close` dropped it meanwhile.
       if (this.#shared.get(cursor) !== shared) return page
       shared.kept = { bytes: KEPT.own + KEPT.ofText * (page ? sizeOf(page.events) : 0), drop }
       this.#budget.use(shared.kept)

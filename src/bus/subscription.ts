@@ -17,20 +17,20 @@ import { fullness, HIGH_MARK, type LagLimits, LOW_MARK } from './lag.ts'
 import type { GroupSpec, LiveGroup } from './live-group.ts'
 import type { CatchUpPage } from './pages.ts'
 import type { Sink } from './sink.ts'
-import { Skipper, type Stretch } from './skip.ts'
+import { type Kept, type Skipped, Skipper, type Stretch } from './skip.ts'
 import type { Follower, Member } from './tail.ts'
 import type { Topic } from './topic.ts'
 
-/** UTF-16 units that one subscriber gets per event-loop turn while it catches up, so that others get their turn. */
+/** UTF-16 units sent to one subscriber per event-loop turn while it catches up, so that others are served too. */
 const TURN_BUDGET = 256 * 1024
 
-/** When a log that could not be read is tried again, in ms. */
+/** Pause before reading again from a log that failed, in ms. */
 const RETRY_MS = 500
 
 /** Where a subscription begins, on a fresh reading of the log. */
 export interface Beginning {
   topic: Topic
-  /** Lets go of the topic. */
+  /** Releases the topic. */
   release(): void
   start: Start
   /** Number of the last event that `caught-up` waits for: the log's when the subscription was made, or the run's. */
@@ -161,7 +161,7 @@ export class Subscription<B> implements Follower, Member<B> {
     })
   }
 
-  /** The group has left this subscription behind at `cursor`, when the topic had written so much. */
+  /** The group stops serving this subscription, which has everything up to `cursor`; `written` is the topic's total at that point. */
   fallBehind(cursor: number, written: number): void {
     if (this.#state === 'over') return
     this.#cursor = cursor
@@ -179,10 +179,10 @@ export class Subscription<B> implements Follower, Member<B> {
     onTooSlow()
   }
 
-  /** The client has consumed everything up to this position; ignored when it is of another incarnation of the log. */
-  consumed({ epoch, seq }: Position): void {
+  /** Gives the client credit again for everything up to this position, which it has consumed; ignored when the position is of another incarnation of the log. */
+  grant({ epoch, seq }: Position): void {
     if (epoch !== this.#topic.epoch) return
-    this.window?.consumed(seq)
+    this.window?.grant(seq)
     if (this.#state === 'waiting') this.#waitForSink()
   }
 
@@ -279,7 +279,7 @@ export class Subscription<B> implements Follower, Member<B> {
     })
   }
 
-  /** Sends pages from the cursor on until it stands where the group stands; then it is live. */
+  /** Sends pages from the cursor on until it reaches the group's position; then the subscription is live. */
   async #read(): Promise<void> {
     let budget = TURN_BUDGET
     const topic = this.#topic
@@ -352,36 +352,63 @@ export class Subscription<B> implements Follower, Member<B> {
     this.#written += page.covered
     if (this.fullness < LOW_MARK) this.#topic.gate.release(this)
     if (this.run !== undefined && events.some(event => isTerminal(event.type))) this.end('run-ended')
-    // With a full window `consumed` goes on.
+    // The window is full: the next `grant` resumes reading.
     else if (cursor < page.last) this.#state = 'waiting'
     return events.reduce((size, event) => size + event.json.length, 0)
   }
 
-  /** Jumps over what it missed: only what somebody waits for is sent, and a `gap` for each stretch left out. */
+  /**
+   * Jumps to the newest event. It is sent, and so is what somebody waits for on the way, each after a `gap` for what is
+   * left out before it. The cursor stands behind the last thing sent, so that a jump that breaks off can go on there.
+   */
   async #skip(through: number): Promise<void> {
     const topic = this.#topic
     const { pages, epoch, written } = topic
     const skipper = new Skipper()
-    let skipped = 0
-    while (this.#cursor < through) {
-      const page = await pages.raw(epoch, this.#cursor, through)
+    for (let read = this.#cursor; read < through; ) {
+      const page = await pages.raw(epoch, read, through)
       if (!this.#reads(topic)) return
       if (!page) return topic.deleted()
-      this.#passTrimmed(page)
+      if (page.earliest > read + 1) {
+        this.#leaveOut(skipper.leaveOut())
+        this.#cursor = read
+        this.#passTrimmed(page)
+      }
       for (const event of page.events) {
         if (this.run !== undefined && event.runId !== this.run) continue
         const kept = skipper.classify(event)
-        if (!kept) skipped++
-        if (kept?.gap) this.#gap(kept.gap, 'skipped')
-        if (kept) this.sink.write(this.sink.encoding.events([event]))
-        if (kept && this.run !== undefined && isTerminal(event.type)) return this.end('run-ended')
+        if (kept && !this.#sendKept(kept)) return
       }
-      this.#cursor = page.last
+      read = page.last
     }
-    this.#topic.observer.skipped(skipped)
-    const rest = skipper.rest()
-    if (rest) this.#gap(rest, 'skipped')
+    const newest = skipper.newest()
+    if (newest && !this.#sendKept(newest)) return
+    this.#cursor = through
     this.#written = written
+  }
+
+  /** Sends one event of a jump and the gap before it; `false` when the jump ends here, or must wait. */
+  #sendKept({ gap, event }: Kept): boolean {
+    this.#leaveOut(gap)
+    if (this.window && !this.window.take([event])) {
+      // The next `grant` resumes the jump.
+      this.#cursor = event.seq - 1
+      this.#state = 'waiting'
+      return false
+    }
+    this.sink.write(this.sink.encoding.events([event]))
+    this.#cursor = event.seq
+    if (this.run !== undefined && isTerminal(event.type)) {
+      this.end('run-ended')
+      return false
+    }
+    return this.sink.ready()
+  }
+
+  #leaveOut(skipped: Skipped | undefined): void {
+    if (!skipped) return
+    this.#topic.observer.skipped(skipped.count)
+    this.#gap(skipped, 'skipped')
   }
 
   /** Sends a `gap` for what was trimmed while the subscriber lagged. */

@@ -25,7 +25,7 @@ export interface Tail {
 export interface Member<B> {
   readonly sink: Sink<B>
   readonly window: CreditWindow | undefined
-  /** The group goes on without it: it has everything up to `cursor`, when the topic had `written` so much. */
+  /** The group stops serving it. It has everything up to `cursor`; `written` is the topic's total at that point. */
   fallBehind(cursor: number, written: number): void
   /** Sends `end` and leaves the topic. */
   end(reason: EndReason): void

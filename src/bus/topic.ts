@@ -38,7 +38,7 @@ const FILL = { events: 1000, bytes: 1024 * 1024 }
 const FILL_RETRY_MS = 500
 
 /**
- * Takes a session's events from the log in offset order and hands them on: to watchers at once, to live subscribers
+ * Receives a session's events from the log in offset order and delivers them: to watchers at once, to live subscribers
  * as one batch per event-loop turn (or per `coalesceMs`). Holes are filled by reading. All changes to what is live
  * happen here and in {@link LiveGroup}, in one turn, so there is no hand-over from replay to live that could race.
  */
@@ -257,7 +257,7 @@ export class Topic implements LogFollower, Tail {
       try {
         const page = await this.#journal.read(this.sessionId, this.#head, FILL)
         if (!page || page.epoch !== this.#epoch) return this.deleted()
-        // What was trimmed before it arrived here cannot be had any more; readers get their gap from the log.
+        // Events that were trimmed before they arrived here are gone; subscribers get their `gap` when they read the log.
         if (page.earliest > this.#head + 1) this.#head = page.earliest - 1
         this.#filling = undefined
         this.events(page.epoch, page.events)
@@ -268,7 +268,7 @@ export class Topic implements LogFollower, Tail {
     return this.#filling
   }
 
-  /** Fills a hole; while the log is away, again and again. */
+  /** Fills a hole; retries while the log is unavailable. */
   #fillSoon(): void {
     this.#fill().catch(() => {
       if (!this.isOver) setTimeout(() => this.#fillSoon(), FILL_RETRY_MS).unref()

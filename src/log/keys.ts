@@ -1,4 +1,4 @@
-/** The keys under which appends are made once. Promises 4 and 7 of the design stand on them. */
+/** The keys that make an append happen once: one terminal per run, one answer per question, one effect per command key. */
 
 /** Commands that may be retried, and cancels of runs not yet known, are remembered so long, in ms. */
 export const COMMAND_KEY_TTL_MS = 24 * 60 * 60 * 1000

@@ -7,6 +7,8 @@
  *   Conditions are checked in the same step; a refused append changes nothing.
  * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and made again, or whose
  *   store lost data, gets a new epoch, greater than any this store ever gave.
+ * - Every method that returns a promise rejects with TwinrailError `unavailable` while the store cannot be reached, or
+ *   after `close`. An append that was rejected may still have been stored; a retry needs a `once` key or a producer.
  * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.
  */
 import type { LogEvent } from './event.ts'
@@ -127,7 +129,7 @@ export interface Follower {
   ephemeral(json: string): void
   /** The session was deleted; nothing follows. */
   deleted(): void
-  /** A mark of the session lasts so long from now on, in ms; 0: it was taken away. Of one that runs out nobody is told. */
+  /** A mark of the session lasts so long from now on, in ms; 0: it was taken away. Expiry is not notified. */
   marked?(name: string, ttlMs: number): void
   /**
    * The store lost events that were seen here. What is left is now the log of this epoch, up to `head`; `events` goes
@@ -136,14 +138,14 @@ export interface Follower {
   lost?(epoch: number, head: number): void
 }
 
-/** A sign that a process leaves on a session for all others. It goes by itself unless it is made again. */
+/** A named sign that a process leaves on a session for all others. It expires unless it is renewed. */
 export interface Mark {
   readonly name: string
   /** How long it lasts from now on, in ms. */
   readonly leftMs: number
 }
 
-/** A fold over the log up to `seq`, kept so that it need not begin at the beginning. */
+/** A session's state folded up to `seq`, so that folding need not start at the first event. */
 export interface Snapshot {
   readonly seq: number
   readonly state: unknown
@@ -179,15 +181,15 @@ export interface EventLog {
   /** Events with a number greater than `after`, from the oldest held on; `undefined` when there is no session. */
   read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined>
 
-  /** Tells what is appended from now on, until the returned function is called. */
+  /** Reports what is appended from now on, until the returned function is called. Never throws. */
   follow(sessionId: string, follower: Follower): () => void
 
   /** Hands an ephemeral event's JSON to whoever follows the session now. */
   tell(sessionId: string, json: string): Promise<void>
 
   /**
-   * Makes a mark of that name last so long from now on, in ms; 0 takes it away. Whoever follows the session is told. Where
-   * there is no session nothing happens, and marks go with their session.
+   * Sets a mark that expires in `ttlMs`; 0 removes it. All followers of the session are notified. Without a session it
+   * does nothing; marks are deleted with their session.
    */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void>
 

@@ -17,7 +17,7 @@ import {
   type TransportContext,
   tooSlow,
 } from './context.ts'
-import { SocketRail } from './socket-rail.ts'
+import { SocketSink } from './socket-sink.ts'
 import { type SseBody, sseBody } from './sse-body.ts'
 
 /** Kept from caches, compressors and nginx's buffer. */
@@ -54,7 +54,7 @@ export async function serveSse(
     const subscription = await context.bus.subscribe({
       sessionId,
       options,
-      sink: stream.rail,
+      sink: stream.sink,
       lag: { policy: options.lag, limits: lagLimits(options) },
       onTooSlow: () => {
         context.onLost('sse', 'too-slow')
@@ -101,7 +101,7 @@ function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): v
 class SseStream<B> implements Connection {
   readonly transport = 'sse'
   readonly subscriptions = 1
-  readonly rail: SocketRail<B>
+  readonly sink: SocketSink<B>
   readonly #context: TransportContext
   readonly #reply: FastifyReply
   readonly #body: SseBody<B>
@@ -122,13 +122,13 @@ class SseStream<B> implements Connection {
     this.#body = body
     this.#ack = ack
     this.#wire = streamOf(reply) ?? reply.request.raw.socket
-    this.rail = new SocketRail<B>(this.#wire, {
+    this.sink = new SocketSink<B>(this.#wire, {
       encoding: body.encoding,
       bytesOf: batch => body.bytesOf(batch),
       heartbeats: context.heartbeats,
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
-      ping: () => this.rail.control(ping()),
+      ping: () => this.sink.control(ping()),
       onStalled: () => this.#giveUp(),
     })
   }
@@ -146,16 +146,16 @@ class SseStream<B> implements Connection {
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
     const handedOver = await this.#handOver(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
-    if (!handedOver || this.rail.closed) return this.forget()
+    if (!handedOver || this.sink.closed) return this.forget()
     if (!streamOf(this.#reply)) {
       // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
       request.rawHeaders.length = 0
       request.headers = {}
     }
-    this.rail.beatEvery(heartbeatMs)
-    this.rail.control(hello(heartbeatMs))
-    if (this.#ack) this.rail.control(this.#ack)
-    this.#second = setTimeout(() => this.rail.control(ping()), SECOND_MESSAGE_MS)
+    this.sink.beatEvery(heartbeatMs)
+    this.sink.control(hello(heartbeatMs))
+    if (this.#ack) this.sink.control(this.#ack)
+    this.#second = setTimeout(() => this.sink.control(ping()), SECOND_MESSAGE_MS)
     subscription.start()
   }
 
@@ -201,7 +201,7 @@ class SseStream<B> implements Connection {
   }
 
   get waitingBytes(): number {
-    return this.rail.waitingBytes
+    return this.sink.waitingBytes
   }
 
   close(reason: TwinrailError): void {
@@ -215,7 +215,7 @@ class SseStream<B> implements Connection {
   forget(): void {
     clearTimeout(this.#second)
     this.#subscription?.close()
-    this.rail.close()
+    this.sink.close()
     this.#context.connections.remove(this)
   }
 }

@@ -29,7 +29,7 @@ import {
   type TransportContext,
   tooSlow,
 } from './context.ts'
-import { SocketRail } from './socket-rail.ts'
+import { SocketSink } from './socket-sink.ts'
 
 /** The subprotocol that this server speaks. */
 export const SUBPROTOCOL = 'twinrail.v1'
@@ -55,7 +55,7 @@ class WebSocketConnection implements Connection {
   readonly #context: TransportContext
   readonly #socket: WebSocket
   readonly #request: FastifyRequest
-  readonly #rail: SocketRail
+  readonly #sink: SocketSink
   readonly #subscriptions = new Map<string, Subscription<Buffer>>()
   /** The last command of each session: the next one waits for it. */
   readonly #last = new Map<string, Promise<void>>()
@@ -67,7 +67,7 @@ class WebSocketConnection implements Connection {
     this.#context = context
     this.#socket = socket
     this.#request = request
-    this.#rail = new SocketRail(request.raw.socket, {
+    this.#sink = new SocketSink(request.raw.socket, {
       encoding: socket.extensions.includes('permessage-deflate') ? websocketDeflate : websocket,
       bytesOf: batch => batch,
       heartbeats: context.heartbeats,
@@ -91,7 +91,7 @@ class WebSocketConnection implements Connection {
   }
 
   get waitingBytes(): number {
-    return this.#rail.waitingBytes
+    return this.#sink.waitingBytes
   }
 
   close(reason: TwinrailError): void {
@@ -118,13 +118,13 @@ class WebSocketConnection implements Connection {
     if (this.#socket.readyState !== this.#socket.OPEN) return
     this.#context.connections.add(this)
     this.#send(hello(this.#context.heartbeatMs))
-    this.#rail.beatEvery(this.#context.heartbeatMs)
+    this.#sink.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
     this.#socket.resume()
   }
 
   #send(control: Control): void {
-    this.#rail.control(control)
+    this.#sink.control(control)
   }
 
   /** Cuts a connection off that no farewell would reach. */
@@ -184,8 +184,8 @@ class WebSocketConnection implements Connection {
   /** Stops reading from a client that asks faster than it is answered, or that does not read its answers. */
   #throttle(): void {
     if (!this.#isOpen) return
-    const unread = this.#rail.waitingBytes > UNREAD_BYTES
-    if (unread) this.#rail.whenReady(this.#onReady)
+    const unread = this.#sink.waitingBytes > UNREAD_BYTES
+    if (unread) this.#sink.whenReady(this.#onReady)
     if (unread || this.#pending >= PENDING_COMMANDS) this.#socket.pause()
     else this.#socket.resume()
   }
@@ -223,7 +223,7 @@ class WebSocketConnection implements Connection {
         return this.#send({ type: 'ack', id: command.id })
       case 'window': {
         const consumed = parseOffset(command.offset)
-        if (consumed) this.#subscriptions.get(command.sessionId)?.consumed(consumed)
+        if (consumed) this.#subscriptions.get(command.sessionId)?.grant(consumed)
         if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
       }
     }
@@ -237,7 +237,7 @@ class WebSocketConnection implements Connection {
     const subscription = await this.#context.bus.subscribe({
       sessionId,
       options: command,
-      sink: this.#rail,
+      sink: this.#sink,
       windowBytes,
       lag: { policy: command.lag, limits: lagLimits(command) },
       onTooSlow: () => {
@@ -258,8 +258,8 @@ class WebSocketConnection implements Connection {
     }
     old?.close()
     this.#subscriptions.set(sessionId, subscription)
-    const { heartbeatMs = this.#rail.heartbeatMs } = command
-    if (heartbeatMs < this.#rail.heartbeatMs) this.#rail.beatEvery(heartbeatMs)
+    const { heartbeatMs = this.#sink.heartbeatMs } = command
+    if (heartbeatMs < this.#sink.heartbeatMs) this.#sink.beatEvery(heartbeatMs)
     this.#send({ type: 'ack', id })
     subscription.start()
   }
@@ -282,7 +282,7 @@ class WebSocketConnection implements Connection {
     clearTimeout(this.#second)
     for (const subscription of this.#subscriptions.values()) subscription.close()
     this.#subscriptions.clear()
-    this.#rail.close()
+    this.#sink.close()
     this.#context.connections.remove(this)
   }
 }

@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import t from 'tap'
 import { playback } from '../../src/agents/playback.ts'
 import { mulberry32 } from '../../src/agents/random.ts'
-import { type EventBody, Id } from '../../src/protocol/index.ts'
+import { type EventBody, ProviderId } from '../../src/protocol/index.ts'
 import { fakeRun, flaws, inShort, play, textOf } from '../fixtures/run-context.ts'
 
 function deltas(events: EventBody[]): string[] {
@@ -73,7 +73,7 @@ t.test('generated text', async t => {
     const ids = new Set<unknown>()
     for (const runId of ['a', 'b', `${'r'.repeat(127)}1`, `${'r'.repeat(127)}2`]) {
       const { events } = await play(playback, { count: 0, rate: 0, messages: 2 }, fakeRun({ runId }))
-      for (const { type, data } of events) if (type === 'text.start') ids.add(Id.parse(data.partId))
+      for (const { type, data } of events) if (type === 'text.start') ids.add(ProviderId.parse(data.partId))
     }
     t.equal(ids.size, 8)
   })

@@ -24,8 +24,8 @@ t.test(
       await post('/v1/sessions', { sessionId: 's' })
       const got: { sse: string[]; websocket: string[] } = { sse: [], websocket: [] }
       let told = () => {}
-      const take = (rail: 'sse' | 'websocket', json: string) => {
-        if (json.startsWith('{"offset"')) got[rail].push(json)
+      const take = (transport: 'sse' | 'websocket', json: string) => {
+        if (json.startsWith('{"offset"')) got[transport].push(json)
         told()
       }
       const source = new EventSource('/v1/sessions/s/events')

@@ -150,6 +150,24 @@ t.test('folds as much as fits', async t => {
   t.ok(pieces.slice(0, -1).every(({ bytes }) => bytes > FOLD_BYTES - 5500 && bytes <= FOLD_BYTES))
 })
 
+t.test('`from` counts: no fold exceeds the bound by a byte', async t => {
+  const delta = (text: string) => ({
+    type: 'text.delta',
+    runId: 'r',
+    by: undefined,
+    data: { partId: 'p', delta: text },
+  })
+  const events = log(['a'.repeat(50), 'é'.repeat(20)].map(delta))
+  const largest = Math.max(...events.map(({ bytes }) => bytes))
+  const folds = []
+  for (let bound = largest; bound <= largest + 150; bound++) {
+    const folded = fold(EPOCH, events, bound)
+    for (const { bytes } of folded) if (bytes > bound) t.fail(`${bytes} bytes with a bound of ${bound}`)
+    if (folded.length === 1) folds.push(bound)
+  }
+  t.ok(folds.length > 0 && folds.length < 150, 'some bounds let the two fold, others do not')
+})
+
 t.test('an event that is too large by itself passes as it is', async t => {
   const deltas = ['a', 'x'.repeat(FOLD_BYTES), 'b', 'c']
   const events = log(

@@ -1,58 +1,17 @@
 /** A topic and its live groups without sockets: what the log hands them, and what their members get. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import t from 'tap'
-import { Bus } from '../../src/bus/bus.ts'
 import { type Message, messages } from '../../src/bus/encoding.ts'
 import { Journal } from '../../src/bus/journal.ts'
 import { noopObserver } from '../../src/bus/observer.ts'
 import { PageBudget } from '../../src/bus/page-budget.ts'
 import { noPeers } from '../../src/bus/peers.ts'
 import { defaultHoldBounds } from '../../src/bus/producer-gate.ts'
-import type { Sink } from '../../src/bus/sink.ts'
 import type { Follower, Member } from '../../src/bus/tail.ts'
 import { Topic } from '../../src/bus/topic.ts'
 import { LogEvent } from '../../src/log/event.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
-
-/** A sink that takes everything, or nothing while it is full. */
-class TestSink implements Sink<readonly Message[]> {
-  readonly encoding = messages
-  history: undefined
-  isFull = false
-  readonly got: Message[] = []
-  #resume: (() => void) | undefined
-
-  ready(): boolean {
-    return !this.isFull
-  }
-
-  write(batch: readonly Message[]): void {
-    this.got.push(...batch)
-  }
-
-  control(control: Parameters<typeof messages.control>[0]): void {
-    this.write(messages.control(control))
-  }
-
-  whenReady(resume: () => void): void {
-    this.#resume = resume
-    if (!this.isFull) setImmediate(resume)
-  }
-
-  drain(): void {
-    this.isFull = false
-    this.#resume?.()
-  }
-
-  /** The offsets' numbers, or the types of what has none, in order. */
-  get seen(): (number | string)[] {
-    return this.got.map(message => {
-      if ('control' in message) return message.control.type
-      const { offset, json } = message.event
-      return offset === undefined ? (JSON.parse(json).type as string) : Number(offset.split('-')[1])
-    })
-  }
-}
+import { TestSink } from '../fixtures/sink.ts'
 
 const text = (runId: string, type = 'x.n') =>
   `{"sessionId":"s","runId":"${runId}","type":"${type}","time":1,"data":null}`
@@ -149,56 +108,4 @@ t.test('a member that left gets nothing more', async t => {
   t.same(gone.sink.seen, [])
   t.same(here.sink.seen, [1])
   made.close()
-})
-
-async function subscribed(options: object = {}, request: object = {}) {
-  const journal = new Journal(createMemoryLog())
-  await journal.append('s', [{ type: 'run.started', runId: 'r', data: { agent: 'a' } }], {
-    create: true,
-    once: [{ key: 'run:r' }],
-  })
-  const bus = new Bus(journal, { ringEvents: 2, ...options })
-  const sink = new TestSink()
-  const ends: string[] = []
-  const subscription = await bus.subscribe({
-    sessionId: 's',
-    options: { after: undefined, last: undefined, run: undefined, replay: 'full', coalesceMs: 0 },
-    sink,
-    onEnd: reason => ends.push(reason),
-    ...request,
-  })
-  subscription.start()
-  for (let turn = 0; turn < 5; turn++) await nextTurn()
-  return { journal, bus, sink, ends, subscription }
-}
-
-const runOptions = { after: undefined, last: undefined, run: 'r', replay: 'full', coalesceMs: 0 }
-
-t.test('what is trimmed while a subscriber lags is reported by a gap', async t => {
-  const { journal, sink, subscription } = await subscribed()
-  sink.isFull = true
-  for (let n = 0; n < 10; n++) await journal.append('s', [{ type: 'x.n', data: n }])
-  await nextTurn()
-  const { epoch } = await journal.session('s')
-  await journal.trim('s', epoch, 6, { seq: 11, state: {} })
-  sink.drain()
-  for (let turn = 0; turn < 20 && sink.seen.at(-1) !== 11; turn++) await nextTurn()
-  t.same(sink.seen, ['subscribed', 1, 'caught-up', 'gap', 7, 8, 9, 10, 11])
-  const gap = sink.got.find(message => 'control' in message && message.control.type === 'gap')
-  t.match(gap, { control: { from: `${epoch}-2`, to: `${epoch}-6`, reason: 'trimmed' } })
-  subscription.close()
-})
-
-t.test('a run’s stream ends when its terminal is reached by skipping', async t => {
-  const lag = { policy: 'skip', limits: { events: 3, bytes: 1e6 } }
-  const { journal, sink, ends, bus } = await subscribed({}, { options: runOptions, lag })
-  sink.isFull = true
-  for (let n = 0; n < 10; n++) await journal.append('s', [{ type: 'x.n', runId: 'r', data: n }])
-  await journal.append('s', [{ type: 'run.completed', runId: 'r', data: { finishReason: 'stop' } }])
-  await nextTurn()
-  sink.drain()
-  for (let turn = 0; turn < 20 && ends.length === 0; turn++) await nextTurn()
-  t.same(ends, ['run-ended'])
-  t.same(sink.seen, ['subscribed', 1, 'caught-up', 'gap', 12, 'end'])
-  t.equal(bus.topics, 0, 'and the topic is let go')
 })

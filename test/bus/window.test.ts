@@ -20,7 +20,7 @@ t.test('lets out what fits, in order', async t => {
   t.equal(window.fit(events.slice(2)), 1)
   t.equal(window.take(events.slice(2, 3)), true)
   t.equal(window.fit(events.slice(3)), 0)
-  window.consumed(1)
+  window.grant(1)
   t.equal(window.fit(events.slice(3)), 1)
 })
 
@@ -29,7 +29,7 @@ t.test('with nothing outstanding one goes out, however large', async t => {
   t.equal(window.fit([event(1, 500), event(2)]), 1)
   t.equal(window.take([event(1, 500)]), true)
   t.equal(window.fit([event(2)]), 0)
-  window.consumed(1)
+  window.grant(1)
   t.equal(window.fit([event(2)]), 1)
 })
 
@@ -43,13 +43,13 @@ t.test('nothing always fits', async t => {
 t.test('consuming twice, backwards or ahead gives no credit that was not there', async t => {
   const window = new CreditWindow(BYTES * 2)
   window.take([event(5), event(6)])
-  window.consumed(4)
+  window.grant(4)
   t.equal(window.fit([event(7)]), 0, 'before all that was sent')
-  window.consumed(5)
-  window.consumed(5)
-  window.consumed(3)
+  window.grant(5)
+  window.grant(5)
+  window.grant(3)
   t.equal(window.fit([event(7), event(8)]), 1)
-  window.consumed(1_000_000)
+  window.grant(1_000_000)
   t.equal(window.fit([event(7), event(8), event(9)]), 2)
 })
 
@@ -78,7 +78,7 @@ t.test('what is outstanding never exceeds the window, but for one event', async 
           if (next) assert.ok(out.length > 0 && total + next.bytes > size, 'and no less than fits')
         } else {
           const upTo = Math.round(seq * step.consume)
-          window.consumed(upTo)
+          window.grant(upTo)
           out = out.filter(({ seq }) => seq > upTo)
         }
       }

@@ -159,7 +159,7 @@ t.test('a rung that was asked for and fails is not replaced', async t => {
   await t.rejects(collect(session.events()), { code: 'connection-lost' })
 })
 
-t.test('switching to what does not get through keeps the old rail', async t => {
+t.test('switching to what does not get through keeps the old transport', async t => {
   const { url } = await badProxy(t, await stage(t), { strip: true })
   const client = connect(t, url, { transport: 'sse' })
   const run = client.session().run('playback', { count: 300, rate: 1000 })

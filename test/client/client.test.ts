@@ -118,7 +118,7 @@ t.test('one socket carries many sessions and their commands', async t => {
   await Promise.allSettled(live)
 })
 
-t.test('switches the rail in mid-stream: no gap, no duplicate', async t => {
+t.test('switches the transport in mid-stream: no gap, no duplicate', async t => {
   const client = connect(t, await stage(t), { transport: 'sse' })
   const session = client.session()
   const run = session.run('playback', { count: 600, rate: 1500 })

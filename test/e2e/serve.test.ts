@@ -1,4 +1,4 @@
-/** The command `twinrail` as a newcomer types it: a process of its own, asked over every rail. */
+/** The command `twinrail` as a newcomer types it: a process of its own, asked over every transport. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { connect } from 'node:net'
@@ -9,15 +9,15 @@ import { finished, serve, twinrail } from './stage.ts'
 
 const QUESTION = 'When should I use SSE and when WebSocket?'
 
-function isAnswer(t: Test, text: string, rail: string): void {
-  t.match(text, /When should I use SSE\?/, `${rail}: the first part of the question`)
-  t.match(text, /When should I use WebSocket\?/, `${rail}: the second`)
-  t.match(text, /\[1\]/, `${rail}: a citation`)
+function isAnswer(t: Test, text: string, transport: string): void {
+  t.match(text, /When should I use SSE\?/, `${transport}: the first part of the question`)
+  t.match(text, /When should I use WebSocket\?/, `${transport}: the second`)
+  t.match(text, /\[1\]/, `${transport}: a citation`)
 }
 
 const start = { type: 'run.start', id: '1', agent: 'deepsearch', input: { query: QUESTION } }
 
-t.test('a question is answered with citations over every rail and by bare clients', async t => {
+t.test('a question is answered with citations over every transport and by bare clients', async t => {
   const { url, child } = await serve(t)
   const events = (session: string) => `${url}/v1/sessions/${session}/events`
 
@@ -77,7 +77,7 @@ t.test('a question is answered with citations over every rail and by bare client
   socket.close()
   isAnswer(t, said, 'ws')
 
-  // What was answered on one rail is the same on another.
+  // What was answered on one transport is the same on another.
   const tail = await finished(twinrail(['tail', 'ws', '--run', 'r1', '--json', '--url', url]))
   t.equal(tail.code, 0)
   const lines = tail.stdout

@@ -51,7 +51,7 @@ async function hasNoViewers(t: Test, wire: Wire, sessionId: string, runId: strin
   })
 }
 
-const rails: [string, (t: Test, url: string, run: string) => Promise<() => unknown>][] = [
+const transports: [string, (t: Test, url: string, run: string) => Promise<() => unknown>][] = [
   [
     'an SSE stream of the session',
     async (t, url) => {
@@ -78,7 +78,7 @@ const rails: [string, (t: Test, url: string, run: string) => Promise<() => unkno
   ],
 ]
 
-for (const [what, watch] of rails) {
+for (const [what, watch] of transports) {
   t.test(`${what} on another node is a viewer, until it goes`, async t => {
     const log = createMemoryLog()
     const [one, two] = await nodes(t, 2, log)

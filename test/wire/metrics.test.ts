@@ -66,7 +66,7 @@ t.test('connections, subscriptions and what live subscribers are sent', async t 
   t.equal(
     await metric(wire, 'twinrail_batch_events_sum'),
     3 * batches,
-    'a batch for each rail, of three each',
+    'a batch for each transport, of three each',
   )
   t.equal(await metric(wire, 'twinrail_append_to_write_seconds_count'), batches)
   const seconds = (await metric(wire, 'twinrail_append_to_write_seconds_sum')) ?? -1

@@ -1,5 +1,6 @@
 /** Reads a Markdown, HTML or plain text document as a flat sequence of blocks. */
-import { DomHandler, Parser } from 'htmlparser2'
+import { DomHandler, Parser as HtmlParser } from 'htmlparser2'
+import { Lexer, Parser as MarkdownParser } from 'marked'
 import { joinLines, slices } from './text.ts'
 
 /** One block of a document, in document order. */
@@ -16,7 +17,7 @@ export type Block =
 
 /** Reads a document in the format that its file name says; unknown extensions are plain text. */
 export function documentBlocks(file: string, source: string): Iterable<Block> {
-  if (/\.html?$/i.test(file)) return htmlBlocks(source)
+  if (/\.html?$/i.test(file)) return htmlBlocks(slices(source, HTML_CHARS))
   return /\.(?:md|markdown)$/i.test(file) ? markdownBlocks(source) : textBlocks(source)
 }
 
@@ -47,183 +48,45 @@ function rowText(headers: readonly string[], cells: readonly string[]): string {
   return subject && rest ? `${subject}${values.length > 1 ? ' –' : ':'} ${rest}` : subject || rest
 }
 
-const HEADING = /^ {0,3}(#{1,6})(?:\s+(.*))?$/
-const SETEXT_UNDERLINE = /^ {0,3}(=+|-+)\s*$/
-const FENCE = /^\s*(`{3,}|~{3,})\s*([\w+#.-]*)/
-const ITEM = /^\s*(?:[-*+]|\d{1,9}[.)])\s+(?:\[[ xX]\]\s+)?(.*)$/
-/** An item that is only a link: part of a table of contents. */
-const LINK_ITEM = /^\s*(?:[-*+]|\d{1,9}[.)])\s+!?\[[^\]]{1,500}\]\([^()]{0,2000}\)[.,;]?\s*$/
-const THEMATIC_BREAK = /^ {0,3}(?:(?:\*\s*){3,}|(?:-\s*){3,}|(?:_\s*){3,})$/
-const TABLE_DELIMITER = /^\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$/
-const INDENTED = /^(?: {4}|\t)/
-/** Directives, admonition marks and link definitions. */
-const NOT_TEXT = /^\s*(?::::|\[![A-Z]+\]\s*$|\[[^\]]{1,200}\]:\s)/
+/** Inline markup is parsed in pieces of this length, in chars: marked takes quadratic time (100 KB of `*a` took 7 s). */
+const INLINE_CHARS = 4_000
 
-/** Limits that keep the regular expressions fast: longer lines and paragraphs are cut, further cells are dropped. */
-const LINE_CHARS = 10_000
-const PARAGRAPH_LINES = 200
-const ROW_CELLS = 50
-const FRONT_MATTER_LINES = 50
+/** YAML front matter: at most 50 lines between `---` at the start of a document. */
+const FRONT_MATTER = /^---\r?\n((?:.*\r?\n){0,50}?)---[^\S\n]*(?:\r?\n|$)/
 
-/** Reads the lines of a document one after another, without block quote marks. */
-class Lines {
-  private readonly lines: readonly string[]
-  private at = 0
+/** Marks that GFM does not define: admonitions (`[!NOTE]`, `:::note`) and footnotes. */
+const FOREIGN_MARKS = /^\[![A-Z]+\]\s*|^:::[^\S\n]*[\w-]*\s*|\s*:::$|\[\^[^\][]{1,100}\]:?/g
 
-  constructor(source: string) {
-    const lines = source.split(/\r\n?|\n/)
-    const bounded = lines.flatMap(line => (line.length > LINE_CHARS ? [...slices(line, LINE_CHARS)] : line))
-    this.lines = bounded.map(line => line.replace(/^(?: {0,3}> ?)+/, ''))
-  }
-
-  /** The line that is `ahead` lines after the next one; `undefined` beyond the last line. */
-  peek(ahead = 0): string | undefined {
-    return this.lines[this.at + ahead]
-  }
-
-  /** Whether `line` is among the `ahead` lines after the next one. */
-  has(line: string, ahead: number): boolean {
-    return this.lines.slice(this.at + 1, this.at + 1 + ahead).includes(line)
-  }
-
-  take(): string {
-    const line = this.peek() ?? ''
-    this.at++
-    return line
-  }
-
-  /** Takes lines while `condition` holds, at most `limit`. */
-  takeWhile(condition: (line: string) => boolean, limit = Number.POSITIVE_INFINITY): string[] {
-    const begin = this.at
-    while (this.at < this.lines.length && this.at - begin < limit && condition(this.peek()!)) this.at++
-    return this.lines.slice(begin, this.at)
-  }
-}
-
-/** Reads Markdown: the parts of CommonMark and GFM that tell headings, paragraphs, lists, tables and code apart. */
+/** Reads Markdown (CommonMark and GFM, with front matter) by way of its HTML. */
 function* markdownBlocks(source: string): Generator<Block> {
-  const lines = new Lines(source)
-  yield* frontMatter(lines)
-  let inList = false
-  for (let line = lines.peek(); line !== undefined; line = lines.peek()) {
-    const indented = INDENTED.test(line)
-    const item = ITEM.test(line) && !THEMATIC_BREAK.test(line)
-    if (line.trim() !== '') inList = item || (inList && /^\s/.test(line))
-
-    if (FENCE.test(line)) yield fencedCode(lines)
-    else if (HEADING.test(line)) yield atxHeading(lines.take())
-    else if (isTable(lines)) yield* tableRows(lines)
-    else if (line.trimStart().startsWith('<!--')) skipComment(lines)
-    else if (line.trim() === '' || [THEMATIC_BREAK, NOT_TEXT, LINK_ITEM].some(pattern => pattern.test(line)))
-      lines.take()
-    else if (indented && !inList) yield indentedCode(lines)
-    else yield* paragraph(lines, item)
+  const [whole = '', frontMatter = ''] = FRONT_MATTER.exec(source) ?? []
+  const title = /^title:\s*["']?(.*?)["']?\s*$/m.exec(frontMatter)?.[1]
+  if (title) yield { kind: 'title', text: title }
+  for (const block of htmlBlocks(htmlOf(source.slice(whole.length)))) {
+    const text = block.kind === 'prose' || block.kind === 'item' ? withoutForeignMarks(block.text) : undefined
+    if (text === undefined) yield block
+    else if (text) yield { ...block, text } as Block
   }
 }
 
-function* frontMatter(lines: Lines): Generator<Block> {
-  if (lines.peek() !== '---' || !lines.has('---', FRONT_MATTER_LINES)) return
-  lines.take()
-  for (const line of lines.takeWhile(line => line !== '---')) {
-    const title = /^title:\s*["']?(.*?)["']?\s*$/.exec(line)?.[1]
-    if (title) yield { kind: 'title', text: title }
+/** Converts Markdown to HTML, piece by piece, so that the caller may yield to the event loop between pieces. */
+function* htmlOf(source: string): Generator<string> {
+  const lexer = new Lexer()
+  lexer.blockTokens(source.replace(/\r\n?/g, '\n'), lexer.tokens)
+  for (const { src, tokens } of lexer.inlineQueue) {
+    for (const part of slices(src, INLINE_CHARS)) lexer.inlineTokens(part, tokens)
+    yield ''
   }
-  lines.take()
+  for (const token of lexer.tokens) yield MarkdownParser.parse([token])
 }
 
-function atxHeading(line: string): Block {
-  const [, marks = '#', text = ''] = HEADING.exec(line) ?? []
-  return { kind: 'heading', level: marks.length, text: plainText(text.trimEnd().replace(/(?:^|\s)#+$/, '')) }
-}
-
-function fencedCode(lines: Lines): Block {
-  const [, fence = '```', language = ''] = FENCE.exec(lines.take()) ?? []
-  const closes = (line: string) => line.trim().startsWith(fence) && /^\s*(?:`+|~+)\s*$/.test(line)
-  const text = lines.takeWhile(line => !closes(line)).join('\n')
-  lines.take()
-  return { kind: 'code', text, language }
-}
-
-function indentedCode(lines: Lines): Block {
-  const code = lines.takeWhile(line => INDENTED.test(line)).map(line => line.replace(INDENTED, ''))
-  return { kind: 'code', text: code.join('\n') }
-}
-
-function skipComment(lines: Lines): void {
-  lines.takeWhile(line => !line.includes('-->'))
-  lines.take()
-}
-
-function isTable(lines: Lines): boolean {
-  return Boolean(lines.peek()?.includes('|') && TABLE_DELIMITER.test(lines.peek(1) ?? ''))
-}
-
-function* tableRows(lines: Lines): Generator<Block> {
-  const headers = tableCells(lines.take())
-  lines.take()
-  for (const line of lines.takeWhile(line => line.includes('|'))) {
-    yield { kind: 'row', text: rowText(headers, tableCells(line)) }
-  }
-}
-
-function tableCells(line: string): string[] {
-  const inner = line.trim().replace(/^\||(?<!\\)\|$/g, '')
-  return inner
-    .split(/(?<!\\)\|/)
-    .slice(0, ROW_CELLS)
-    .map(cell => plainText(cell.replaceAll('\\|', '|')))
-}
-
-function* paragraph(lines: Lines, item: boolean): Generator<Block> {
-  const first = lines.take()
-  const rest = lines.takeWhile(
-    line =>
-      line.trim() !== '' &&
-      ![HEADING, FENCE, ITEM, SETEXT_UNDERLINE, THEMATIC_BREAK, NOT_TEXT].some(pattern => pattern.test(line)),
-    PARAGRAPH_LINES,
-  )
-  const firstText = item ? (ITEM.exec(first)?.[1] ?? '') : first
-  const text = plainText(joinLines([firstText, ...rest]))
-  const underline = item ? undefined : SETEXT_UNDERLINE.exec(lines.peek() ?? '')?.[1]
-  if (underline) {
-    lines.take()
-    yield { kind: 'heading', level: underline.startsWith('=') ? 1 : 2, text }
-  } else if (text) {
-    yield { kind: item ? 'item' : 'prose', text }
-  }
-}
-
-const ENTITIES: Readonly<Record<string, string>> = {
-  amp: '&',
-  lt: '<',
-  gt: '>',
-  quot: '"',
-  apos: "'",
-  nbsp: ' ',
-}
-
-/** Removes inline markup from Markdown; code spans keep their backticks. */
-function plainText(markdown: string): string {
-  const code: string[] = []
-  const text = markdown
-    .replaceAll('\0', '')
-    .replace(/(?<!`)(`{1,3})(?!`)([^`]+)\1(?!`)/g, (_span, _ticks, inner: string) => {
-      code.push(`\`${inner.trim()}\``)
-      return `\0${code.length - 1}\0`
-    })
-    .replace(/<!--.{0,2000}?-->/g, '')
-    .replace(/<(https?:[^<>\s]{1,2000}|mailto:[^<>\s]{1,300})>/g, '$1')
-    .replace(/<\/?[a-z][^<>]{0,2000}>/gi, '')
-    .replace(/!\[[^\][]{0,500}\](?:\([^()]{0,2000}\)|\[[^\][]{0,200}\])/g, '')
-    .replace(/\[\^[^\][]{1,100}\]:?/g, '')
-    .replace(/\[([^\][]{0,1000})\](?:\([^()]{0,2000}\)|\[[^\][]{0,200}\])/g, '$1')
-    .replace(/(?<!\\)(?:\*\*|~~)|(?<![\w\\])__(?=\S)|(?<=\S)__(?!\w)/g, '')
-    .replace(/(?<![\w\\*])\*(?=[^\s*])([^*]{1,1000})(?<=[^\s\\])\*(?!\w)/g, '$1')
-    .replace(/(?<![\w\\_])_(?=[^\s_])([^_]{1,1000})(?<=[^\s\\])_(?!\w)/g, '$1')
-    .replace(/\\([!-/:-@[-`{-~])/g, '$1')
-    .replace(/&(\w{2,4});/g, (entity, name: string) => ENTITIES[name] ?? entity)
-    .replace(/\0(\d+)\0/g, (_mark, i: string) => code[Number(i)] ?? '')
-  return text.replace(/\s+/g, ' ').trim()
+/** Removes {@link FOREIGN_MARKS} outside of code spans. */
+function withoutForeignMarks(text: string): string {
+  const parts = text.split(/(`[^`]+`)/)
+  return parts
+    .map((part, i) => (i % 2 === 1 ? part : part.replace(FOREIGN_MARKS, '')))
+    .join('')
+    .trim()
 }
 
 type Parent = { children: DomHandler['root']['children'] }
@@ -242,15 +105,15 @@ const INLINE = new Set(
   ),
 )
 
-/** HTML is parsed in pieces of this many chars, with a pause after each. */
-const CHUNK_CHARS = 32 * 1024
+/** HTML files are parsed in pieces of this length, in chars. */
+const HTML_CHARS = 32 * 1024
 
-/** Reads HTML; malformed markup is repaired as far as htmlparser2 does. */
-function* htmlBlocks(source: string): Generator<Block> {
+/** Reads HTML, given in pieces; malformed markup is repaired as far as htmlparser2 does. */
+function* htmlBlocks(pieces: Iterable<string>): Generator<Block> {
   const page = new DomHandler()
-  const parser = new Parser(page)
-  for (let start = 0; start < source.length; start += CHUNK_CHARS) {
-    parser.write(source.slice(start, start + CHUNK_CHARS))
+  const parser = new HtmlParser(page)
+  for (const piece of pieces) {
+    parser.write(piece)
     yield { kind: 'pause' }
   }
   parser.end()
@@ -277,7 +140,7 @@ function* elementBlocks(element: Element, kind: 'prose' | 'item'): Generator<Blo
   if (name === 'title') yield { kind: 'title', text: inlineText(element) }
   else if (/^h[1-6]$/.test(name)) yield htmlHeading(element)
   else if (name === 'li' && isOnlyLink(element)) return
-  else if (name === 'pre') yield { kind: 'code', text: preformatted(element) }
+  else if (name === 'pre') yield preformatted(element)
   else if (name === 'table') yield* htmlTableRows(element)
   else if (name === 'dl') yield* definitions(element)
   else yield* blocksIn(element, name === 'li' ? 'item' : /^[uo]l$/.test(name) ? 'prose' : kind)
@@ -313,8 +176,10 @@ function outermost(parent: Parent, names: ReadonlySet<string>): Element[] {
     .flatMap(child => (names.has(child.name) ? [child] : outermost(child, names)))
 }
 
-function preformatted(pre: Element): string {
-  return textOf(pre).replace(/^\n+|\s+$/g, '')
+function preformatted(pre: Element): Block {
+  const [code = pre] = outermost(pre, new Set(['code']))
+  const language = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '')?.[1]
+  return { kind: 'code', text: textOf(pre).replace(/^\n+|\s+$/g, ''), ...(language && { language }) }
 }
 
 function inlineText(node: Node): string {
@@ -322,7 +187,7 @@ function inlineText(node: Node): string {
 }
 
 function tidy(text: string): string {
-  return text.replace(/\s+/g, ' ').trim()
+  return joinLines(text.split('\n')).replace(/\s+/g, ' ')
 }
 
 /** Text with code in backticks; block elements are surrounded by spaces. */
@@ -336,8 +201,9 @@ function rawText(node: Node): string {
 }
 
 function codeSpan(text: string): string {
-  const inner = tidy(text.replaceAll('`', "'"))
-  return inner && `\`${inner}\``
+  const inner = tidy(text)
+  const ticks = inner.includes('`') ? '``' : '`'
+  return inner && ticks + inner + ticks
 }
 
 function textOf(node: Node): string {
@@ -352,9 +218,10 @@ function isElement(node: Node): node is Element {
 /** Whether an item is only a link: part of a table of contents or a menu. */
 function isOnlyLink(item: Element): boolean {
   const [first, ...others] = item.children.filter(
-    child => isElement(child) || (child.type === 'text' && child.data.trim() !== ''),
+    child => isElement(child) || (child.type === 'text' && /[^\s.,;]/.test(child.data)),
   )
-  return others.length === 0 && first !== undefined && isElement(first) && first.name === 'a'
+  if (others.length > 0 || first === undefined || !isElement(first)) return false
+  return first.name === 'a' || (first.name === 'p' && isOnlyLink(first))
 }
 
 function isInline(node: Node): boolean {

@@ -80,7 +80,6 @@ export async function openStore(folder: string): Promise<Store> {
  */
 function takePlace(path: string, root: RootDatabase): void {
   try {
-    // biome-ignore lint/correctness/useHookAtTopLevel: no hook of React, just a name like one
     root.useReadTransaction().done()
   } catch (cause) {
     if ((cause as { code?: unknown }).code === READERS_FULL) {

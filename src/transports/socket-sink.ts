@@ -10,7 +10,7 @@ import type { Beating, Heartbeats } from './heartbeat.ts'
 
 const EMPTY = Buffer.alloc(0)
 
-export interface SocketRailOptions<B> {
+export interface SocketSinkOptions<B> {
   encoding: Encoding<B>
   /** The bytes of a batch; called once per batch written, in order. */
   bytesOf(batch: B): Buffer
@@ -24,10 +24,10 @@ export interface SocketRailOptions<B> {
   onStalled(): void
 }
 
-export class SocketRail<B = Buffer> implements Sink<B>, Beating {
+export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   readonly encoding: Encoding<B>
   readonly #socket: Duplex
-  readonly #options: SocketRailOptions<B>
+  readonly #options: SocketSinkOptions<B>
   readonly #resumes = new Set<() => void>()
   #probing = false
   #closed = false
@@ -37,7 +37,7 @@ export class SocketRail<B = Buffer> implements Sink<B>, Beating {
   wroteAt: number
   history: LiveEncoder<B> | undefined
 
-  constructor(socket: Duplex, options: SocketRailOptions<B>) {
+  constructor(socket: Duplex, options: SocketSinkOptions<B>) {
     this.#socket = socket
     this.#options = options
     this.encoding = options.encoding

@@ -1,0 +1,98 @@
+/** How a runner handles an expired lease, without sockets: on a log with a clock of its own. */
+import t, { type Test } from 'tap'
+import { Bus } from '../../src/bus/bus.ts'
+import { Journal } from '../../src/bus/journal.ts'
+import { keys } from '../../src/log/keys.ts'
+import type { EventLog } from '../../src/log/log.ts'
+import { createMemoryLog } from '../../src/log/memory.ts'
+import { Presence } from '../../src/presence/presence.ts'
+import { Runner } from '../../src/sessions/runner.ts'
+import { counting } from '../fixtures/resumable.ts'
+
+const lease = { runId: 'r', token: 'owner', ttlMs: 10 }
+
+/** A log with the run `r`, whose lease has expired. */
+async function expiredRun(agent: string) {
+  let now = 1000
+  const log = createMemoryLog({ clock: () => now })
+  const started = { type: 'run.started', runId: 'r', data: { agent, input: { count: 1 } } }
+  await new Journal(log).append('s', [started], {
+    create: true,
+    once: [{ key: keys.run('r'), note: {} }],
+    leases: [lease],
+  })
+  now += 11
+  return log
+}
+
+/** Lets a new process look for expired leases once; `found` is called between its search and what it does then. */
+async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise<void> {
+  let searched = () => {}
+  const search = new Promise<void>(resolve => {
+    searched = resolve
+  })
+  const journal = new Journal({
+    ...log,
+    async expired(limit) {
+      const expired = await log.expired(limit)
+      await found()
+      searched()
+      return expired
+    },
+  })
+  const presence = new Presence(journal)
+  const errors: unknown[] = []
+  const runner = new Runner({
+    journal,
+    bus: new Bus(journal, { peers: presence }),
+    presence,
+    agents: new Map([[counting.name, counting]]) as never,
+    maxRunMs: 1000,
+    leaseMs: 30,
+    onExpiring: () => {},
+    onError: error => errors.push(error),
+  })
+  // The runner's own timer does not keep the process alive.
+  const alive = setInterval(() => {}, 1000)
+  await search
+  await runner.close(1000)
+  clearInterval(alive)
+  t.same(errors, [])
+}
+
+async function types(log: EventLog): Promise<string[]> {
+  const page = await log.read('s', 0, { events: 100, bytes: 1e6 })
+  return page?.events.map(({ type }) => type) ?? []
+}
+
+t.test('a lost run that nobody can resume gets a terminal', async t => {
+  const log = await expiredRun('other')
+  await reapOnce(t, log)
+  t.same(await types(log), ['run.started', 'run.failed'])
+  t.same(await log.expired(10), [])
+})
+
+for (const [how, agent] of [
+  ['failed', 'other'],
+  ['taken over', counting.name],
+] as const) {
+  t.test(`a run whose owner renews its lease just before is not ${how}`, async t => {
+    const log = await expiredRun(agent)
+    await reapOnce(t, log, async () => {
+      await log.renew('s', lease)
+    })
+    t.same(await types(log), ['run.started'])
+    t.equal(await log.renew('s', lease), true, 'the owner still has it')
+  })
+}
+
+t.test('a run that has its terminal is not taken over, and its lease is given up', async t => {
+  const log = await expiredRun(counting.name)
+  const completed = { type: 'run.completed', runId: 'r', data: { finishReason: 'stop' } }
+  await new Journal(log).append('s', [completed], { once: [{ key: keys.end('r') }] })
+  t.match(await log.expired(10), [{ runId: 'r' }], 'its end did not give the lease up')
+  await reapOnce(t, log)
+  t.same(await types(log), ['run.started', 'run.completed'])
+  const taken = await log.append('s', [], { leases: [{ ...lease, token: 'another' }] })
+  t.equal(taken.accepted, true, 'nobody holds the lease')
+})

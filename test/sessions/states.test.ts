@@ -1,0 +1,108 @@
+/** The states of sessions that a process keeps at hand: folded once, kept as snapshots, read again where trimmed. */
+import t from 'tap'
+import { Journal } from '../../src/bus/journal.ts'
+import type { EventLog } from '../../src/log/log.ts'
+import { createMemoryLog } from '../../src/log/memory.ts'
+import { SessionStates } from '../../src/sessions/states.ts'
+
+/** A log whose readings are noted by the number that they begin after. */
+function stage() {
+  const log = createMemoryLog()
+  const reads: number[] = []
+  const counting: EventLog = {
+    ...log,
+    read(sessionId, after, bounds) {
+      reads.push(after)
+      return log.read(sessionId, after, bounds)
+    },
+  }
+  const journal = new Journal(counting)
+  return {
+    log,
+    journal,
+    reads,
+    startRun: (runId: string) =>
+      journal.append('s', [{ type: 'run.started', runId, data: { agent: 'a' } }], { create: true }),
+    numbers: (count: number) =>
+      journal.append(
+        's',
+        Array.from({ length: count }, (_, data) => ({ type: 'x.n', data })),
+      ),
+  }
+}
+
+t.test('a state is folded once, and a copy is given', async t => {
+  const { journal, reads, startRun, numbers } = stage()
+  const states = new SessionStates(journal)
+  await startRun('one')
+  const first = await states.get(await journal.session('s'))
+  t.match(first, { seq: 1, runs: [{ runId: 'one', status: 'running' }] })
+  await numbers(5)
+  await startRun('two')
+  const second = await states.get(await journal.session('s'))
+  t.same(
+    second.runs.map(({ runId }) => runId),
+    ['one', 'two'],
+  )
+  t.equal(first.runs.length, 1, 'the first copy has not changed')
+  await states.get(await journal.session('s'))
+  t.same(reads, [0, 1], 'each event was read once')
+})
+
+t.test('two who ask at once share one folding', async t => {
+  const { journal, reads, startRun } = stage()
+  const states = new SessionStates(journal)
+  await startRun('one')
+  const session = await journal.session('s')
+  const [a, b] = await Promise.all([states.get(session), states.get(session)])
+  t.same(a, b)
+  t.same(reads, [0])
+})
+
+t.test('an append over a multiple of 1000 leaves a snapshot, from which another process goes on', async t => {
+  const { log, journal, reads, startRun, numbers } = stage()
+  const states = new SessionStates(journal)
+  await startRun('one')
+  const { epoch } = await journal.session('s')
+  await numbers(998)
+  await states.appended('s', epoch, 2, 999)
+  t.equal(await log.loadSnapshot('s', epoch), undefined)
+  await numbers(1)
+  await states.appended('s', epoch, 1000, 1000)
+  t.match(await log.loadSnapshot('s', epoch), { seq: 1000, state: { runs: [{ runId: 'one' }] } })
+  await numbers(2)
+  reads.length = 0
+  const state = await new SessionStates(journal).get(await journal.session('s'))
+  t.match(state, { seq: 1002, runs: [{ runId: 'one' }] })
+  t.same(reads, [1000])
+})
+
+t.test(
+  'what another process trimmed before it was folded here comes from that process’s snapshot',
+  async t => {
+    const { log, journal, startRun, numbers } = stage()
+    const [here, there] = [new SessionStates(journal), new SessionStates(journal)]
+    await startRun('one')
+    await here.get(await journal.session('s'))
+    await startRun('two')
+    await numbers(5)
+    const session = await journal.session('s')
+    const state = await there.get(session)
+    await log.trim('s', session.epoch, 5, { seq: state.seq, state })
+    await numbers(1)
+    t.match(await here.get(await journal.session('s')), {
+      seq: 8,
+      runs: [{ runId: 'one' }, { runId: 'two' }],
+    })
+  },
+)
+
+t.test('a session that was made again begins anew', async t => {
+  const { log, journal, startRun } = stage()
+  const states = new SessionStates(journal)
+  await startRun('one')
+  await states.get(await journal.session('s'))
+  await log.delete('s')
+  await startRun('two')
+  t.match(await states.get(await journal.session('s')), { seq: 1, runs: [{ runId: 'two' }] })
+})
