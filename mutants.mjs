@@ -11,10 +11,10 @@ import { Stryker } from '@stryker-mutator/core'
  * failure: so the tests of one part by itself precede those of the whole.
  */
 const testsOf = {
-  'src/bus': ['test/bus/{ring,fold,skip,window,cursor,pages}.test.ts', 'test/bus/*.test.ts'],
+  'src/bus': ['test/bus/{ring,fold,skip,window,cursor,pages,subscription}.test.ts', 'test/bus/*.test.ts'],
   'src/log/conditions.ts': ['test/log/conditions.test.ts', 'test/log/memory.test.ts'],
-  'src/sessions': ['test/sessions/{state,archive,run-log}.test.ts', 'test/sessions/*.test.ts'],
-  'src/transports': ['test/wire/!(*.long).test.ts'],
+  'src/sessions': ['test/sessions/{state,states,archive,run-log}.test.ts', 'test/sessions/*.test.ts'],
+  'src/transports': ['test/transports/*.test.ts', 'test/wire/!(*.long).test.ts'],
   // `bundle` measures the size of the code, which holds all mutants at once.
   'client/connection': [
     'test/client/{cursor,backoff,queue,choice}.test.ts',
