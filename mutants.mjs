@@ -49,9 +49,11 @@ await new Stryker({
   // the machine is busy.
   concurrency: 1,
   timeoutMS: 10_000,
+  dryRunTimeoutMinutes: 60,
   // What a run writes goes beside tap's own results, which are not in git.
   tempDirName: '.tap/mutants',
   reporters: ['clear-text', 'progress-append-only', 'html', 'json'],
+  logLevel: 'warn',
   clearTextReporter: { allowColor: false, logTests: false },
   htmlReporter: { fileName: '.tap/mutants.html' },
   jsonReporter: { fileName: '.tap/mutants.json' },
