@@ -69,7 +69,7 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   }
 
   // Keys of events that the log has already were taken with them.
-  const once = (conditions.once ?? []).filter(({ index = 0 }) => skip === 0 || index >= skip)
+  const once = (conditions.once ?? []).filter(({ index = 0 }) => index >= skip)
   const taken = new Map<string, unknown>()
   for (const { key, note } of once) {
     const entry = taken.has(key) ? { seq: 0, note: taken.get(key) } : entryOf(held.key(key), now)

@@ -12,6 +12,9 @@ const event = (seq: number, size = 0) =>
 
 const seqs = (events: readonly LogEvent[] | undefined) => events?.map(({ seq }) => seq)
 
+setFlagsFromString('--expose-gc')
+const gc = runInNewContext('gc') as () => void
+
 const range = (from: number, to: number) =>
   Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
 
@@ -36,6 +39,19 @@ t.test('the newest stays, however large', async t => {
   ring.push(event(5))
   t.equal(ring.after(3, 5), undefined, 'and goes with the next')
   t.same(seqs(ring.after(4, 5)), [5])
+})
+
+t.test('holds exactly as many bytes as its bound', async t => {
+  const size = event(1).json.length
+  const ring = new Ring({ events: 10, bytes: size * 2 })
+  for (const seq of range(1, 2)) ring.push(event(seq))
+  t.same(seqs(ring.after(0, 2)), [1, 2])
+  t.equal(ring.wouldDrop(0, size), true)
+  t.equal(ring.wouldDrop(1, size), false)
+
+  const less = new Ring({ events: 10, bytes: size * 2 - 1 })
+  for (const seq of range(1, 2)) less.push(event(seq))
+  t.equal(less.after(0, 2), undefined, 'one byte less holds one event less')
 })
 
 t.test('for any sizes it holds as many of the newest as the bounds allow', async t => {
@@ -109,8 +125,6 @@ t.test('a hole in what is pushed is never read over', async t => {
 })
 
 t.test('what was dropped is freed', async t => {
-  setFlagsFromString('--expose-gc')
-  const gc = runInNewContext('gc') as () => void
   const ring = new Ring({ events: 1000, bytes: 1000 })
   const held: WeakRef<LogEvent>[] = []
   for (const seq of range(1, 500)) {
@@ -123,4 +137,19 @@ t.test('what was dropped is freed', async t => {
   const alive = held.filter(ref => ref.deref() !== undefined).length
   t.ok(alive <= 50, `${alive} events are in memory; the ring holds 1`)
   t.same(seqs(ring.after(499, 500)), [500])
+})
+
+t.test('the places of what was dropped are freed', async t => {
+  const ring = new Ring({ events: 4, bytes: 1e6 })
+  const used = () => {
+    gc()
+    return process.memoryUsage().heapUsed
+  }
+  ring.push(event(1))
+  const before = used()
+  for (let seq = 2; seq <= 500_000; seq++) ring.push(event(seq))
+  const grown = used() - before
+  // A place takes four or eight bytes.
+  t.ok(grown < 1_000_000, `${grown} bytes more after 500,000 events`)
+  t.same(seqs(ring.after(499_996, 500_000)), range(499_997, 500_000))
 })

@@ -53,6 +53,16 @@ t.test('consuming twice, backwards or ahead gives no credit that was not there',
   t.equal(window.fit([event(7), event(8), event(9)]), 2)
 })
 
+t.test('after clear nothing is outstanding, and nothing can be granted again', async t => {
+  const window = new CreditWindow(BYTES * 2)
+  window.take([event(1), event(2)])
+  window.clear()
+  t.equal(window.fit([event(3), event(4), event(5)]), 2)
+  window.take([event(3), event(4)])
+  window.grant(2)
+  t.equal(window.fit([event(5)]), 0, 'for what was sent before')
+})
+
 t.test('what is outstanding never exceeds the window, but for one event', async t => {
   const step = fc.oneof(
     fc.record({ send: fc.array(fc.nat(300), { minLength: 1, maxLength: 5 }) }),

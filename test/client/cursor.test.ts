@@ -32,13 +32,43 @@ t.test('refuses holes, overlapping folds and another log', async t => {
 t.test('expects holes on a run’s stream', async t => {
   const cursor = new Cursor('5-2', false)
   t.equal(cursor.take(event('5-8', '5-6')), true)
-  t.throws(() => cursor.take(event('5-12', '5-7')), { code: 'out-of-step' })
+  for (const from of ['5-7', '5-8']) {
+    const message = `${from} came after 5-8`
+    t.throws(() => cursor.take(event('5-12', from)), { code: 'out-of-step', message })
+  }
+  t.throws(() => cursor.take(event('6-12')), { code: 'out-of-step', message: '6-12 came after 5-8' })
+  t.equal(cursor.offset, '5-8')
 })
 
 t.test('moves over a gap', async t => {
   const cursor = new Cursor('5-2', true)
   cursor.take(control({ type: 'gap', from: '5-3', to: '5-10', reason: 'trimmed' }))
   t.equal(cursor.take(event('5-11')), true)
+})
+
+t.test('a control message moves it ahead, never back', async t => {
+  const ahead = [
+    control({ type: 'subscribed', head: '5-9', earliest: '5-1', after: '5-4', replay: 'full' }),
+    control({ type: 'caught-up', offset: '5-4' }),
+    control({ type: 'gap', from: '5-3', to: '5-4', reason: 'lag' }),
+  ]
+  for (const message of ahead) {
+    const { type } = (message as { control: { type: string } }).control
+    for (const [after, offset] of [
+      [undefined, '5-4'],
+      ['5-2', '5-4'],
+      ['5-4', '5-4'],
+      ['5-7', '5-7'],
+      ['4-7', '5-4'],
+    ] as const) {
+      const cursor = new Cursor(after, true)
+      t.equal(cursor.take(message), true)
+      t.equal(cursor.offset, offset, `${type} after ${after}`)
+    }
+  }
+  const cursor = new Cursor('5-2', true)
+  t.equal(cursor.take(control({ type: 'bye', offset: '5-4', after: '5-4', to: '5-4', head: '5-4' })), true)
+  t.equal(cursor.offset, '5-2', 'other control messages do not move it')
 })
 
 t.test('starts where the server says: replay=none survives a cut before the first event', async t => {
@@ -65,6 +95,22 @@ t.test('a reset voids the cursor', async t => {
     cursor.take(control({ type: 'reset', reason: 'ahead', head: '5-3' }))
     t.equal(cursor.take(event('5-1')), true)
   })
+  await t.test('keeps the start of the connection while the new log reaches as far', async t => {
+    for (const [head, offset] of [
+      ['5-5', '5-4'],
+      ['5-4', '5-4'],
+      ['5-3', undefined],
+      ['6-5', undefined],
+    ] as const) {
+      const cursor = new Cursor(undefined, true)
+      cursor.take(control({ type: 'subscribed', head: '5-9', earliest: '5-1', after: '5-4', replay: 'full' }))
+      cursor.take(control({ type: 'reset', reason: 'lost', head }))
+      t.equal(cursor.offset, offset, `up to ${head}`)
+    }
+    const cursor = new Cursor('5-2', true)
+    cursor.take(control({ type: 'reset', reason: 'lost', head: '5-5' }))
+    t.equal(cursor.offset, undefined, 'without a start')
+  })
   await t.test('in the middle of a stream', async t => {
     const cursor = new Cursor(undefined, true)
     cursor.take(
@@ -87,6 +133,7 @@ t.test('passes ephemeral events by', async t => {
 t.test('says what is wrong with a malformed offset', async t => {
   t.throws(() => new Cursor(undefined, true).take(event('five')), {
     code: 'protocol-error',
+    message: 'The server sent a malformed offset: five',
     retryable: false,
   })
 })
