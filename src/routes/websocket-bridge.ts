@@ -81,6 +81,8 @@ const UPGRADE_HEADERS = new Set(['upgrade', 'http2-settings'])
 
 const EMPTY = Buffer.alloc(0)
 
+const isWebSocket = (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === 'websocket'
+
 /**
  * Passes on only the upgrades to WebSocket. Node hands over every request with an `Upgrade` header once there is an
  * `upgrade` listener, yet a server may ignore the wish (RFC 9110, section 7.8), and must here: `curl --http2` and Java's
@@ -88,8 +90,12 @@ const EMPTY = Buffer.alloc(0)
  */
 function onlyWebSocketUpgrades(server: Server): Server {
   const upgrades = new EventEmitter()
+  // Node 24 and later ask, and answer what is refused here as a plain request. (Types are those of Node 20.)
+  if ('shouldUpgradeCallback' in server)
+    (server as { shouldUpgradeCallback(request: IncomingMessage): boolean }).shouldUpgradeCallback =
+      isWebSocket
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (request.headers.upgrade?.toLowerCase() === 'websocket')
+    if (isWebSocket(request))
       // An empty head is a view on all that was read, which the plugin would keep for as long as the socket lives: 1 KiB.
       upgrades.emit('upgrade', request, socket, head.length > 0 ? head : EMPTY)
     else ignoreUpgrade(server, request, socket, head)
@@ -98,7 +104,7 @@ function onlyWebSocketUpgrades(server: Server): Server {
   return upgrades as Server
 }
 
-/** Gives the request to the server once more, without the headers that ask for an upgrade. */
+/** For Node 20 and 22: gives the request to the server once more, without the headers that ask for an upgrade. */
 function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const { method, url, httpVersion, rawHeaders } = request
   const lines = [`${method} ${url} HTTP/${httpVersion}`]
