@@ -107,9 +107,12 @@ t.test('an export is played again at the pace it was recorded at', async t => {
     deltas(page.events).map(({ data }) => (data as { delta: string }).delta),
     deltas(events).map(({ data }) => (data as { delta: string }).delta),
   )
-  const took = (all: { type: string; time?: number }[]) => {
-    const times = all.filter(({ type }) => type === 'text.delta').map(({ time = 0 }) => time)
-    return (times.at(-1) ?? 0) - (times[0] ?? 0)
-  }
-  t.ok(took(page.events) >= took(events) - 25, `${took(page.events)} ms, recorded in ${took(events)} ms`)
+  const times = (all: { type: string; time?: number }[], type: string) =>
+    all.filter(event => event.type === type).map(({ time = 0 }) => time)
+  const recorded = times(events, 'text.delta')
+  const span = (recorded.at(-1) ?? 0) - (recorded[0] ?? 0)
+  // A busy machine delays events, also the first one. None comes before its time, counted from the run's start.
+  const [begun = 0] = times(page.events, 'run.started')
+  const took = (times(page.events, 'text.delta').at(-1) ?? 0) - begun
+  t.ok(took >= span - 25, `${took} ms, recorded in ${span} ms`)
 })

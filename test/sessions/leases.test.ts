@@ -5,7 +5,7 @@ import { createMemoryLog } from '../../src/log/memory.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { command, eventually, ingest, logged, serve, startRun, state } from '../fixtures/wire-server.ts'
 
-const LEASE_MS = 300
+const LEASE_MS = 1000
 
 type Call = 'renew' | 'append' | 'trim'
 
