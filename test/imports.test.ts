@@ -105,11 +105,11 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/(auth|origins)\.ts$/, may: [/^src\/(protocol|sessions)\//] },
+  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|sessions)\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
-    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\.ts$/],
+    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\/authorize\.ts$/],
   },
   { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
   {
@@ -117,7 +117,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/routes\//,
     may: [
       /^src\/(protocol|guide|log|bus|presence|sessions|agents|transports|dialects)\//,
-      /^src\/(auth|metrics)\.ts$/,
+      /^src\/(auth\/authorize|metrics)\.ts$/,
     ],
   },
   {

@@ -8,7 +8,7 @@ function validate(schema: JsonSchema, value: unknown) {
   return new Validator(schema as Schema | boolean, '2020-12').validate(value)
 }
 
-/** @throws TwinrailError `bad-request` when the schema itself cannot be used */
+/** Checks a schema itself. @throws TwinrailError `bad-request` when it is not a usable JSON Schema */
 export function checkSchema(schema: JsonSchema | undefined): void {
   if (schema === undefined) return
   try {
@@ -20,7 +20,7 @@ export function checkSchema(schema: JsonSchema | undefined): void {
   }
 }
 
-/** @throws TwinrailError `bad-request` with the first few places where the value does not meet the schema */
+/** Checks an answer. @throws TwinrailError `bad-request` with up to 5 issues, each with its path */
 export function checkAnswer(schema: JsonSchema | undefined, value: unknown): void {
   if (schema === undefined) return
   const { valid, errors } = validate(schema, value)
@@ -32,7 +32,7 @@ export function checkAnswer(schema: JsonSchema | undefined, value: unknown): voi
   const last = issues.at(-1)
   throw new TwinrailError(
     'bad-request',
-    `the answer does not meet the question's schema: ${last?.path}: ${last?.message}`,
+    `the answer does not match the question's schema: ${last?.path}: ${last?.message}`,
     {
       details: { path: last?.path, issues },
     },
