@@ -12,8 +12,8 @@ import { noPeers, type Peers } from './peers.ts'
 import { defaultHoldBounds, type HoldBounds } from './producer-gate.ts'
 import type { Sink } from './sink.ts'
 import { type Beginning, Subscription } from './subscription.ts'
-import type { Follower } from './tail.ts'
-import { Topic, type TopicParts, type Watcher } from './topic.ts'
+import type { Subscriber } from './tail.ts'
+import { type Listener, Topic, type TopicParts } from './topic.ts'
 
 /** A subscriber: what it wants, and where it gets it. */
 export interface SubscribeRequest<B> {
@@ -74,13 +74,13 @@ export class Bus {
     this.#lag = options.lag ?? defaultLagLimits
   }
 
-  /** Sessions that somebody follows in this process. */
+  /** Sessions that are followed in this process. */
   get topics(): number {
     return this.#topics.size
   }
 
   /** The subscriptions of this process, for metrics. */
-  *subscriptions(): Generator<Follower> {
+  *subscriptions(): Generator<Subscriber> {
     for (const { topic } of this.#topics.values()) yield* topic.subscriptions
   }
 
@@ -91,7 +91,7 @@ export class Bus {
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
     const { sessionId, options, sink, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
     const beginning = await this.#begin(sessionId, options)
-    const subscription = new Subscription<B>({
+    return new Subscription<B>({
       beginning,
       beginAnew: () => this.#begin(sessionId, { run: options.run, replay: options.replay }),
       sink,
@@ -108,18 +108,19 @@ export class Bus {
       onEnd,
       onClose: this.#peers.addViewer(sessionId, options.run),
     })
-    subscription.enter()
-    return subscription
   }
 
-  /** Hands every event after now to the watcher; resolves once it is in place. */
-  async watch(sessionId: string, watcher: Watcher): Promise<{ head: number; stop: () => void }> {
+  /**
+   * Hands every event after `head` to the listener, in order, until `stop` is called; resolves once it is in place.
+   * @throws TwinrailError `session-not-found`
+   */
+  async listen(sessionId: string, listener: Listener): Promise<{ head: number; stop: () => void }> {
     const { topic, release } = await this.#open(await this.#journal.session(sessionId))
-    const unwatch = topic.watch(watcher)
+    const unlisten = topic.listen(listener)
     return {
       head: topic.head,
       stop() {
-        unwatch()
+        unlisten()
         release()
       },
     }
@@ -161,7 +162,7 @@ export class Bus {
     }
   }
 
-  /** For producers of sessions that nobody follows here. */
+  /** For producers of sessions that are not followed here. */
   async #admittedByPeers(sessionId: string): Promise<void> {
     try {
       if (!(await this.#peers.isHeld(sessionId))) return

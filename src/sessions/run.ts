@@ -207,7 +207,7 @@ export class Run {
       early.push(event)
     }
     const watching = await bus
-      .watch(sessionId, {
+      .listen(sessionId, {
         event: event => take(event),
         deleted: () => this.#over('the session was deleted'),
         lost: () => this.#over('the log lost events of the run'),
