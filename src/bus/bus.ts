@@ -1,4 +1,4 @@
-/** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
+/** The bus: subscriptions to the sessions of a log. Every transport gets its events here. */
 import type { z } from 'zod'
 import type { SessionInfo } from '../log/log.ts'
 import type { EndReason, LagPolicy, SubscriptionOptions } from '../protocol/index.ts'
@@ -15,7 +15,7 @@ import { type Beginning, Subscription } from './subscription.ts'
 import type { Subscriber } from './tail.ts'
 import { type Listener, Topic, type TopicParts } from './topic.ts'
 
-/** A subscriber: what it wants, and where it gets it. */
+/** Which events a subscriber wants, and the sink that takes them. */
 export interface SubscribeRequest<B> {
   sessionId: string
   options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay' | 'coalesceMs'>
@@ -35,11 +35,11 @@ export interface BusOptions {
   ringEvents?: number
   /** The same in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
-  /** What pages that were folded for subscribers who catch up take, in bytes, of all sessions together. @default 16 MiB */
+  /** Memory for the folded pages that subscribers share while they catch up, in bytes, over all sessions. @default 16 MiB */
   pageBytes?: number
   /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
   lag?: LagLimits
-  /** Gets what metrics are made of. @default none */
+  /** Gets the figures for metrics. @default none */
   observer?: BusObserver
   /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
   hold?: HoldBounds

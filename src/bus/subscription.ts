@@ -49,7 +49,7 @@ export interface SubscriptionParts<B> {
   onTooSlow: () => void
   /** `end` is written: the subscription is over by itself. */
   onEnd: (reason: EndReason) => void
-  /** The subscription is over, whoever ended it. */
+  /** The subscription is over, for any reason. */
   onClose: () => void
 }
 

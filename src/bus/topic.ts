@@ -34,7 +34,7 @@ export interface TopicParts {
 /** Events read from the log at once to fill a hole. */
 const FILL = { events: 1000, bytes: 1024 * 1024 }
 
-/** When a hole that could not be filled is tried again, in ms. */
+/** Pause before a hole that could not be filled is tried again, in ms. */
 const FILL_RETRY_MS = 500
 
 /**
@@ -163,7 +163,7 @@ export class Topic implements Follower, Tail {
     for (const listener of this.#forgetListeners()) listener.deleted()
   }
 
-  /** What is left of the log is another topic's. */
+  /** The log lost events that were seen. The rest of it belongs to another topic. */
   lost(): void {
     if (!this.#leave('lost')) return
     for (const subscription of [...this.subscriptions]) subscription.lost()
