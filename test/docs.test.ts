@@ -107,6 +107,7 @@ t.test('README names only scripts, flags and files that are there', async t => {
   const known = new Set([
     ...flags,
     ...guideFlags.map(({ flag }) => flag.split(' ')[0]),
+    ...[...read('mutants.mjs').matchAll(/(\w+): \{ type: 'string' \}/g)].map(([, name]) => `--${name}`),
     '--transport',
     '--json',
     '--help',

@@ -1,4 +1,4 @@
-/** The bus: publish and subscribe over a log. The one thing that every transport is fed by. */
+/** The bus: subscriptions to the sessions of a log. Every transport gets its events here. */
 import type { z } from 'zod'
 import type { SessionInfo } from '../log/log.ts'
 import type { EndReason, LagPolicy, SubscriptionOptions } from '../protocol/index.ts'
@@ -12,10 +12,10 @@ import { noPeers, type Peers } from './peers.ts'
 import { defaultHoldBounds, type HoldBounds } from './producer-gate.ts'
 import type { Sink } from './sink.ts'
 import { type Beginning, Subscription } from './subscription.ts'
-import type { Follower } from './tail.ts'
-import { Topic, type TopicParts, type Watcher } from './topic.ts'
+import type { Subscriber } from './tail.ts'
+import { type Listener, Topic, type TopicParts } from './topic.ts'
 
-/** A subscriber: what it wants, and where it gets it. */
+/** Which events a subscriber wants, and the sink that takes them. */
 export interface SubscribeRequest<B> {
   sessionId: string
   options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay' | 'coalesceMs'>
@@ -35,11 +35,11 @@ export interface BusOptions {
   ringEvents?: number
   /** The same in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
-  /** What pages that were folded for subscribers who catch up take, in bytes, of all sessions together. @default 16 MiB */
+  /** Memory for the folded pages that subscribers share while they catch up, in bytes, over all sessions. @default 16 MiB */
   pageBytes?: number
   /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
   lag?: LagLimits
-  /** Gets what metrics are made of. @default none */
+  /** Gets the figures for metrics. @default none */
   observer?: BusObserver
   /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
   hold?: HoldBounds
@@ -74,13 +74,13 @@ export class Bus {
     this.#lag = options.lag ?? defaultLagLimits
   }
 
-  /** Sessions that somebody follows in this process. */
+  /** Sessions that are followed in this process. */
   get topics(): number {
     return this.#topics.size
   }
 
   /** The subscriptions of this process, for metrics. */
-  *subscriptions(): Generator<Follower> {
+  *subscriptions(): Generator<Subscriber> {
     for (const { topic } of this.#topics.values()) yield* topic.subscriptions
   }
 
@@ -91,7 +91,7 @@ export class Bus {
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
     const { sessionId, options, sink, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
     const beginning = await this.#begin(sessionId, options)
-    const subscription = new Subscription<B>({
+    return new Subscription<B>({
       beginning,
       beginAnew: () => this.#begin(sessionId, { run: options.run, replay: options.replay }),
       sink,
@@ -108,18 +108,19 @@ export class Bus {
       onEnd,
       onClose: this.#peers.addViewer(sessionId, options.run),
     })
-    subscription.enter()
-    return subscription
   }
 
-  /** Hands every event after now to the watcher; resolves once it is in place. */
-  async watch(sessionId: string, watcher: Watcher): Promise<{ head: number; stop: () => void }> {
+  /**
+   * Hands every event after `head` to the listener, in order, until `stop` is called; resolves once it is in place.
+   * @throws TwinrailError `session-not-found`
+   */
+  async listen(sessionId: string, listener: Listener): Promise<{ head: number; stop: () => void }> {
     const { topic, release } = await this.#open(await this.#journal.session(sessionId))
-    const unwatch = topic.watch(watcher)
+    const unlisten = topic.listen(listener)
     return {
       head: topic.head,
       stop() {
-        unwatch()
+        unlisten()
         release()
       },
     }
@@ -161,7 +162,7 @@ export class Bus {
     }
   }
 
-  /** For producers of sessions that nobody follows here. */
+  /** For producers of sessions that are not followed here. */
   async #admittedByPeers(sessionId: string): Promise<void> {
     try {
       if (!(await this.#peers.isHeld(sessionId))) return

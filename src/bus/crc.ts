@@ -1,4 +1,4 @@
-/** Checksums that can be joined, so that bytes shared by many streams are summed once (zlib's crc32_combine). */
+/** CRC-32 checksums that can be combined (zlib's crc32_combine): bytes that many streams share are summed once. */
 import { crc32 } from 'node:zlib'
 
 /** The CRC-32 polynomial, lowest bit last. */
@@ -21,7 +21,7 @@ const powers = (() => {
   return table
 })()
 
-/** What moves a checksum past so many bytes: x to the power of 8 × length. */
+/** The factor that moves a checksum past `length` bytes: x to the power of 8 × length. */
 function shiftOf(length: number): number {
   let shift = 1 << 31
   for (let n = 3; length > 0; n++) {
@@ -31,8 +31,8 @@ function shiftOf(length: number): number {
   return shift
 }
 
-/** Summed bytes, ready to be added to any stream's sum at the cost of one multiplication. */
-export class Summed {
+/** The checksum of some bytes. Adding it to a stream's checksum costs one multiplication, however many they are. */
+export class CombinableCrc {
   readonly length: number
   readonly #crc: number
   readonly #shift: number
@@ -43,8 +43,8 @@ export class Summed {
     this.#shift = shiftOf(bytes.length)
   }
 
-  /** The checksum of what `crc` sums followed by these bytes. */
-  addTo(crc: number): number {
+  /** The checksum of a stream that continues with these bytes. @param crc its checksum so far, 0 at its start */
+  appendTo(crc: number): number {
     return (multiply(this.#shift, crc) ^ this.#crc) >>> 0
   }
 }

@@ -10,7 +10,7 @@ export interface RunRange {
   readonly end: number | undefined
 }
 
-/** The answer to "from where?". */
+/** Where a subscription begins, and what the client learns before the first event. */
 export interface Start {
   /** Number of the last event that will not be sent. */
   readonly cursor: number

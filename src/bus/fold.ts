@@ -12,22 +12,23 @@ interface DeltaEvent {
 /** Bytes that a string takes inside JSON. */
 const jsonBytes = (text: string) => Buffer.byteLength(JSON.stringify(text)) - 2
 
-/** What `from` adds to an event at the most. */
+/** The most bytes that `from` adds to an event. */
 const FROM_BYTES = ',"from":""'.length + 33
 
-/** The part that a delta belongs to, or nothing for events that never fold. */
+/** The part that a delta belongs to, with its run; `undefined` for events that never fold. */
 function partOf(event: LogEvent): string | undefined {
   const field = deltaParts[event.type]
   if (!field) return undefined
   return `${event.type} ${event.runId ?? ''} ${(event.event.data as Record<string, unknown>)[field]}`
 }
 
+/** One event for the deltas from `first` to `last`, which are neighbours of one part. */
 function join(epoch: number, first: LogEvent, last: LogEvent, deltas: string[]): LogEvent {
   if (first === last) return last
   const { sessionId, time, by, data } = last.event as unknown as DeltaEvent
   const from = formatOffset(epoch, first.seq)
-  const folded = { ...data, delta: deltas.join('') }
-  const text = JSON.stringify({ sessionId, runId: last.runId, type: last.type, time, by, from, data: folded })
+  const joined = { ...data, delta: deltas.join('') }
+  const text = JSON.stringify({ sessionId, runId: last.runId, type: last.type, time, by, from, data: joined })
   return new LogEvent(epoch, last.seq, text, first.seq)
 }
 
@@ -37,15 +38,16 @@ function join(epoch: number, first: LogEvent, last: LogEvent, deltas: string[]):
  * else stays as it is, in its place. The events must be neighbours in what the subscription sees.
  */
 export function fold(epoch: number, events: readonly LogEvent[], maxBytes = FOLD_BYTES): LogEvent[] {
-  const out: LogEvent[] = []
+  const folded: LogEvent[] = []
   let part: string | undefined
   let first: LogEvent | undefined
   let last: LogEvent | undefined
   let deltas: string[] = []
-  let bytes = 0
+  /** JSON bytes of `deltas`. */
+  let deltaBytes = 0
 
   const flush = () => {
-    if (first && last) out.push(join(epoch, first, last, deltas))
+    if (first && last) folded.push(join(epoch, first, last, deltas))
     first = last = part = undefined
     deltas = []
   }
@@ -54,22 +56,21 @@ export function fold(epoch: number, events: readonly LogEvent[], maxBytes = FOLD
     const eventPart = partOf(event)
     if (eventPart === undefined) {
       flush()
-      out.push(event)
+      folded.push(event)
       continue
     }
     const delta = (event.event as unknown as DeltaEvent).data.delta
-    const added = jsonBytes(delta)
-    // The envelope is the last event's, so the bound is judged with this one's in place of the one before.
-    if (part !== eventPart || bytes + event.bytes + FROM_BYTES > maxBytes) {
+    // A folded event has the envelope of its last delta, so the size is checked with the envelope of this event.
+    if (part !== eventPart || deltaBytes + event.bytes + FROM_BYTES > maxBytes) {
       flush()
       part = eventPart
       first = event
-      bytes = 0
+      deltaBytes = 0
     }
     last = event
     deltas.push(delta)
-    bytes += added
+    deltaBytes += jsonBytes(delta)
   }
   flush()
-  return out
+  return folded
 }

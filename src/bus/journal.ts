@@ -35,7 +35,7 @@ export interface Growth {
   readonly head: number
 }
 
-/** What the envelope adds to a body's JSON once the offset is known. */
+/** The most bytes that the offset adds to an event's JSON. */
 const OFFSET_BYTES = '"offset":"",'.length + 33
 
 /**
@@ -165,12 +165,12 @@ export class Journal {
     }
   }
 
-  /** What the log knows of these keys, in their order. */
+  /** The entries of these keys, in the order of the names; `undefined` for keys that were not taken. */
   lookup(sessionId: string, names: readonly string[]): Promise<(KeyEntry | undefined)[]> {
     return this.#log.lookup(sessionId, names)
   }
 
-  /** Hands what anybody appends from now on to the follower, until the returned function is called. */
+  /** Hands the events that any process appends from now on to the follower, until the returned function is called. */
   follow(sessionId: string, follower: Follower): () => void {
     return this.#log.follow(sessionId, follower)
   }

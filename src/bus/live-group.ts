@@ -111,7 +111,7 @@ export class LiveGroup<B> {
       const wire: readonly WireEvent[] = ephemeral.length > 0 ? [...events, ...ephemeral] : events
       const takes = ({ sink, window }: Member<B>) => sink.ready() && (!window || window.take(events))
       if (this.#live) {
-        // What the batch may refer to depends on who gets it.
+        // The receivers decide which earlier bytes the batch may refer to, so those who cannot take it leave first.
         for (const member of this.#members) if (!takes(member)) this.#leave(member, before)
         const batch = this.#live.events(wire, this.#continued(this.#live))
         for (const { sink } of this.#members) sink.write(batch, this.#live)

@@ -1,8 +1,8 @@
-/** Bounds what the folded pages of all sessions take together. */
+/** Bounds the memory for folded pages, over all sessions. */
 
-/** A page that is kept for whoever needs it next. */
+/** A page that is kept for the next subscribers that need it. */
 export interface KeptPage {
-  /** What it takes, bytes. */
+  /** Memory that it takes, in bytes. */
   readonly bytes: number
   /** Evicts the page. Called at most once. */
   drop(): void
@@ -15,12 +15,12 @@ export class PageBudget {
   readonly #pages = new Set<KeptPage>()
   #bytes = 0
 
-  /** @param limit bytes */
+  /** @param limit in bytes */
   constructor(limit: number) {
     this.#limit = limit
   }
 
-  /** What all kept pages take now. */
+  /** Memory that all kept pages take now. */
   get bytes(): number {
     return this.#bytes
   }
@@ -37,7 +37,7 @@ export class PageBudget {
     }
   }
 
-  /** Its owner does not keep it any more. */
+  /** Called when the owner no longer keeps the page. */
   release(page: KeptPage): void {
     if (this.#pages.delete(page)) this.#bytes -= page.bytes
   }

@@ -6,7 +6,7 @@ import type { Journal } from './journal.ts'
 import type { KeptPage, PageBudget } from './page-budget.ts'
 import type { Ring } from './ring.ts'
 
-/** What a subscriber gets next. */
+/** The events that a subscriber gets next. */
 export interface CatchUpPage {
   /** In order; folded if that was asked for. */
   readonly events: readonly LogEvent[]
@@ -16,7 +16,7 @@ export interface CatchUpPage {
   readonly covered: number
   /** Number of the oldest event that the log held; greater than the first wanted where some were trimmed. */
   readonly earliest: number
-  /** The page in a wire's form; made once for all who share the page. */
+  /** The page in a wire's form; made once, for all subscribers that share the page. */
   encoded<B>(encoding: Encoding<B>): B
 }
 
@@ -27,9 +27,9 @@ const PAGE_EVENTS = 1000
 const PAGE_BYTES = 64 * 1024
 
 /**
- * Shared pages end at multiples of this number, so that laggards with different cursors meet. The first of twenty may be
- * through before the last has begun, so a page is kept for as long as there is room: twenty that wake up together,
- * 170,000 events behind, cost 1.4 to 1.7 times what one costs; with only the last 32 pages kept, 2.3 to 2.8.
+ * Shared pages end at multiples of this number, so that subscribers with different cursors come to share them. The first
+ * of twenty may have finished before the last begins, so a page is kept for as long as there is room. Twenty subscribers
+ * that are 170,000 events behind cost 1.4 to 1.7 times the CPU of one; with only the last 32 pages kept, 2.3 to 2.8.
  */
 const SHARED_EVENTS = 2048
 
@@ -39,7 +39,7 @@ const SHARED_BYTES = 1024 * 1024
 /** A page that is larger than this once folded is not shared: it would be too much for a slow socket at once. */
 const SHARED_FOLDED_BYTES = 128 * 1024
 
-/** What a kept page takes beside its text: objects, and the text once more as bytes for each of two wires. */
+/** Memory of a kept page: bytes for its objects, and bytes per unit of text, which is held as a string and for two wires. */
 const KEPT = { own: 1024, ofText: 3 }
 
 class Page implements CatchUpPage {
@@ -99,7 +99,7 @@ export class Pages {
   }
 
   /**
-   * The page after `cursor`, up to `through` at the most; `undefined` when the session is gone or another one. Pages
+   * The page after `cursor`, at most up to `through`; `undefined` when the session was deleted, or is of another epoch. Pages
    * from the ring come at once, without a turn in between.
    */
   raw(epoch: number, cursor: number, through: number): Page | Promise<Page | undefined> {
@@ -111,7 +111,7 @@ export class Pages {
     return this.#read(epoch, cursor, through, { events: PAGE_EVENTS, bytes: PAGE_BYTES })
   }
 
-  /** As `raw`, folded; of long backlogs in pages that everybody shares. */
+  /** As `raw`, folded. Long backlogs come in pages that all subscribers share. */
   async folded(epoch: number, cursor: number, through: number): Promise<Page | undefined> {
     const boundary = (Math.floor(cursor / SHARED_EVENTS) + 1) * SHARED_EVENTS
     if (cursor % SHARED_EVENTS === 0 && boundary <= through) {

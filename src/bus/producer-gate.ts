@@ -1,7 +1,7 @@
 /** Flow control for a session's producers: they wait for slow `wait` subscribers, within bounds. */
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 
-/** Somebody who can hold producers: a subscriber here, or all those of another node. */
+/** What can hold producers: a subscriber here, or all subscribers of another node. */
 export interface Holder {
   /** How full its lag limits are. */
   readonly fullness: number

@@ -20,7 +20,7 @@ export class Ring {
   }
 
   push(event: LogEvent): void {
-    // What stands before a hole is no neighbour any more.
+    // The ring holds neighbours only: what came before a hole goes.
     if (event.seq !== (this.#events.at(-1)?.seq ?? 0) + 1) this.#clear()
     const drop = this.#toDrop(event.json.length)
     for (const end = this.#dropped + drop; this.#dropped < end; this.#dropped++) {

@@ -32,8 +32,8 @@ export interface Member<B> {
 }
 
 /** A subscription, as its topic sees it. */
-export interface Follower {
-  /** It is not live: it reads on from the ring or the log. */
+export interface Subscriber {
+  /** Its live group does not serve it: it reads from the ring or the log. */
   readonly isLagging: boolean
   /** How far it is behind the head, in events and UTF-16 units. */
   readonly lag: { readonly events: number; readonly bytes: number }

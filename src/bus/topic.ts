@@ -1,6 +1,6 @@
-/** A session's live tail in this process: its recent events, and who follows them. */
+/** The live end of a session's log in this process: its recent events, its subscriptions and its listeners. */
 import type { LogEvent } from '../log/event.ts'
-import type { Follower as LogFollower } from '../log/log.ts'
+import type { Follower } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import type { WireEvent } from './encoding.ts'
 import type { Journal } from './journal.ts'
@@ -11,13 +11,13 @@ import { Pages } from './pages.ts'
 import type { Peers, SessionPeers } from './peers.ts'
 import { type HoldBounds, type Holder, ProducerGate } from './producer-gate.ts'
 import { Ring, type RingBounds } from './ring.ts'
-import type { Follower, Member, Tail } from './tail.ts'
+import type { Member, Subscriber, Tail } from './tail.ts'
 
 /** Gets every event of a session in order, in this process. */
-export interface Watcher {
+export interface Listener {
   event(event: LogEvent): void
   deleted(): void
-  /** The log lost events that were seen: it begins anew, and this was the last of the old one. */
+  /** The log lost events that were handed over already. Nothing more comes. */
   lost(): void
 }
 
@@ -34,15 +34,15 @@ export interface TopicParts {
 /** Events read from the log at once to fill a hole. */
 const FILL = { events: 1000, bytes: 1024 * 1024 }
 
-/** When a hole that could not be filled is tried again, in ms. */
+/** Pause before a hole that could not be filled is tried again, in ms. */
 const FILL_RETRY_MS = 500
 
 /**
- * Receives a session's events from the log in offset order and delivers them: to watchers at once, to live subscribers
+ * Receives a session's events from the log in offset order and delivers them: to listeners at once, to live subscribers
  * as one batch per event-loop turn (or per `coalesceMs`). Holes are filled by reading. All changes to what is live
  * happen here and in {@link LiveGroup}, in one turn, so there is no hand-over from replay to live that could race.
  */
-export class Topic implements LogFollower, Tail {
+export class Topic implements Follower, Tail {
   readonly sessionId: string
   readonly #journal: Journal
   readonly ring: Ring
@@ -50,18 +50,18 @@ export class Topic implements LogFollower, Tail {
   /** Makes producers of this session wait for slow subscribers. */
   readonly gate: ProducerGate
   readonly observer: BusObserver
-  readonly subscriptions = new Set<Follower>()
+  readonly subscriptions = new Set<Subscriber>()
   readonly #peers: SessionPeers
   readonly #groups = new Map<string, LiveGroup<unknown>>()
-  readonly #watchers = new Set<Watcher>()
+  readonly #listeners = new Set<Listener>()
   /** Nodes whose subscribers have held producers, so that the cooldown of one is found again. */
   readonly #remoteHolders = new Map<string, Holder>()
-  readonly #toWatch: LogEvent[] = []
+  readonly #toListeners: LogEvent[] = []
   #epoch = 0
   #head = 0
   #written = 0
   #state: 'open' | 'deleted' | 'lost' = 'open'
-  #watching = false
+  #notifying = false
   #flushing = false
   /** When the oldest event that is not flushed yet arrived, in ms, monotonic. */
   #arrivedAt = 0
@@ -143,7 +143,7 @@ export class Topic implements LogFollower, Tail {
       this.#take(event)
     }
     this.#scheduleFlush()
-    this.#notifyWatchers()
+    this.#notifyListeners()
   }
 
   ephemeral(json: string): void {
@@ -160,18 +160,18 @@ export class Topic implements LogFollower, Tail {
   deleted(): void {
     if (!this.#leave('deleted')) return
     for (const subscription of [...this.subscriptions]) subscription.end('deleted')
-    for (const watcher of this.#forgetWatchers()) watcher.deleted()
+    for (const listener of this.#forgetListeners()) listener.deleted()
   }
 
-  /** What is left of the log is another topic's. */
+  /** The log lost events that were seen. The rest of it belongs to another topic. */
   lost(): void {
     if (!this.#leave('lost')) return
     for (const subscription of [...this.subscriptions]) subscription.lost()
-    for (const watcher of this.#forgetWatchers()) watcher.lost()
+    for (const listener of this.#forgetListeners()) listener.lost()
   }
 
   /** Adds a subscription, and gives the group that it becomes a member of whenever it is live. */
-  enter<B>(subscription: Follower & Member<B>, spec: GroupSpec<B>): LiveGroup<B> {
+  enter<B>(subscription: Subscriber & Member<B>, spec: GroupSpec<B>): LiveGroup<B> {
     const key = keyOf(spec)
     let group = this.#groups.get(key) as LiveGroup<B> | undefined
     if (!group) {
@@ -186,7 +186,7 @@ export class Topic implements LogFollower, Tail {
   }
 
   /** Removes a subscription, and its group with the last one. */
-  leave<B>(subscription: Follower & Member<B>, group: LiveGroup<B>, spec: GroupSpec<B>): void {
+  leave<B>(subscription: Subscriber & Member<B>, group: LiveGroup<B>, spec: GroupSpec<B>): void {
     if (!this.subscriptions.delete(subscription)) return
     group.remove(subscription)
     if (group.users > 0) return
@@ -195,10 +195,10 @@ export class Topic implements LogFollower, Tail {
     if (this.#groups.get(key) === group) this.#groups.delete(key)
   }
 
-  /** Hands every later event to the watcher, in order, never from within an append of its own. */
-  watch(watcher: Watcher): () => void {
-    this.#watchers.add(watcher)
-    return () => this.#watchers.delete(watcher)
+  /** Hands every later event to the listener, in order, never from within an append of its own. */
+  listen(listener: Listener): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /** Resolves when producers may go on, whichever node's subscribers hold them up; nothing when they may at once. */
@@ -235,10 +235,10 @@ export class Topic implements LogFollower, Tail {
     else this.gate.release(holder)
   }
 
-  #forgetWatchers(): Watcher[] {
-    const watchers = [...this.#watchers]
-    this.#watchers.clear()
-    return watchers
+  #forgetListeners(): Listener[] {
+    const listeners = [...this.#listeners]
+    this.#listeners.clear()
+    return listeners
   }
 
   #take(event: LogEvent): void {
@@ -249,7 +249,7 @@ export class Topic implements LogFollower, Tail {
     this.ring.push(event)
     this.#head = event.seq
     this.#written += event.json.length
-    if (this.#watchers.size > 0) this.#toWatch.push(event)
+    if (this.#listeners.size > 0) this.#toListeners.push(event)
   }
 
   #fill(): Promise<void> {
@@ -286,14 +286,14 @@ export class Topic implements LogFollower, Tail {
     })
   }
 
-  /** A watcher may append; what that adds waits in line, so that every watcher sees one order. */
-  #notifyWatchers(): void {
-    if (this.#watching) return
-    this.#watching = true
-    for (let event = this.#toWatch.shift(); event; event = this.#toWatch.shift()) {
-      for (const watcher of [...this.#watchers]) watcher.event(event)
+  /** A listener may append. What it adds is handed out after the events before it, so that all listeners get the same order. */
+  #notifyListeners(): void {
+    if (this.#notifying) return
+    this.#notifying = true
+    for (let event = this.#toListeners.shift(); event; event = this.#toListeners.shift()) {
+      for (const listener of [...this.#listeners]) listener.event(event)
     }
-    this.#watching = false
+    this.#notifying = false
   }
 }
 

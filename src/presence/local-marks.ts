@@ -11,7 +11,7 @@ const HOLD_MS = 5000
 /** How often a mark is renewed within its life. */
 const RENEWALS = 3
 
-/** Ids of nodes and runs hold no blank. */
+/** Makes and renews the marks. A mark's name is words between blanks, and no id of a node or a run has a blank. */
 export class LocalMarks {
   readonly #journal: Journal
   readonly #node: string

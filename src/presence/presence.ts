@@ -1,4 +1,4 @@
-/** Who watches which session or run, in this process and on the other nodes of the log. */
+/** Which sessions and runs are watched, in this process and on the other nodes of the log. */
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
@@ -7,8 +7,8 @@ import { isHeldBy, LocalMarks } from './local-marks.ts'
 import { PeerMarks } from './peer-marks.ts'
 import { Viewers } from './viewers.ts'
 
-/** See {@link Presence.watch}. */
-export interface ViewersWatch {
+/** See {@link Presence.trackViewers}. */
+export interface ViewerTracking {
   /** Resolves when all marks in the log are known and any change was reported. @throws TwinrailError `unavailable` */
   refresh(): Promise<void>
   stop(): void
@@ -59,12 +59,12 @@ export class Presence implements Peers {
    * Calls back at once and after every change with whether anybody watches the run, on any node.
    * @throws TwinrailError `session-not-found`
    */
-  async watch(
+  async trackViewers(
     bus: Bus,
     sessionId: string,
     run: string,
     changed: (watched: boolean) => void,
-  ): Promise<ViewersWatch> {
+  ): Promise<ViewerTracking> {
     // Other nodes' marks are notified only while the session is followed.
     const release = await bus.follow(sessionId)
     const peers = this.#peers.get(sessionId)

@@ -3,7 +3,7 @@ import type { Bus } from '../bus/bus.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import type { Presence } from './presence.ts'
 
-/** What failed is tried again after this pause, in ms, or after `afterMs` where that is longer. */
+/** Pause before a failed `end` is tried again, in ms; `afterMs` where that is longer. */
 const RETRY_MS = 1000
 
 export interface UnwatchedParts {
@@ -19,7 +19,7 @@ export interface UnwatchedParts {
 
 /**
  * Calls `end` once nobody on any node has watched the run for `afterMs`.
- * @returns stops the watching
+ * @returns a function that calls this off
  * @throws TwinrailError `session-not-found`
  */
 export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
@@ -30,7 +30,7 @@ export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
   const wait = (ms: number) => {
     const mine = startTimer(ms, () => {
       // A notification from another node may have been lost on the way.
-      const refreshed = watch.refresh().then(() => (timer === mine ? end() : undefined))
+      const refreshed = tracking.refresh().then(() => (timer === mine ? end() : undefined))
       refreshed.catch(error => {
         onError(error)
         if (timer === mine && !isOver) wait(Math.max(ms, RETRY_MS))
@@ -38,7 +38,7 @@ export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
     })
     timer = mine
   }
-  const watch = await presence.watch(bus, sessionId, runId, watched => {
+  const tracking = await presence.trackViewers(bus, sessionId, runId, watched => {
     timer?.()
     timer = undefined
     if (!watched) wait(afterMs)
@@ -46,6 +46,6 @@ export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
   return () => {
     isOver = true
     timer?.()
-    watch.stop()
+    tracking.stop()
   }
 }

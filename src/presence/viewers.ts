@@ -1,16 +1,16 @@
-/** The viewers in this process: how a run knows that nobody watches it. */
+/** The viewers in this process, by session and run. */
 
-interface Watched {
+interface SessionViewers {
   /** Open subscriptions of the whole session, under `''`, and of single runs. */
   readonly counts: Map<string, number>
-  /** What takes back the announcement of each. */
+  /** Withdraws the announcement of each. */
   readonly withdraw: Map<string, () => void>
   readonly listeners: Set<() => void>
 }
 
 /** Counts the viewers of sessions and runs; announces them to other nodes, and changes to listeners. */
 export class Viewers {
-  readonly #sessions = new Map<string, Watched>()
+  readonly #sessions = new Map<string, SessionViewers>()
   readonly #announce: (sessionId: string, run: string) => () => void
 
   /** @param announce tells other nodes of viewers here, until the function that it returns is called */
@@ -23,23 +23,23 @@ export class Viewers {
    * @returns removes the viewer again; may be called more than once
    */
   add(sessionId: string, run = ''): () => void {
-    const watched = this.#watched(sessionId)
-    watched.counts.set(run, (watched.counts.get(run) ?? 0) + 1)
-    if (!watched.withdraw.has(run)) watched.withdraw.set(run, this.#announce(sessionId, run))
+    const viewers = this.#viewersOf(sessionId)
+    viewers.counts.set(run, (viewers.counts.get(run) ?? 0) + 1)
+    if (!viewers.withdraw.has(run)) viewers.withdraw.set(run, this.#announce(sessionId, run))
     this.changed(sessionId)
     let isHere = true
     return () => {
       if (!isHere) return
       isHere = false
-      const left = (watched.counts.get(run) ?? 1) - 1
-      if (left > 0) watched.counts.set(run, left)
+      const left = (viewers.counts.get(run) ?? 1) - 1
+      if (left > 0) viewers.counts.set(run, left)
       else {
-        watched.counts.delete(run)
-        watched.withdraw.get(run)?.()
-        watched.withdraw.delete(run)
+        viewers.counts.delete(run)
+        viewers.withdraw.get(run)?.()
+        viewers.withdraw.delete(run)
       }
       this.changed(sessionId)
-      this.#forget(sessionId, watched)
+      this.#forget(sessionId, viewers)
     }
   }
 
@@ -51,11 +51,11 @@ export class Viewers {
 
   /** Calls back after every change in the session, until the returned function is called. */
   onChange(sessionId: string, listener: () => void): () => void {
-    const watched = this.#watched(sessionId)
-    watched.listeners.add(listener)
+    const viewers = this.#viewersOf(sessionId)
+    viewers.listeners.add(listener)
     return () => {
-      watched.listeners.delete(listener)
-      this.#forget(sessionId, watched)
+      viewers.listeners.delete(listener)
+      this.#forget(sessionId, viewers)
     }
   }
 
@@ -64,17 +64,17 @@ export class Viewers {
     for (const listener of [...(this.#sessions.get(sessionId)?.listeners ?? [])]) listener()
   }
 
-  #watched(sessionId: string): Watched {
-    const watched = this.#sessions.get(sessionId) ?? {
+  #viewersOf(sessionId: string): SessionViewers {
+    const viewers = this.#sessions.get(sessionId) ?? {
       counts: new Map(),
       withdraw: new Map(),
       listeners: new Set(),
     }
-    this.#sessions.set(sessionId, watched)
-    return watched
+    this.#sessions.set(sessionId, viewers)
+    return viewers
   }
 
-  #forget(sessionId: string, watched: Watched): void {
-    if (watched.counts.size === 0 && watched.listeners.size === 0) this.#sessions.delete(sessionId)
+  #forget(sessionId: string, viewers: SessionViewers): void {
+    if (viewers.counts.size === 0 && viewers.listeners.size === 0) this.#sessions.delete(sessionId)
   }
 }

@@ -206,7 +206,7 @@ export class Run {
       buffered.push(event)
     }
     const watching = await bus
-      .watch(sessionId, {
+      .listen(sessionId, {
         event: event => onEvent(event),
         deleted: () => this.#stop('the session was deleted'),
         lost: () => this.#stop('the log lost events of the run'),

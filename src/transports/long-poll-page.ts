@@ -106,7 +106,7 @@ async function somethingNew(
     if (signal?.aborted) return gone()
     signal?.addEventListener('abort', gone)
     bus
-      .watch(sessionId, {
+      .listen(sessionId, {
         event(event) {
           if (options.run === undefined || event.runId === options.run) finish('events')
         },
@@ -114,11 +114,11 @@ async function somethingNew(
         // Reading again tells of it.
         lost: () => finish('events'),
       })
-      .then(watching => {
-        stop = watching.stop
+      .then(listening => {
+        stop = listening.stop
         if (over) stop()
-        // Something came between the reading and the watching.
-        else if (watching.head > seen) finish('events')
+        // Something came between the reading and the listening.
+        else if (listening.head > seen) finish('events')
       }, reject)
   })
 }

@@ -1,6 +1,6 @@
 /** The forms that an event stream's body takes: plain or gzip, in chunks or not. */
 import type { FastifyRequest } from 'fastify'
-import { GZIP_HEAD, type GzipPiece, GzipSum, gzipText, sseGzip } from '../bus/compression.ts'
+import { GZIP_HEAD, type GzipPiece, GzipTrailer, gzipText, sseGzip } from '../bus/compression.ts'
 import { type Encoding, sseChunked, ssePlain } from '../bus/encoding.ts'
 
 /** How one response's bytes are made. */
@@ -33,7 +33,7 @@ function plain(encoding: Encoding<Buffer>): SseBody<Buffer> {
 }
 
 function gzip(chunked: boolean): SseBody<GzipPiece> {
-  const sum = new GzipSum()
+  const sum = new GzipTrailer()
   const blockOf = (text: string) => {
     const piece = gzipText(text)
     sum.add(piece)

@@ -1,4 +1,4 @@
-/** Promise 3 as a property: whatever is appended, stalls, drains and comes back, nobody misses or doubles an event. */
+/** Delivery as a property: whoever stalls, drains and reconnects, every subscriber gets each event of the log once. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import fc from 'fast-check'
 import t from 'tap'
@@ -13,8 +13,8 @@ import { type Message, messages } from '../fixtures/sink.ts'
 
 const LAG_EVENTS = 3
 
-/** A socket that stops and starts when the test says so. */
-class StallingRail implements Sink<readonly Message[]> {
+/** A sink that is full and drained when the test says so. */
+class StallingSink implements Sink<readonly Message[]> {
   readonly encoding = messages
   history = undefined
   stalled = false
@@ -44,13 +44,13 @@ class StallingRail implements Sink<readonly Message[]> {
 
 type Policy = 'conflate' | 'skip' | 'disconnect' | 'wait'
 
-/** One client: follows, is cut, comes back at its cursor. Keeps what it was told in the order it came. */
+/** One client: subscribes, loses its connection, resumes at its cursor. Keeps all messages in the order they came. */
 class Client {
   readonly policy: Policy
   readonly replay: 'compact' | 'full'
   readonly run: string | undefined
-  readonly told: Message[] = []
-  rail = new StallingRail()
+  readonly received: Message[] = []
+  sink = new StallingSink()
   tooSlow = 0
   #subscription: Subscription<readonly Message[]> | undefined
 
@@ -61,7 +61,7 @@ class Client {
   }
 
   get cursor(): string | undefined {
-    for (const message of [...this.told, ...this.rail.got].reverse()) {
+    for (const message of [...this.received, ...this.sink.got].reverse()) {
       if ('event' in message && message.event.offset) return message.event.offset
       if ('control' in message && message.control.type === 'gap') return message.control.to
     }
@@ -70,13 +70,13 @@ class Client {
 
   async connect(bus: Bus): Promise<void> {
     const after = this.cursor
-    this.told.push(...this.rail.got)
-    this.rail = new StallingRail()
+    this.received.push(...this.sink.got)
+    this.sink = new StallingSink()
     this.#subscription?.close()
     this.#subscription = await bus.subscribe({
       sessionId: 's',
       options: { after, last: undefined, replay: this.replay, run: this.run, coalesceMs: 0 },
-      sink: this.rail,
+      sink: this.sink,
       lag: { policy: this.policy, limits: { events: LAG_EVENTS } },
       onTooSlow: () => {
         this.tooSlow++
@@ -92,7 +92,7 @@ class Client {
   }
 
   close() {
-    this.told.push(...this.rail.got)
+    this.received.push(...this.sink.got)
     this.#subscription?.close()
   }
 }
@@ -103,9 +103,9 @@ const action = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant('custom' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('important' as const) }) },
   { weight: 3, arbitrary: fc.record({ do: fc.constant('turn' as const) }) },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant('stall' as const), who: fc.nat(7) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), who: fc.nat(7) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('cut' as const), who: fc.nat(7) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('stall' as const), client: fc.nat(7) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('drain' as const), client: fc.nat(7) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('cut' as const), client: fc.nat(7) }) },
 )
 
 /** The log's events as single deltas, as a client of `run` must have seen them. */
@@ -143,7 +143,7 @@ t.test('every subscriber gets exactly what the log has after its cursor', async 
       for (const client of clients) await client.connect(bus)
       let letter = 0
       for (const step of actions) {
-        const who = 'who' in step ? (clients[step.who] as Client) : undefined
+        const client = 'client' in step ? (clients[step.client] as Client) : undefined
         if (step.do === 'delta') {
           const delta = String.fromCharCode(97 + (letter++ % 26))
           const runId = step.part === 'p' ? 'r' : undefined
@@ -154,15 +154,15 @@ t.test('every subscriber gets exactly what the log has after its cursor', async 
           const body: Body = { type: 'input.requested', runId: 'r', data: { requestId: `q${letter++}` } }
           await journal.append('s', [body])
         } else if (step.do === 'turn') await nextTurn()
-        else if (who && step.do === 'stall') who.rail.stalled = true
-        else if (who && step.do === 'drain') who.rail.drain()
-        else if (who) await who.connect(bus)
+        else if (client && step.do === 'stall') client.sink.stalled = true
+        else if (client && step.do === 'drain') client.sink.drain()
+        else if (client) await client.connect(bus)
       }
       const session = await journal.session('s')
       const all = (await log.read('s', 0, { events: 1e6, bytes: 1e9 }))?.events.map(e => e.event) ?? []
       for (const client of clients) {
         if (client.isCut) await client.connect(bus)
-        client.rail.drain()
+        client.sink.drain()
       }
       for (let turns = 0; turns < 60; turns++) await nextTurn()
       for (const client of clients) {
@@ -170,7 +170,7 @@ t.test('every subscriber gets exactly what the log has after its cursor', async 
         verify(client, all, session.head)
         seen.clients++
         seen.tooSlow += client.tooSlow
-        for (const message of client.told) {
+        for (const message of client.received) {
           if ('control' in message && message.control.type === 'gap') seen.gaps++
           if ('event' in message && message.event.json.includes('"from"')) seen.folds++
         }
@@ -192,7 +192,7 @@ function verify(client: Client, all: readonly TwinrailEvent[], head: number): vo
   const got: TwinrailEvent[] = []
   let last = 0
   const seqOf = (offset: string) => parseOffset(offset)?.seq as number
-  for (const message of client.told) {
+  for (const message of client.received) {
     if ('control' in message) {
       const { control } = message
       if (control.type !== 'gap') continue

@@ -6,7 +6,7 @@ import { noopObserver } from '../../src/bus/observer.ts'
 import { PageBudget } from '../../src/bus/page-budget.ts'
 import { noPeers } from '../../src/bus/peers.ts'
 import { defaultHoldBounds } from '../../src/bus/producer-gate.ts'
-import type { Follower, Member } from '../../src/bus/tail.ts'
+import type { Member, Subscriber } from '../../src/bus/tail.ts'
 import { Topic } from '../../src/bus/topic.ts'
 import { LogEvent } from '../../src/log/event.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
@@ -37,7 +37,7 @@ async function topic() {
 function member(made: Topic, run?: string) {
   const sink = new TestSink()
   const ends: string[] = []
-  const live: Member<readonly Message[]> & Follower = {
+  const live: Member<readonly Message[]> & Subscriber = {
     sink,
     window: undefined,
     isLagging: false,

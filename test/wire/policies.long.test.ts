@@ -17,13 +17,13 @@ import { command, createSession, eventually, serve, startRun, type Wire } from '
 const DELTAS = 2000
 const DELTA_BYTES = 8000
 
-const rails = ['sse', 'websocket'] as const
-type RailName = (typeof rails)[number]
+const transports = ['sse', 'websocket'] as const
+type Transport = (typeof transports)[number]
 
 /** Follows the session with a policy; resolves once it is live. */
-async function followed(t: Test, { url }: Wire, rail: RailName, lag: string): Promise<Stream> {
+async function followed(t: Test, { url }: Wire, transport: Transport, lag: string): Promise<Stream> {
   let stream: SseStream | WsClient
-  if (rail === 'sse') stream = await openSse(t, `${url}/v1/sessions/s/events?lag=${lag}`)
+  if (transport === 'sse') stream = await openSse(t, `${url}/v1/sessions/s/events?lag=${lag}`)
   else {
     stream = await openWs(t, url)
     stream.send({ type: 'subscribe', id: '1', sessionId: 's', lag })
@@ -69,20 +69,20 @@ const textOf = (got: readonly Got[]) =>
 
 const wholeText = () => Array.from({ length: DELTAS }, (_, n) => deltaOf(n)).join('')
 
-/** Bytes that wait in this process for all sockets of a rail, as the metrics tell. */
-async function buffered({ url }: Wire, rail: RailName): Promise<number> {
+/** Bytes that wait in this process for all sockets of a transport, by the metrics. */
+async function buffered({ url }: Wire, transport: Transport): Promise<number> {
   const metrics = await (await fetch(`${url}/metrics`)).text()
   return Number(
-    new RegExp(`^twinrail_buffered_bytes\\{transport="${rail}"\\} (\\d+)$`, 'm').exec(metrics)?.[1],
+    new RegExp(`^twinrail_buffered_bytes\\{transport="${transport}"\\} (\\d+)$`, 'm').exec(metrics)?.[1],
   )
 }
 
-for (const rail of rails) {
-  t.test(`${rail}: conflate keeps nothing for a stalled client and gives it the exact text`, async t => {
+for (const transport of transports) {
+  t.test(`${transport}: conflate keeps nothing for a stalled client and gives it the exact text`, async t => {
     const wire = await serve(t)
     await createSession(wire.url, 's')
-    const slow = await followed(t, wire, rail, 'conflate')
-    const healthy = await followed(t, wire, rail, 'conflate')
+    const slow = await followed(t, wire, transport, 'conflate')
+    const healthy = await followed(t, wire, transport, 'conflate')
     pause(slow)
     const healthyGot = healthy.until(isLast)
     await publish(wire)
@@ -91,7 +91,7 @@ for (const rail of rails) {
       [...wire.server.bus.subscriptions()].some(({ lag }) => lag.bytes > 1024 * 1024),
       'the other lags',
     )
-    const waiting = await buffered(wire, rail)
+    const waiting = await buffered(wire, transport)
     t.ok(waiting < 1024 * 1024, `${waiting} bytes wait`)
     resume(slow)
     const got = await slow.until(isLast)
@@ -104,10 +104,10 @@ for (const rail of rails) {
     }
   })
 
-  t.test(`${rail}: skip reports its gaps, and sends the newest and what somebody waits for`, async t => {
+  t.test(`${transport}: skip reports its gaps, and sends the newest and what clients wait for`, async t => {
     const wire = await serve(t)
     await createSession(wire.url, 's')
-    const slow = await followed(t, wire, rail, 'skip')
+    const slow = await followed(t, wire, transport, 'skip')
     pause(slow)
     const published = await publish(wire)
     resume(slow)
@@ -142,41 +142,47 @@ for (const rail of rails) {
     )
   })
 
-  t.test(`${rail}: disconnect ends a client that lags, and tells it why`, async t => {
-    const wire = await serve(t)
-    await createSession(wire.url, 's')
-    const slow = await followed(t, wire, rail, 'disconnect')
-    pause(slow)
-    const published = publish(wire)
-    await eventually(t, 'the server has let it go', () => [...wire.server.bus.subscriptions()].length === 0)
-    resume(slow)
-    const closing = (await slow.until('closing')).at(-1)?.message
-    t.equal(closing?.code, 'too-slow')
-    if (slow instanceof WsClient) t.equal((await slow.closed).code, 4431)
-    else if (slow instanceof SseStream) await slow.ended
-    await published
-  })
+  t.test(
+    `${transport}: disconnect ends the connection of a client that lags, and gives the reason`,
+    async t => {
+      const wire = await serve(t)
+      await createSession(wire.url, 's')
+      const slow = await followed(t, wire, transport, 'disconnect')
+      pause(slow)
+      const published = publish(wire)
+      await eventually(t, 'its subscription is over', () => [...wire.server.bus.subscriptions()].length === 0)
+      resume(slow)
+      const closing = (await slow.until('closing')).at(-1)?.message
+      t.equal(closing?.code, 'too-slow')
+      if (slow instanceof WsClient) t.equal((await slow.closed).code, 4431)
+      else if (slow instanceof SseStream) await slow.ended
+      await published
+    },
+  )
 
-  t.test(`${rail}: a farewell that nobody reads waits as long as any write, and not longer`, async t => {
-    // No heartbeat finds the stalled write first.
-    const wire = await serve(t, { stallMs: 100, heartbeatMs: 60_000 })
-    await createSession(wire.url, 's')
-    const slow = await followed(t, wire, rail, 'disconnect')
-    pause(slow)
-    const connections = () =>
-      new Promise<number>((resolve, reject) =>
-        wire.server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
-      )
-    const before = await connections()
-    const published = publish(wire)
-    await eventually(t, 'its connection is gone', async () => (await connections()) < before)
-    await published
-  })
+  t.test(
+    `${transport}: a last message that nobody reads waits as long as any write, and no longer`,
+    async t => {
+      // No heartbeat finds the stalled write first.
+      const wire = await serve(t, { stallMs: 100, heartbeatMs: 60_000 })
+      await createSession(wire.url, 's')
+      const slow = await followed(t, wire, transport, 'disconnect')
+      pause(slow)
+      const connections = () =>
+        new Promise<number>((resolve, reject) =>
+          wire.server.app.server.getConnections((error, count) => (error ? reject(error) : resolve(count))),
+        )
+      const before = await connections()
+      const published = publish(wire)
+      await eventually(t, 'its connection is gone', async () => (await connections()) < before)
+      await published
+    },
+  )
 
-  t.test(`${rail}: wait holds the agent, never a command, and loses nothing`, async t => {
+  t.test(`${transport}: wait holds the agent, never a command, and loses nothing`, async t => {
     const wire = await serve(t, { delivery: { hold: { holdMs: 120_000, windowMs: 240_000 } } })
     await createSession(wire.url, 's')
-    const slow = await followed(t, wire, rail, 'wait')
+    const slow = await followed(t, wire, transport, 'wait')
     pause(slow)
     const input = { count: DELTAS, rate: 0, bytes: DELTA_BYTES }
     await startRun(wire.url, 's', 'playback', input, { runId: 'r' })
@@ -195,7 +201,7 @@ for (const rail of rails) {
       textOf(got),
       textOf((full?.events ?? []).map(({ json }) => ({ json, message: JSON.parse(json) }))),
     )
-    t.equal(bus.admitted('s'), undefined, 'nobody is held any more')
+    t.equal(bus.admitted('s'), undefined, 'producers may go on')
   })
 }
 
@@ -222,7 +228,7 @@ t.test('wait holds ingest: it answers late', async t => {
   t.equal(answered, 200)
 })
 
-t.test('who holds for too long is dropped from holding', async t => {
+t.test('a subscriber that holds producers for too long may not go on holding them', async t => {
   const wire = await serve(t, { delivery: { hold: { holdMs: 200, windowMs: 60_000 } } })
   await createSession(wire.url, 's')
   const slow = await followed(t, wire, 'websocket', 'wait')
