@@ -75,6 +75,11 @@ export interface ServerOptions {
   /** How often retention is applied, in ms. @default 5 s */
   retentionEveryMs?: number
   /**
+   * Time that one check of a question's schema, or of an answer against it, may take, in ms. What takes longer is
+   * refused. @default 100
+   */
+  schemaMs?: number
+  /**
    * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
    * one's own. Entries have stack traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
@@ -131,7 +136,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     agents: options.agents ?? [],
-    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
+    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs', 'schemaMs']),
     onError: (error, about) =>
       app.log.error(
         { err: error, ...about },

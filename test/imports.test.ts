@@ -254,6 +254,24 @@ t.test('only the journal calls a log', async t => {
   t.same(calls, ['src/cli/main.ts: log.close()'], 'those who open one only hand it on')
 })
 
+t.test('schemas and patterns from outside are applied in their own thread only', async t => {
+  const THREAD = /^src\/sessions\/schemas\/(thread|meta-schema|linear-regexp)\.ts$/
+  const engines = imports.filter(
+    ({ from, to, typeOnly }) =>
+      from.startsWith('src/') && /^(@cfworker\/json-schema|re2js)$/.test(to) && !typeOnly,
+  )
+  t.ok(engines.length >= 2)
+  t.same(engines.filter(({ from }) => !THREAD.test(from)).map(show), [])
+  const loaded = internal.filter(
+    ({ from, to, typeOnly }) => THREAD.test(to) && !THREAD.test(from) && !typeOnly,
+  )
+  t.same(loaded.map(show), [], 'nobody loads the thread’s files into the event loop')
+  const compiled = files
+    .filter(file => file.startsWith('src/'))
+    .filter(file => /\bnew RegExp\((?!\s*[`'])/.test(readFileSync(join(root, file), 'utf8')))
+  t.same(compiled, [], 'nobody makes a pattern of a value')
+})
+
 t.test('transports never import each other', async t => {
   const TRANSPORT = /^src\/transports\/(sse|websocket|long-poll)\.ts$/
   const wrong = internal.filter(({ from, to }) => TRANSPORT.test(from) && TRANSPORT.test(to))

@@ -6,12 +6,12 @@ import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
 import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
-import { checkAnswer } from './input-schema.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { Principal } from './principal.ts'
 import { refusalError, runEnded } from './refused-append.ts'
 import { type AckFields, ackOf, digest, repeatedAnswer, repeatedStart } from './repeats.ts'
 import type { Runner } from './runner.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
 
 type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
@@ -21,6 +21,7 @@ export interface CommandParts {
   readonly states: SessionStates
   readonly runner: Runner
   readonly expiry: Expiry
+  readonly schemas: SchemaChecker
   readonly agents: ReadonlyMap<string, Agent>
 }
 
@@ -160,7 +161,7 @@ export class Commands {
   }
 
   async #answer(command: Of<'input.answer'>, principal: Principal): Promise<AckFields> {
-    const { journal, states, expiry } = this.#parts
+    const { journal, states, expiry, schemas } = this.#parts
     const { sessionId, requestId, value } = command
     const session = await journal.session(sessionId)
     const { epoch } = session
@@ -183,7 +184,7 @@ export class Commands {
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
       await expiry.expire(sessionId, epoch, runId, requestId)
     }
-    checkAnswer(pending?.schema, value)
+    if (pending?.schema !== undefined) await schemas.checkAnswer(pending.schema, value)
 
     const note: AnswerNote = { by: principal.id, value }
     const body = { type: 'input.answered', runId, data: { requestId, value } }

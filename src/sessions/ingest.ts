@@ -8,8 +8,10 @@ import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
 import { parseIngestedEvent, parseIngestedLines } from './parse-ingest.ts'
 import type { Principal } from './principal.ts'
+import { checkQuestion } from './question.ts'
 import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 /** The outcome of an ingest. */
 export interface Ingested {
@@ -32,6 +34,7 @@ export interface IngestParts {
   readonly journal: Journal
   readonly bus: Bus
   readonly expiry: Expiry
+  readonly schemas: SchemaChecker
   /** A run opened by ingest fails after this time without an event of its producer, in ms. */
   readonly leaseMs: number
 }
@@ -73,6 +76,7 @@ export class Ingest {
     const bodies = values.map((value, i) =>
       parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
     )
+    for (const body of bodies) await checkQuestion(body, this.#parts.schemas)
     const batch = await this.#batch(sessionId, bodies, principal)
     const appended = await this.#append(sessionId, batch, principal, producer)
     if (!appended.accepted) {

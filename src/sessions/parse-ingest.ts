@@ -1,7 +1,5 @@
 /** Parses and checks the events that external producers send. */
-import type { Body } from '../bus/journal.ts'
-import { commandOnlyTypes, parseEventBody, TwinrailError } from '../protocol/index.ts'
-import { checkSchema } from './input-schema.ts'
+import { commandOnlyTypes, type EventBody, parseEventBody, TwinrailError } from '../protocol/index.ts'
 
 /** Events of these types must name their run. */
 const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
@@ -11,7 +9,7 @@ const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('i
  * @param what names the event in messages
  * @throws TwinrailError `bad-request`
  */
-export function parseIngestedEvent(value: unknown, what: string): Body {
+export function parseIngestedEvent(value: unknown, what: string): EventBody {
   const body = parseEventBody(value, what)
   if (commandOnlyTypes.has(body.type)) {
     throw new TwinrailError(
@@ -27,7 +25,6 @@ export function parseIngestedEvent(value: unknown, what: string): Body {
       details: { path: 'runId' },
     })
   }
-  if (body.type === 'input.requested') checkSchema(body.data.schema as Record<string, unknown> | undefined)
   return body
 }
 

@@ -5,9 +5,10 @@ import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import type { Inbox } from './inbox.ts'
-import { checkSchema } from './input-schema.ts'
+import { checkQuestion } from './question.ts'
 import type { RunClock } from './run-clock.ts'
 import { type RunLog, RunStopped } from './run-log.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 export interface RunContextParts {
   readonly journal: Journal
@@ -19,6 +20,7 @@ export interface RunContextParts {
   readonly signal: AbortSignal
   readonly log: RunLog
   readonly inbox: Inbox
+  readonly schemas: SchemaChecker
   /** Paused while the agent waits for an answer. */
   readonly clock: RunClock
   /** Called when a question with `expiresAt` is in the log. */
@@ -58,10 +60,10 @@ async function ask(
   parts: RunContextParts,
   { requestId = randomUUID(), ...request }: AskRequest,
 ): Promise<Answer> {
-  const { runId, inbox, clock, signal } = parts
+  const { runId, inbox, clock, signal, schemas } = parts
   check(Id, requestId, 'ask: requestId')
-  checkSchema(request.schema)
   const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
+  await checkQuestion(body, schemas)
   const answer = inbox.answer(requestId)
   answer.catch(() => {})
   clock.pause()

@@ -22,11 +22,13 @@ import { Inbox } from './inbox.ts'
 import { RunClock } from './run-clock.ts'
 import { contextOf } from './run-context.ts'
 import { RunLog, RunStopped } from './run-log.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 export interface RunParts {
   readonly journal: Journal
   readonly bus: Bus
   readonly presence: Presence
+  readonly schemas: SchemaChecker
   readonly agent: Agent
   readonly sessionId: string
   readonly runId: string

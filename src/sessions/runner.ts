@@ -11,11 +11,13 @@ import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
 import type { RunNote } from './key-notes.ts'
 import { KeyedJobs } from './keyed-jobs.ts'
 import { Run } from './run.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 export interface RunnerOptions {
   journal: Journal
   bus: Bus
   presence: Presence
+  schemas: SchemaChecker
   /** The agents of this server by name, for runs that are taken over. */
   agents: ReadonlyMap<string, Agent>
   /** Time limit of a run in ms, not counting time spent waiting for users. */
@@ -109,12 +111,13 @@ export class Runner {
   /** Runs the agent of a run whose `run.started` is in the log. */
   start(started: StartedRun): void {
     const { sessionId, epoch, runId } = started
-    const { journal, bus, presence, maxRunMs, onExpiring, onError } = this.#options
+    const { journal, bus, presence, schemas, maxRunMs, onExpiring, onError } = this.#options
     const run = new Run({
       ...started,
       journal,
       bus,
       presence,
+      schemas,
       maxMs: maxRunMs,
       lease: this.lease(runId),
       onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, epoch, run, requestId, expiresAt),

@@ -13,6 +13,7 @@ import type { Principal } from './principal.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
+import { SchemaChecker } from './schemas/checker.ts'
 import type { PendingInput, RunState } from './state.ts'
 import { SessionStates } from './states.ts'
 
@@ -31,6 +32,8 @@ export interface SessionsOptions {
   retention?: RetentionLimits
   /** Interval between applications of these limits, in ms. @default 5 s */
   retentionEveryMs?: number
+  /** Time limit of one check of a question's schema, or of an answer against it, in ms. @default 100 */
+  schemaMs?: number
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -59,6 +62,7 @@ export class Sessions {
   readonly runner: Runner
   readonly #states: SessionStates
   readonly #expiry: Expiry
+  readonly #schemas: SchemaChecker
   readonly #retention: Retention
   readonly #commands: Commands
   readonly #ingest: Ingest
@@ -85,8 +89,11 @@ export class Sessions {
       journal,
       onError: (error, about) => onError(error, { what: 'expiry', ...about }),
     })
+    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs })
+    const schemas = this.#schemas
     this.runner = new Runner({
       journal,
+      schemas,
       bus,
       presence,
       agents: this.agents,
@@ -100,12 +107,14 @@ export class Sessions {
       states: this.#states,
       runner: this.runner,
       expiry: this.#expiry,
+      schemas,
       agents: this.agents,
     })
     this.#ingest = new Ingest({
       journal,
       bus,
       expiry: this.#expiry,
+      schemas,
       leaseMs: options.producerLeaseMs ?? 60_000,
     })
   }
@@ -167,6 +176,7 @@ export class Sessions {
   async close(graceMs: number): Promise<void> {
     await this.runner.close(graceMs)
     this.#expiry.close()
+    await this.#schemas.close()
     await this.#retention.close()
   }
 }

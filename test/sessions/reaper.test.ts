@@ -7,6 +7,7 @@ import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { Presence } from '../../src/presence/presence.ts'
 import { Runner } from '../../src/sessions/runner.ts'
+import { SchemaChecker } from '../../src/sessions/schemas/checker.ts'
 import { counting } from '../fixtures/resumable.ts'
 
 const lease = { runId: 'r', token: 'owner', ttlMs: 10 }
@@ -46,6 +47,7 @@ async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise
     journal,
     bus: new Bus(journal, { peers: presence }),
     presence,
+    schemas: new SchemaChecker(),
     agents: new Map([[counting.name, counting]]) as never,
     maxRunMs: 1000,
     leaseMs: 30,
