@@ -4,7 +4,7 @@
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { fanoutPicture } from './fanout-picture.ts'
@@ -64,6 +64,9 @@ function parse() {
     return fail((error as Error).message)
   }
 }
+
+/** npm runs a workspace's script in its folder: paths are relative to where npm was called. */
+const callersPath = (path: string) => resolve(process.env['INIT_CWD'] ?? '', path)
 
 const { values, positionals } = parse()
 if (values.help) {
@@ -133,16 +136,21 @@ function illustrate(result: Result): string[] {
 if (positionals[0] === 'report') {
   const [, file] = positionals
   if (file === undefined || positionals.length > 2) fail('report: expected the path of one results file')
-  const result = readResult(file)
-  const written = result ? illustrate(result) : writeReport(file)
-  for (const path of written) process.stdout.write(`written to ${path}\n`)
+  try {
+    const result = readResult(callersPath(file))
+    const written = result ? illustrate(result) : writeReport(callersPath(file))
+    for (const path of written) process.stdout.write(`written to ${path}\n`)
+  } catch (error) {
+    fail((error as Error).message)
+  }
   process.exit(0)
 }
 
 const unknown = positionals.find(name => !(name in scenarios) && !workloadNames.some(known => known === name))
 if (unknown !== undefined) fail(`there is no workload and no scenario ${unknown}`)
 const chosen = workloadNames.filter(name => positionals.length === 0 || positionals.includes(name))
-const { quick, json, profile } = values
+const { quick, json } = values
+const profile = values.profile === undefined ? undefined : callersPath(values.profile)
 
 let findings: Findings | undefined
 if (chosen.length > 0) {
