@@ -55,9 +55,11 @@ export const handlers = {
     shortLived.push(startShortLived(dial, everyMs))
   },
 
-  /** Sends a pong on every WebSocket: a client that is silent for three heartbeats is taken for dead. */
-  pong(): void {
-    for (const group of groups) group.pong()
+  /** Sends pongs on every WebSocket from now on: a client that is silent for three heartbeats is taken for dead. */
+  pongEvery(ms: number): void {
+    setInterval(() => {
+      for (const group of groups) group.pong()
+    }, ms)
   },
 
   endShortLived(): { joins: number; faults: number }[] {

@@ -35,7 +35,7 @@ export async function timeDelivery(
 }
 
 /** Waits for all turns. @returns for each group whether it has every event once, in order */
-async function arrived(load: Worker<typeof Subscribers>, turns: number): Promise<boolean[]> {
+export async function arrived(load: Worker<typeof Subscribers>, turns: number): Promise<boolean[]> {
   for (const until = performance.now() + ARRIVAL_MS; ; ) {
     const seen = (await load.call.seen()).map(({ faults, complete }) => faults === 0 && complete === turns)
     if (seen.every(Boolean) || performance.now() > until) return seen
