@@ -17,6 +17,7 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
+import { shareLoop } from './share-loop.ts'
 
 /** An event as its producer gives it, already checked. */
 export interface Body {
@@ -153,14 +154,22 @@ export class Journal {
     return page?.events[0]
   }
 
-  /** Events after a number, in order, read a page at a time; ends at `through`, or at the head. */
+  /**
+   * Events after a number, in order, read a page at a time; ends at `through`, or at the head. Whoever goes through a
+   * long session by it leaves the event loop to others every few ms.
+   */
   async *events(sessionId: string, after: number, through?: number): AsyncGenerator<LogEvent, void, void> {
     const bounds = through === undefined ? WALK : { ...WALK, through }
+    const sharing = shareLoop()
     while (through === undefined || after < through) {
       const page = await this.#log.read(sessionId, after, bounds)
       const last = page?.events.at(-1)
       if (!page || !last) return
-      yield* page.events
+      for (const event of page.events) {
+        yield event
+        const pause = sharing()
+        if (pause) await pause
+      }
       after = last.seq
     }
   }

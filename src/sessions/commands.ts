@@ -179,8 +179,7 @@ export class Commands {
     const [end] = runId === undefined ? [] : await journal.lookup(sessionId, [keys.end(runId)])
     if (end) throw runEnded(epoch, runId as string, end)
 
-    const { pendingInputs } = await states.get(await journal.session(sessionId))
-    const pending = pendingInputs.find(input => input.requestId === requestId)
+    const pending = await states.pendingInput(await journal.session(sessionId), requestId)
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
       await expiry.expire(sessionId, epoch, runId, requestId)
     }

@@ -44,8 +44,8 @@ export interface SessionDescription {
   metadata: Record<string, unknown>
   head: string
   earliest: string
-  runs: RunState[]
-  pendingInputs: PendingInput[]
+  runs: readonly RunState[]
+  pendingInputs: readonly PendingInput[]
 }
 
 /** An entry of the response of `GET /v1/sessions`. */
