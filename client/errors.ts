@@ -51,12 +51,20 @@ export class ClientError extends Error {
   }
 }
 
-/** The error that an HTTP answer other than 2xx stands for; reads its body. */
+type Refusal = Pick<ControlOf<'nack'>, 'code' | 'message' | 'details' | 'retryAfterMs'> & {
+  retryable?: boolean
+}
+
+/** The body of a refusal, which may be in the field `error`. Bodies of proxies have other fields or are not JSON. */
+type Refused = (Partial<Refusal> & { error?: Partial<Refusal> }) | undefined
+
+/** The error for an HTTP response other than 2xx. Reads its body. */
 export async function errorOfResponse(response: Response): Promise<ClientError> {
   const retryAfterMs = retryAfter(response.headers.get('retry-after'))
-  const body = await response.json().catch(() => undefined) // A proxy's page is not JSON; the status is enough.
+  const body = (await response.json().catch(() => undefined)) as Refused // A proxy's page is not JSON; the status is enough.
   const refusal = body?.error ?? body
-  if (typeof refusal?.code === 'string') return errorOfRefusal(refusal, response.status, retryAfterMs)
+  if (typeof refusal?.code === 'string')
+    return errorOfRefusal(refusal as Refusal, response.status, retryAfterMs)
   const { status } = response
   const code = codeOfStatus(status)
   return new ClientError(code, `${response.url} answered ${status} ${response.statusText}`.trim(), {
@@ -65,12 +73,8 @@ export async function errorOfResponse(response: Response): Promise<ClientError> 
   })
 }
 
-/** The error that a `nack` or the body of an HTTP error stands for. */
-export function errorOfRefusal(
-  refusal: Pick<ControlOf<'nack'>, 'code' | 'message' | 'details' | 'retryAfterMs'> & { retryable?: boolean },
-  status?: number,
-  retryAfterMs?: number,
-): ClientError {
+/** The error of a `nack` or of the body of an HTTP response. */
+export function errorOfRefusal(refusal: Refusal, status?: number, retryAfterMs?: number): ClientError {
   return new ClientError(refusal.code, refusal.message, {
     retryable: refusal.retryable ?? retryable.get(refusal.code) ?? isRetryableStatus(status ?? 400),
     retryAfterMs: refusal.retryAfterMs ?? retryAfterMs,
@@ -78,7 +82,7 @@ export function errorOfRefusal(
   })
 }
 
-/** The error that `closing` announces. An unknown code counts as retryable. */
+/** The error of a `closing` message. An unknown code counts as retryable. */
 export function errorOfClosing({ code, reason, retryAfterMs }: ControlOf<'closing'>): ClientError {
   return new ClientError(code, reason, { retryable: retryable.get(code) ?? true, retryAfterMs })
 }

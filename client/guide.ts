@@ -23,8 +23,9 @@ export interface Choice {
  * @param headers whether requests carry headers, which a browser cannot send with a WebSocket's upgrade
  */
 export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choice {
-  const page = typeof document !== 'undefined'
-  const [navigation] = (page ? performance.getEntriesByType('navigation') : []) as {
+  const page = 'document' in globalThis
+  // Node's types do not know this entry type.
+  const [navigation] = (page ? performance.getEntriesByType('navigation' as never) : []) as {
     nextHopProtocol?: string
   }[]
   const multiplexed = /^h[23]/.test(navigation?.nextHopProtocol ?? '')

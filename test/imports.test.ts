@@ -5,6 +5,9 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import ts from 'typescript'
 
+// @ts-expect-error The types of the DOM are visible to the client and its tests only: see client/tsconfig.json.
+export type NoDocument = typeof document
+
 const root = join(dirname(fileURLToPath(import.meta.url)), '..')
 
 interface Import {

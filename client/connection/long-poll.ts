@@ -22,7 +22,9 @@ export const longPoll: TransportStream = async function* (request) {
   // The first page is asked for without a wait: it shows that the transport works.
   for (let wait: number | undefined; ; wait = longestWait) {
     const address = eventsUrl(request, { after, wait })
-    const response = await watchdog.wait(fetch(address, { headers, cache: 'no-store', signal }))
+    const response = await watchdog.wait(
+      fetch(address, { headers, cache: 'no-store', signal } as RequestInit),
+    )
     if (response.status === 204) return yield endOf(request)
     if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
     expectType(response, 'application/json')

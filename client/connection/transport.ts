@@ -84,7 +84,10 @@ export function parseMessage(json: string): Message {
 
 /** The address of `path` on the server at `url`. In a page, `url` may be relative. */
 export function endpoint(url: string, path: string, query: Record<string, unknown> = {}): URL {
-  const base = new URL(url, globalThis.location?.href)
+  const base = new URL(
+    url,
+    (globalThis as typeof globalThis & { location?: { href: string } }).location?.href,
+  )
   const address = new URL(base)
   address.pathname = `${base.pathname.replace(/\/$/, '')}/v1/${path}`
   for (const [name, value] of Object.entries(query)) {

@@ -1,14 +1,13 @@
 /**
- * The log: append-only sessions behind one interface. A driver knows nothing of agents, buses or transports; whatever
- * passes the contract suite (`twinrail/log/contract`) is a driver.
+ * The interface of a log of append-only sessions. A driver implements it and must pass the contract suite
+ * (`twinrail/log/contract`).
  *
  * What every driver promises:
  * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.
  *   Conditions are checked in the same step; a refused append changes nothing.
  * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and made again, or whose
  *   store lost data, gets a new epoch, greater than any this store ever gave.
- * - Every method that returns a promise rejects with TwinrailError `unavailable` while the store cannot be reached, or
- *   after `close`. An append that was rejected may still have been stored; a retry needs a `once` key or a producer.
+ * - Methods reject with TwinrailError `unavailable` while the store cannot be reached, and after `close`. An append that was rejected may still have been stored; a retry needs a `once` key or a producer.
  * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.
  */
 import type { LogEvent } from './event.ts'
@@ -160,59 +159,105 @@ export interface ExpiredLease {
 }
 
 export interface EventLog {
-  /** Makes the session, or gives the one that is there (`created: false`, its metadata unchanged). */
+  /**
+   * Creates a session, or returns the existing one with `created: false` and its metadata unchanged.
+   * @throws TwinrailError `unavailable`
+   */
   create(
     sessionId: string,
     metadata: Record<string, unknown>,
   ): Promise<{ created: boolean; session: SessionInfo }>
 
-  /** The session as it is now, judged on the store and never on a cache; `undefined` when there is none. */
+  /**
+   * The session as it is now, read from the store and not from a cache; `undefined` when there is none.
+   * @throws TwinrailError `unavailable`
+   */
   session(sessionId: string): Promise<SessionInfo | undefined>
 
-  /** Sessions in the order of their ids, after the given one. */
+  /**
+   * Up to `limit` sessions in the order of their ids, from the first id greater than `after`.
+   * @throws TwinrailError `unavailable`
+   */
   list(after: string | undefined, limit: number): Promise<SessionInfo[]>
 
-  /** Appends event texts made by `encodeEvent`. An empty list appends nothing but may take keys. */
+  /**
+   * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.
+   * Resolves once the events are stored. A refused condition resolves with `accepted: false`; it does not throw.
+   * @throws TwinrailError `unavailable`; the events may have been stored nevertheless
+   */
   append(sessionId: string, texts: readonly string[], conditions?: AppendConditions): Promise<Appended>
 
-  /** What the log knows of these keys, in their order. */
+  /**
+   * The entries of these keys, in the same order; `undefined` for a key that is not taken or whose session is missing.
+   * @throws TwinrailError `unavailable`
+   */
   lookup(sessionId: string, keys: readonly string[]): Promise<(KeyEntry | undefined)[]>
 
-  /** Events with a number greater than `after`, from the oldest held on; `undefined` when there is no session. */
+  /**
+   * The events after number `after`, in order; from the oldest held on when that was trimmed. Returns fewer than
+   * `bounds.events` when they reach `bounds.bytes`. `undefined` when there is no session.
+   * @throws TwinrailError `unavailable`
+   */
   read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined>
 
-  /** Reports what is appended from now on, until the returned function is called. Never throws. */
+  /**
+   * Calls the follower for everything that is appended from now on, by any process. Returns the function that ends
+   * this. The session need not exist. Never throws.
+   */
   follow(sessionId: string, follower: Follower): () => void
 
-  /** Hands an ephemeral event's JSON to whoever follows the session now. */
+  /**
+   * Sends the JSON of an ephemeral event to all current followers of the session, on every node. Nothing is stored.
+   * @throws TwinrailError `unavailable`
+   */
   publishEphemeral(sessionId: string, json: string): Promise<void>
 
   /**
    * Sets a mark that expires in `ttlMs`; 0 removes it. All followers of the session are notified. Without a session it
    * does nothing; marks are deleted with their session.
+   * @param ttlMs in ms
+   * @throws TwinrailError `unavailable`
    */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void>
 
-  /** The session's marks that have not run out. */
+  /** The session's marks that have not expired. @throws TwinrailError `unavailable` */
   marks(sessionId: string): Promise<Mark[]>
 
-  /** Keeps a snapshot, unless the log is of another epoch or has a newer one. */
+  /**
+   * Stores a snapshot. Does nothing when the log is of another epoch or has a newer snapshot.
+   * @throws TwinrailError `unavailable`
+   */
   saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void>
 
+  /** The latest snapshot of this epoch; `undefined` when there is none. @throws TwinrailError `unavailable` */
   loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined>
 
-  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  /**
+   * Deletes the events up to and including number `through`, and stores the snapshot. Does nothing in another epoch.
+   * @throws RangeError when the snapshot does not reach `through`
+   * @throws TwinrailError `unavailable`
+   */
   trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void>
 
-  /** Forgets the session and all it holds; `false` when there was none. Later appends to its epoch are refused. */
+  /**
+   * Deletes the session with its events, keys, leases and marks. Resolves with `false` when there was none. Later appends
+   * to its epoch are refused.
+   * @throws TwinrailError `unavailable`
+   */
   delete(sessionId: string): Promise<boolean>
 
-  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  /**
+   * Renews a lease for `lease.ttlMs` from now on. Resolves with `false` when the token does not hold it.
+   * @throws TwinrailError `unavailable`
+   */
   renew(sessionId: string, lease: Lease): Promise<boolean>
 
-  /** Some of the leases that ran out, oldest first. They stay until released. */
+  /**
+   * Up to `limit` expired leases, oldest first. A lease stays in this list until it is released or renewed.
+   * @throws TwinrailError `unavailable`
+   */
   expired(limit: number): Promise<ExpiredLease[]>
 
-  /** Frees everything. Calls after it are refused. */
+  /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>
 }
