@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { CustomBody } from './events.ts'
 import { Id, Offset } from './ids.ts'
+import { TEXT_CHARS } from './limits.ts'
 import { SubscriptionOptions } from './subscription.ts'
 
 const CommandId = z.string().min(1).max(64)
@@ -65,7 +66,7 @@ export const InputSteer = z.object({
   ...inSession,
   type: z.literal('input.steer'),
   runId: Id,
-  text: z.string().min(1),
+  text: z.string().min(1).max(TEXT_CHARS),
 })
 
 export const Publish = z.object({

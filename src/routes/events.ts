@@ -17,7 +17,7 @@ export function lastEventId(request: FastifyRequest): { after?: string } {
   return typeof id === 'string' && id !== '' ? { after: id } : {}
 }
 
-const ProducerQuery = z
+export const ProducerQuery = z
   .object({ producer: Id.optional(), seq: wholeNumber('the number of the first event').optional() })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
     message: 'producer and seq go together',

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { mustBeAllowed } from '../auth/authorize.ts'
-import { check, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
+import { check, FreeObject, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
@@ -11,16 +11,13 @@ const METADATA_BYTES = 16 * 1024
 
 export const CreateSession = z.object({
   sessionId: Id.optional(),
-  metadata: z
-    .record(z.string(), z.unknown())
-    .refine(
-      metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
-      `expected at most ${METADATA_BYTES} bytes of JSON`,
-    )
-    .optional(),
+  metadata: FreeObject.refine(
+    metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
+    `expected at most ${METADATA_BYTES} bytes of JSON`,
+  ).optional(),
 })
 
-const ListQuery = z.object({
+export const ListQuery = z.object({
   after: Id.optional(),
   limit: wholeNumber('a count of sessions')
     .refine(limit => limit >= 1 && limit <= 1000, 'expected 1 to 1000')

@@ -1,6 +1,6 @@
 /** The conversation that a model is given: what callers send, and what the session's log holds of it. */
 import { z } from 'zod'
-import type { TwinrailEvent } from '../../protocol/index.ts'
+import { listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
 
 /** How much of a session's earlier runs a model is given. The newest messages count. */
 export const historyBounds = {
@@ -17,9 +17,17 @@ export interface ChatMessage {
   content: string
 }
 
+const Text = z.string().max(TEXT_CHARS)
+
+/** Messages in one input, and parts in one message. */
+const MAX_ENTRIES = 1000
+
 const Part = z.looseObject({
-  type: z.string().refine(type => type !== 'file' && type !== 'image', 'this agent takes text only'),
-  text: z.string().optional(),
+  type: z
+    .string()
+    .max(256)
+    .refine(type => type !== 'file' && type !== 'image', 'this agent takes text only'),
+  text: Text.optional(),
 })
 
 function textOf(content: string | z.output<typeof Part>[]): string {
@@ -34,8 +42,8 @@ function textOf(content: string | z.output<typeof Part>[]): string {
 const Message = z
   .looseObject({
     role: z.enum(['user', 'assistant']),
-    content: z.union([z.string(), z.array(Part)]).optional(),
-    parts: z.array(Part).optional(),
+    content: z.union([Text, listOf(Part, MAX_ENTRIES)]).optional(),
+    parts: listOf(Part, MAX_ENTRIES).optional(),
   })
   .transform(({ role, content, parts }): ChatMessage => ({ role, content: textOf(content ?? parts ?? []) }))
 
@@ -49,10 +57,10 @@ export const ChatInput = z
     prompt: z
       .string()
       .min(1)
+      .max(TEXT_CHARS)
       .optional()
       .describe('What the user says; earlier runs are the conversation before it'),
-    messages: z
-      .array(Message)
+    messages: listOf(Message, MAX_ENTRIES)
       .transform(messages => messages.filter(message => message.content !== ''))
       .refine(messages => messages.length > 0, 'expected at least one message with text')
       .optional()
