@@ -13,6 +13,7 @@ import { createMetrics } from './metrics.ts'
 import { isLoopback, Origins } from './origins.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
+import { sleep } from './protocol/timers.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
 import { eventRoutes, ndjsonBodies } from './routes/events.ts'
@@ -95,11 +96,13 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
-   * Stops the server: refuses new requests, gives runs `graceMs` to end, tells every subscriber when to reconnect, and
-   * closes the log. Idempotent.
-   * @param graceMs default 10 s
+   * Stops the server: serves on for `drainMs` while `/readyz` answers 503, then refuses new requests, gives runs
+   * `graceMs` to end, tells every subscriber when to reconnect, and closes the log. Idempotent: later calls wait for the
+   * first.
+   * @param options.drainMs default 0
+   * @param options.graceMs default 10 s
    */
-  close(options?: { graceMs?: number }): Promise<void>
+  close(options?: { graceMs?: number; drainMs?: number }): Promise<void>
 }
 
 /** Creates a server. It does not listen yet. */
@@ -180,7 +183,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   pageRoutes(app, pageFolder)
 
   let closing: Promise<void> | undefined
-  async function stop(graceMs: number): Promise<void> {
+  async function stop(graceMs: number, drainMs: number): Promise<void> {
+    context.connections.drain()
+    if (drainMs > 0) await sleep(drainMs)
     context.connections.stop()
     // Subscribers see the end of runs that end in time.
     await sessions.close(graceMs)
@@ -213,8 +218,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
-    close({ graceMs = 10_000 } = {}) {
-      closing ??= stop(graceMs)
+    close({ graceMs = 10_000, drainMs = 0 } = {}) {
+      closing ??= stop(graceMs, drainMs)
       return closing
     },
   }

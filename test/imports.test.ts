@@ -76,7 +76,7 @@ const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
 const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|marks|refusals)\.ts$/
 /** Files that put everything together. */
-const COMPOSITION = /^src\/((server|tls|stderr-log|index)|cli\/(main|serve|config|open-log))\.ts$/
+const COMPOSITION = /^src\/((server|tls|stderr-log|process-output|index)|cli\/(main|serve|config|open-log))\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',

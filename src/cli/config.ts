@@ -109,6 +109,12 @@ export const serveSettings = {
     about: 'maximum duration of a run, without the time that it waits for its users',
     schema: milliseconds(2 ** 31 - 1).default(60 * 60 * 1000),
   },
+  drainMs: {
+    flag: '--drain-ms <ms>',
+    about:
+      'time for which the server still serves when it is told to stop, while /readyz says 503, so that load balancers stop sending to it first',
+    schema: milliseconds(600_000).default(0),
+  },
   graceMs: {
     flag: '--grace-ms <ms>',
     about: 'time that runs get to end when the server stops',

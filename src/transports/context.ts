@@ -34,8 +34,16 @@ export interface TransportContext {
   onLost(transport: TransportName, reason: LossReason): void
   /** Tells whoever measures that a ping was left without a sign of life. */
   onMissedHeartbeat(): void
-  /** What an `EventSource` waits before it reconnects, in ms. */
+  /** What an `EventSource` waits before it reconnects, in ms, on average. */
   readonly retryMs: number
+}
+
+/**
+ * The `retry` of one event stream: from half to one and a half times `retryMs`, a random time for each connection, so
+ * that the clients of a server that crashed do not all come back at the same moment.
+ */
+export function retryOf({ retryMs }: Pick<TransportContext, 'retryMs'>): number {
+  return Math.round(retryMs * (0.5 + Math.random()))
 }
 
 /** Asks the door. @throws TwinrailError */
