@@ -25,6 +25,9 @@ function isLoopbackOrigin(origin: string): boolean {
   return (protocol === 'http:' || protocol === 'https:') && isLoopback(hostname)
 }
 
+/** Routes for load balancers and supervisors. They tell nothing of sessions. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+
 /** Refused origins that are remembered, so that each is reported once. Later ones are not reported. */
 const MOST_REPORTED = 100
 
@@ -54,11 +57,16 @@ export class Origins {
 
   /**
    * Refuses requests of foreign pages. While the server listens on loopback, `Host` must be a loopback name as well, so
-   * that no foreign name can be made to point here (DNS rebinding).
-   * @throws TwinrailError `forbidden`
+   * that no foreign name can be made to point here (DNS rebinding). Browsers always send a `Host`; load balancers that
+   * probe often do not.
+   * @throws TwinrailError `forbidden`; `bad-request` for HTTP/1.1 without `Host`
    */
-  check({ headers: { origin }, host }: Pick<FastifyRequest, 'headers' | 'host'>): void {
-    if (this.onLoopback && !isLoopback(hostName(host))) {
+  check({ headers: { origin }, host, raw, routeOptions }: FastifyRequest): void {
+    if (!host && origin === undefined) {
+      if (PROBES.has(routeOptions.url ?? '')) return
+      if (raw.httpVersion === '1.1') throw new TwinrailError('bad-request', 'HTTP/1.1 needs a Host header')
+    }
+    if (this.onLoopback && !isLoopback(hostName(host ?? ''))) {
       throw new TwinrailError('forbidden', 'the Host header must be a loopback name such as localhost')
     }
     if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return

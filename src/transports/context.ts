@@ -6,6 +6,8 @@ import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
+import type { Answers } from '../http/answers.ts'
+import type { ConnectionLimits } from '../http/limits.ts'
 import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
@@ -24,6 +26,8 @@ export interface TransportContext {
   readonly authorize: Authorize
   readonly heartbeats: Heartbeats
   readonly connections: Connections
+  readonly answers: Answers
+  readonly limits: ConnectionLimits
   /** Silence after which a connection is pinged unless the client asks otherwise, in ms. */
   readonly heartbeatMs: number
   /** A write that waits longer ends its connection, in ms. */

@@ -47,6 +47,8 @@ export async function serveSse(
   reply: FastifyReply,
   { sessionId, options, ack }: SseRequest,
 ): Promise<void> {
+  // An event stream keeps no more than its socket holds.
+  context.answers.park(reply.raw)
   const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
