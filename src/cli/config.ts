@@ -125,6 +125,16 @@ export const serveSettings = {
     about: 'time over which clients spread their reconnects when the server stops',
     schema: milliseconds(600_000).default(5000),
   },
+  maxConnections: {
+    flag: '--max-connections <count>',
+    about: 'connections that may be open at a time; one more is closed without an answer',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(10_000),
+  },
+  maxConnectionsPerAddress: {
+    flag: '--max-connections-per-address <count>',
+    about: 'connections from one address; behind a proxy all come from the proxy (default: no limit)',
+    schema: z.coerce.number().int().min(1).max(10_000_000).optional(),
+  },
   compression: {
     flag: '--compression',
     about:

@@ -52,6 +52,10 @@ export async function serve(settings: ServeSettings): Promise<void> {
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
+    connections: {
+      connections: settings.maxConnections,
+      ...(settings.maxConnectionsPerAddress && { connectionsPerAddress: settings.maxConnectionsPerAddress }),
+    },
     logger: process.stderr.isTTY
       ? stderrLog(settings.logLevel)
       : {
