@@ -11,6 +11,8 @@ export interface Measured {
   readonly bus: Bus
   readonly sessions: Sessions
   readonly connections: Connections
+  /** What answers are booked with that are made or not read yet. */
+  readonly answers: { readonly bytes: number }
 }
 
 export interface Metrics {
@@ -100,7 +102,7 @@ function processMetrics(): Registry {
 }
 
 /** Gauges, which are read at each request. */
-function gauges(register: Registry, { bus, sessions, connections }: Measured): void {
+function gauges(register: Registry, { bus, sessions, connections, answers }: Measured): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name: `twinrail_${name}`,
@@ -130,6 +132,11 @@ function gauges(register: Registry, { bus, sessions, connections }: Measured): v
   )
   byTransport('buffered_bytes', 'Bytes that wait in socket buffers', transport =>
     sum(on(transport).map(open => open.waitingBytes)),
+  )
+  gauge(
+    'unread_answer_bytes',
+    'Bytes of answers that are made or not read yet; at least 1 MiB each until their size is known',
+    () => answers.bytes,
   )
   gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
   gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)

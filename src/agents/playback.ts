@@ -23,6 +23,12 @@ const Generated = z.object({
 /** Events of one recording. A body of 1 MiB holds no more of any real one. */
 const MAX_RECORDED = 10_000
 
+/** UTF-8 bytes of text that one run makes up. */
+const MOST_TEXT = 256 * 1024 * 1024
+
+/** What a word takes on average, with a space, when `bytes` is not given. */
+const WORD_BYTES = 5
+
 const RecordedEvent = z
   .looseObject({
     type: z.string().max(128),
@@ -45,9 +51,14 @@ const Recorded = z.object({
 })
 
 /** What `playback` takes: how much to make up, or what was recorded. */
-export const PlaybackInput = z.union([Generated, Recorded], {
-  error: 'expected {count, rate} of generated text, or {events} of a recording',
-})
+export const PlaybackInput = z
+  .union([Generated, Recorded], {
+    error: 'expected {count, rate} of generated text, or {events} of a recording',
+  })
+  .refine(input => 'events' in input || input.count * (input.bytes ?? WORD_BYTES) <= MOST_TEXT, {
+    error: `expected at most ${MOST_TEXT} bytes of text: count times bytes is more`,
+    path: ['count'],
+  })
 
 export type PlaybackInput = z.output<typeof PlaybackInput>
 

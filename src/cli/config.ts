@@ -109,6 +109,12 @@ export const serveSettings = {
     about: 'maximum duration of a run, without the time that it waits for its users',
     schema: milliseconds(2 ** 31 - 1).default(60 * 60 * 1000),
   },
+  drainMs: {
+    flag: '--drain-ms <ms>',
+    about:
+      'time for which the server still serves when it is told to stop, while /readyz says 503, so that load balancers stop sending to it first',
+    schema: milliseconds(600_000).default(0),
+  },
   graceMs: {
     flag: '--grace-ms <ms>',
     about: 'time that runs get to end when the server stops',
@@ -118,6 +124,16 @@ export const serveSettings = {
     flag: '--spread-ms <ms>',
     about: 'time over which clients spread their reconnects when the server stops',
     schema: milliseconds(600_000).default(5000),
+  },
+  maxConnections: {
+    flag: '--max-connections <count>',
+    about: 'connections that may be open at a time; one more is closed without an answer',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(10_000),
+  },
+  maxConnectionsPerAddress: {
+    flag: '--max-connections-per-address <count>',
+    about: 'connections from one address; behind a proxy all come from the proxy (default: no limit)',
+    schema: z.coerce.number().int().min(1).max(10_000_000).optional(),
   },
   compression: {
     flag: '--compression',

@@ -40,3 +40,6 @@ export const FREE_NAMES = 1000
 
 /** Arrays and objects within each other. What is nested deeper overflows the stack of whoever walks through it. */
 export const NESTING = 500
+
+/** The largest `windowBytes` of a subscription. */
+export const WINDOW_BYTES = 16 * 1024 * 1024

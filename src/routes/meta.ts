@@ -27,7 +27,7 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
   app.get('/healthz', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async () => {
-    connections.mustBeOpen()
+    connections.mustBeReady()
     try {
       await sessions.list(undefined, 1)
     } catch (cause) {
