@@ -208,6 +208,11 @@ export class Journal {
     return this.#log.expired(limit)
   }
 
+  /** Resolves when the log takes appends now. @throws TwinrailError `unavailable` that says why it does not */
+  ready(): Promise<void> {
+    return this.#log.ready()
+  }
+
   /** Closes the log. Calls after it are refused. */
   close(): Promise<void> {
     return this.#log.close()

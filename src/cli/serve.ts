@@ -36,7 +36,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const chat = agentFromEnv()
   const server = await createServer({
     agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation() }), playback, ...(chat ? [chat] : [])],
-    log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
+    log: await openLog(settings, message => process.stderr.write(`twinrail: ${message}\n`)),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),

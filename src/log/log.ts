@@ -213,6 +213,12 @@ export interface EventLog {
   /** Some of the leases that ran out, oldest first. They stay until released. */
   expired(limit: number): Promise<ExpiredLease[]>
 
+  /**
+   * Resolves when the store takes appends now.
+   * @throws TwinrailError `unavailable` that says why it does not, with `details.reason` `full` when it has no room
+   */
+  ready(): Promise<void>
+
   /** Frees everything. Calls after it are refused. */
   close(): Promise<void>
 }

@@ -264,6 +264,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
 
     expired: open(limit => leases.expired(limit)),
 
+    ready: open(async () => {
+      await store.listed(undefined, 1)
+    }),
+
     async close() {
       if (closed) return
       closed = true
