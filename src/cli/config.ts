@@ -52,6 +52,26 @@ export const serveSettings = {
       'where sessions are stored: lmdb:<folder>, memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
     schema: LogName.default('lmdb:./.twinrail'),
   },
+  reserveBytes: {
+    flag: '--reserve-bytes <bytes>',
+    about:
+      'free bytes that a log on disk leaves on it: with fewer, appends are refused and deleting goes on (default: 64 MiB)',
+    schema: z.coerce
+      .number()
+      .int()
+      .min(0)
+      .max(Number.MAX_SAFE_INTEGER)
+      .default(64 * 1024 * 1024),
+  },
+  redisPrefix: {
+    flag: '--redis-prefix <text>',
+    about:
+      'what the names of all keys and channels in Redis begin with, for several deployments in one Redis',
+    schema: z
+      .string()
+      .regex(/^[^{}\s]{1,100}$/, 'expected 1 to 100 characters without blanks, { and }')
+      .default('twinrail:'),
+  },
   corpus: {
     flag: '--corpus <dir...>',
     about: 'folders of documents that the agent deepsearch searches (default: Twinrail’s documentation)',

@@ -42,7 +42,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const chat = agentFromEnv()
   const server = await createServer({
     agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation() }), playback, ...(chat ? [chat] : [])],
-    log: await openLog(settings.log, say),
+    log: await openLog(settings, say),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),
