@@ -8,12 +8,20 @@ export function wellFormed(text: string): string {
   return text.replace(/\p{Surrogate}/gu, '\ufffd')
 }
 
-/** A JSON value with the half characters in its strings replaced; the value itself where there are none. */
-export function wellFormedJson(value: unknown): unknown {
+/**
+ * A value with the half characters in its strings replaced, through arrays and plain objects; the value itself where
+ * there are none. It must not contain itself.
+ */
+export function wellFormedValue<Value>(value: Value): Value {
   // JSON.stringify writes half characters, and nothing else, as such escapes.
-  const json = JSON.stringify(value)
-  if (json === undefined || !/\\ud[89a-f]/.test(json)) return value
-  return JSON.parse(json, (_key, part) => (typeof part === 'string' ? wellFormed(part) : part))
+  return /\\ud[89a-f]/.test(JSON.stringify(value) ?? '') ? (replaced(value) as Value) : value
+}
+
+function replaced(value: unknown): unknown {
+  if (typeof value === 'string') return wellFormed(value)
+  if (Array.isArray(value)) return value.map(replaced)
+  if (!(value instanceof Object) || Object.getPrototypeOf(value) !== Object.prototype) return value
+  return Object.fromEntries(Object.entries(value).map(([name, part]) => [wellFormed(name), replaced(part)]))
 }
 
 /** The beginning of a text, at most `max` UTF-16 units, never half a character. */

@@ -1,7 +1,7 @@
 /** The conversation that a model is given: what callers send, and what the session's log holds of it. */
 import { z } from 'zod'
 import type { TwinrailEvent } from '../../protocol/index.ts'
-import { beginning, ending, wellFormed, wellFormedJson } from '../well-formed.ts'
+import { beginning, ending, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { ModelMessage } from './sdk.ts'
 
 /** How much of a session's earlier runs a model is given. The newest count. */
@@ -222,7 +222,10 @@ const MAX = historyBounds.messageCharacters
 
 /** A text whose deltas were read newest first. What is cut off may end in half a character. */
 function joined(deltas: readonly string[]): string {
-  return deltas.toReversed().join('').replace(/^[\uDC00-\uDFFF]/, '')
+  return deltas
+    .toReversed()
+    .join('')
+    .replace(/^[\uDC00-\uDFFF]/, '')
 }
 
 function sizeOf(entry: Entry): number {
@@ -271,7 +274,7 @@ function messagesOf(turn: Turn): ModelMessage[] {
   if (turn.role === 'user' || turn.calls.length === 0) return [{ role: turn.role, content: text }]
   const said = text === '' ? [] : [{ type: 'text', text }]
   const calls = turn.calls.map(({ toolCallId, toolName, input }) => {
-    return { type: 'tool-call', toolCallId, toolName, input: wellFormedJson(input) }
+    return { type: 'tool-call', toolCallId, toolName, input: wellFormedValue(input) }
   })
   const results = turn.calls.map(({ toolCallId, toolName, output: { type, value } }) => {
     return { type: 'tool-result', toolCallId, toolName, output: { type, value: wellFormed(value) } }
