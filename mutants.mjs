@@ -19,7 +19,7 @@ import { sampleOf, scoreOf, unitsOf } from './test/mutants/sample.mjs'
  */
 const testsOf = {
   'src/bus': [
-    'test/bus/{subscription,live-group,topic,fold,ring,skip,window,cursor,pages,producer-gate}.test.ts',
+    'test/bus/{subscription,catch-up,live-group,topic,fold,ring,skip,window,cursor,pages,producer-gate}.test.ts',
     'test/bus/*.test.ts',
   ],
   'src/log/conditions.ts': ['test/log/conditions.test.ts', 'test/log/memory.test.ts'],
