@@ -82,7 +82,7 @@ const results = await new Stryker({
   testRunner: 'tap',
   tap: {
     testFiles: places.flatMap(place => testsOf[place]),
-    nodeArgs: ['--import=./test/loader/register.mjs'],
+    nodeArgs: ['--import=./test/mutants/limit.mjs', '--import=./test/loader/register.mjs'],
     forceBail: true,
   },
   // The loader checks no types, and comments against type checks would change the mutated files for nothing.
