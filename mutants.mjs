@@ -23,15 +23,20 @@ const testsOf = {
     'test/bus/*.test.ts',
   ],
   'src/log/conditions.ts': ['test/log/conditions.test.ts', 'test/log/memory.test.ts'],
-  'src/sessions': ['test/sessions/{state,states,archive,run-log}.test.ts', 'test/sessions/*.test.ts'],
+  'src/sessions': [
+    'test/sessions/!(*.long).test.ts',
+    'test/wire/{commands,runs,inputs,sessions,ingest,given-up.long}.test.ts',
+    'test/sessions/*.long.test.ts',
+  ],
   'src/transports': [
     'test/transports/*.test.ts',
+    'test/wire/{lost,bad-events,bad-websocket,window,long-poll,compression,closing}.test.ts',
     'test/wire/!(*.long).test.ts',
     'test/wire/{metrics,disconnect,flood,policies,folding}.long.test.ts',
   ],
   // `bundle` measures the size of the code, which holds all mutants at once.
   'client/connection': [
-    'test/client/{cursor,backoff,queue,choice}.test.ts',
+    'test/client/{cursor,backoff,queue,attempt,watchdog,route,command}.test.ts',
     'test/client/!(*.long|bundle).test.ts',
   ],
 }
