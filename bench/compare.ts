@@ -1,4 +1,5 @@
 /** Compares servers side by side in one process: each gets one turn, in shuffled order. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { handlers as Load } from './load/subscriber-process.ts'
 import type { PeerName } from './peers/index.ts'
 import type { Progress } from './progress.ts'
@@ -56,35 +57,31 @@ export async function compare(
   comparison: Comparison,
   progress: Progress,
 ): Promise<{ compared: Compared[]; refused: PeerName[] }> {
-  const server = startWorker<typeof Server>('server/side-by-side', comparison.flags)
-  const load = startWorker<typeof Load>('load/subscriber-process')
-  try {
-    const { dials, receipts } = await server.call.open(comparison.variants)
-    await load.call.open(dials, TIMED_EVERY, receipts)
-    progress.at(0, 'subscribing')
-    const refused: PeerName[] = []
-    // A few of each in turn: connections that are made first lie differently in memory, which makes 5 %.
-    for (let count = OPENING; count < comparison.subscribers + OPENING; count += OPENING) {
-      for (const [index, name] of comparison.variants.entries()) {
-        const compresses = await load.call.grow(index, Math.min(count, comparison.subscribers))
-        if (comparison.compressedOnly?.includes(name) && !compresses && !refused.includes(name))
-          refused.push(name)
-      }
+  await using server = startWorker<typeof Server>('server/side-by-side', comparison.flags)
+  await using load = startWorker<typeof Load>('load/subscriber-process')
+  const { dials, receipts } = await server.call.open(comparison.variants)
+  await load.call.open(dials, 0, TIMED_EVERY, receipts)
+  progress.at(0, 'subscribing')
+  const refused: PeerName[] = []
+  // A few of each in turn: connections that are made first lie differently in memory, which makes 5 %.
+  for (let count = OPENING; count < comparison.subscribers + OPENING; count += OPENING) {
+    for (const [index, name] of comparison.variants.entries()) {
+      const compresses = await load.call.grow(index, Math.min(count, comparison.subscribers))
+      if (comparison.compressedOnly?.includes(name) && !compresses && !refused.includes(name))
+        refused.push(name)
     }
-    await new Promise(resolve => setTimeout(resolve, GREETING_MS))
-    const variants = comparison.variants.filter(name => !refused.includes(name))
-    const compared: Compared[] = []
-    for (const [index, perTurn] of comparison.perTurn.entries()) {
-      const show = (part: number) =>
-        progress.at((index + part) / comparison.perTurn.length, `${perTurn} per turn`)
-      compared.push(
-        await measure({ ...comparison, variants }, perTurn, comparison.variants, server, load, show),
-      )
-    }
-    return { compared, refused }
-  } finally {
-    await Promise.all([load.stop(), server.stop()])
   }
+  await sleep(GREETING_MS)
+  const variants = comparison.variants.filter(name => !refused.includes(name))
+  const compared: Compared[] = []
+  for (const [index, perTurn] of comparison.perTurn.entries()) {
+    const show = (part: number) =>
+      progress.at((index + part) / comparison.perTurn.length, `${perTurn} per turn`)
+    compared.push(
+      await measure({ ...comparison, variants }, perTurn, comparison.variants, server, load, show),
+    )
+  }
+  return { compared, refused }
 }
 
 async function measure(

@@ -1,17 +1,10 @@
 /**
- * The benchmark. `npm run bench` runs the guide's workloads, `npm run bench -- chat game` some of them; scenarios, each
- * about one question, run only by name; `report <results.json>` writes the report of a run again.
- *
- *   --quick         shorter and with fewer rounds; results are not kept
- *   --rounds <n>    repetitions of each measurement
- *   --seed <n>      for all random choices of the workloads
- *   --json          the results as JSON on stdout
- *   --profile <dir> writes CPU profiles of the scenarios' measured processes to this folder
- *   --plant <fault> late, lost or doubled: plants this fault, which must make the run invalid
+ * The benchmark: workloads, which run together without a name, and scenarios, each about one question, which run only by name.
+ * `usage` says how to call it.
  */
 import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { fanoutPicture } from './fanout-picture.ts'
@@ -27,19 +20,10 @@ import { log } from './scenarios/log.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
-import { soak, soakRedis } from './scenarios/soak.ts'
 import { runWorkloads } from './workloads/run.ts'
 import { workloadNames } from './workloads/workload.ts'
 
-const scenarios: Record<string, Scenario> = {
-  fanout,
-  slow,
-  replay,
-  compression,
-  log,
-  soak,
-  'soak-redis': soakRedis,
-}
+const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log }
 
 const faults = ['late', 'lost', 'doubled'] as const
 
@@ -47,9 +31,15 @@ const ROUNDS = { full: 5, quick: 2 }
 
 const usage = `usage: npm run bench -- [<workload> …] [--quick] [--rounds <n>] [--seed <n>] [--json] [--plant ${faults.join('|')}]
        npm run bench -- <scenario> … [--quick] [--rounds <n>] [--json] [--profile <dir>]
-       npm run bench -- report <results.json>
+       npm run bench -- report <results.json>   writes the report of a run again
 workloads (all without a name): ${workloadNames.join(', ')}
-scenarios: ${Object.keys(scenarios).join(', ')}`
+scenarios: ${Object.keys(scenarios).join(', ')}
+--quick          shorter and with fewer rounds; results are not kept
+--rounds <n>     repetitions of each measurement
+--seed <n>       for all random choices of the workloads
+--json           the results as JSON on stdout
+--plant <fault>  plants this fault in the workloads, which must make the run invalid
+--profile <dir>  writes CPU profiles of the scenarios' measured processes to this folder`
 
 function fail(message: string): never {
   process.stderr.write(`${message}\n${usage}\n`)
@@ -74,6 +64,9 @@ function parse() {
     return fail((error as Error).message)
   }
 }
+
+/** npm runs a workspace's script in its folder: paths are relative to where npm was called. */
+const callersPath = (path: string) => resolve(process.env['INIT_CWD'] ?? '', path)
 
 const { values, positionals } = parse()
 if (values.help) {
@@ -143,16 +136,21 @@ function illustrate(result: Result): string[] {
 if (positionals[0] === 'report') {
   const [, file] = positionals
   if (file === undefined || positionals.length > 2) fail('report: expected the path of one results file')
-  const result = readResult(file)
-  const written = result ? illustrate(result) : writeReport(file)
-  for (const path of written) process.stdout.write(`written to ${path}\n`)
+  try {
+    const result = readResult(callersPath(file))
+    const written = result ? illustrate(result) : writeReport(callersPath(file))
+    for (const path of written) process.stdout.write(`written to ${path}\n`)
+  } catch (error) {
+    fail((error as Error).message)
+  }
   process.exit(0)
 }
 
 const unknown = positionals.find(name => !(name in scenarios) && !workloadNames.some(known => known === name))
 if (unknown !== undefined) fail(`there is no workload and no scenario ${unknown}`)
 const chosen = workloadNames.filter(name => positionals.length === 0 || positionals.includes(name))
-const { quick, json, profile } = values
+const { quick, json } = values
+const profile = values.profile === undefined ? undefined : callersPath(values.profile)
 
 let findings: Findings | undefined
 if (chosen.length > 0) {

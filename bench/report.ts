@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import type { Spread } from './stats.ts'
 
 /** A table of figures. */
 export interface Table {
@@ -40,6 +41,15 @@ export interface Result {
   readonly checks: readonly Check[]
   readonly notes: readonly string[]
 }
+
+/** An aim's figures, from all samples. */
+export const aimFigures = ({ low, median, high }: Spread): Pick<Aim, 'measured' | 'quartiles'> => ({
+  measured: median,
+  quartiles: [low, high],
+})
+
+/** The quartiles as text, such as `1200–1300`. */
+export const quartiles = ({ low, high }: Spread) => `${low.toFixed(0)}–${high.toFixed(0)}`
 
 export const isReached = ({ measured, limit, atLeast = false }: Aim) =>
   atLeast ? measured >= limit : measured <= limit
@@ -89,7 +99,8 @@ export function printResult({ tables, aims, checks, notes }: Result): string {
   parts.push(
     checks
       .map(
-        ({ what, holds, detail }) => `${holds ? 'ok    ' : 'FAILED'}  ${what}${detail ? `: ${detail}` : ''}`,
+        ({ what, holds, detail, ofMachine }) =>
+          `${holds ? 'ok    ' : 'FAILED'}  ${what}${detail ? `: ${detail}` : ''}${!holds && ofMachine ? ' (the machine is too slow)' : ''}`,
       )
       .join('\n'),
   )

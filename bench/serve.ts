@@ -1,4 +1,5 @@
 /** The child's side of a worker process: answers its parent's calls. */
+import { setTimeout as sleep } from 'node:timers/promises'
 
 // biome-ignore lint/suspicious/noExplicitAny: the argument types are checked where a worker is called
 export type Handlers = Record<string, (...args: any[]) => unknown>
@@ -27,6 +28,6 @@ export function serveWorker(handlers: Handlers): void {
 export async function collectGarbage(): Promise<void> {
   for (let i = 0; i < 4; i++) {
     globalThis.gc?.()
-    await new Promise(resolve => setTimeout(resolve, 50))
+    await sleep(50)
   }
 }

@@ -30,10 +30,16 @@ export function trimmed(samples: readonly number[], part: number): number[] {
   return sorted.length > 2 * cut ? sorted.slice(cut, sorted.length - cut) : sorted
 }
 
+export const quartilesOf = (samples: readonly number[]) => ({
+  low: quantile(samples, 0.25),
+  median: median(samples),
+  high: quantile(samples, 0.75),
+})
+
 /** Median and quartiles of the samples, without 10 % at each end. */
 export function spread(samples: readonly number[]): Spread {
   const kept = trimmed(samples, 0.1)
-  return { low: quantile(kept, 0.25), median: median(kept), high: quantile(kept, 0.75), samples: kept.length }
+  return { ...quartilesOf(kept), samples: kept.length }
 }
 
 /** The cost of each variant in one group of turns, measured side by side. */

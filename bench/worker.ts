@@ -9,8 +9,8 @@ export type Remote<H extends Handlers> = {
   readonly [K in keyof H]: (...args: Parameters<H[K]>) => Promise<Awaited<ReturnType<H[K]>>>
 }
 
-/** A child process with handlers. */
-export interface Worker<H extends Handlers> {
+/** A child process with handlers; `await using` stops it with its scope. */
+export interface Worker<H extends Handlers> extends AsyncDisposable {
   readonly call: Remote<H>
   /** Ends the process. */
   stop(): Promise<void>
@@ -52,15 +52,13 @@ export function startWorker<H extends Handlers>(file: string, flags: readonly st
       return (...args: unknown[]) => send(child, pending, { id: ++calls, method: String(method), args })
     },
   })
-  return {
-    call,
-    async stop() {
-      if (child.connected) child.disconnect()
-      const kill = setTimeout(() => child.kill('SIGKILL'), EXIT_MS)
-      await gone
-      clearTimeout(kill)
-    },
+  const stop = async () => {
+    if (child.connected) child.disconnect()
+    const kill = setTimeout(() => child.kill('SIGKILL'), EXIT_MS)
+    await gone
+    clearTimeout(kill)
   }
+  return { call, stop, [Symbol.asyncDispose]: stop }
 }
 
 function send(

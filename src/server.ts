@@ -4,13 +4,13 @@ import fastifyCors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
-import { type Authorize, allowLocal } from './auth.ts'
+import { type Authorize, allowLocal } from './auth/authorize.ts'
+import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
-import { isLoopback, Origins } from './origins.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits } from './protocol/index.ts'
 import { commandRoutes } from './routes/commands.ts'
@@ -75,6 +75,11 @@ export interface ServerOptions {
   /** How often retention is applied, in ms. @default 5 s */
   retentionEveryMs?: number
   /**
+   * Time that one check of a question's schema, or of an answer against it, may take, in ms. What takes longer is
+   * refused. @default 100
+   */
+  schemaMs?: number
+  /**
    * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
    * one's own. Entries have stack traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
@@ -131,7 +136,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     agents: options.agents ?? [],
-    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs']),
+    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs', 'schemaMs']),
     onError: (error, about) =>
       app.log.error(
         { err: error, ...about },

@@ -105,11 +105,11 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/(auth|origins)\.ts$/, may: [/^src\/(protocol|sessions)\//] },
+  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|sessions)\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
-    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\.ts$/],
+    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\/authorize\.ts$/],
   },
   { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
   {
@@ -117,7 +117,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/routes\//,
     may: [
       /^src\/(protocol|guide|log|bus|presence|sessions|agents|transports|dialects)\//,
-      /^src\/(auth|metrics)\.ts$/,
+      /^src\/(auth\/authorize|metrics)\.ts$/,
     ],
   },
   {
@@ -252,6 +252,24 @@ t.test('only the journal calls a log', async t => {
       ),
     )
   t.same(calls, ['src/cli/main.ts: log.close()'], 'those who open one only hand it on')
+})
+
+t.test('schemas and patterns from outside are applied in their own thread only', async t => {
+  const THREAD = /^src\/sessions\/schemas\/(thread|meta-schema|linear-regexp)\.ts$/
+  const engines = imports.filter(
+    ({ from, to, typeOnly }) =>
+      from.startsWith('src/') && /^(@cfworker\/json-schema|re2js)$/.test(to) && !typeOnly,
+  )
+  t.ok(engines.length >= 2)
+  t.same(engines.filter(({ from }) => !THREAD.test(from)).map(show), [])
+  const loaded = internal.filter(
+    ({ from, to, typeOnly }) => THREAD.test(to) && !THREAD.test(from) && !typeOnly,
+  )
+  t.same(loaded.map(show), [], 'nobody loads the thread’s files into the event loop')
+  const compiled = files
+    .filter(file => file.startsWith('src/'))
+    .filter(file => /\bnew RegExp\((?!\s*[`'])/.test(readFileSync(join(root, file), 'utf8')))
+  t.same(compiled, [], 'nobody makes a pattern of a value')
 })
 
 t.test('transports never import each other', async t => {

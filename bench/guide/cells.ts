@@ -1,6 +1,6 @@
 /** Looks up measurements by workload, transport and measure. Pure. */
 import type { Measure, Range, ScenarioName, Transport } from '../package/guide.ts'
-import { quantile, slope, sum } from '../stats.ts'
+import { quartilesOf, slope, sum } from '../stats.ts'
 import type { Cell, Delays, Figure, Findings, Memory, Variant } from './findings.ts'
 
 /** The results of a run without the checks. */
@@ -40,7 +40,7 @@ export const isPlain = (
  */
 export function variantOf({ variants }: Found, workload: string, transport: Transport): Variant | undefined {
   const path = workload === 'buffered' ? 'nginx as documented' : 'direct'
-  return variants.find(variant => variant.rail === transport && isPlain(variant, path))
+  return variants.find(variant => variant.transport === transport && isPlain(variant, path))
 }
 
 /**
@@ -66,7 +66,7 @@ export function regression({ points }: Memory): { slope: number; error: number; 
 /** Sum of user and system time, by round. */
 export function cpu({ cpuUserUs, cpuSystemUs }: Cell): Range {
   const samples = cpuUserUs.samples.map((user, round) => user + (cpuSystemUs.samples[round] ?? Number.NaN))
-  return { median: quantile(samples, 0.5), low: quantile(samples, 0.25), high: quantile(samples, 0.75) }
+  return quartilesOf(samples)
 }
 
 const rangeOf = ({ median, low, high }: Range): Range => ({ median, low, high })
@@ -111,7 +111,7 @@ export function measured(
   measure: Measure,
 ): Range | undefined {
   if (measure === 'memory') {
-    const variant = found.variants.find(variant => variant.rail === transport && isPlain(variant))
+    const variant = found.variants.find(variant => variant.transport === transport && isPlain(variant))
     const memory = found.memory.find(memory => memory.variant === variant?.name)
     if (!memory || memory.points.length < 3) return undefined
     const { slope: median, error } = regression(memory)

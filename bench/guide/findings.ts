@@ -10,7 +10,7 @@ export interface Variant {
   /** As in tables: `SSE`, `WebSocket, TLS`, `SSE, HTTP/2, one connection`, `socket.io`. */
   readonly name: string
   /** The transport. Another server is compared with ours on it. */
-  readonly rail: Transport
+  readonly transport: Transport
   /** Our server, the floor of bare sockets, or the name of another server. */
   readonly server: 'twinrail' | 'floor' | string
   readonly http: '1.1' | '2, a connection each' | '2, one connection'
@@ -117,7 +117,7 @@ export interface LeftOut {
 }
 
 export interface Findings {
-  readonly format: 1
+  readonly format: 2
   readonly environment: Readonly<Record<string, unknown>>
   readonly settings: { readonly quick: boolean; readonly rounds: number; readonly seed: number }
   readonly variants: readonly Variant[]

@@ -151,7 +151,7 @@ function floor({ cells, variants }: Found): Check {
       other =>
         isFloor(other) &&
         other.workload === cell.workload &&
-        variantOf(other.variant)?.rail === variantOf(cell.variant)?.rail,
+        variantOf(other.variant)?.transport === variantOf(cell.variant)?.transport,
     )
     if (!below || isFloor(cell)) return undefined
     const [got, least] = [cell.deliver.p50, below.deliver.p50]
@@ -166,7 +166,7 @@ function complete(found: Found, size: 'full' | 'quick'): Check[] {
   const { cells, memory, leftOut, variants } = found
   const rounds = limits.rounds[size]
   const ofOurs = (transport: Transport) =>
-    variants.filter(({ server, rail }) => server === 'twinrail' && rail === transport).map(({ name }) => name)
+    variants.filter(one => one.server === 'twinrail' && one.transport === transport).map(({ name }) => name)
   const wanted = workloadsOf(found).flatMap(workload =>
     transports.map(transport => ({ workload, transport })),
   )

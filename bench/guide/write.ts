@@ -17,8 +17,8 @@ export function readFindings(file: string): Findings {
   } catch (error) {
     throw new Error(`${file}: expected the results of a run as JSON: ${(error as Error).message}`)
   }
-  if (findings.format !== 1 || !Array.isArray(findings.cells)) {
-    throw new Error(`${file}: expected results of the workloads in format 1; make them with npm run bench`)
+  if (findings.format !== 2 || !Array.isArray(findings.cells)) {
+    throw new Error(`${file}: expected results of the workloads in format 2; make them with npm run bench`)
   }
   return findings as Findings
 }

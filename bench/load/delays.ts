@@ -11,7 +11,7 @@ export interface Percentiles {
   readonly max: number
 }
 
-/** HdrHistograms from 1 ns to 60 s with three digits, Node's own. */
+/** An HdrHistogram from 1 ns to 60 s with three digits, Node's own. */
 const histogram = () => createHistogram({ lowest: 1, highest: 60e9, figures: 3 })
 
 const merged = new Map<string, RecordableHistogram>()
@@ -39,6 +39,11 @@ export class DelayRound {
   /** Delay at a percentile, ms; 0 without delays. */
   percentile = (percentile: number) =>
     this.#round.count === 0 ? 0 : this.#round.percentile(percentile) / 1e6
+
+  /** Forgets all delays. */
+  reset(): void {
+    this.#round.reset()
+  }
 }
 
 /** The merged rounds of a name: `[percentile, ms]`, percentiles rising from 0 to 100. */

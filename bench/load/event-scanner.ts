@@ -138,47 +138,23 @@ export class EventScanner implements ScannedEvent {
   }
 }
 
-/** Checks the events of one session: each once and in order, except that folds stand for several. */
+/** Checks the events of one session: each once and in order, except that a fold stands for several. */
 export class SequenceCheck {
-  /** Number of the first event; -1 before it. */
-  first = -1
   /** Number of the last event; -1 before the first. */
   seq = -1
   /** Events that came twice, out of order or after a hole. */
   faults = 0
-  /** Events that stood for several. */
-  folds = 0
-  #epoch = ''
-  #scanner = this.#newScanner()
+  readonly #scanner = new EventScanner({ onEvent: event => this.#take(event) })
 
   push(bytes: Buffer): void {
     this.#scanner.push(bytes)
   }
 
-  /** Where a new stream continues; undefined before the first event. */
-  get cursor(): string | undefined {
-    return this.seq < 0 ? undefined : `${this.#epoch}-${this.seq}`
-  }
-
-  /** The stream has ended, perhaps within an event: the next bytes are those of a new stream. */
-  endStream(): void {
-    this.#scanner = this.#newScanner()
-  }
-
-  #newScanner(): EventScanner {
-    return new EventScanner({ onEvent: event => this.#take(event) })
-  }
-
   #take(event: ScannedEvent): void {
     const { seq } = event
-    if (this.seq < 0) {
-      this.first = seq
-      this.#epoch = event.epoch
-    } else if (seq !== this.seq + 1) {
-      const { from } = event
-      if (from === this.seq + 1 && from < seq) this.folds++
-      else this.faults++
-    }
+    const isNext = this.seq < 0 || seq === this.seq + 1
+    // `from` is looked up only where it matters: that costs time.
+    if (!isNext && !(event.from === this.seq + 1 && seq > this.seq)) this.faults++
     this.seq = seq
   }
 }

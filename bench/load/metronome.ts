@@ -23,8 +23,4 @@ export class Metronome {
       this.#thread.postMessage(due)
     })
   }
-
-  async close(): Promise<void> {
-    await this.#thread.terminate()
-  }
 }

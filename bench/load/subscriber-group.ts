@@ -1,7 +1,7 @@
 /** The subscribers of one variant: all are checked, some are timed; and subscribers that stay only for a moment. */
-import { createHistogram, type RecordableHistogram } from 'node:perf_hooks'
 import { micros } from '../clock.ts'
 import type { Dial } from '../peers/peer.ts'
+import { DelayRound } from './delays.ts'
 import { SequenceCheck } from './event-scanner.ts'
 import { RawStream } from './raw-stream.ts'
 
@@ -17,13 +17,10 @@ export interface Expected {
 
 /** What the subscribers of a group have received. */
 export interface Seen {
-  subscribers: number
   /** Bytes of all subscribers since the last `expect`, with framing. */
   bytes: number
   /** Events that came twice, out of order or after a hole, and connections that were lost. */
   faults: number
-  /** Events that stood for several, at subscribers that read at full speed. */
-  folds: number
   /** Turns that every subscriber has received since the last `expect`. */
   complete: number
 }
@@ -50,8 +47,8 @@ class Subscriber {
 }
 
 export class SubscriberGroup {
-  /** Delays from append to receipt, ns. */
-  readonly delays: RecordableHistogram = createHistogram({ lowest: 1, highest: 60e9, figures: 3 })
+  /** Delays from append to receipt. */
+  readonly delays = new DelayRound()
   readonly #dial: Dial
   readonly #timedEvery: number
   readonly #onTurn: () => void
@@ -101,10 +98,8 @@ export class SubscriberGroup {
   seen(): Seen {
     const checks = this.#subscribers.map(({ check }) => check)
     return {
-      subscribers: this.#subscribers.length,
       bytes: this.#bytes() - this.#bytesBefore,
       faults: checks.reduce((sum, { faults }) => sum + faults, this.#lost),
-      folds: checks.reduce((sum, { folds }) => sum + folds, 0),
       complete: this.#complete,
     }
   }
@@ -113,7 +108,7 @@ export class SubscriberGroup {
   recordDelays(appended: Float64Array): void {
     for (const { times } of this.#subscribers) {
       times?.forEach((time, turn) => {
-        if (time > 0) this.delays.record(Math.max(1, Math.round((time - (appended[turn] as number)) * 1000)))
+        if (time > 0) this.delays.record(time - (appended[turn] as number))
       })
     }
   }

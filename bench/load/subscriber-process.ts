@@ -9,13 +9,18 @@ const shortLived: ReturnType<typeof startShortLived>[] = []
 let receipts: Socket | undefined
 
 export const handlers = {
-  /** Prepares a group for each variant. @param port where to report that a turn has arrived everywhere. @default nowhere */
-  open(dials: readonly Dial[], timedEvery: number, port?: number): void {
+  /**
+   * Makes a group for each variant; resolves when `count` subscribers of each are subscribed.
+   * @param timedEvery every how many subscribers one is timed
+   * @param port where to report that a turn has arrived everywhere. @default nowhere
+   */
+  async open(dials: readonly Dial[], count: number, timedEvery: number, port?: number): Promise<void> {
     receipts = port === undefined ? undefined : connect({ port, host: '127.0.0.1', noDelay: true })
     groups = dials.map((dial, index) => {
       const receipt = Buffer.from([index])
       return new SubscriberGroup(dial, timedEvery, () => receipts?.write(receipt))
     })
+    for (const group of groups) await group.grow(count)
   },
 
   /** Opens connections until the variant has `count`. @returns whether the server compresses */
@@ -38,7 +43,7 @@ export const handlers = {
 
   /** Delays from append to receipt in ms, at these percentiles, the variants in their order. */
   delays(percentiles: readonly number[]): number[][] {
-    return groups.map(({ delays }) => percentiles.map(p => delays.percentile(p) / 1e6))
+    return groups.map(({ delays }) => percentiles.map(delays.percentile))
   },
 
   forgetDelays(): void {
@@ -50,9 +55,11 @@ export const handlers = {
     shortLived.push(startShortLived(dial, everyMs))
   },
 
-  /** Sends a pong on every WebSocket: a client that is silent for three heartbeats is taken for dead. */
-  pong(): void {
-    for (const group of groups) group.pong()
+  /** Sends pongs on every WebSocket from now on: a client that is silent for three heartbeats is taken for dead. */
+  pongEvery(ms: number): void {
+    setInterval(() => {
+      for (const group of groups) group.pong()
+    }, ms)
   },
 
   endShortLived(): { joins: number; faults: number }[] {

@@ -16,7 +16,7 @@ export async function betterSse(): Promise<Peer> {
   return {
     dial: { wire: 'sse', port, path: '/', readyAfter: 'data:ready' },
     publish(bodies) {
-      for (const { id, json } of bodies.map(body => envelope.text(body))) {
+      for (const { id, json } of envelope.texts(bodies)) {
         channel.broadcast(json, 'message', { eventId: id })
       }
     },

@@ -17,7 +17,7 @@ export async function fastifySseV2(): Promise<Peer> {
   return {
     dial: { wire: 'sse', port: portOf(app.server), path: '/', readyAfter: ':ready' },
     publish(bodies) {
-      for (const { id, json } of bodies.map(body => envelope.text(body))) {
+      for (const { id, json } of envelope.texts(bodies)) {
         for (const reply of replies) reply.sse({ id, data: json })
       }
     },

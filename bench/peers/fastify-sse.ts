@@ -28,7 +28,7 @@ export async function fastifySse(): Promise<Peer> {
   return {
     dial: { wire: 'sse', port: portOf(app.server), path: '/', readyAfter: 'data: ready' },
     publish(bodies) {
-      for (const { id, json } of bodies.map(body => envelope.text(body))) {
+      for (const { id, json } of envelope.texts(bodies)) {
         for (const sse of streams) void sse.send({ id, data: json })
       }
     },

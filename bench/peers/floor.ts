@@ -1,7 +1,7 @@
 /** The floor: bare sockets that get the same bytes, made once. Its cost is that of Node and the kernel alone. */
 import { createHash } from 'node:crypto'
 import { createServer, type Socket } from 'node:net'
-import { type Dial, Envelope, listen, type Peer } from './peer.ts'
+import { type Dial, Envelope, type EventText, listen, type Peer, sseText } from './peer.ts'
 
 const READY = 'floor is ready'
 
@@ -29,7 +29,7 @@ interface Wire {
   readonly dial: Omit<Dial, 'port'>
   head(request: string): string
   ready: Buffer
-  batch(text: string): Buffer
+  batch(events: readonly EventText[]): Buffer
 }
 
 const accept = (request: string) =>
@@ -44,14 +44,14 @@ const sse: Wire = {
   dial: { wire: 'sse', path: '/', readyAfter: READY },
   head: () => `${sseHead}\r\n`,
   ready: chunk(`:${READY}\n\n`),
-  batch: text => chunk(text),
+  batch: events => chunk(sseText(events)),
 }
 
 const websocket: Wire = {
   dial: { wire: 'websocket', path: '/', readyAfter: READY },
   head: request => `${upgradeHead}sec-websocket-accept: ${accept(request)}\r\n\r\n`,
   ready: frame(READY),
-  batch: text => frame(text),
+  batch: events => frame(events.map(({ json }) => json).join('\n')),
 }
 
 async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
@@ -71,12 +71,7 @@ async function floor({ dial, head, ready, batch }: Wire): Promise<Peer> {
   return {
     dial: { ...dial, port },
     publish(bodies) {
-      const texts = bodies.map(body => envelope.text(body))
-      const bytes = batch(
-        dial.wire === 'sse'
-          ? texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
-          : texts.map(({ json }) => json).join('\n'),
-      )
+      const bytes = batch(envelope.texts(bodies))
       for (const socket of sockets) socket.write(bytes)
     },
     async close() {

@@ -1,7 +1,7 @@
 /** A gzip stream for each connection, flushed after each turn, as compressing middleware does it. */
 import { createServer } from 'node:http'
 import { constants, createGzip, type Gzip } from 'node:zlib'
-import { Envelope, listen, type Peer } from './peer.ts'
+import { Envelope, listen, type Peer, sseText } from './peer.ts'
 
 export async function gzipPerConnection(): Promise<Peer> {
   const envelope = new Envelope('bench')
@@ -22,8 +22,7 @@ export async function gzipPerConnection(): Promise<Peer> {
   return {
     dial: { wire: 'sse', port, path: '/', headers: { 'accept-encoding': 'gzip' }, readyAfter: ':ready' },
     publish(bodies) {
-      const texts = bodies.map(body => envelope.text(body))
-      const batch = texts.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
+      const batch = sseText(envelope.texts(bodies))
       for (const gzip of streams) {
         gzip.write(batch)
         gzip.flush(constants.Z_SYNC_FLUSH)

@@ -1,9 +1,12 @@
 /** What all compared servers have in common. */
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 
+/** What a server's subscribers can connect by. */
+export const wires = ['sse', 'websocket'] as const
+
 /** How to subscribe. Plain data, since the load is another process. */
 export interface Dial {
-  readonly wire: 'sse' | 'websocket'
+  readonly wire: (typeof wires)[number]
   readonly port: number
   /** @default plain */
   readonly tls?: boolean
@@ -53,11 +56,17 @@ export class Envelope {
     return { offset, sessionId: this.#sessionId, runId, type, time: Date.now(), data } as { offset: string }
   }
 
-  text(body: Body): EventText {
-    const event = this.wrap(body)
-    return { id: event.offset, json: JSON.stringify(event) }
+  texts(bodies: readonly Body[]): EventText[] {
+    return bodies.map(body => {
+      const event = this.wrap(body)
+      return { id: event.offset, json: JSON.stringify(event) }
+    })
   }
 }
+
+/** The events in an SSE stream. */
+export const sseText = (events: readonly EventText[]) =>
+  events.map(({ id, json }) => `data: ${json}\nid: ${id}\n\n`).join('')
 
 /** The port that a server listens on. */
 export const portOf = (server: Server) => (server.address() as AddressInfo).port

@@ -18,7 +18,7 @@ async function server(headers: Dial['headers'], compression: boolean): Promise<P
   return {
     dial: { wire: 'websocket', port, path: '/', readyAfter: 'ready', ...(headers && { headers }) },
     publish(bodies) {
-      for (const { json } of bodies.map(body => envelope.text(body))) {
+      for (const { json } of envelope.texts(bodies)) {
         for (const client of clients) client.send(json)
       }
     },

@@ -1,9 +1,9 @@
 /** `compression`: bytes and CPU per delivered event, compressed once for all subscribers and compressed for each. */
 import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
-import type { Aim, Table } from '../report.ts'
+import { type Aim, aimFigures, type Table } from '../report.ts'
 import { ratio } from '../stats.ts'
-import { busy } from './compression-busy.ts'
+import { interrupted } from './compression-interrupted.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
 
 const variants = [
@@ -28,7 +28,7 @@ const limits: { readonly [perTurn: number]: { bytes: number; cpu: number } } = {
 }
 
 /** Minimum factor between uncompressed and compressed bytes while subscribers join, leave and are pinged. */
-const BUSY_FACTOR = 4
+const INTERRUPTED_FACTOR = 4
 
 export const compression: Scenario = async (settings, progress) => {
   const { quick, rounds = quick ? 3 : 10 } = settings
@@ -44,7 +44,7 @@ export const compression: Scenario = async (settings, progress) => {
   const checks = completeChecks(compared)
   if (offered.length > 0) {
     progress.at(0.9, 'with joins and pings all the time')
-    const found = await busy(quick ? 2 : 5)
+    const found = await interrupted(quick ? 2 : 5)
     tables.push({
       title: `With ${found.joins} joins, and pings`,
       columns: ['', 'bytes/event', 'plain', 'times fewer'],
@@ -52,7 +52,7 @@ export const compression: Scenario = async (settings, progress) => {
     })
     for (const { wire, bytes, plain, complete } of found.wires) {
       const what = `${wire}: bytes with joins and pings : plain`
-      aims.push({ what, limit: 1 / BUSY_FACTOR, measured: bytes / plain })
+      aims.push({ what, limit: 1 / INTERRUPTED_FACTOR, measured: bytes / plain })
       checks.push({ what: `${wire}, joins and pings: every event once, in order`, holds: complete })
     }
   }
@@ -90,12 +90,11 @@ function table(compared: Compared, refused: readonly PeerName[]): Table {
 function aimsOf({ perTurn, groups, figures }: Compared, offered: typeof ours): Aim[] {
   const limit = limits[perTurn]!
   return offered.flatMap(([compressed, plain]) => {
-    const { low, median, high } = ratio(groups, compressed, plain)
     const { bytesPerEvent } = figures.find(({ variant }) => variant === compressed)!
     const name = `${compressed}, ${perTurn} per turn`
     return [
       { what: `${name}: bytes per event`, limit: limit.bytes, measured: bytesPerEvent },
-      { what: `${name}: CPU : plain`, limit: limit.cpu, measured: median, quartiles: [low, high] as const },
+      { what: `${name}: CPU : plain`, limit: limit.cpu, ...aimFigures(ratio(groups, compressed, plain)) },
     ]
   })
 }

@@ -1,7 +1,7 @@
 /** `fanout`: one session, many subscribers: the cost of a delivered event, compared with other servers. */
 import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
-import type { Aim, Table } from '../report.ts'
+import { type Aim, aimFigures, type Table } from '../report.ts'
 import { ratio } from '../stats.ts'
 import { bytesPerConnection, idleMemory } from '../workloads/memory.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
@@ -100,15 +100,11 @@ function floorTable(compared: readonly Compared[]): Table {
 }
 
 function aims({ perTurn, groups }: Compared): Aim[] {
-  return ratios.map(([variant, against, limits]) => {
-    const { low, median, high } = ratio(groups, variant, against)
-    return {
-      what: `${variant} : ${against}, ${perTurn} per turn`,
-      limit: limits[perTurn] as number,
-      measured: median,
-      quartiles: [low, high] as const,
-    }
-  })
+  return ratios.map(([variant, against, limits]) => ({
+    what: `${variant} : ${against}, ${perTurn} per turn`,
+    limit: limits[perTurn] as number,
+    ...aimFigures(ratio(groups, variant, against)),
+  }))
 }
 
 function idleAim(idle: ReadonlyMap<PeerName, number>): Aim[] {

@@ -1,6 +1,6 @@
 /** The part of `log` about replaying a session. */
 import { dialTwinrail, SESSION } from '../peers/dial-twinrail.ts'
-import type { Check, Table } from '../report.ts'
+import { type Check, quartiles, type Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
 import type { StoreName } from '../server/stores.ts'
 import { spread } from '../stats.ts'
@@ -22,7 +22,7 @@ export async function replayAll(
     const dial = dialTwinrail('sse', ports[name] as number, { replay: 'full' })
     const { ms, held } = await joinRepeatedly(dial, rounds, head)
     const rate = spread(ms.map(ms => (head * 1000) / ms))
-    rows.push([name, rate.median, `${rate.low.toFixed(0)}–${rate.high.toFixed(0)}`, head])
+    rows.push([name, rate.median, quartiles(rate), head])
     checks.push({
       what: `${name}: a late subscriber gets every event once, in order`,
       holds: held.received === head && held.faults === 0 && held.folds === 0,

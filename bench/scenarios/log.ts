@@ -1,9 +1,9 @@
 /** `log`: the cost of writing events to each driver, of delivering them, and of replaying them. */
 import { noRedis, startRedis } from '../redis.ts'
-import type { Aim, Table } from '../report.ts'
+import { type Aim, aimFigures, quartiles, type Table } from '../report.ts'
 import type { handlers as Server } from '../server/log.ts'
 import type { StoreName } from '../server/stores.ts'
-import { ratio, type Spread, spread } from '../stats.ts'
+import { ratio, spread } from '../stats.ts'
 import { startWorker } from '../worker.ts'
 import { compareNodes } from './log-nodes.ts'
 import { replayAll } from './log-replay.ts'
@@ -23,52 +23,43 @@ export const log: Scenario = async (settings, progress) => {
   const sizes: LogSizes = quick
     ? { events: 5000, inFlight: 256, paced: 200, perSecond: 400, replayed: 10_000 }
     : { events: 50_000, inFlight: 256, paced: 1000, perSecond: 500, replayed: 100_000 }
-  const redis = await startRedis()
+  await using redis = await startRedis()
   const names: StoreName[] = [
     'memory',
     'lmdb',
     'bare lmdb',
     ...(redis ? (['redis', 'bare redis'] as const) : []),
   ]
-  const server = startWorker<typeof Server>('server/log', nodeFlags(settings))
-  try {
-    const ports = await server.call.open(names, redis?.url)
-    progress.at(0, 'writing')
-    const found = await write(server, names, ports, sizes, rounds, part => progress.at(part * 0.6, 'writing'))
-    progress.at(0.6, 'replaying')
-    const replayed = await replayAll(server, ports, sizes.replayed, rounds)
-    const nodes = redis
-      ? await compareNodes(redis.url, sizes, rounds, part => progress.at(0.7 + part * 0.3, 'nodes'))
-      : { tables: [], checks: [] }
-    await server.call.close()
-    return {
-      scenario: 'log',
-      settings: { ...sizes, rounds },
-      tables: [
-        ratesTable(names, found.measured),
-        delaysTable(names, found.measured),
-        replayed.table,
-        ...nodes.tables,
-      ],
-      aims: aimsOf(names, found.measured),
-      checks: [...found.checks, ...replayed.checks, ...nodes.checks],
-      notes: [
-        `as fast as possible: ${sizes.inFlight} concurrent calls, into a session without subscribers`,
-        'bare lmdb: puts under ordered keys of the same length; bare redis: XADD, what one turn asks for in one pipeline; both the same texts, libraries and durability as the driver beside them',
-        'accepted and delivered: from the call of append, one event each, until it resolves and until a bare SSE subscriber in another process has it',
-        'Redis keeps everything in memory here: what its disk costs is its own setting',
-        ...(redis ? [] : [noRedis]),
-      ],
-    }
-  } finally {
-    await server.stop()
-    await redis?.stop()
+  await using server = startWorker<typeof Server>('server/log', nodeFlags(settings))
+  const ports = await server.call.open(names, redis?.url)
+  progress.at(0, 'writing')
+  const found = await write(server, names, ports, sizes, rounds, part => progress.at(part * 0.6, 'writing'))
+  progress.at(0.6, 'replaying')
+  const replayed = await replayAll(server, ports, sizes.replayed, rounds)
+  const nodes = redis
+    ? await compareNodes(redis.url, sizes, rounds, part => progress.at(0.7 + part * 0.3, 'nodes'))
+    : undefined
+  await server.call.close()
+  return {
+    scenario: 'log',
+    settings: { ...sizes, rounds },
+    tables: [
+      ratesTable(names, found.measured),
+      delaysTable(names, found.measured),
+      replayed.table,
+      ...(nodes ? [nodes.table] : []),
+    ],
+    aims: aimsOf(names, found.measured),
+    checks: [...found.checks, ...replayed.checks, ...(nodes?.checks ?? [])],
+    notes: [
+      `as fast as possible: ${sizes.inFlight} concurrent calls, into a session without subscribers`,
+      'bare lmdb: puts under ordered keys of the same length; bare redis: XADD, what one turn asks for in one pipeline; both the same texts, libraries and durability as the driver beside them',
+      'accepted and delivered: from the call of append, one event each, until it resolves and until a bare SSE subscriber in another process has it',
+      'Redis keeps everything in memory here: what its disk costs is its own setting',
+      ...(redis ? [] : [noRedis]),
+    ],
   }
 }
-
-const quartiles = ({ low, high }: Spread): [number, number] => [low, high]
-
-const range = (spread: Spread, digits = 0) => `${spread.low.toFixed(digits)}–${spread.high.toFixed(digits)}`
 
 function ratesTable(names: readonly StoreName[], { rates, cpu }: Measured): Table {
   return {
@@ -78,7 +69,7 @@ function ratesTable(names: readonly StoreName[], { rates, cpu }: Measured): Tabl
       name,
       ...perCalls.flatMap(perCall => {
         const rate = spread(rates[perCall].map(group => group[name] as number))
-        return [rate.median, range(rate), spread(cpu[perCall].map(group => group[name] as number)).median]
+        return [rate.median, quartiles(rate), spread(cpu[perCall].map(group => group[name] as number)).median]
       }),
     ]),
   }
@@ -108,14 +99,12 @@ function aimsOf(names: readonly StoreName[], { rates, accepted, delivered }: Mea
     .flatMap(name => {
       const bare = bareOf[name]
       const ofRate = perCalls.map((perCall): Aim => {
-        const measured = ratio(rates[perCall], name, bare)
         const what = `${name} : ${bare}, events a second, ${perCall === 1 ? 'one by one' : 'ten a call'}`
         return {
           what,
           atLeast: true,
           limit: rateAims[name][perCall],
-          measured: measured.median,
-          quartiles: quartiles(measured),
+          ...aimFigures(ratio(rates[perCall], name, bare)),
         }
       })
       const added = spread(delivered.map((delays, i) => p50(delays, name) - p50(accepted[i] as Delays, bare)))
@@ -124,8 +113,7 @@ function aimsOf(names: readonly StoreName[], { rates, accepted, delivered }: Mea
         {
           what: `${name}: p50 until delivered, beyond ${bare} until accepted`,
           limit: ADDED_AIM_MS,
-          measured: added.median,
-          quartiles: quartiles(added),
+          ...aimFigures(added),
           unit: ' ms',
         },
       ]

@@ -1,23 +1,26 @@
 /** `slow`: what slow subscribers cost the server and the other subscribers, under every lag policy. */
 import type { Held } from '../load/text-subscriber-process.ts'
-import type { Dial } from '../peers/peer.ts'
-import type { Aim, Check, Table } from '../report.ts'
+import { type Dial, wires } from '../peers/peer.ts'
+import { type Aim, aimFigures, type Check, type Table } from '../report.ts'
 import { median, spread } from '../stats.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
-import { waitFor, wake } from './slow-extras.ts'
-import { type Policy, type SlowRunFound, slowRun } from './slow-run.ts'
+import { catchUp } from './slow-catch-up.ts'
+import { type Policy, type SlowRun, slowRun } from './slow-run.ts'
+import { waitForSlowest } from './slow-wait.ts'
 
-const wires = ['sse', 'websocket'] as const satisfies Dial['wire'][]
 const MB = 1e6
 
-/** Target for the resident memory of 20 slow readers, MB. */
+/** Target for the resident memory of 20 slow subscribers, MB. */
 const MEMORY_AIM_MB = 8
 
-/** All runs of one transport and policy; `control` has no slow readers. */
+/** Pace of the subscriber that a producer waits for, bytes per second. */
+const WAIT_PACE = 2 * MB
+
+/** All runs of one transport and policy; `control` has no slow subscribers. */
 interface Runs {
   wire: Dial['wire']
   policy: Policy | 'control'
-  found: SlowRunFound[]
+  found: SlowRun[]
 }
 
 export const slow: Scenario = async (settings, progress) => {
@@ -28,13 +31,12 @@ export const slow: Scenario = async (settings, progress) => {
   const publishing = quick ? { ...whole, events: 48_000, perSecond: 20_000 } : whole
   const subscribers = 100
   const paces = [...Array<number>(10).fill(0), ...Array<number>(10).fill(2048)]
-  const waitPace = (quick ? 5 : 2) * MB
   // Subscribers that never read hold producers back for the full 30 s.
   const policies = (['control', 'conflate', 'skip', 'disconnect', 'wait'] as const).filter(
     policy => !(quick && policy === 'wait'),
   )
   const all: Runs[] = wires.flatMap(wire => policies.map(policy => ({ wire, policy, found: [] })))
-  const wakeRounds = quick ? 1 : 7
+  const catchUpRounds = quick ? 1 : 7
   const steps = rounds * all.length + 2 * wires.length
   let step = 0
   for (let round = 0; round < rounds; round++) {
@@ -55,62 +57,70 @@ export const slow: Scenario = async (settings, progress) => {
   }
   const aims = all.filter(({ policy }) => policy !== 'control').flatMap(runs => aimsOf(runs, all))
   const checks = all.flatMap(checksOf)
-  const extras: Table['rows'][number][] = []
+  const parts: Table['rows'][number][] = []
   for (const wire of wires) {
-    progress.at(step++ / steps, `${wire}, laggards wake up`)
-    const woken = await wake(wire, paces.length, whole, wakeRounds, flags)
-    extras.push([
-      `${wire}: ${paces.length} laggards wake up, CPU ms against one`,
-      median(woken.manyMs),
-      median(woken.oneMs),
-    ])
-    const many = { what: `${wire}: ${paces.length} laggards that wake up together : one`, limit: 2 }
-    aims.push({ ...many, ...measured(woken.manyMs.map((ms, i) => ms / (woken.oneMs[i] as number))) })
-    checks.push({ what: `${wire}: laggards that woke up together hold the exact text`, holds: woken.exact })
+    progress.at(step++ / steps, `${wire}, slow subscribers catch up`)
+    const { manyMs, oneMs, exact } = await catchUp(wire, paces.length, whole, catchUpRounds, flags)
+    const many = `${wire}: ${paces.length} slow subscribers catch up together`
+    parts.push([`${many}, CPU ms against one`, median(manyMs), median(oneMs)])
+    aims.push({
+      what: `${many} : one`,
+      limit: 2,
+      ...aimFigures(spread(manyMs.map((ms, i) => ms / (oneMs[i] as number)))),
+    })
+    checks.push({ what: `${many}: they hold the exact text`, holds: exact })
 
     progress.at(step++ / steps, `${wire}, a producer waits`)
-    const waited = await waitFor(wire, waitPace, whole, flags)
-    const { producerRate, readerRate } = waited
-    extras.push([`${wire}: events/s of a producer that waits against its reader's`, producerRate, readerRate])
+    const waited = await waitForSlowest(wire, WAIT_PACE, whole, flags)
+    const { producerRate, subscriberRate, heldSeconds, complete } = waited
+    parts.push([
+      `${wire}: events/s of a producer that waits against its subscriber's`,
+      producerRate,
+      subscriberRate,
+    ])
     aims.push({
-      what: `${wire}: rate of a producer that waits : its slowest reader's`,
+      what: `${wire}: rate of a producer that waits : its slowest subscriber's`,
       limit: 1.1,
-      measured: producerRate / readerRate,
+      measured: producerRate / subscriberRate,
     })
-    checks.push({
-      what: `${wire}: a producer waited and nothing was lost`,
-      holds: waited.complete && waited.heldSeconds > 0,
-      detail: `held for ${waited.heldSeconds.toFixed(1)} s`,
-    })
+    checks.push(
+      { what: `${wire}: a producer waits: its subscriber got every event, unfolded`, holds: complete },
+      {
+        what: `${wire}: the producer was faster than its subscriber, so that it had to wait`,
+        holds: heldSeconds > 0,
+        detail: `held for ${heldSeconds.toFixed(1)} s`,
+        ofMachine: true,
+      },
+    )
   }
   return {
     scenario: 'slow',
-    settings: { ...publishing, subscribers, paces, waitPace, rounds, wakeRounds },
+    settings: { ...publishing, subscribers, paces, waitPace: WAIT_PACE, rounds, catchUpRounds },
     tables: [
       table(all),
-      { title: 'Waking up and waiting', columns: ['', 'measured', 'against'], rows: extras },
+      { title: 'Catching up and waiting', columns: ['', 'measured', 'against'], rows: parts },
     ],
     aims,
     checks,
     notes: [
       `${subscribers} subscribers, of which ${paces.length / 2} read nothing and ${paces.length / 2} read 2 KB/s; control: all read everything`,
-      'memory: resident set of the server process once all is published and all garbage collected, slow readers still behind',
+      'memory: resident set of the server process once all is published and all garbage collected, slow subscribers still behind',
       'delays: from when an event was due to when a healthy subscriber had it, one of ten timed; medians of the rounds',
-      'waking up: nothing that is folded for a laggard was folded before; one and many by turns, servers of their own',
+      'catching up: nothing that is folded for a slow subscriber was folded before; one and many by turns, servers of their own',
       ...(quick
-        ? ['left out of --quick: wait with readers that never read, which holds its producers for 30 s']
+        ? ['left out of --quick: wait with subscribers that never read, which holds its producers for 30 s']
         : []),
     ],
   }
 }
 
-const over = (runs: Runs, of: (found: SlowRunFound) => number) => median(runs.found.map(of))
+const over = (runs: Runs, of: (found: SlowRun) => number) => median(runs.found.map(of))
 
 function table(all: readonly Runs[]): Table {
   const slowest = (runs: Runs, of: (held: Held) => number) =>
     over(runs, ({ held }) => (held.length > 0 ? median(held.map(of)) : Number.NaN))
   return {
-    title: 'Slow readers',
+    title: 'Slow subscribers',
     columns: [
       '',
       'end MB',
@@ -127,8 +137,8 @@ function table(all: readonly Runs[]): Table {
       `${runs.wire}, ${runs.policy}`,
       over(runs, ({ resident }) => resident / MB),
       over(runs, ({ published }) => published.peak / MB),
-      over(runs, ({ p50Ms }) => p50Ms),
-      over(runs, ({ p99Ms }) => p99Ms),
+      over(runs, ({ delivery }) => delivery.delays[0]),
+      over(runs, ({ delivery }) => delivery.delays[1]),
       over(runs, ({ published }) => published.seconds),
       over(runs, ({ published }) => published.heldSeconds),
       slowest(runs, ({ received }) => received),
@@ -140,32 +150,28 @@ function table(all: readonly Runs[]): Table {
 
 function aimsOf(runs: Runs, all: readonly Runs[]): Aim[] {
   const control = all.find(({ wire, policy }) => wire === runs.wire && policy === 'control') as Runs
-  const each = runs.found.map((found, i) => ({ found, baseline: control.found[i] as SlowRunFound }))
+  const each = runs.found.map((found, i) => ({ found, baseline: control.found[i] as SlowRun }))
   return [
     {
       what: `${runs.wire}, ${runs.policy}: memory over control`,
       limit: MEMORY_AIM_MB,
-      ...measured(each.map(({ found, baseline }) => (found.resident - baseline.resident) / MB)),
+      ...aimFigures(spread(each.map(({ found, baseline }) => (found.resident - baseline.resident) / MB))),
       unit: ' MB',
     },
     {
       what: `${runs.wire}, ${runs.policy}: p99 of the healthy : control`,
       limit: 1.25,
-      ...measured(each.map(({ found, baseline }) => found.p99Ms / baseline.p99Ms)),
+      ...aimFigures(
+        spread(each.map(({ found, baseline }) => found.delivery.delays[1] / baseline.delivery.delays[1])),
+      ),
     },
   ]
-}
-
-/** An aim's figures from the values of all rounds. */
-function measured(rounds: readonly number[]): Pick<Aim, 'measured' | 'quartiles'> {
-  const { low, median, high } = spread(rounds)
-  return { measured: median, quartiles: [low, high] }
 }
 
 function checksOf({ wire, policy, found }: Runs): Check[] {
   const healthy = {
     what: `${wire}, ${policy}: every healthy subscriber got every event once, in order`,
-    holds: found.every(({ complete }) => complete),
+    holds: found.every(({ delivery }) => delivery.complete),
   }
   const promise = policy === 'control' ? undefined : promises[policy]
   if (!promise) return [healthy]
@@ -177,25 +183,25 @@ function checksOf({ wire, policy, found }: Runs): Check[] {
   ]
 }
 
-/** What each policy guarantees a slow reader, checked once it has read everything that it can get. */
+const holdExactText = {
+  what: 'slow subscribers hold the exact text',
+  holds: (held: Held, { head, text }: SlowRun['published']) =>
+    held.seq === head && held.faults === 0 && held.text === text,
+}
+
+/** What each policy guarantees a slow subscriber, checked once it has read everything that it can get. */
 const promises: Record<
   Policy,
-  { what: string; holds(held: Held, published: SlowRunFound['published']): boolean }
+  { what: string; holds(held: Held, published: SlowRun['published']): boolean }
 > = {
-  conflate: {
-    what: 'slow readers hold the exact text',
-    holds: (held, { head, text }) => held.seq === head && held.faults === 0 && held.text === text,
-  },
-  wait: {
-    what: 'slow readers hold the exact text',
-    holds: (held, { head, text }) => held.seq === head && held.faults === 0 && held.text === text,
-  },
+  conflate: holdExactText,
+  wait: holdExactText,
   skip: {
     what: 'received and skipped are what was published',
     holds: (held, { head }) => held.faults === 0 && held.skipped > 0 && held.received + held.skipped === head,
   },
   disconnect: {
-    what: 'slow readers got `too-slow`, and nothing is missing before it',
+    what: 'slow subscribers got `too-slow`, and nothing is missing before it',
     holds: held => held.faults === 0 && held.farewell === 'too-slow',
   },
 }

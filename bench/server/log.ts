@@ -2,9 +2,9 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createHistogram } from 'node:perf_hooks'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { micros } from '../clock.ts'
+import { DelayRound } from '../load/delays.ts'
 import type { Body } from '../peers/peer.ts'
 import { serveWorker } from '../serve.ts'
 import { deltas } from '../text.ts'
@@ -26,12 +26,14 @@ export interface Pacing {
   readonly perSecond: number
 }
 
+/** Percentiles of delays, ms. */
+export type P50P99 = readonly [p50: number, p99: number]
+
 export interface Paced {
   /** When each event was appended, µs on the machine's clock. */
   readonly appended: Float64Array
-  /** From the append until it was accepted, ms. */
-  readonly p50Ms: number
-  readonly p99Ms: number
+  /** From the append until it was accepted. */
+  readonly accepted: P50P99
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-'))
@@ -81,7 +83,7 @@ export const handlers = {
   async pace(name: StoreName, { sessionId, events, perSecond }: Pacing): Promise<Paced> {
     const store = of(name)
     const appended = new Float64Array(events)
-    const accepted = createHistogram({ lowest: 1, highest: 60e9, figures: 3 })
+    const accepted = new DelayRound()
     const pending: Promise<void>[] = []
     const begun = micros()
     for (let i = 0; i < events; i++) {
@@ -90,14 +92,10 @@ export const handlers = {
       const text = textOf(sessionId, bodies.next().value)
       const at = micros()
       appended[i] = at
-      pending.push(
-        store.append(sessionId, [text]).then(() => {
-          accepted.record(Math.max(1, Math.round((micros() - at) * 1000)))
-        }),
-      )
+      pending.push(store.append(sessionId, [text]).then(() => accepted.record(micros() - at)))
     }
     await Promise.all(pending)
-    return { appended, p50Ms: accepted.percentile(50) / 1e6, p99Ms: accepted.percentile(99) / 1e6 }
+    return { appended, accepted: [accepted.percentile(50), accepted.percentile(99)] }
   },
 
   count: (name: StoreName, sessionId: string): Promise<number> => of(name).count(sessionId),

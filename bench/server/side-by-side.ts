@@ -20,8 +20,6 @@ export interface TurnsOptions {
   perTurn: number
   turns: number
   seed: number
-  /** Pause before each turn, in ms. @default none */
-  pauseMs?: number
 }
 
 /** The cost of one group of turns for each variant. */
@@ -53,7 +51,7 @@ export const handlers = {
     return { dials: all.map(({ peer }) => peer.dial), receipts: listening.port }
   },
 
-  async turns({ variants, perTurn, turns, seed, pauseMs }: TurnsOptions): Promise<TurnsMeasured> {
+  async turns({ variants, perTurn, turns, seed }: TurnsOptions): Promise<TurnsMeasured> {
     const random = seeded(seed)
     const taking = all.filter(({ name }) => variants.includes(name))
     const zeros = () => Object.fromEntries(taking.map(({ name }) => [name, 0]))
@@ -62,7 +60,6 @@ export const handlers = {
     const appended = Object.fromEntries(taking.map(({ name }) => [name, new Float64Array(turns)]))
     for (let turn = 0; turn < turns; turn++) {
       for (const { name, index, peer, bodies } of shuffled(taking, random)) {
-        if (pauseMs) await new Promise(resolve => setTimeout(resolve, pauseMs))
         const events = take(bodies, perTurn)
         const arrived = next(index, name)
         const before = process.cpuUsage()

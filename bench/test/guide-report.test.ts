@@ -130,7 +130,7 @@ t.test(
 
 t.test('a file without findings is refused with what was expected', async t => {
   const file = `${t.testdir({ 'other.json': '{"scenario":"fanout"}', 'broken.json': '{' })}/`
-  t.throws(() => readFindings(`${file}other.json`), /expected results of the workloads in format 1/)
+  t.throws(() => readFindings(`${file}other.json`), /expected results of the workloads in format 2/)
   t.throws(() => readFindings(`${file}broken.json`), /expected the results of a run as JSON/)
   t.throws(() => writeReport(`${file}none.json`), /none\.json/)
   t.notOk(existsSync(`${file}other.md`))

@@ -9,7 +9,7 @@ import type { Lengths } from '../workloads/cell-round.ts'
 import { playCell } from '../workloads/cell-round.ts'
 import { isInstalled } from '../workloads/nginx.ts'
 import { runWorkloads } from '../workloads/run.ts'
-import { readCertificate, Stages } from '../workloads/stages.ts'
+import { Stages } from '../workloads/stages.ts'
 import { type CellPlan, cellsOf } from '../workloads/variants.ts'
 import { type WorkloadName, workloadNames } from '../workloads/workload.ts'
 
@@ -52,7 +52,7 @@ function cellsToPlay(workload: WorkloadName, index: number): CellPlan[] {
 }
 
 t.test('every event of every workload reaches every client once and in order', async t => {
-  const stages = new Stages(readCertificate())
+  const stages = new Stages()
   t.teardown(() => stages.stop())
   for (const [index, workload] of workloadNames.entries()) {
     for (const plan of cellsToPlay(workload, index)) {

@@ -2,16 +2,14 @@
 import type { Cell, Counts, Delays, Figure } from '../guide/findings.ts'
 import type { PhaseCounts } from '../load/count-deliveries.ts'
 import type { Percentiles } from '../load/delays.ts'
-import { median, quantile, sum } from '../stats.ts'
+import { median, quartilesOf, sum } from '../stats.ts'
 import type { CellRound } from './cell-round.ts'
 import type { CellPlan } from './variants.ts'
 
 /** The merged delays of all rounds under a name. */
 export type Curves = (name: string) => Promise<[number, number][]>
 
-export function figureOf(samples: readonly number[]): Figure {
-  return { samples, median: median(samples), low: quantile(samples, 0.25), high: quantile(samples, 0.75) }
-}
+export const figureOf = (samples: readonly number[]): Figure => ({ samples, ...quartilesOf(samples) })
 
 /** The counts of all phases; the rates are those of the main phases. */
 export function countsOf(rounds: readonly CellRound[]): Counts {

@@ -6,7 +6,7 @@ import type { Target } from '../load/target.ts'
 import type { handlers as Server, StageOptions } from '../server/stage.ts'
 import { slope } from '../stats.ts'
 import { startWorker } from '../worker.ts'
-import { type Certificate, serverOf } from './stages.ts'
+import { serverOf } from './stages.ts'
 
 /** Rest before memory is read, ms: greetings are sent and timers have ended. */
 const REST_MS = { full: 900, quick: 650 }
@@ -24,22 +24,18 @@ export async function idleMemory(
   counts: readonly number[],
   restMs = REST_MS.full,
 ): Promise<Memory['points']> {
-  const server = startWorker<typeof Server>('server/stage', ['--expose-gc'])
-  const load = startWorker<typeof Clients>('load/client-process')
-  try {
-    const { port, orders } = await server.call.open(options)
-    const dials = await server.call.begin('idle', 0, 'idle')
-    await load.call.begin({ workload: 'idle', seed: 0, prefix: 'idle', orders })
-    const points: { connections: number; bytes: number }[] = []
-    for (const connections of counts) {
-      await load.call.grow({ ...target, port, ...(dials && { dials }) }, connections)
-      await sleep(restMs)
-      points.push({ connections, bytes: (await server.call.memory()).resident })
-    }
-    return points
-  } finally {
-    await Promise.all([load.stop(), server.stop()])
+  await using server = startWorker<typeof Server>('server/stage', ['--expose-gc'])
+  await using load = startWorker<typeof Clients>('load/client-process')
+  const { port, orders } = await server.call.open(options)
+  const dials = await server.call.begin('idle', 0, 'idle')
+  await load.call.begin({ workload: 'idle', seed: 0, prefix: 'idle', orders })
+  const points: { connections: number; bytes: number }[] = []
+  for (const connections of counts) {
+    await load.call.grow({ ...target, port, ...(dials && { dials }) }, connections)
+    await sleep(restMs)
+    points.push({ connections, bytes: (await server.call.memory()).resident })
   }
+  return points
 }
 
 /** Bytes of one more connection: the slope over the counts. */
@@ -47,14 +43,10 @@ export const bytesPerConnection = (points: Memory['points']) =>
   slope(points.map(({ connections: x, bytes: y }) => ({ x, y })))
 
 /** The memory of a variant's idle connections. */
-export async function variantMemory(
-  variant: Variant,
-  certificate: Certificate,
-  quick: boolean,
-): Promise<Memory> {
+export async function variantMemory(variant: Variant, quick: boolean): Promise<Memory> {
   const size = quick ? 'quick' : 'full'
-  const { rail: transport, http, tls, compressed } = variant
+  const { transport, http, tls, compressed } = variant
   const target = { transport, http, tls, compressed, rechunked: false }
-  const points = await idleMemory(serverOf(variant, certificate), target, counts[size], REST_MS[size])
+  const points = await idleMemory(serverOf(variant), target, counts[size], REST_MS[size])
   return { variant: variant.name, points, kibPerConnection: bytesPerConnection(points) / 1024 }
 }

@@ -11,7 +11,7 @@ import { type CellRound, lengths, playCell } from './cell-round.ts'
 import { cellOf } from './gather.ts'
 import { variantMemory } from './memory.ts'
 import { isInstalled } from './nginx.ts'
-import { readCertificate, Stages } from './stages.ts'
+import { Stages } from './stages.ts'
 import { type CellPlan, cellsOf, leftOutOf, memoryVariants } from './variants.ts'
 import type { WorkloadName } from './workload.ts'
 
@@ -33,19 +33,6 @@ const KNEE_ROUNDS = { full: 3, quick: 1 }
 const OVERHEAD_S = 1
 const MEMORY_S = 9
 
-/** Cells that were not measured, and why. */
-class LeftOutCells {
-  readonly all: LeftOut[] = []
-
-  add({ workload, variant }: CellPlan, why: string, impossible: boolean): void {
-    if (!this.has({ workload, variant })) this.all.push({ workload, variant: variant.name, why, impossible })
-  }
-
-  has({ workload, variant }: Pick<CellPlan, 'workload' | 'variant'>): boolean {
-    return this.all.some(cell => cell.workload === workload && cell.variant === variant.name)
-  }
-}
-
 /** @throws Error when clients cannot connect (other than through an nginx with its defaults) */
 export async function runWorkloads(options: RunOptions, progress: Progress): Promise<Findings> {
   const { names, quick, rounds, seed, plant, variants: only } = options
@@ -55,16 +42,15 @@ export async function runWorkloads(options: RunOptions, progress: Progress): Pro
     commit: commit(),
     loadAverage: loadavg().map(load => Number(load.toFixed(2))),
   }
-  const leftOut = new LeftOutCells()
+  const leftOut = new Map<CellPlan, Pick<LeftOut, 'why' | 'impossible'>>()
   const wanted = names.flatMap(name => cellsOf(name, quick))
   const plans = wanted.filter(({ variant }) => !only || only.includes(variant.name))
-  leftOut.all.push(...leftOutOf(quick))
   const nginx = isInstalled()
   for (const plan of plans) {
-    if (plan.variant.path !== 'direct' && !nginx) leftOut.add(plan, 'nginx is not installed here.', false)
+    if (plan.variant.path !== 'direct' && !nginx)
+      leftOut.set(plan, { why: 'nginx is not installed here.', impossible: false })
   }
-  const certificate = readCertificate()
-  const stages = new Stages(certificate)
+  const stages = new Stages()
   const found = new Map<CellPlan, CellRound[]>(plans.map(plan => [plan, []]))
   // Memory has nothing to do with planted faults.
   const idle = memoryVariants(quick).filter(
@@ -88,7 +74,7 @@ export async function runWorkloads(options: RunOptions, progress: Progress): Pro
         } catch (error) {
           // That nginx with its defaults lets no WebSocket through is a result; anything else is a fault.
           if (plan.variant.path !== 'nginx as it comes') throw error
-          leftOut.add(plan, whyOf(error as Error), true)
+          leftOut.set(plan, { why: whyOf(error as Error), impossible: true })
         }
       }
     }
@@ -100,19 +86,22 @@ export async function runWorkloads(options: RunOptions, progress: Progress): Pro
     const memory = []
     for (const variant of idle) {
       progress.at(done / whole, `memory of connections, ${variant.name}`)
-      memory.push(await variantMemory(variant, certificate, quick))
+      memory.push(await variantMemory(variant, quick))
       done += MEMORY_S
     }
     const variants = [...new Map(plans.map(({ variant }) => [variant.name, variant])).values()]
     const settings = { quick, rounds, seed }
     const findings = {
-      format: 1 as const,
+      format: 2 as const,
       environment: began,
       settings,
       variants,
       cells,
       memory,
-      leftOut: leftOut.all,
+      leftOut: [
+        ...leftOutOf(quick),
+        ...[...leftOut].map(([{ workload, variant }, why]) => ({ workload, variant: variant.name, ...why })),
+      ],
     }
     const checks = checksOf(findings)
     return { ...findings, checks, valid: checks.every(({ holds }) => holds) }

@@ -11,17 +11,9 @@ import type { handlers as Server, StageOptions } from '../server/stage.ts'
 import { startWorker, type Worker } from '../worker.ts'
 import { type Nginx, startNginx } from './nginx.ts'
 
-/** The certificate of the tests, which the load does not verify. */
-export interface Certificate {
-  readonly key: string
-  readonly cert: string
-}
-
-export function readCertificate(): Certificate {
-  const read = (file: string) =>
-    readFileSync(new URL(`../../test/fixtures/tls/${file}.pem`, import.meta.url), 'utf8')
-  return { key: read('key'), cert: read('cert') }
-}
+/** Reads the key and the certificate of the tests, which the load does not verify. */
+const readPem = (file: 'key' | 'cert') =>
+  readFileSync(new URL(`../../test/fixtures/tls/${file}.pem`, import.meta.url), 'utf8')
 
 /** A server and how to reach it. */
 export interface Stage {
@@ -31,30 +23,22 @@ export interface Stage {
 }
 
 /** The options of a variant's server. */
-export function serverOf(
-  { server, rail: transport, compressed, tls }: Variant,
-  certificate: Certificate,
-): StageOptions {
+export function serverOf({ server, transport, compressed, tls }: Variant): StageOptions {
   if (server === 'floor') return { peer: transport === 'sse' ? 'floor SSE' : 'floor WebSocket' }
   if (server !== 'twinrail') return { peer: server as PeerName }
-  return { compression: compressed, ...(tls && { tls: certificate }) }
+  return { compression: compressed, ...(tls && { tls: { key: readPem('key'), cert: readPem('cert') } }) }
 }
 
 export class Stages {
   readonly load = startWorker<typeof Clients>('load/client-process')
   readonly proxy = startWorker<typeof CountingProxy>('load/counting-proxy-process')
   readonly commands = startWorker<typeof Commands>('load/autocannon-process')
-  readonly #certificate: Certificate
   readonly #servers = new Map<string, Promise<Omit<Stage, 'target'> & { port: number }>>()
   readonly #nginxes = new Map<string, Promise<Nginx>>()
 
-  constructor(certificate: Certificate) {
-    this.#certificate = certificate
-  }
-
   /** The variant's server, started at its first use. */
   async of(variant: Variant): Promise<Stage> {
-    const { path, rail: transport, http, tls, compressed } = variant
+    const { path, transport, http, tls, compressed } = variant
     // Variants that differ only in the proxy share a server.
     const key = [variant.server, transport, http, tls, compressed].join()
     const starting = this.#servers.get(key) ?? this.#start(variant)
@@ -82,7 +66,7 @@ export class Stages {
 
   async #start(variant: Variant) {
     const server = startWorker<typeof Server>('server/stage', ['--expose-gc'])
-    const { port, orders } = await server.call.open(serverOf(variant, this.#certificate))
+    const { port, orders } = await server.call.open(serverOf(variant))
     return { server, port, orders }
   }
 

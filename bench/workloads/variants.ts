@@ -5,7 +5,7 @@ import type { WorkloadName } from './workload.ts'
 
 const variant = (name: string, transport: Transport, difference: Partial<Variant> = {}): Variant => ({
   name,
-  rail: transport,
+  transport,
   server: 'twinrail',
   http: '1.1',
   tls: false,
@@ -16,7 +16,8 @@ const variant = (name: string, transport: Transport, difference: Partial<Variant
 
 const plain = [variant('SSE', 'sse'), variant('WebSocket', 'websocket'), variant('long-poll', 'long-poll')]
 
-const through = (path: Path) => plain.map(({ name, rail }) => variant(`${name}, ${path}`, rail, { path }))
+const through = (path: Path) =>
+  plain.map(({ name, transport }) => variant(`${name}, ${path}`, transport, { path }))
 
 const oneConnection = variant('SSE, HTTP/2, one connection', 'sse', { http: '2, one connection', tls: true })
 
@@ -98,20 +99,20 @@ function variantsOf(workload: WorkloadName, quick: boolean): Variant[] {
       return [...plain, oneConnection]
     case 'buffered':
       return [...plain, ...through('nginx as it comes'), ...through('nginx as documented')].filter(
-        ({ rail, path }) => !quick || path === 'direct' || rail !== 'long-poll',
+        ({ transport, path }) => !quick || path === 'direct' || transport !== 'long-poll',
       )
     default:
       return plain
   }
 }
 
-function extrasOf(workload: WorkloadName, { name, rail, server }: Variant): Extras {
+function extrasOf(workload: WorkloadName, { name, transport, server }: Variant): Extras {
   const isPlain = plain.some(variant => variant.name === name)
   const ours = server === 'twinrail'
   return {
     knee: workload === 'chat' && (isPlain || !ours),
     // A slow reader on long-poll is a client that polls less often.
-    slow: (workload === 'chat' || workload === 'binary') && isPlain && rail !== 'long-poll',
+    slow: (workload === 'chat' || workload === 'binary') && isPlain && transport !== 'long-poll',
     storm: (workload === 'chat' || workload === 'mobile') && isPlain,
     autocannon: (workload === 'editing' || workload === 'game') && name === 'SSE',
   }

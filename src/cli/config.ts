@@ -1,6 +1,6 @@
 /** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
-import { isOrigin } from '../origins.ts'
+import { isOrigin } from '../auth/origins.ts'
 
 /** The server that the other commands use by default. */
 export const DEFAULT_URL = 'http://127.0.0.1:8787'

@@ -28,7 +28,7 @@ export function check<S extends z.ZodType>(schema: S, value: unknown, what: stri
 }
 
 /** Whether arrays and objects stand within each other more than `depth` times. */
-function isDeeper(value: unknown, depth: number): boolean {
+export function isDeeper(value: unknown, depth: number): boolean {
   if (value === null || typeof value !== 'object') return false
   if (depth === 0) return true
   if (Array.isArray(value)) return value.some(part => isDeeper(part, depth - 1))

@@ -1,15 +1,15 @@
-/** The one table of error codes and the error that carries them. PROTOCOL.md, "Errors". */
+/** Error codes and the error class. PROTOCOL.md, "Errors". */
 
 interface ErrorRow {
-  /** Status of an HTTP answer. */
+  /** Status of an HTTP response. */
   readonly status: number
-  /** Close code where the whole WebSocket ends because of it. */
+  /** Close code when the error closes a WebSocket. */
   readonly close: number
-  /** Whether the same request may succeed later without being changed. */
+  /** Whether the same request may succeed later. */
   readonly retryable: boolean
 }
 
-/** Every code that a refusal can carry; what each means stands in `error-meanings.ts`, which pages need not load. */
+/** Every error code, with how it is sent. */
 export const errorTable = {
   'bad-request': { status: 400, close: 4400, retryable: false },
   unauthorized: { status: 401, close: 4401, retryable: false },
@@ -35,18 +35,48 @@ export const errorTable = {
 
 export type ErrorCode = keyof typeof errorTable
 
-/** What a refusal says beside its code and message. */
+/**
+ * The meaning of each code and what to do about it, for the docs; PROTOCOL.md has the same table. Apart from the table
+ * above, so that bundlers drop it from pages.
+ */
+export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
+  'bad-request': 'The request has the wrong shape; `details` names the field. Correct it.',
+  unauthorized: 'No valid credentials. Authenticate, then try again.',
+  forbidden: 'The principal, the page’s origin or the Host is not allowed to do this.',
+  'not-found': 'There is no such route.',
+  'session-not-found': 'No such session. Create it, or start a run or publish in it.',
+  'run-not-found': 'The session has no such run. Start it first.',
+  'agent-not-found': 'No agent of that name; `GET /v1/agents` lists them.',
+  'input-not-found': 'The session has no input request of that id.',
+  timeout: 'It took too long. Try again.',
+  conflict:
+    'The id is already in use for something else, or a producer’s numbers have a hole; see `details`.',
+  'already-answered': 'Somebody else’s answer was first; `details` holds its offset, value and by.',
+  'input-expired': 'The input request expired before an answer came.',
+  'run-ended': 'The run has its terminal; `details` holds its type and offset.',
+  'too-large': 'Larger than `hello.limits` allows. Send less.',
+  'unsupported-media-type': 'Send `application/json`, or `application/x-ndjson` where events are ingested.',
+  'rate-limited': 'Too many at once. Wait `retryAfterMs`, then try again.',
+  'too-slow': 'The connection fell too far behind. Come back with the last offset received.',
+  internal:
+    'The server failed; the cause is in its log, if it keeps one, under the `requestId`. Try again later.',
+  unavailable: 'The log cannot be reached now. Try again.',
+  restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
+}
+
+/** The optional parts of a {@link TwinrailError}. */
 export interface ErrorOptions {
-  /** Evidence for a program: the path of a bad field, the winning answer, … */
+  /** Data for programs, such as the path of a bad field or the answer that won. Sent to clients. */
   details?: Record<string, unknown>
-  /** When a retry makes sense, in ms from now. */
+  /** How long to wait before a retry, in ms. Sent to clients. */
   retryAfterMs?: number
+  /** The underlying error. Logged, never sent. */
   cause?: unknown
 }
 
 /**
- * A refusal that reaches the caller as it is: its message says what was got, what was expected and what to do, and
- * never holds secrets. Any other error is answered as `internal` and only logged.
+ * An error that is sent to the client unchanged. The message says what was received, what was expected and what to do;
+ * it must not contain secrets. Any other error is sent as `internal` without its text, and logged.
  */
 export class TwinrailError extends Error {
   override readonly name = 'TwinrailError'
@@ -74,7 +104,7 @@ export class TwinrailError extends Error {
   }
 }
 
-/** The part of a refusal that `nack`s and HTTP error bodies share. */
+/** An error as sent in a `nack` and in the body of an HTTP response. */
 export interface Refusal {
   code: ErrorCode
   message: string
@@ -83,7 +113,7 @@ export interface Refusal {
   retryAfterMs?: number
 }
 
-/** A refusal in wire form. Errors that are not ours become `internal` without their text. */
+/** An error in the form that is sent. Errors other than {@link TwinrailError} become `internal` without their text. */
 export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof TwinrailError)) {
     return {

@@ -183,27 +183,3 @@ export function parseEventBody(value: unknown, what = 'event'): EventBody {
   }
   return check(KnownBody, value, what) as EventBody
 }
-
-/** Ends a run; every run has exactly one, and nothing of the run follows it. */
-export const terminalTypes = ['run.completed', 'run.failed', 'run.cancelled'] as const
-export type TerminalType = (typeof terminalTypes)[number]
-
-/** Whether an event of this type ends its run. */
-export function isTerminal(type: string): type is TerminalType {
-  return type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled'
-}
-
-/** Types that only commands make; producers may not send them. */
-export const commandOnlyTypes: ReadonlySet<string> = new Set<KnownType>([
-  'run.cancel-requested',
-  'input.answered',
-  'input.steered',
-])
-
-/** For the types whose neighbours fold: the field of `data` that names the part they belong to. */
-export const deltaParts: Readonly<Record<string, 'partId' | 'toolCallId' | 'artifactId'>> = {
-  'text.delta': 'partId',
-  'reasoning.delta': 'partId',
-  'tool.delta': 'toolCallId',
-  'artifact.delta': 'artifactId',
-}

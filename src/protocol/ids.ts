@@ -1,7 +1,8 @@
-/** Ids and offsets. PROTOCOL.md, "Ids, offsets, cursors". */
+/** Schemas of ids and offsets. PROTOCOL.md, "Ids, offsets, cursors". */
 import { z } from 'zod'
+import { OFFSET_PATTERN } from './offsets.ts'
 
-/** An id that a client chooses: of a session, run, question, idempotency key or producer. */
+/** An id that a client may choose: of a session, run, question, idempotency key or producer. */
 export const Id = z
   .string()
   .regex(
@@ -10,8 +11,8 @@ export const Id = z
   )
 
 /**
- * An id that comes from a model provider, and is kept as it came: of a part, message, tool call, source, artifact, step
- * or input. Any 1 to 256 characters (UTF-16 units) without control characters.
+ * An id that a model provider chose, kept unchanged: of a part, message, tool call, source, artifact, step or input.
+ * 1 to 256 UTF-16 units without control characters.
  */
 export const ProviderId = z
   .string()
@@ -20,31 +21,14 @@ export const ProviderId = z
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
   .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'expected an id without control characters')
 
-const OFFSET = /^[1-9]\d{0,15}-(0|[1-9]\d{0,15})$/
-
 /**
- * A place in a session's log: `<epoch>-<seq>`. The epoch names one incarnation of the log and is only ever
- * compared for equality; seq counts 1, 2, 3 … without holes and compares as a number. `<epoch>-0` is the cursor
- * before the first event.
+ * A place in a session's log: `<epoch>-<seq>`. The epoch identifies one life of the log and is compared for equality
+ * only. `seq` counts events from 1 without holes and compares as a number. `<epoch>-0` is the cursor before the first
+ * event.
  */
 export const Offset = z
   .string()
-  .regex(OFFSET, 'expected <epoch>-<seq>, two whole numbers without leading zeros, as the server gave it')
-
-/** An {@link Offset} taken apart. */
-export interface Position {
-  readonly epoch: number
-  readonly seq: number
-}
-
-/** Takes a well-formed offset apart; `undefined` when it is malformed. */
-export function parseOffset(offset: string): Position | undefined {
-  if (!OFFSET.test(offset)) return undefined
-  const dash = offset.indexOf('-')
-  return { epoch: Number(offset.slice(0, dash)), seq: Number(offset.slice(dash + 1)) }
-}
-
-/** The offset of `seq` in the log's incarnation `epoch`. */
-export function formatOffset(epoch: number, seq: number): string {
-  return `${epoch}-${seq}`
-}
+  .regex(
+    OFFSET_PATTERN,
+    'expected <epoch>-<seq>, two whole numbers without leading zeros, as the server gave it',
+  )

@@ -1,7 +1,7 @@
 /** Sessions over HTTP: create, list, describe, delete. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import { mustBeAllowed } from '../auth.ts'
+import { mustBeAllowed } from '../auth/authorize.ts'
 import { check, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'

@@ -1,6 +1,6 @@
 /**
- * A session as a file: NDJSON whose first line describes it, then one event a line as it was on the wire, and whose
- * last line holds the SHA-256 of everything before it.
+ * Export and import of a session as an NDJSON file. The first line describes the session, each further line is one
+ * event as it was sent on the wire, and the last line holds the SHA-256 of all lines before it.
  */
 import { createHash } from 'node:crypto'
 import type { Journal } from '../bus/journal.ts'
@@ -8,10 +8,10 @@ import { encodeEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { OnceKey } from '../log/log.ts'
 import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
-import type { AnswerNote, RunNote } from './conditions.ts'
+import type { AnswerNote, RunNote } from './key-notes.ts'
 import { digest } from './repeats.ts'
 
-/** What the first line says. */
+/** The first line of an archive. */
 export interface ArchiveHeader {
   sessionId: string
   metadata: Record<string, unknown>
@@ -21,10 +21,10 @@ export interface ArchiveHeader {
 
 const VERSION = 1
 
-/** Events that are imported at once. */
-const BATCH = 500
+/** Events per append of an import. */
+const IMPORT_BATCH = 500
 
-/** The lines of an archive. @param events JSON texts, in order */
+/** Yields the lines of an archive, each with its newline. @param events JSON texts, in order */
 export async function* archiveLines(
   header: ArchiveHeader,
   events: AsyncIterable<string>,
@@ -43,7 +43,7 @@ export async function* archiveLines(
   yield `${JSON.stringify({ events: count, sha256: hash.digest('hex') })}\n`
 }
 
-/** Checks an archive as a whole. @throws TwinrailError `bad-request` when it is none, or not as it was written */
+/** Parses and verifies an archive. @throws TwinrailError `bad-request` when the file is not an archive or was changed */
 export function readArchive(text: string): { header: ArchiveHeader; events: TwinrailEvent[] } {
   const end = text.trimEnd().lastIndexOf('\n') + 1
   const damaged = (why: string) =>
@@ -55,21 +55,26 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
       .split('\n')
       .map(line => JSON.parse(line) as unknown)
   } catch {
-    throw damaged('not an archive of a session: expected one JSON object a line')
+    throw damaged('not an archive of a session: expected one JSON object per line')
   }
   const header = parts[0] as ArchiveHeader & { twinrail?: number }
   const seal = parts.at(-1) as { events?: number; sha256?: string }
-  if (header?.twinrail !== VERSION) throw damaged('the first line is not that of an archive of this version')
-  if (seal?.sha256 === undefined || end === 0) throw damaged('the last line is missing: the file was cut')
+  if (header?.twinrail !== VERSION)
+    throw damaged(
+      `expected version ${VERSION} of the archive format in the first line, got ${String(header?.twinrail)}`,
+    )
+  if (seal?.sha256 === undefined || end === 0)
+    throw damaged('the last line is missing: the file is incomplete')
   const sha256 = createHash('sha256').update(text.slice(0, end)).digest('hex')
-  if (seal.sha256 !== sha256 || seal.events !== parts.length - 2) throw damaged('the checksum does not fit')
+  if (seal.sha256 !== sha256 || seal.events !== parts.length - 2)
+    throw damaged('the checksum does not match the content')
   return { header, events: parts.slice(1, -1) as TwinrailEvent[] }
 }
 
 /**
- * Makes the session of an archive, under its own id or another. Types, data, times and authors stay; offsets
- * are the log's own. A run that was still open ends as `producer-lost`: nobody works on it here.
- * @throws TwinrailError `conflict` when the session is there
+ * Creates a session from an archive, under its own id or another. Types, data, times and authors are kept; the log
+ * assigns new offsets. A run that was open at the export gets `run.failed` with the code `producer-lost`.
+ * @throws TwinrailError `conflict` when a session of that id exists; `bad-request` when an id occurs twice in the archive
  */
 export async function importArchive(
   journal: Journal,
@@ -80,7 +85,7 @@ export async function importArchive(
   if (!created) {
     throw new TwinrailError(
       'conflict',
-      'the session is there already; delete it, or import under another id',
+      'a session of this id exists; delete it, or import under another id',
       {
         details: { sessionId },
       },
@@ -95,28 +100,31 @@ export async function importArchive(
   }
   const data = {
     code: 'producer-lost',
-    message: 'the run was open when the session was exported',
+    message: 'the run was not finished when the session was exported',
     retryable: true,
   }
   const ends = [...open].map(
     runId => ({ type: 'run.failed', runId, time: Date.now(), data }) as TwinrailEvent,
   )
   const all = [...events, ...ends]
-  for (let start = 0; start < all.length; start += BATCH) {
-    const batch = all.slice(start, start + BATCH)
+  for (let start = 0; start < all.length; start += IMPORT_BATCH) {
+    const batch = all.slice(start, start + IMPORT_BATCH)
     const texts = batch.map(({ runId, type, time, by, data }) =>
       encodeEvent({ sessionId, runId, type, time, by, data }),
     )
     const appended = await journal.appendTexts(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
     if (!appended.accepted) {
       await journal.delete(sessionId)
-      throw new TwinrailError('bad-request', `the archive contradicts itself: ${JSON.stringify(appended)}`)
+      throw new TwinrailError(
+        'bad-request',
+        `the archive is inconsistent, the log refused it: ${JSON.stringify(appended)}`,
+      )
     }
   }
   return { sessionId, events: all.length }
 }
 
-/** The keys that the event took when it was first appended, so that retries and late answers find them. */
+/** The keys that the event took when it was first appended. Retries and late answers look them up. */
 function keysOf(event: TwinrailEvent, index: number): OnceKey[] {
   const { runId, by = '' } = event
   switch (event.type) {

@@ -1,26 +1,27 @@
-/** Commands that change a session: each becomes an event, and the first in log order wins. */
+/** Executes commands that change a session. Each becomes an event; of conflicting commands, the first in the log wins. */
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
 import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
-import { type AnswerNote, type RunNote, refused, runEnded } from './conditions.ts'
 import type { Expiry } from './expiry.ts'
-import { checkAnswer } from './input-schema.ts'
+import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { Principal } from './principal.ts'
+import { refusalError, runEnded } from './refused-append.ts'
 import { type AckFields, ackOf, digest, repeatedAnswer, repeatedStart } from './repeats.ts'
 import type { Runner } from './runner.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
 
 type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
 
-/** What the commands work with. */
 export interface CommandParts {
   readonly journal: Journal
   readonly states: SessionStates
   readonly runner: Runner
   readonly expiry: Expiry
+  readonly schemas: SchemaChecker
   readonly agents: ReadonlyMap<string, Agent>
 }
 
@@ -32,17 +33,17 @@ export class Commands {
   }
 
   /**
-   * Carries a command out; resolves when its event is in the log. A retry, told by its `key` (or for `run.start` by its
-   * runId, for `input.answer` by its value), gets the first one's ack and changes nothing.
-   * @throws TwinrailError why it was refused; nothing has changed then
+   * Executes a command; resolves with its ack when its event is in the log. A repeated command changes nothing and gets
+   * the ack of the first. A repeat is recognised by its `key`; `run.start` also by its runId, `input.answer` by its value.
+   * @throws TwinrailError the reason of a refusal; the session has not changed then
    */
   async execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
     if (command.key !== undefined) {
-      const [session, [done]] = await Promise.all([
+      const [session, [entry]] = await Promise.all([
         this.#parts.journal.findSession(command.sessionId),
         this.#parts.journal.lookup(command.sessionId, [keys.command(principal.id, command.key)]),
       ])
-      if (session && done) return ackOf(session.epoch, done)
+      if (session && entry) return ackOf(session.epoch, entry)
     }
     switch (command.type) {
       case 'run.start':
@@ -68,14 +69,18 @@ export class Commands {
       ...(onNoViewers !== 'continue' && { onNoViewers }),
     }
     if (command.runId !== undefined) {
-      const known = await this.#known(sessionId, keys.run(runId))
-      if (known) return repeatedStart(known.epoch, runId, known.entry, note)
+      const earlier = await this.#findEntry(sessionId, keys.run(runId))
+      if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, note)
     }
     const agent = agents.get(command.agent)
     if (!agent) {
-      throw new TwinrailError('agent-not-found', 'there is no such agent; GET /v1/agents lists them', {
-        details: { agent: command.agent.slice(0, 256) },
-      })
+      throw new TwinrailError(
+        'agent-not-found',
+        'the server has no agent of this name; GET /v1/agents lists its agents',
+        {
+          details: { agent: command.agent.slice(0, 256) },
+        },
+      )
     }
     const input = check(agent.input, command.input, 'input')
     const started = {
@@ -92,7 +97,7 @@ export class Commands {
       leases: [runner.lease(runId)],
     })
     if (!appended.accepted && appended.reason === 'key' && appended.key === keys.cancel(runId)) {
-      // The cancel came first: the run is told of, but never begins.
+      // The run was cancelled before it was started: log its start and its end, and never run the agent.
       const { reason } = appended.entry.note as { reason: string }
       const cancelled = { type: 'run.cancelled', runId, data: { reason } }
       appended = await this.#append(command, principal, [started, cancelled], ack, {
@@ -107,7 +112,7 @@ export class Commands {
       return this.#settle(command, principal, appended)
     }
     const { epoch, first: startSeq } = appended
-    // Begun in a later turn, so that the ack can be on its way before the run's first event.
+    // In a later turn of the event loop, so that the ack is written before the run's first event.
     setImmediate(() =>
       runner.start({ agent, sessionId, runId, epoch, startSeq, input, by: principal.id, onNoViewers }),
     )
@@ -117,29 +122,29 @@ export class Commands {
   async #cancel(command: Of<'run.cancel'>, principal: Principal): Promise<AckFields> {
     const { sessionId, runId, reason } = command
     const { epoch } = await this.#parts.journal.session(sessionId)
-    const told = reason ?? 'requested'
+    const cancelReason = reason ?? 'requested'
     const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) {
-      const remembered = await this.#append(
+      const noted = await this.#append(
         command,
         principal,
         [],
         {},
         {
           epoch,
-          once: [{ key: keys.cancel(runId), note: { reason: told }, ttlMs: COMMAND_KEY_TTL_MS }],
+          once: [{ key: keys.cancel(runId), note: { reason: cancelReason }, ttlMs: COMMAND_KEY_TTL_MS }],
           absent: [keys.run(runId)],
         },
       )
-      if (remembered.accepted) return {}
-      const key = remembered.reason === 'key' ? remembered.key : undefined
+      if (noted.accepted) return {}
+      const key = noted.reason === 'key' ? noted.key : undefined
       if (key === keys.cancel(runId)) return {}
-      // The run was started meanwhile.
-      if (key !== keys.run(runId)) return this.#settle(command, principal, remembered)
+      // Unless the run was started since the look-up, the refusal is final.
+      if (key !== keys.run(runId)) return this.#settle(command, principal, noted)
     }
     const bodies = [
       { type: 'run.cancel-requested', runId, data: reason === undefined ? {} : { reason } },
-      { type: 'run.cancelled', runId, data: { reason: told } },
+      { type: 'run.cancelled', runId, data: { reason: cancelReason } },
     ]
     const appended = await this.#append(
       command,
@@ -156,27 +161,30 @@ export class Commands {
   }
 
   async #answer(command: Of<'input.answer'>, principal: Principal): Promise<AckFields> {
-    const { journal, states, expiry } = this.#parts
+    const { journal, states, expiry, schemas } = this.#parts
     const { sessionId, requestId, value } = command
     const session = await journal.session(sessionId)
     const { epoch } = session
-    const [asked, answered] = await journal.lookup(sessionId, [keys.input(requestId), keys.answer(requestId)])
-    if (!asked) {
-      throw new TwinrailError('input-not-found', 'the session has no question of that id', {
+    const [question, answer] = await journal.lookup(sessionId, [
+      keys.input(requestId),
+      keys.answer(requestId),
+    ])
+    if (!question) {
+      throw new TwinrailError('input-not-found', 'the session has no question with this requestId', {
         details: { requestId },
       })
     }
-    if (answered) return repeatedAnswer(epoch, requestId, answered, value, principal)
-    const { runId } = (asked.note ?? {}) as { runId?: string }
-    const [ended] = runId === undefined ? [] : await journal.lookup(sessionId, [keys.end(runId)])
-    if (ended) throw runEnded(epoch, runId as string, ended)
+    if (answer) return repeatedAnswer(epoch, requestId, answer, value, principal)
+    const { runId } = (question.note ?? {}) as { runId?: string }
+    const [end] = runId === undefined ? [] : await journal.lookup(sessionId, [keys.end(runId)])
+    if (end) throw runEnded(epoch, runId as string, end)
 
     const { pendingInputs } = await states.get(await journal.session(sessionId))
     const pending = pendingInputs.find(input => input.requestId === requestId)
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
       await expiry.expire(sessionId, epoch, runId, requestId)
     }
-    checkAnswer(pending?.schema, value)
+    if (pending?.schema !== undefined) await schemas.checkAnswer(pending.schema, value)
 
     const note: AnswerNote = { by: principal.id, value }
     const body = { type: 'input.answered', runId, data: { requestId, value } }
@@ -201,7 +209,7 @@ export class Commands {
   async #steer(command: Of<'input.steer'>, principal: Principal): Promise<AckFields> {
     const { sessionId, runId, text } = command
     const { epoch } = await this.#parts.journal.session(sessionId)
-    await this.#mustExist(sessionId, runId)
+    await this.#mustHaveRun(sessionId, runId)
     const ack = { inputId: randomUUID() }
     const body = { type: 'input.steered', runId, data: { ...ack, text } }
     const appended = await this.#append(command, principal, [body], ack, {
@@ -216,7 +224,7 @@ export class Commands {
     const { runId } = event
     if (runId !== undefined) {
       await this.#parts.journal.session(sessionId)
-      await this.#mustExist(sessionId, runId)
+      await this.#mustHaveRun(sessionId, runId)
     }
     const absent = runId === undefined ? [] : [keys.end(runId)]
     const bodies = ephemeral ? [] : [event]
@@ -227,7 +235,7 @@ export class Commands {
     return {}
   }
 
-  /** Appends in the principal's name, under the command's key if it has one. */
+  /** Appends with the principal as author, and takes the command's key if it has one. */
   async #append(
     command: SessionCommand,
     principal: Principal,
@@ -246,22 +254,24 @@ export class Commands {
     })
   }
 
-  /** The ack of an append, or of the command that was first under the same key, or the refusal. */
+  /** The ack of an accepted append, or of the earlier command with the same key. @throws TwinrailError the refusal */
   #settle(command: SessionCommand, principal: Principal, appended: Appended, ack: AckFields = {}): AckFields {
     if (appended.accepted) return { ...ack, offset: offsetOf(appended, appended.first) }
     if (appended.reason === 'key' && appended.key === keys.command(principal.id, command.key ?? '')) {
       return ackOf(appended.epoch, appended.entry)
     }
-    throw refused(command.sessionId, appended)
+    throw refusalError(command.sessionId, appended)
   }
 
-  async #known(sessionId: string, key: string): Promise<{ epoch: number; entry: KeyEntry } | undefined> {
+  /** The entry of a key, in a session that may not exist. */
+  async #findEntry(sessionId: string, key: string): Promise<{ epoch: number; entry: KeyEntry } | undefined> {
     const session = await this.#parts.journal.findSession(sessionId)
     const [entry] = session ? await this.#parts.journal.lookup(sessionId, [key]) : []
     return session && entry && { epoch: session.epoch, entry }
   }
 
-  async #mustExist(sessionId: string, runId: string): Promise<void> {
+  /** @throws TwinrailError `run-not-found` */
+  async #mustHaveRun(sessionId: string, runId: string): Promise<void> {
     const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
   }

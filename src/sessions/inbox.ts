@@ -1,4 +1,4 @@
-/** What users send into a running run, as the log tells it: answers and steering. */
+/** The input that users send to a running run, read from the log: answers and steering messages. */
 import type { Answer, Steer } from '../agents/agent.ts'
 import type { LogEvent } from '../log/event.ts'
 import { TwinrailError } from '../protocol/index.ts'
@@ -8,16 +8,17 @@ interface Waiting {
   reject(reason: unknown): void
 }
 
-/** Takes a run's `input.*` events in log order and hands them to whoever waits for them. */
+/** Takes a run's `input.*` events in log order and delivers them to the agent's `ask` and `steering`. */
 export class Inbox {
-  /** Questions that the agent waits on. */
+  /** Questions whose answer the agent awaits, by requestId. */
   readonly #waiting = new Map<string, Waiting>()
-  /** Outcomes that came before the agent asked: only when a run is taken over. */
+  /** Outcomes of questions that the agent has not asked yet. Only a run that was taken over has any. */
   readonly #early = new Map<string, Answer | 'expired'>()
   readonly #steers: Steer[] = []
   #steered: (() => void) | undefined
   #closed: { reason: unknown } | undefined
 
+  /** Takes the next `input.*` event of the run. */
   event({ event }: LogEvent): void {
     const { offset, by } = event
     if (event.type === 'input.answered') {
@@ -35,7 +36,7 @@ export class Inbox {
     }
   }
 
-  /** Resolves with the answer to a question. @throws TwinrailError `input-expired`; the reason given to `close` */
+  /** Resolves with the answer to a question. @throws TwinrailError `input-expired`; or the reason given to `close` */
   answer(requestId: string): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#closed) return reject(this.#closed.reason)
@@ -46,12 +47,12 @@ export class Inbox {
     })
   }
 
-  /** Takes every steering message that waits. */
+  /** Removes and returns all steering messages that the agent has not taken yet. */
   takeSteers(): Steer[] {
     return this.#steers.splice(0)
   }
 
-  /** Resolves when a steering message waits; `false` when none will come any more. */
+  /** Resolves with `true` when a steering message is available, with `false` once the inbox is closed. */
   async untilSteered(): Promise<boolean> {
     while (this.#steers.length === 0) {
       if (this.#closed) return false
@@ -62,7 +63,7 @@ export class Inbox {
     return true
   }
 
-  /** The run is over: nobody gets anything any more. */
+  /** Rejects all pending answers with `reason` and ends the steering messages. Called when the run is over. */
   close(reason: unknown): void {
     if (this.#closed) return
     this.#closed = { reason }
@@ -81,7 +82,9 @@ export class Inbox {
     if (outcome !== 'expired') waiting.resolve(outcome)
     else
       waiting.reject(
-        new TwinrailError('input-expired', 'nobody answered in time', { details: { requestId } }),
+        new TwinrailError('input-expired', 'the question was not answered before it expired', {
+          details: { requestId },
+        }),
       )
   }
 }

@@ -1,29 +1,32 @@
-/** Ingest: events from producers outside, in any language. PROTOCOL.md, "Ingest". */
+/** Ingest: appends the events of external producers. PROTOCOL.md, "Ingest". */
 import type { Bus } from '../bus/bus.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
 import { isTerminal, TwinrailError } from '../protocol/index.ts'
-import { type RunNote, refused, runEnded } from './conditions.ts'
 import type { Expiry } from './expiry.ts'
-import { parseIngested, parseLines } from './ingested.ts'
+import type { RunNote } from './key-notes.ts'
+import { parseIngestedEvent, parseIngestedLines } from './parse-ingest.ts'
 import type { Principal } from './principal.ts'
+import { checkQuestion } from './question.ts'
+import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
-/** Where ingested events stand. */
+/** The outcome of an ingest. */
 export interface Ingested {
-  /** Offset of the first; absent where a producer repeats what is no longer its last call. */
+  /** Offset of the first event; absent when a producer repeats an older call than its last. */
   first?: string
-  /** Offset of the log's last event. */
+  /** Offset of the session's last event. */
   head: string
-  /** How many of the events given are in the log now. */
+  /** How many of the given events are in the log now. */
   count: number
 }
 
-/** A producer that numbers its events, so that retries are exact. */
+/** A producer that numbers its events, so that a retry adds only what is missing. */
 export interface Producer {
   id: string
-  /** Number of the first event given. */
+  /** Number of the first event of the call. */
   seq: number
 }
 
@@ -31,7 +34,8 @@ export interface IngestParts {
   readonly journal: Journal
   readonly bus: Bus
   readonly expiry: Expiry
-  /** How long a run opened by ingest lives without another event, in ms. */
+  readonly schemas: SchemaChecker
+  /** A run opened by ingest fails after this time without an event of its producer, in ms. */
   readonly leaseMs: number
 }
 
@@ -48,40 +52,41 @@ export class Ingest {
   }
 
   /**
-   * Appends events as one, all or nothing, and makes the session when it is missing.
+   * Appends all events or none, and creates the session when it is missing.
    * @throws TwinrailError naming the first bad event; nothing is appended then
    */
-  all(
+  appendAll(
     sessionId: string,
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
-    return this.#take(sessionId, values, principal, producer && ownedBy(principal, producer), true)
+    return this.#appendValues(sessionId, values, principal, producer && ownedBy(principal, producer), true)
   }
 
-  /** @param told whether a refusal reaches the producer; if so, a run whose cancel came first is told of before */
-  async #take(
+  /** @param isFinal whether a refusal ends the call; if so, a run that was cancelled before its start is logged first */
+  async #appendValues(
     sessionId: string,
     values: readonly unknown[],
     principal: Principal,
     producer: Producer | undefined,
-    told: boolean,
+    isFinal: boolean,
   ): Promise<Ingested> {
     if (values.length === 0) throw new TwinrailError('bad-request', 'expected at least one event, got none')
     const bodies = values.map((value, i) =>
-      parseIngested(value, values.length === 1 ? 'event' : `event ${i}`),
+      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
     )
+    for (const body of bodies) await checkQuestion(body, this.#parts.schemas)
     const batch = await this.#batch(sessionId, bodies, principal)
     const appended = await this.#append(sessionId, batch, principal, producer)
     if (!appended.accepted) {
-      const done = producer && (await this.#done(sessionId, bodies, appended, producer))
-      if (done) {
-        const rest = { id: producer.id, seq: producer.seq + done }
-        const { head } = await this.#take(sessionId, values.slice(done), principal, rest, told)
+      const known = producer && (await this.#countKnown(sessionId, bodies, appended, producer))
+      if (known) {
+        const rest = { id: producer.id, seq: producer.seq + known }
+        const { head } = await this.#appendValues(sessionId, values.slice(known), principal, rest, isFinal)
         return { head, count: bodies.length }
       }
-      if (told) await this.#startCancelled(sessionId, bodies, appended, principal)
+      if (isFinal) await this.#startCancelled(sessionId, bodies, appended, principal)
       throw this.#refusal(sessionId, appended, principal)
     }
     const { first, head } = appended
@@ -94,10 +99,10 @@ export class Ingest {
   }
 
   /**
-   * Appends line after line of NDJSON. The first bad line ends it; what stood before stays.
+   * Appends lines of NDJSON as they arrive. Stops at the first bad line; the events before it stay in the log.
    * @throws TwinrailError with `details {first, head, count}` of what was appended
    */
-  async lines(
+  async appendLines(
     sessionId: string,
     batches: AsyncIterable<readonly string[]>,
     principal: Principal,
@@ -109,15 +114,15 @@ export class Ingest {
     const add = async (values: readonly unknown[]) => {
       if (values.length === 0) return
       const numbered = producer && ownedBy(principal, { id: producer.id, seq: producer.seq + count })
-      const done = await this.#take(sessionId, values, principal, numbered, values.length === 1)
-      first ??= done.first
-      head = done.head
+      const ingested = await this.#appendValues(sessionId, values, principal, numbered, values.length === 1)
+      first ??= ingested.first
+      head = ingested.head
       count += values.length
     }
     try {
       for await (const lines of batches) {
-        const { values, error } = parseLines(lines, count)
-        // Together they cost one append; one by one only when that is refused, to find the line.
+        const { values, error } = parseIngestedLines(lines, count)
+        // One append for the batch. If it is refused, one append per event finds the bad line.
         try {
           await add(values)
         } catch (refusal) {
@@ -129,16 +134,16 @@ export class Ingest {
       if (head === undefined) throw new TwinrailError('bad-request', 'expected at least one event, got none')
     } catch (error) {
       if (!(error instanceof TwinrailError)) throw error
-      const sofar = { ...(first && { first }), ...(head && { head }), count }
+      const progress = { ...(first && { first }), ...(head && { head }), count }
       throw new TwinrailError(error.code, count > 0 ? `line ${count + 1}: ${error.message}` : error.message, {
-        details: { ...error.details, ...sofar },
+        details: { ...error.details, ...progress },
         ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
       })
     }
     return { ...(first !== undefined && { first }), head, count }
   }
 
-  /** What must hold for these events to be appended. */
+  /** The conditions under which these events are appended. */
   async #batch(sessionId: string, bodies: readonly Body[], principal: Principal): Promise<Batch> {
     const once: OnceKey[] = []
     const absent = new Set<string>()
@@ -149,7 +154,7 @@ export class Ingest {
       if (runId !== undefined) {
         const terminal = ended.get(runId)
         if (terminal) {
-          throw new TwinrailError('run-ended', `event ${index}: the run ends before it`, {
+          throw new TwinrailError('run-ended', `event ${index}: an earlier event of the call ends its run`, {
             details: { runId, type: terminal },
           })
         }
@@ -159,7 +164,7 @@ export class Ingest {
           once.push({ key: keys.run(runId), note, index })
           absent.add(keys.cancel(runId))
         } else if (!leases.has(runId)) {
-          await this.#mustOwn(sessionId, runId, principal)
+          await this.#mustOwnRun(sessionId, runId, principal)
         }
         leases.set(runId, this.#lease(runId, principal))
         if (isTerminal(type)) {
@@ -175,7 +180,6 @@ export class Ingest {
         once.push({ key: keys.answer(requestIdOf(data)), note: { expired: true }, index })
       }
     }
-    // An `end` key that this very call takes cannot be wanted absent for the events before it.
     return {
       bodies: [...bodies],
       conditions: {
@@ -192,18 +196,15 @@ export class Ingest {
     return { runId, token: `producer:${principal.id}`, ttlMs: this.#parts.leaseMs }
   }
 
-  async #mustOwn(sessionId: string, runId: string, principal: Principal): Promise<void> {
+  /** @throws TwinrailError `run-not-found`; `forbidden` when the principal did not open the run by ingest */
+  async #mustOwnRun(sessionId: string, runId: string, principal: Principal): Promise<void> {
     const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
     const { by, external } = started.note as RunNote
     if (!external || by !== principal.id) {
-      throw new TwinrailError(
-        'forbidden',
-        'the run belongs to somebody else; ingest into runs that you opened',
-        {
-          details: { runId },
-        },
-      )
+      throw new TwinrailError('forbidden', 'the run is not yours; ingest into runs that you opened', {
+        details: { runId },
+      })
     }
   }
 
@@ -230,37 +231,40 @@ export class Ingest {
   }
 
   /**
-   * How many leading events of a refused call the log has from that producer already: they count as done, though they
-   * may be what the refusal is about. A call whose events are all done is accepted whatever its conditions; one that is
-   * not is refused here, since the key is taken.
+   * How many leading events of a refused call the log has from that producer already. The refusal may come from their
+   * own keys, for example when a retry repeats `run.started`. The log accepts a call that it has as a whole without
+   * checking conditions, and refuses any other call here because the key is taken; so a binary search finds the count.
    */
-  async #done(
+  async #countKnown(
     sessionId: string,
     bodies: readonly Body[],
-    refusal: Appended & { accepted: false },
+    refusal: RefusedAppend,
     producer: Producer,
   ): Promise<number> {
     if (refusal.reason !== 'key') return 0
     const { epoch, key } = refusal
-    let done = 0
-    for (let more = bodies.length; done + 1 < more; ) {
-      const count = Math.floor((done + more) / 2)
-      const asked = await this.#parts.journal.append(sessionId, bodies.slice(0, count), {
+    let known = 0
+    for (let tooMany = bodies.length; known + 1 < tooMany; ) {
+      const count = Math.floor((known + tooMany) / 2)
+      const appended = await this.#parts.journal.append(sessionId, bodies.slice(0, count), {
         epoch,
         absent: [key],
         producer,
       })
-      if (asked.accepted) done = count
-      else more = count
+      if (appended.accepted) known = count
+      else tooMany = count
     }
-    return done
+    return known
   }
 
-  /** Where a cancel came before the run: tells of the run and its end, and refuses what follows. */
+  /**
+   * If the refusal is due to a cancel that came before the run's start, logs the start and the end of the run.
+   * @throws TwinrailError `run-ended` then
+   */
   async #startCancelled(
     sessionId: string,
     bodies: readonly Body[],
-    refusal: Appended & { accepted: false },
+    refusal: RefusedAppend,
     principal: Principal,
   ): Promise<void> {
     if (refusal.reason !== 'key' || !refusal.key.startsWith('cancel:')) return
@@ -286,20 +290,23 @@ export class Ingest {
     }
   }
 
-  #refusal(sessionId: string, appended: Appended & { accepted: false }, principal: Principal): TwinrailError {
-    if (appended.reason === 'key' && appended.key.startsWith('run:')) {
-      const { by, external } = appended.entry.note as RunNote
+  #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): TwinrailError {
+    if (refused.reason === 'key' && refused.key.startsWith('run:')) {
+      const { by, external } = refused.entry.note as RunNote
       if (!external || by !== principal.id) {
-        return new TwinrailError('forbidden', 'the runId belongs to somebody else; choose another')
+        return new TwinrailError(
+          'forbidden',
+          'the runId is in use by a run that is not yours; choose another',
+        )
       }
     }
-    return refused(sessionId, appended)
+    return refusalError(sessionId, refused)
   }
 }
 
 const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId
 
-/** The producer under a name that no other principal's can have: two may choose the same id. */
+/** Puts the principal into the producer's id, since two principals may choose the same one. */
 function ownedBy(principal: Principal, { id, seq }: Producer): Producer {
   return { id: `${principal.id} ${id}`, seq }
 }

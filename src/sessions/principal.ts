@@ -1,5 +1,5 @@
-/** Who asks. */
+/** The authenticated user or service that a request comes from. */
 export interface Principal {
-  /** Stands as `by` in the events that the principal causes. */
+  /** Recorded as `by` in the events that the principal causes. */
   readonly id: string
 }

@@ -1,20 +1,21 @@
-/** Commands that come again: told by key, id or value, and answered as the first one was. */
+/** Answers to repeated commands. A repeat is recognised by its key, id or value and gets the ack of the first one. */
 import { createHash } from 'node:crypto'
 import { offsetOf } from '../bus/journal.ts'
 import type { KeyEntry } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
-import { type AnswerNote, alreadyAnswered, type RunNote } from './conditions.ts'
+import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { Principal } from './principal.ts'
+import { alreadyAnswered } from './refused-append.ts'
 
-/** What an `ack` says beside its id. */
+/** The fields of an `ack` other than its id. */
 export interface AckFields {
-  /** Where the event stands that the command became. */
+  /** Offset of the event that the command caused; absent when it caused none. */
   offset?: string
   runId?: string
   inputId?: string
 }
 
-/** Tells whether two JSON values are the same without keeping either: the order of keys does not matter. */
+/** SHA-256 of a JSON value, base64url. Equal values have equal digests, whatever the order of their keys. */
 export function digest(value: unknown): string {
   const sorted = (_: string, part: unknown) =>
     part !== null && typeof part === 'object' && !Array.isArray(part)
@@ -25,12 +26,12 @@ export function digest(value: unknown): string {
     .digest('base64url')
 }
 
-/** The ack of the command that was first under its key. */
+/** The ack of the command that took the key first. */
 export function ackOf(epoch: number, { seq, note }: KeyEntry): AckFields {
   return { ...(note as AckFields), ...(seq > 0 && { offset: offsetOf({ epoch }, seq) }) }
 }
 
-/** The ack of a start that was made before. @throws TwinrailError `conflict` when that was another one's */
+/** The ack of an earlier `run.start` with this runId. @throws TwinrailError `conflict` when its agent or input differs */
 export function repeatedStart(epoch: number, runId: string, entry: KeyEntry, note: RunNote): AckFields {
   const first = entry.note as RunNote
   const offset = offsetOf({ epoch }, entry.seq)
@@ -42,7 +43,10 @@ export function repeatedStart(epoch: number, runId: string, entry: KeyEntry, not
   return { runId, offset }
 }
 
-/** The ack of an answer that was given before. @throws TwinrailError when that was another one's */
+/**
+ * The ack of an earlier answer to this question.
+ * @throws TwinrailError `already-answered` when its value or sender differs; `input-expired`
+ */
 export function repeatedAnswer(
   epoch: number,
   requestId: string,

@@ -1,47 +1,51 @@
-/** How much of a session's log is kept. What goes is told to subscribers by `gap`; state and keys stay complete. */
+/**
+ * Trims sessions to the configured limits. A subscriber that misses trimmed events gets `gap`; a session's state and
+ * keys stay complete.
+ */
 import type { Journal } from '../bus/journal.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
-import { SeparateJobs } from './separate-jobs.ts'
+import { KeyedJobs } from './keyed-jobs.ts'
 import type { SessionStates } from './states.ts'
 
-/** Bounds on what each session keeps; the strictest counts. */
+/** Limits on what each session keeps. The strictest limit applies. */
 export interface RetentionLimits {
-  /** Newest events. @default all */
+  /** Number of events. @default no limit */
   events?: number | undefined
-  /** UTF-8 bytes of the newest events' JSON, give or take 64 KiB. @default all */
+  /** UTF-8 bytes of the events' JSON, with a tolerance of 64 KiB. @default no limit */
   bytes?: number | undefined
-  /** Events that are not older, in ms. @default all */
+  /** Age of events, in ms. @default no limit */
   ageMs?: number | undefined
 }
 
-/** When sessions that changed are looked at, in ms. */
+/** Interval between sweeps of the sessions that changed, in ms. */
 const EVERY_MS = 5000
 
-/** Idle sessions whose events are checked for their age per sweep. */
-const WALK = 100
+/** Sessions per interval that are checked for old events, whether they changed or not. */
+const AGE_CHECKS = 100
 
-/** Each may hold a page of 1 MiB. */
-const SWEEP_AT_ONCE = 8
+/** Sessions that are swept concurrently. Each sweep may hold a page of 1 MiB. */
+const SWEEPS = 8
 
-/** Sessions that are swept at the same time, those included whose log is slow to answer. */
-const SWEEP_AT_MOST = 64
+/** The same, sweeps included that wait for a slow log. */
+const MAX_SWEEPS = 64
 
-/** A session whose sweep keeps failing is tried again after at most so many rounds. */
-const MAX_PAUSE_ROUNDS = 12
+/** Longest pause of a session whose sweep keeps failing, in intervals. */
+const MAX_PAUSE_INTERVALS = 12
 
-/** Sessions whose sizes are held in this process. */
-const LEDGERS = 1000
+/** Sessions whose sizes this process remembers; the least recently used is dropped first. */
+const MAX_LEDGERS = 1000
 
 const CHUNK_BYTES = 64 * 1024
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
 
-/** Sizes of what a session holds, in stretches. */
+/** The sizes of a session's events, summed in chunks of at most {@link CHUNK_BYTES}. */
 interface Ledger {
   epoch: number
   /** Number of the last event counted. */
   seq: number
-  total: number
+  totalBytes: number
+  /** `through` is the number of the last event of the chunk. */
   chunks: { through: number; bytes: number }[]
 }
 
@@ -49,29 +53,30 @@ export interface RetentionParts {
   readonly journal: Journal
   readonly states: SessionStates
   readonly limits: RetentionLimits
-  /** @default 5 s */
+  /** Interval between sweeps, in ms. @default 5 s */
   readonly everyMs?: number | undefined
   onError(error: unknown, about: Record<string, unknown>): void
 }
 
 export class Retention {
   readonly #parts: RetentionParts
-  /** Sessions that changed, or whose last sweep failed. */
-  readonly #touched = new Set<string>()
+  /** Sessions that grew since their last sweep, or whose last sweep failed. */
+  readonly #changed = new Set<string>()
   readonly #ledgers = new Map<string, Ledger>()
-  readonly #jobs: SeparateJobs
+  readonly #jobs: KeyedJobs
   readonly #stopTicking: Cancel | undefined
-  #walking: Promise<void> | undefined
-  #walkedTo: string | undefined
+  #checkingAge: Promise<void> | undefined
+  /** Where the next age check goes on in the list of sessions; `undefined` at its start. */
+  #checkedTo: string | undefined
 
   constructor(parts: RetentionParts) {
     this.#parts = parts
     const { limits, everyMs = EVERY_MS } = parts
-    this.#jobs = new SeparateJobs({
-      atOnce: SWEEP_AT_ONCE,
-      atMost: SWEEP_AT_MOST,
+    this.#jobs = new KeyedJobs({
+      concurrency: SWEEPS,
+      maxConcurrency: MAX_SWEEPS,
       pauseMs: everyMs,
-      maxPauseMs: MAX_PAUSE_ROUNDS * everyMs,
+      maxPauseMs: MAX_PAUSE_INTERVALS * everyMs,
       onError: (error, about) => parts.onError(error, about),
     })
     const { events, bytes, ageMs } = limits
@@ -79,43 +84,44 @@ export class Retention {
     this.#stopTicking = startInterval(everyMs, () => this.#tick(), { unref: true })
   }
 
-  /** The session grew. */
-  touched(sessionId: string): void {
-    if (this.#stopTicking) this.#touched.add(sessionId)
+  /** Notes that events were appended to the session. */
+  appended(sessionId: string): void {
+    if (this.#stopTicking) this.#changed.add(sessionId)
   }
 
+  /** Stops sweeping; resolves when the sweeps under way have ended. */
   async close(): Promise<void> {
     this.#stopTicking?.()
-    await this.#walking
+    await this.#checkingAge
     await this.#jobs.close()
   }
 
   #tick(): void {
-    for (const sessionId of this.#touched) this.#sweep(sessionId)
+    for (const sessionId of this.#changed) this.#sweep(sessionId)
     if (this.#parts.limits.ageMs === undefined) return
-    this.#walking ??= this.#walk()
-      .catch(error => this.#parts.onError(error, { after: this.#walkedTo }))
+    this.#checkingAge ??= this.#checkAge()
+      .catch(error => this.#parts.onError(error, { after: this.#checkedTo }))
       .finally(() => {
-        this.#walking = undefined
+        this.#checkingAge = undefined
       })
   }
 
-  /** Sessions that nobody touches grow older, too. */
-  async #walk(): Promise<void> {
-    const walked = await this.#parts.journal.list(this.#walkedTo, WALK)
-    this.#walkedTo = walked.length < WALK ? undefined : walked.at(-1)?.sessionId
-    for (const { sessionId } of walked) this.#sweep(sessionId)
+  /** Sweeps the next sessions of the list: events also grow old in sessions that do not change. */
+  async #checkAge(): Promise<void> {
+    const sessions = await this.#parts.journal.list(this.#checkedTo, AGE_CHECKS)
+    this.#checkedTo = sessions.length < AGE_CHECKS ? undefined : sessions.at(-1)?.sessionId
+    for (const { sessionId } of sessions) this.#sweep(sessionId)
   }
 
-  /** Sweeps the session soon. It counts as touched until then, and again when that fails. */
+  /** Queues a sweep of the session. It stays in `#changed` until the sweep begins, and returns there if the sweep fails. */
   #sweep(sessionId: string): void {
     this.#jobs.start(sessionId, { sessionId }, async () => {
-      this.#touched.delete(sessionId)
+      this.#changed.delete(sessionId)
       try {
         const session = await this.#parts.journal.findSession(sessionId)
         if (session) await this.#apply(session)
       } catch (error) {
-        this.#touched.add(sessionId)
+        this.#changed.add(sessionId)
         throw error
       }
     })
@@ -126,21 +132,21 @@ export class Retention {
     const { sessionId, epoch, head, earliest } = session
     const through = Math.max(
       limits.events === undefined ? 0 : head - limits.events,
-      limits.bytes === undefined ? 0 : await this.#beyond(session, limits.bytes),
-      limits.ageMs === undefined ? 0 : await this.#before(session, Date.now() - limits.ageMs),
+      limits.bytes === undefined ? 0 : await this.#lastBeyondSize(session, limits.bytes),
+      limits.ageMs === undefined ? 0 : await this.#lastBefore(session, Date.now() - limits.ageMs),
     )
     if (through < earliest) return
     const state = await states.get(session)
     if (state.seq >= through) await journal.trim(sessionId, epoch, through, { seq: state.seq, state })
   }
 
-  /** Number of the last event that is too many, by size; 0 when none is. */
-  async #beyond({ sessionId, epoch, head, earliest }: SessionInfo, bytes: number): Promise<number> {
+  /** Number of the last event that must go for the rest to fit into `bytes`; 0 when all fit. */
+  async #lastBeyondSize({ sessionId, epoch, head, earliest }: SessionInfo, bytes: number): Promise<number> {
     let ledger = this.#ledgers.get(sessionId)
-    if (ledger?.epoch !== epoch) ledger = { epoch, seq: 0, total: 0, chunks: [] }
+    if (ledger?.epoch !== epoch) ledger = { epoch, seq: 0, totalBytes: 0, chunks: [] }
     this.#ledgers.delete(sessionId)
     this.#ledgers.set(sessionId, ledger)
-    if (this.#ledgers.size > LEDGERS) this.#ledgers.delete(this.#ledgers.keys().next().value as string)
+    if (this.#ledgers.size > MAX_LEDGERS) this.#ledgers.delete(this.#ledgers.keys().next().value as string)
 
     while (ledger.seq < head) {
       const page = await this.#parts.journal.read(sessionId, ledger.seq, PAGE)
@@ -153,23 +159,23 @@ export class Retention {
         } else {
           ledger.chunks.push({ through: event.seq, bytes: event.bytes })
         }
-        ledger.total += event.bytes
+        ledger.totalBytes += event.bytes
         ledger.seq = event.seq
       }
     }
     let through = 0
     for (let oldest = ledger.chunks[0]; oldest; oldest = ledger.chunks[0]) {
-      const isGone = oldest.through < earliest
-      if (!isGone && ledger.total - oldest.bytes < bytes) break
+      const isTrimmed = oldest.through < earliest
+      if (!isTrimmed && ledger.totalBytes - oldest.bytes < bytes) break
       ledger.chunks.shift()
-      ledger.total -= oldest.bytes
-      if (!isGone) through = oldest.through
+      ledger.totalBytes -= oldest.bytes
+      if (!isTrimmed) through = oldest.through
     }
     return through
   }
 
-  /** Number of the last event before that time; 0 when all are younger. Looks at log₂ of them. */
-  async #before({ sessionId, head, earliest }: SessionInfo, time: number): Promise<number> {
+  /** Number of the last event before `time` (ms since 1970), by binary search; 0 when all events are younger. */
+  async #lastBefore({ sessionId, head, earliest }: SessionInfo, time: number): Promise<number> {
     const isOld = async (seq: number) => {
       const event = await this.#parts.journal.event(sessionId, seq)
       return event !== undefined && event.event.time < time

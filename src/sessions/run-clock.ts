@@ -1,10 +1,7 @@
-/** A run's clock: it stands still while the run waits for its users. */
+/** The time limit of a run. Time spent waiting for users does not count. */
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 
-/**
- * Calls `expire` once `ms` of running time have passed, never when that is `Infinity`; time between `pause` and
- * `resume` does not count.
- */
+/** Calls `expire` once `ms` of running time have passed; never with `Infinity`. The clock starts at construction. */
 export class RunClock {
   readonly #expire: () => void
   #left: number
@@ -18,17 +15,19 @@ export class RunClock {
     this.#run()
   }
 
-  /** May be called several times; as many `resume`s set it going again. */
+  /** Stops the clock. Calls nest: it goes on after as many calls of `resume`. */
   pause(): void {
     if (this.#pauses++ > 0) return
     this.#cancel()
     this.#left -= performance.now() - this.#since
   }
 
+  /** Undoes one `pause`. */
   resume(): void {
     if (--this.#pauses === 0) this.#run()
   }
 
+  /** Stops the clock for good. */
   stop(): void {
     this.#pauses = Number.POSITIVE_INFINITY
     this.#cancel()

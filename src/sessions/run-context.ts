@@ -1,30 +1,33 @@
-/** What a run gives its agent: the session's history, questions to its users, and what they say meanwhile. */
+/** The `RunContext` that an agent gets: the session's history, questions to users, and steering messages. */
 import { randomUUID } from 'node:crypto'
 import type { Answer, AskRequest, RunContext } from '../agents/agent.ts'
 import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import type { Inbox } from './inbox.ts'
-import { checkSchema } from './input-schema.ts'
+import { checkQuestion } from './question.ts'
 import type { RunClock } from './run-clock.ts'
-import { type RunLog, RunOver } from './run-log.ts'
+import { type RunLog, RunStopped } from './run-log.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 export interface RunContextParts {
   readonly journal: Journal
   readonly sessionId: string
   readonly runId: string
   readonly by: string | undefined
-  /** Number of its `run.started`. */
+  /** Number of the run's `run.started`. */
   readonly startSeq: number
   readonly signal: AbortSignal
   readonly log: RunLog
   readonly inbox: Inbox
-  /** Stands still while the run waits for its users. */
+  readonly schemas: SchemaChecker
+  /** Paused while the agent waits for an answer. */
   readonly clock: RunClock
-  /** An `input.requested` with an end was logged. */
+  /** Called when a question with `expiresAt` is in the log. */
   onExpiring(runId: string, requestId: string, expiresAt: number): void
 }
 
+/** Makes the context of one run. */
 export function contextOf(parts: RunContextParts): RunContext {
   const { journal, sessionId, runId, by, startSeq, signal, log, inbox } = parts
   const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
@@ -40,7 +43,7 @@ export function contextOf(parts: RunContextParts): RunContext {
     history: () => history(journal, sessionId, startSeq - 1),
     ask: request => {
       const answer = ask(parts, request)
-      // An agent may ask and end without waiting.
+      // An agent may ask and end without awaiting the answer; that must not be an unhandled rejection.
       answer.catch(() => {})
       return answer
     },
@@ -57,10 +60,10 @@ async function ask(
   parts: RunContextParts,
   { requestId = randomUUID(), ...request }: AskRequest,
 ): Promise<Answer> {
-  const { runId, inbox, clock, signal } = parts
+  const { runId, inbox, clock, signal, schemas } = parts
   check(Id, requestId, 'ask: requestId')
-  checkSchema(request.schema)
   const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
+  await checkQuestion(body, schemas)
   const answer = inbox.answer(requestId)
   answer.catch(() => {})
   clock.pause()
@@ -69,7 +72,7 @@ async function ask(
     if (request.expiresAt !== undefined) parts.onExpiring(runId, requestId, request.expiresAt)
     return await answer
   } catch (error) {
-    throw error instanceof RunOver ? signal.reason : error
+    throw error instanceof RunStopped ? signal.reason : error
   } finally {
     clock.resume()
   }
@@ -79,9 +82,9 @@ async function logRequest({ log, runId }: RunContextParts, body: Body, requestId
   const appended = await log.append([body], { once: [{ key: keys.input(requestId), note: { runId } }] })
   if (appended.accepted || appended.reason !== 'key') return
   const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
-  // A run that was taken over asks again what it had asked.
+  // An agent that resumes a run repeats its questions; they are in the log already.
   if (asker === runId) return
-  throw new TwinrailError('conflict', 'ask: the requestId is in use in this session; choose another')
+  throw new TwinrailError('conflict', 'ask: another run of this session uses the requestId; choose another')
 }
 
 async function* history(journal: Journal, sessionId: string, through: number) {

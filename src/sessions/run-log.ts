@@ -1,20 +1,23 @@
 /**
- * A run's way into the log: its events in order, one call at a time. What the agent yields while a call is under way goes
- * together in the next one, so a run is not bound by the time that one commit takes.
+ * Appends the events of one run, in order and with one call of the log at a time. Events that the agent yields during a
+ * call are appended together by the next call, so the rate of a run is not limited by the latency of a commit.
  */
 import type { Bus } from '../bus/bus.ts'
 import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease } from '../log/log.ts'
 
-/** The run has its terminal, or this process holds it no more. Unwinds a run; nobody outside sees it. */
-export class RunOver extends Error {}
+/**
+ * Thrown inside a run to unwind it once the run has its terminal event, or once this process has lost its lease. Never
+ * reaches an agent or a user.
+ */
+export class RunStopped extends Error {}
 
-/** How far an agent may be ahead of the log, beside the call under way: so many events … */
-const AHEAD_EVENTS = 64
+/** Events that may be queued, without the call under way, before the agent has to wait. */
+const MAX_QUEUED_EVENTS = 64
 
-/** … and UTF-16 units of their JSON, unless one event alone is larger. */
-const AHEAD_SIZE = 256 * 1024
+/** The same as UTF-16 units of the events' JSON. A single larger event is accepted. */
+const MAX_QUEUED_CHARS = 256 * 1024
 
 export interface RunLogParts {
   readonly journal: Journal
@@ -23,16 +26,16 @@ export interface RunLogParts {
   readonly runId: string
   readonly epoch: number
   readonly lease: Lease
-  /** Nothing more is appended. Called once, unless it was stopped before. */
+  /** Called once when an append was refused or failed, unless `stop` came first. Nothing is appended afterwards. */
   onFailed(error: unknown): void
 }
 
-/** One call of the log's `append`, yet to be made. */
+/** A queued call of the log's `append`. */
 interface Call {
   readonly texts: string[]
   size: number
-  /** For calls whose outcome somebody waits for. */
-  readonly waiting?: {
+  /** Set for calls whose outcome a caller awaits. */
+  readonly awaited?: {
     readonly conditions: AppendConditions
     resolve(appended: Appended): void
     reject(error: unknown): void
@@ -44,7 +47,7 @@ export class RunLog {
   #calls: Call[] = []
   #working: Promise<void> | undefined
   #failed: { error: unknown } | undefined
-  /** Lets the agent go on. */
+  /** Resolves the promise of `add` that the agent awaits. */
   #makeRoom: (() => void) | undefined
   #stop: (error: unknown) => void = () => {}
   readonly #stopped: Promise<never>
@@ -58,14 +61,15 @@ export class RunLog {
   }
 
   /**
-   * Takes an event that goes in after all before it. Gives what the agent must wait for when it is too far ahead.
-   * @throws TwinrailError `too-large`; what ended the appending before
+   * Queues an event behind all earlier ones. Returns a promise when the queue is full: add nothing more before it
+   * resolves.
+   * @throws TwinrailError `too-large`; or the error that stopped this log
    */
   add(body: Body): Promise<void> | undefined {
     if (this.#failed) throw this.#failed.error
     const text = this.#encode(body)
     let last = this.#calls.at(-1)
-    if (!last || last.waiting || last.size + text.length > AHEAD_SIZE) {
+    if (!last || last.awaited || last.size + text.length > MAX_QUEUED_CHARS) {
       last = { texts: [], size: 0 }
       this.#calls.push(last)
     }
@@ -78,33 +82,33 @@ export class RunLog {
     })
   }
 
-  /** Appends after all before it, under further conditions. @throws RunOver */
+  /** Appends events behind all queued ones, under further conditions. @throws RunStopped; errors of the log */
   async append(bodies: readonly Body[], conditions: AppendConditions = {}): Promise<Appended> {
     if (this.#failed) throw this.#failed.error
     const texts = bodies.map(body => this.#encode(body))
     return new Promise((resolve, reject) => {
-      this.#calls.push({ texts, size: 0, waiting: { conditions, resolve, reject } })
+      this.#calls.push({ texts, size: 0, awaited: { conditions, resolve, reject } })
       this.#work()
     })
   }
 
-  /** Appends at once, ahead of what waits: for a terminal that cuts the run short. */
+  /** Appends at once, ahead of the queue. For a terminal event that cuts the run short. */
   appendNow(body: Body, conditions: AppendConditions): Promise<Appended> {
     return this.#write([this.#encode(body)], conditions)
   }
 
-  /** Resolves when everything is in the log. @throws what ended the appending before */
+  /** Resolves when the queue is in the log. @throws the error that stopped this log */
   async settled(): Promise<void> {
     while (this.#working && !this.#failed) await Promise.race([this.#working, this.#stopped])
     if (this.#failed) throw this.#failed.error
   }
 
-  /** Appends nothing more; who waits is told why. */
+  /** Drops the queue and refuses further events. Pending calls reject with `error`. */
   stop(error: unknown): void {
     if (this.#failed) return
     this.#failed = { error }
     this.#stop(error)
-    for (const { waiting } of this.#calls.splice(0)) waiting?.reject(error)
+    for (const { awaited } of this.#calls.splice(0)) awaited?.reject(error)
     this.#makeRoom?.()
   }
 
@@ -118,7 +122,7 @@ export class RunLog {
       events += call.texts.length
       size += call.size
     }
-    return events < AHEAD_EVENTS && size < AHEAD_SIZE
+    return events < MAX_QUEUED_EVENTS && size < MAX_QUEUED_CHARS
   }
 
   #work(): void {
@@ -134,23 +138,23 @@ export class RunLog {
   /** Makes one call. Never rejects. */
   async #make(call: Call): Promise<void> {
     const { bus, sessionId } = this.#parts
-    const { waiting } = call
+    const { awaited } = call
     try {
-      // Slow subscribers hold up what an agent says, never what it asks.
-      const held = waiting ? undefined : bus.admitted(sessionId)
+      // Slow subscribers delay the events of an agent, but never its questions.
+      const held = awaited ? undefined : bus.admitted(sessionId)
       if (held) await held
       if (this.#failed) return
       this.#calls.shift()
       if (this.#hasRoom()) this.#makeRoom?.()
-      const appended = await this.#write(call.texts, waiting?.conditions)
-      // Whether a question may be asked is its run's to judge; any other refusal is the run's end.
+      const appended = await this.#write(call.texts, awaited?.conditions)
+      // The caller handles a question whose id is taken. Any other refusal means that the run is over.
       if (!appended.accepted && !(appended.reason === 'key' && appended.key.startsWith('input:'))) {
-        throw new RunOver('the run has ended')
+        throw new RunStopped('the run has ended')
       }
-      waiting?.resolve(appended)
+      awaited?.resolve(appended)
     } catch (error) {
-      waiting?.reject(error)
-      if (!waiting || error instanceof RunOver) this.#fail(error)
+      awaited?.reject(error)
+      if (!awaited || error instanceof RunStopped) this.#fail(error)
     }
   }
 
@@ -160,12 +164,12 @@ export class RunLog {
     this.#parts.onFailed(error)
   }
 
-  /** Appends if the run has no terminal yet and this process still holds its lease. */
+  /** Appends on condition that the run has no terminal event and this process still holds its lease. */
   #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
     const { journal, sessionId, runId, epoch, lease } = this.#parts
     return journal.appendTexts(sessionId, texts, {
       ...conditions,
-      // Last: no caller's condition may replace the ones that keep a run's end and its lease.
+      // Last, so that no condition of a caller replaces them.
       epoch,
       absent: [keys.end(runId)],
       leases: [lease],

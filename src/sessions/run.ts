@@ -1,4 +1,4 @@
-/** One execution of an agent: drives its generator, logs what it yields, and sees to the one terminal. */
+/** One execution of an agent: drives its generator, appends what it yields, and ends it with exactly one terminal event. */
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Agent, RunError, type RunResult } from '../agents/agent.ts'
@@ -21,36 +21,37 @@ import {
 import { Inbox } from './inbox.ts'
 import { RunClock } from './run-clock.ts'
 import { contextOf } from './run-context.ts'
-import { RunLog, RunOver } from './run-log.ts'
+import { RunLog, RunStopped } from './run-log.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
-/** What a run is made of. */
 export interface RunParts {
   readonly journal: Journal
   readonly bus: Bus
   readonly presence: Presence
+  readonly schemas: SchemaChecker
   readonly agent: Agent
   readonly sessionId: string
   readonly runId: string
   readonly epoch: number
-  /** Number of its `run.started`. */
+  /** Number of the run's `run.started`. */
   readonly startSeq: number
-  /** What the agent's schema made of the caller's input. */
+  /** The caller's input as parsed by the agent's schema. */
   readonly input: unknown
   readonly by: string | undefined
   readonly onNoViewers: OnNoViewers
-  /** What the run logged before it was taken over; its agent resumes then. */
+  /** Set for a run that was taken over: the run's events so far, for the agent's `resume`. */
   readonly history?: readonly TwinrailEvent[]
-  /** Running time, without time spent in `ask`, in ms. */
+  /** Time limit in ms, not counting time spent in `ask`. */
   readonly maxMs: number
   readonly lease: Lease
-  /** An `input.requested` with an end was logged. */
+  /** Called when a question with `expiresAt` is in the log. */
   onExpiring(runId: string, requestId: string, expiresAt: number): void
-  /** Reports what users are not told: the agent's own exception, with the id that they were given. */
+  /** Reports an exception of the agent. Users see only `errorId`, not the exception. */
   onAgentError(error: unknown, errorId: string): void
 }
 
-/** Types that an agent yields none of: the server or a command makes them. */
-const notTheAgents = new Set<string>([
+/** Event types that an agent must not yield: commands or the server make them. */
+const typesNoAgentYields = new Set<string>([
   ...commandOnlyTypes,
   'run.started',
   'run.cancelled',
@@ -59,8 +60,8 @@ const notTheAgents = new Set<string>([
   'input.expired',
 ])
 
-/** Events logged in one event-loop turn before a fast agent lets others have theirs. */
-const TURN_EVENTS = 100
+/** Events that an agent may yield in one turn of the event loop. */
+const MAX_EVENTS_PER_TURN = 100
 
 export class Run {
   readonly #parts: RunParts
@@ -70,10 +71,10 @@ export class Run {
   readonly #clock: RunClock
   #stopWatching: (() => void) | undefined
   #stopViewing: (() => void) | undefined
-  /** Rejects the step that the generator is taking. */
+  /** Rejects the pending `next()` of the generator. */
   #interrupt: ((reason: unknown) => void) | undefined
-  #inTurn = 0
-  /** Resolves when the run is over and everything it held is freed. Never rejects. */
+  #eventsInTurn = 0
+  /** Resolves when the run is over and its resources are freed. Never rejects. */
   readonly done: Promise<void>
 
   constructor(parts: RunParts) {
@@ -81,7 +82,7 @@ export class Run {
     this.#log = new RunLog({
       ...parts,
       onFailed: error => {
-        if (error instanceof RunOver) this.#over('the run has ended')
+        if (error instanceof RunStopped) this.#stop('the run has ended')
         else this.#interrupt?.(error)
       },
     })
@@ -97,20 +98,20 @@ export class Run {
     return this.#parts.sessionId
   }
 
-  /** Ends the run with this terminal, unless it has one. Resolves when it is in the log. */
+  /** Ends the run with this terminal event, unless it has one. Resolves when the log has the terminal event. */
   async end(terminal: { type: TerminalType; data: unknown }): Promise<void> {
     const { runId } = this.#parts
-    // Refused, it has one, or is somebody else's now.
+    // A refusal means that the run has a terminal event already, or that another process has taken it over.
     await this.#log.appendNow(
       { ...terminal, runId },
       { once: [{ key: keys.end(runId), note: { type: terminal.type } }], release: [runId] },
     )
-    this.#over('the run has ended')
+    this.#stop('the run has ended')
   }
 
-  /** Stops driving the run and leaves the log as it is: its lease belongs to somebody else now. */
+  /** Stops the run without a terminal event, because another process holds its lease now. */
   fence(): void {
-    this.#over('the run’s lease is lost')
+    this.#stop('the run’s lease is lost')
   }
 
   async #run(): Promise<void> {
@@ -135,20 +136,20 @@ export class Run {
         },
       })
     } catch (error) {
-      // A run that can be resumed outlives a log that is away: its lease runs out, and somebody takes it over.
-      const isLeft =
+      // While the log is unavailable a resumable run gets no terminal event: its lease expires and a node takes it over.
+      const canBeTakenOver =
         error instanceof TwinrailError && error.code === 'unavailable' && this.#parts.agent.resume
-      if (!this.#abort.signal.aborted && !(error instanceof RunOver) && !isLeft)
+      if (!this.#abort.signal.aborted && !(error instanceof RunStopped) && !canBeTakenOver)
         await this.end(this.#failure(error)).catch(this.#report)
     } finally {
-      this.#over('the run has ended')
+      this.#stop('the run has ended')
       this.#clock.stop()
       this.#stopViewing?.()
       this.#stopWatching?.()
     }
   }
 
-  /** Pulls the generator, and gives its result once all that it yielded is in the log. */
+  /** Drives the generator; resolves with its result once everything that it yielded is in the log. */
   async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
     const { bus, sessionId, runId, agent } = this.#parts
     try {
@@ -159,67 +160,67 @@ export class Run {
           return (step.value as RunResult | undefined) ?? undefined
         }
         const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
-        if (notTheAgents.has(body.type)) {
+        if (typesNoAgentYields.has(body.type)) {
           throw new TwinrailError(
             'bad-request',
-            `agent ${agent.name} yielded ${body.type}, which agents may not`,
+            `agent ${agent.name} yielded ${body.type}, which only commands or the server make`,
           )
         }
         if (isTerminal(body.type)) {
           await this.#log.settled()
           await this.end({ type: body.type, data: body.data })
-          throw new RunOver()
+          throw new RunStopped()
         }
         const room = this.#log.add({ ...body, runId })
         if (room) await room
         const held = bus.admitted(sessionId)
         if (held) await held
-        // Appends to a fast log resolve without leaving the turn, and a flush needs its turn, too.
-        if (++this.#inTurn >= TURN_EVENTS) {
-          this.#inTurn = 0
+        // With a fast log all awaits here may resolve in one turn, but subscribers are written to between turns.
+        if (++this.#eventsInTurn >= MAX_EVENTS_PER_TURN) {
+          this.#eventsInTurn = 0
           await nextTurn()
         }
       }
     } catch (error) {
-      // What it said before it failed is logged before its terminal.
+      // Events that were yielded before the failure are appended before the terminal event.
       if (!this.#abort.signal.aborted) await this.#log.settled()
       throw error
     } finally {
-      // Not awaited: a generator that hangs would never return.
+      // Not awaited, because a generator that hangs never returns.
       generator.return().catch(() => {})
     }
   }
 
-  /** The generator's next step, or a rejection as soon as the run is over: an agent may ignore its signal. */
+  /** The generator's next step. Rejects as soon as the run is over, even if the agent ignores its signal. */
   #step(generator: ReturnType<Agent['run']>): ReturnType<ReturnType<Agent['run']>['next']> {
     return new Promise((resolve, reject) => {
-      if (this.#abort.signal.aborted) return reject(new RunOver())
+      if (this.#abort.signal.aborted) return reject(new RunStopped())
       this.#interrupt = reject
       generator.next().then(resolve, reject)
     })
   }
 
-  /** Follows the session's log for what concerns this run, from its start on. */
+  /** Follows the session's log for events of this run, from the run's start on. */
   async #watch(): Promise<void> {
     const { journal, bus, presence, sessionId, startSeq, runId, onNoViewers } = this.#parts
-    const early: LogEvent[] = []
-    let take = (event: LogEvent): void => {
-      early.push(event)
+    const buffered: LogEvent[] = []
+    let onEvent = (event: LogEvent): void => {
+      buffered.push(event)
     }
     const watching = await bus
       .listen(sessionId, {
-        event: event => take(event),
-        deleted: () => this.#over('the session was deleted'),
-        lost: () => this.#over('the log lost events of the run'),
+        event: event => onEvent(event),
+        deleted: () => this.#stop('the session was deleted'),
+        lost: () => this.#stop('the log lost events of the run'),
       })
       .catch(() => {
-        throw new RunOver()
+        throw new RunStopped()
       })
     this.#stopWatching = watching.stop
     for await (const event of journal.events(sessionId, startSeq, watching.head)) this.#event(event)
-    for (const event of early) this.#event(event)
-    take = event => this.#event(event)
-    if (this.#abort.signal.aborted) throw new RunOver()
+    for (const event of buffered) this.#event(event)
+    onEvent = event => this.#event(event)
+    if (this.#abort.signal.aborted) throw new RunStopped()
     if (onNoViewers === 'continue') return
     this.#stopViewing = await endUnwatched({
       presence,
@@ -230,33 +231,33 @@ export class Run {
       end: () => this.end({ type: 'run.cancelled', data: { reason: 'no-viewers' } }),
       onError: this.#report,
     })
-    if (this.#abort.signal.aborted) throw new RunOver()
+    if (this.#abort.signal.aborted) throw new RunStopped()
   }
 
   #event(event: LogEvent): void {
     if (event.runId !== this.#parts.runId) return
-    if (isTerminal(event.type)) this.#over('the run has ended')
+    if (isTerminal(event.type)) this.#stop('the run has ended')
     else if (event.type.startsWith('input.')) this.#inbox.event(event)
   }
 
-  #over(reason: string): void {
+  #stop(reason: string): void {
     if (this.#abort.signal.aborted) return
-    const over = new RunOver(reason)
+    const stopped = new RunStopped(reason)
     this.#abort.abort(new DOMException(reason, 'AbortError'))
-    this.#log.stop(over)
+    this.#log.stop(stopped)
     this.#inbox.close(this.#abort.signal.reason)
-    this.#interrupt?.(over)
+    this.#interrupt?.(stopped)
   }
 
   async #timeOut(): Promise<void> {
     const seconds = Math.round(this.#parts.maxMs / 1000)
-    const message = `the run took longer than the ${seconds} s that the server allows`
+    const message = `the run exceeded the time limit of ${seconds} s`
     await this.end({ type: 'run.failed', data: { code: 'timeout', message, retryable: false } }).catch(
       this.#report,
     )
   }
 
-  /** The terminal for what the agent threw. Texts of exceptions that are not meant for users stay here. */
+  /** The terminal event for an error. Messages of unexpected exceptions are not sent to users. */
   #failure(error: unknown): { type: TerminalType; data: unknown } {
     if (error instanceof RunError || error instanceof TwinrailError) {
       const code = error instanceof TwinrailError && error.code === 'bad-request' ? 'bad-event' : error.code
@@ -265,7 +266,7 @@ export class Run {
     }
     const errorId = randomUUID()
     this.#parts.onAgentError(error, errorId)
-    const message = `the agent failed; the cause is in the server's log, if it keeps one, under errorId ${errorId}`
+    const message = `the agent failed; the server's own log, if enabled, has the cause under errorId ${errorId}`
     return { type: 'run.failed', data: { code: 'agent-error', message, retryable: false, errorId } }
   }
 

@@ -1,4 +1,4 @@
-/** The runs of this process: starts them, keeps their leases, and ends those whose producer is lost. */
+/** Starts the runs of this process, renews their leases, and takes over or ends runs whose process is gone. */
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
@@ -8,22 +8,25 @@ import type { ExpiredLease, Lease } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
 import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
-import type { RunNote } from './conditions.ts'
+import type { RunNote } from './key-notes.ts'
+import { KeyedJobs } from './keyed-jobs.ts'
 import { Run } from './run.ts'
-import { SeparateJobs } from './separate-jobs.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
 
 export interface RunnerOptions {
   journal: Journal
   bus: Bus
   presence: Presence
-  /** What runs of lost processes are taken over with. */
+  schemas: SchemaChecker
+  /** The agents of this server by name, for runs that are taken over. */
   agents: ReadonlyMap<string, Agent>
-  /** The longest that a run may work, without time spent waiting for its users, in ms. */
+  /** Time limit of a run in ms, not counting time spent waiting for users. */
   maxRunMs: number
-  /** How long after this process's death its runs are given up, in ms. */
+  /** Lifetime of a lease in ms: other nodes take this process's runs over that long after it dies. */
   leaseMs: number
+  /** Called when a question with `expiresAt` is in the log. */
   onExpiring(sessionId: string, epoch: number, runId: string, requestId: string, expiresAt: number): void
-  /** What users are not told: exceptions of agents and of the log. */
+  /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
 
@@ -37,39 +40,39 @@ export interface StartedRun {
   input: unknown
   by: string
   onNoViewers: OnNoViewers
-  /** What the run logged before it was taken over from a process that is gone. */
+  /** Set for a run that was taken over: the run's events so far. */
   history?: readonly TwinrailEvent[]
 }
 
-/** Expired leases that the log is asked for in one call, beside those that are being handled or failed lately. */
+/** Expired leases read in one call, in addition to those that are being handled or failed recently. */
 const EXPIRED_PAGE = 100
 
-/** How often leases are renewed and expired ones looked for, in ms; more often where a lease lasts less than 3 s. */
+/** Interval of renewing leases and looking for expired ones, in ms; a third of the lease where that is shorter. */
 const TICK_MS = 1000
 
-/** Renewals are small calls that the log handles together. */
-const RENEW_AT_ONCE = 64
+/** Concurrent renewals. They are small calls, which a log handles in batches. */
+const RENEWALS = 64
 
-/** Taking a run over may read all of its events. */
-const REAP_AT_ONCE = 16
+/** Concurrent takeovers. Each may read all events of its run. */
+const TAKEOVERS = 16
 
-/** A lease whose reaping keeps failing is tried again after at most so long, in ms. */
-const REAP_PAUSE_MS = 30_000
+/** Longest pause before a failed takeover is tried again, in ms. */
+const MAX_TAKEOVER_PAUSE_MS = 30_000
 
-/** The terminal of a run that the server's stop cut short. */
-const stopped = {
+/** The terminal event of a run that is cut short because the server stops. */
+const stoppedByServer = {
   type: 'run.failed',
-  data: { code: 'restart', message: 'the server was stopped while the run worked', retryable: true },
+  data: { code: 'restart', message: 'the server was stopped before the run ended', retryable: true },
 } as const
 
 export class Runner {
   readonly #journal: Journal
   readonly #options: RunnerOptions
   readonly #runs = new Set<Run>()
-  /** Tells this process's leases from every other's. */
+  /** Identifies the leases of this process. */
   readonly #token = randomUUID()
-  readonly #renewals: SeparateJobs
-  readonly #reaps: SeparateJobs
+  readonly #renewals: KeyedJobs
+  readonly #reaps: KeyedJobs
   readonly #stopTicking: Cancel
   /** The search for expired leases that is under way. */
   #searching: Promise<void> | undefined
@@ -78,25 +81,24 @@ export class Runner {
   constructor(options: RunnerOptions) {
     this.#journal = options.journal
     this.#options = options
-    // A renewal each second, a fifteenth of the default lease; at least three per lease where it is short.
     const tickMs = Math.min(TICK_MS, options.leaseMs / 3)
     const { onError } = options
-    this.#renewals = new SeparateJobs({
-      atOnce: RENEW_AT_ONCE,
+    this.#renewals = new KeyedJobs({
+      concurrency: RENEWALS,
       pauseMs: tickMs,
       maxPauseMs: options.leaseMs / 3,
       onError,
     })
-    this.#reaps = new SeparateJobs({
-      atOnce: REAP_AT_ONCE,
+    this.#reaps = new KeyedJobs({
+      concurrency: TAKEOVERS,
       pauseMs: TICK_MS,
-      maxPauseMs: REAP_PAUSE_MS,
+      maxPauseMs: MAX_TAKEOVER_PAUSE_MS,
       onError,
     })
     this.#stopTicking = startInterval(tickMs, () => this.#tick(), { unref: true })
   }
 
-  /** Runs that have no terminal yet. */
+  /** Number of runs in this process. */
   get active(): number {
     return this.#runs.size
   }
@@ -106,14 +108,16 @@ export class Runner {
     return { runId, token: this.#token, ttlMs: this.#options.leaseMs }
   }
 
+  /** Runs the agent of a run whose `run.started` is in the log. */
   start(started: StartedRun): void {
     const { sessionId, epoch, runId } = started
-    const { journal, bus, presence, maxRunMs, onExpiring, onError } = this.#options
+    const { journal, bus, presence, schemas, maxRunMs, onExpiring, onError } = this.#options
     const run = new Run({
       ...started,
       journal,
       bus,
       presence,
+      schemas,
       maxMs: maxRunMs,
       lease: this.lease(runId),
       onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, epoch, run, requestId, expiresAt),
@@ -121,11 +125,11 @@ export class Runner {
     })
     this.#runs.add(run)
     void run.done.then(() => this.#runs.delete(run))
-    // Its start was accepted just before the server stopped.
-    if (this.#closed) run.end(stopped).catch(error => onError(error, { runId }))
+    // The start was accepted just before the server stopped.
+    if (this.#closed) run.end(stoppedByServer).catch(error => onError(error, { runId }))
   }
 
-  /** Waits for the runs to end by themselves, then fails what is left as `restart`. */
+  /** Waits up to `graceMs` for the runs to end, then fails the others with the code `restart`. Stops all timers. */
   async close(graceMs: number): Promise<void> {
     let stopWaiting: Cancel = () => {}
     const grace = new Promise<void>(resolve => {
@@ -134,7 +138,7 @@ export class Runner {
     await Promise.race([Promise.all([...this.#runs].map(run => run.done)), grace])
     stopWaiting()
     this.#closed = true
-    await Promise.allSettled([...this.#runs].map(run => run.end(stopped)))
+    await Promise.allSettled([...this.#runs].map(run => run.end(stoppedByServer)))
     this.#stopTicking()
     await this.#searching
     await Promise.all([this.#renewals.close(), this.#reaps.close()])
@@ -158,7 +162,7 @@ export class Runner {
   }
 
   async #reapExpired(): Promise<void> {
-    // Those that are being handled are the oldest and come first; younger ones must not wait for them.
+    // The log returns the oldest first. Those that are being handled must not hide the younger ones.
     const expired = await this.#journal.expired(EXPIRED_PAGE + this.#reaps.busy)
     for (const lost of expired) {
       const { sessionId, runId } = lost
@@ -168,7 +172,7 @@ export class Runner {
     }
   }
 
-  /** This process stood still for longer than the lease, or cannot renew it; as long as the run works it is not lost. */
+  /** True for an expired lease of a run that still works here: this process was blocked, or could not renew it. */
   #runsHere({ sessionId, runId, token }: ExpiredLease): boolean {
     if (token !== this.#token) return false
     for (const run of this.#runs) if (run.lease.runId === runId && run.sessionId === sessionId) return true
@@ -178,20 +182,24 @@ export class Runner {
   async #reap(lost: ExpiredLease): Promise<void> {
     const { sessionId, epoch, runId, token } = lost
     if (await this.#takeOver(lost)) return
-    const data = { code: 'producer-lost', message: 'the process that ran it is gone', retryable: true }
+    const data = {
+      code: 'producer-lost',
+      message: 'the process that executed the run is gone',
+      retryable: true,
+    }
     const appended = await this.#journal.append(sessionId, [{ type: 'run.failed', runId, data }], {
       epoch,
       once: [{ key: keys.end(runId), note: { type: 'run.failed' } }],
       leases: [{ ...this.lease(runId), from: token }],
       release: [runId],
     })
-    // The run may have its terminal, with a lease that its end could not give up.
+    // The run may have a terminal event and still a lease, if the append of its end did not release it.
     if (!appended.accepted && appended.reason === 'key') {
       await this.#journal.append(sessionId, [], { epoch, release: [runId] })
     }
   }
 
-  /** Goes on with a lost run, where its agent can; `false` when nobody will. */
+  /** Resumes a lost run if its agent can. Resolves with `false` when the run must be ended instead. */
   async #takeOver({ sessionId, epoch, runId, token }: ExpiredLease): Promise<boolean> {
     const [start] = await this.#journal.lookup(sessionId, [keys.run(runId)])
     if (!start) return false
@@ -207,7 +215,7 @@ export class Runner {
       absent: [keys.end(runId)],
       leases: [{ ...this.lease(runId), from: token }],
     })
-    // Another node was faster, or the one that had it is back; a terminal without a release is seen to by the caller.
+    // Another node was faster, or the owner is back. With the reason `key` the run has ended: the caller frees its lease.
     if (!taken.accepted) return taken.reason !== 'key'
     const history = await this.#eventsOf(sessionId, runId, start.seq)
     if (history.some(({ type }) => isTerminal(type))) return true
@@ -235,5 +243,5 @@ export class Runner {
   }
 }
 
-/** Ids hold no blank. */
+/** Unique, because ids contain no spaces. */
 const keyOf = (sessionId: string, runId: string) => `${sessionId} ${runId}`

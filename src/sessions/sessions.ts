@@ -1,4 +1,4 @@
-/** Sessions: the one door from transports to runs, commands and state. */
+/** The interface of runs, commands, ingest and session state for the transports and routes. */
 import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
@@ -13,6 +13,7 @@ import type { Principal } from './principal.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
+import { SchemaChecker } from './schemas/checker.ts'
 import type { PendingInput, RunState } from './state.ts'
 import { SessionStates } from './states.ts'
 
@@ -21,21 +22,23 @@ export interface SessionsOptions {
   bus: Bus
   presence: Presence
   agents: readonly Agent[]
-  /** The longest that a run may work, without time spent waiting for its users, in ms; `Infinity`: no limit. @default 1 h */
+  /** Time limit of a run in ms, not counting time spent waiting for users; `Infinity` for no limit. @default 1 h */
   maxRunMs?: number
-  /** How long after its process's death a run is given up, in ms. @default 15 s */
+  /** A run is taken over or failed this long after its process died, in ms. @default 15 s */
   leaseMs?: number
-  /** How long a run opened by ingest lives without another event, in ms. @default 60 s */
+  /** A run opened by ingest fails after this time without an event of its producer, in ms. @default 60 s */
   producerLeaseMs?: number
-  /** How much of each session is kept. @default everything */
+  /** Limits on what each session keeps. @default no limits */
   retention?: RetentionLimits
-  /** How often that is seen to, in ms. @default 5 s */
+  /** Interval between applications of these limits, in ms. @default 5 s */
   retentionEveryMs?: number
-  /** What users are not told: exceptions of agents and of the log. */
+  /** Time limit of one check of a question's schema, or of an answer against it, in ms. @default 100 */
+  schemaMs?: number
+  /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
 
-/** A session as `GET /v1/sessions/:sessionId` tells it. */
+/** The response of `GET /v1/sessions/:sessionId`. */
 export interface SessionDescription {
   sessionId: string
   metadata: Record<string, unknown>
@@ -45,10 +48,10 @@ export interface SessionDescription {
   pendingInputs: PendingInput[]
 }
 
-/** A session as a list tells it. */
+/** An entry of the response of `GET /v1/sessions`. */
 export type SessionSummary = Omit<SessionDescription, 'runs' | 'pendingInputs'> & { createdAt: number }
 
-/** An id that nobody guesses: 144 random bits. */
+/** A new session id with 144 random bits, which cannot be guessed. */
 export function newSessionId(): string {
   return `s-${randomBytes(18).toString('hex')}`
 }
@@ -59,6 +62,7 @@ export class Sessions {
   readonly runner: Runner
   readonly #states: SessionStates
   readonly #expiry: Expiry
+  readonly #schemas: SchemaChecker
   readonly #retention: Retention
   readonly #commands: Commands
   readonly #ingest: Ingest
@@ -76,7 +80,7 @@ export class Sessions {
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
     journal.onAppended(({ sessionId, epoch, first, head }) => {
-      this.#retention.touched(sessionId)
+      this.#retention.appended(sessionId)
       this.#states
         .appended(sessionId, epoch, first, head)
         .catch(error => onError(error, { what: 'snapshot', sessionId }))
@@ -85,8 +89,11 @@ export class Sessions {
       journal,
       onError: (error, about) => onError(error, { what: 'expiry', ...about }),
     })
+    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs })
+    const schemas = this.#schemas
     this.runner = new Runner({
       journal,
+      schemas,
       bus,
       presence,
       agents: this.agents,
@@ -100,17 +107,19 @@ export class Sessions {
       states: this.#states,
       runner: this.runner,
       expiry: this.#expiry,
+      schemas,
       agents: this.agents,
     })
     this.#ingest = new Ingest({
       journal,
       bus,
       expiry: this.#expiry,
+      schemas,
       leaseMs: options.producerLeaseMs ?? 60_000,
     })
   }
 
-  /** Makes a session, or finds the one that is there. */
+  /** Creates a session, or returns the existing one with `created: false` and its metadata unchanged. */
   async create(
     sessionId = newSessionId(),
     metadata: Record<string, unknown> = {},
@@ -119,12 +128,12 @@ export class Sessions {
     return { created, sessionId, head: formatOffset(session.epoch, session.head) }
   }
 
-  /** Sessions in the order of their ids, after the given one. */
+  /** Up to `limit` sessions in the order of their ids, from the first id greater than `after`. */
   async list(after: string | undefined, limit: number): Promise<SessionSummary[]> {
     return (await this.#journal.list(after, limit)).map(summary)
   }
 
-  /** The session with its open runs and questions. @throws TwinrailError `session-not-found` */
+  /** The session with its runs and open questions. @throws TwinrailError `session-not-found` */
   async describe(sessionId: string): Promise<SessionDescription> {
     const session = await this.#journal.session(sessionId)
     const { runs, pendingInputs } = await this.#states.get(session)
@@ -132,7 +141,7 @@ export class Sessions {
     return { ...rest, runs, pendingInputs }
   }
 
-  /** Deletes the session; its runs are aborted and its subscribers told. `false` when there was none. */
+  /** Deletes the session. Its runs are aborted and its streams end. Resolves with `false` when there was none. */
   async delete(sessionId: string): Promise<boolean> {
     this.#states.forget(sessionId)
     return this.#journal.delete(sessionId)
@@ -143,30 +152,31 @@ export class Sessions {
     return this.#commands.execute(command, principal)
   }
 
-  /** See {@link Ingest.all}. */
+  /** See {@link Ingest.appendAll}. */
   ingest(
     sessionId: string,
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
-    return this.#ingest.all(sessionId, values, principal, producer)
+    return this.#ingest.appendAll(sessionId, values, principal, producer)
   }
 
-  /** See {@link Ingest.lines}. */
+  /** See {@link Ingest.appendLines}. */
   ingestLines(
     sessionId: string,
     batches: AsyncIterable<readonly string[]>,
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
-    return this.#ingest.lines(sessionId, batches, principal, producer)
+    return this.#ingest.appendLines(sessionId, batches, principal, producer)
   }
 
-  /** Gives runs so long to end, in ms, then fails what is left; frees all timers. */
+  /** Waits up to `graceMs` for runs to end, then fails the others with the code `restart`. Stops all timers. */
   async close(graceMs: number): Promise<void> {
     await this.runner.close(graceMs)
     this.#expiry.close()
+    await this.#schemas.close()
     await this.#retention.close()
   }
 }

@@ -1,4 +1,4 @@
-/** A session's state: a fold over its log. */
+/** The state of a session, computed from its events: runs and open questions. */
 import type { LogEvent } from '../log/event.ts'
 import { formatOffset, type TerminalType, type TwinrailEvent } from '../protocol/index.ts'
 
@@ -6,13 +6,13 @@ export interface RunState {
   runId: string
   agent: string
   status: 'running' | 'completed' | 'failed' | 'cancelled'
-  /** ms since 1970. */
+  /** In ms since 1970. */
   startedAt: number
   startOffset: string
   endOffset?: string
 }
 
-/** A question that waits for its answer: the `data` of its `input.requested`, and where that stands. */
+/** A question without an answer: the `data` of its `input.requested`, with its offset and run. */
 export interface PendingInput {
   offset: string
   runId: string | undefined
@@ -22,21 +22,22 @@ export interface PendingInput {
 }
 
 export interface SessionState {
-  /** Number of the last event folded in. */
+  /** Number of the last event that is included. */
   seq: number
-  /** All open runs and the last {@link ENDED_RUNS} ended ones, by their start. */
+  /** All open runs and the last {@link ENDED_RUNS} ended ones, in the order of their starts. */
   runs: RunState[]
   pendingInputs: PendingInput[]
 }
 
-/** Ended runs that a session's state remembers. */
+/** Maximum number of ended runs in a session's state. */
 export const ENDED_RUNS = 100
 
+/** The state of a session without events. */
 export function emptyState(): SessionState {
   return { seq: 0, runs: [], pendingInputs: [] }
 }
 
-/** Folds one event in. Only runs and inputs matter, so most events are never parsed. */
+/** Updates the state with the next event. Only `run.*` and `input.*` events are parsed. */
 export function applyEvent(state: SessionState, epoch: number, event: LogEvent): void {
   state.seq = event.seq
   if (event.type.startsWith('run.') || event.type.startsWith('input.')) apply(state, epoch, event.event)
@@ -70,7 +71,7 @@ function apply(state: SessionState, epoch: number, event: TwinrailEvent): void {
   }
 }
 
-/** A terminal closes its run's open questions too. */
+/** Ends a run and removes its open questions. */
 function endRun(state: SessionState, epoch: number, type: TerminalType, runId: string | undefined): void {
   const run = state.runs.find(run => run.runId === runId)
   if (run) {

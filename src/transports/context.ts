@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Action, type Authorize, mustBeAllowed } from '../auth.ts'
+import { type Action, type Authorize, mustBeAllowed } from '../auth/authorize.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'

@@ -152,15 +152,18 @@ t.test('quality tells how it goes', async t => {
   const stop = client.quality.subscribe(() => states.add(client.quality.current.state))
   const session = client.session()
   await session.create()
-  const run = session.run('playback', { count: 30, rate: 100 })
-  await collect(run.events)
+  const run = session.run('playback', { count: 1_000_000, rate: 100 })
+  let seen = 0
+  let enough = false
+  for await (const _ of run.events) {
+    if (enough || ++seen <= 20 || !states.has('open')) continue
+    enough = true
+    await run.cancel()
+  }
   const quality = client.quality.current
-  t.ok(quality.roundTripMs! >= 0 && quality.roundTripMs! < 1000)
-  t.ok(quality.delayMs! >= 0 && quality.delayMs! < 1000)
-  t.ok(quality.lastEventAgeMs! < 1000)
+  for (const ms of [quality.roundTripMs, quality.delayMs, quality.lastEventAgeMs]) t.ok(ms! >= 0)
   t.ok(quality.events > 20 && quality.bytes > 1000)
   t.match(quality, { transport: 'websocket', because: ['asked for'], reconnects: 0, dropped: 0 })
-  t.ok(states.has('open'))
   stop()
   client.close()
   t.equal(client.quality.current.state, 'closed')

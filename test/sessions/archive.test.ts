@@ -1,4 +1,4 @@
-/** Export and import: a session as a sealed file, made again elsewhere, and played at its recorded pace. */
+/** Export and import of a session, and playback of an export. */
 import t from 'tap'
 import { Journal } from '../../src/bus/journal.ts'
 import { download } from '../../src/cli/download.ts'
@@ -23,14 +23,14 @@ async function exported(url: string, sessionId: string): Promise<string> {
   return text
 }
 
-/** Without what belongs to the log it stands in. */
+/** The events without the fields that differ between two logs. */
 const bare = (texts: string[]) =>
   texts.map(text => {
     const { offset: _, sessionId: __, ...rest } = JSON.parse(text)
     return rest
   })
 
-t.test('a session is the same after export and import, and its commands still stand', async t => {
+t.test('an imported session has the same events and refuses repeated commands', async t => {
   const wire = await serve(t)
   const { url } = wire
   const runId = await startRun(url, 's', 'asking', { questions: [{ requestId: 'q' }] })
@@ -44,7 +44,11 @@ t.test('a session is the same after export and import, and its commands still st
     Array.from({ length: 2500 }, (_, i) => ({ type: 'x.n', data: { i, text: '👩\u2028' } })),
   )
   const text = await exported(url, 's')
-  t.equal(text.split('\n').length, 2506 + 2 + 1, 'a line each, a first, a last, and nothing after')
+  t.equal(
+    text.split('\n').length,
+    2506 + 2 + 1,
+    'a header, one line per event, a checksum, and a final newline',
+  )
 
   const log = createMemoryLog()
   t.match(await importArchive(new Journal(log), readArchive(text), 'copy'), {
@@ -69,7 +73,7 @@ t.test('a session is the same after export and import, and its commands still st
   await t.rejects(importArchive(new Journal(log), readArchive(text), 'copy'), { code: 'conflict' })
 })
 
-t.test('whatever is changed or cut is noticed', async t => {
+t.test('a changed or truncated archive is refused', async t => {
   const { url } = await serve(t)
   await ingest(
     url,
@@ -94,7 +98,7 @@ t.test('whatever is changed or cut is noticed', async t => {
   }
 })
 
-t.test('an export is played again at the pace it was recorded at', async t => {
+t.test('the playback agent replays an export at its recorded pace', async t => {
   const { url } = await serve(t)
   const runId = await startRun(url, 's', 'playback', { count: 20, rate: 100 })
   await terminalOf(url, 's', runId)
@@ -107,9 +111,12 @@ t.test('an export is played again at the pace it was recorded at', async t => {
     deltas(page.events).map(({ data }) => (data as { delta: string }).delta),
     deltas(events).map(({ data }) => (data as { delta: string }).delta),
   )
-  const took = (all: { type: string; time?: number }[]) => {
-    const times = all.filter(({ type }) => type === 'text.delta').map(({ time = 0 }) => time)
-    return (times.at(-1) ?? 0) - (times[0] ?? 0)
-  }
-  t.ok(took(page.events) >= took(events) - 25, `${took(page.events)} ms, recorded in ${took(events)} ms`)
+  const times = (all: { type: string; time?: number }[], type: string) =>
+    all.filter(event => event.type === type).map(({ time = 0 }) => time)
+  const recorded = times(events, 'text.delta')
+  const span = (recorded.at(-1) ?? 0) - (recorded[0] ?? 0)
+  // A busy machine delays events, also the first one. None comes before its time, counted from the run's start.
+  const [begun = 0] = times(page.events, 'run.started')
+  const took = (times(page.events, 'text.delta').at(-1) ?? 0) - begun
+  t.ok(took >= span - 25, `${took} ms, recorded in ${span} ms`)
 })

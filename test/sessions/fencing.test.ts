@@ -1,11 +1,11 @@
-/** A run that was taken over: the process that had it before appends nothing more. */
+/** A process whose run was taken over cannot append to it. */
 import t from 'tap'
 import { Bus } from '../../src/bus/bus.ts'
 import { Journal } from '../../src/bus/journal.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { RunLog } from '../../src/sessions/run-log.ts'
 
-t.test('a run log appends under its lease only', async t => {
+t.test('a run log that has lost its lease appends nothing', async t => {
   let now = 1000
   const journal = new Journal(createMemoryLog({ clock: () => now }))
   const lease = { runId: 'r', token: 'paused', ttlMs: 10 }

@@ -1,20 +1,20 @@
-/** Leases that cannot be renewed or reaped hurt nobody else: not when their calls fail, and not when they hang. */
+/** A session whose log calls fail or hang does not affect the leases, takeovers and trimming of other sessions. */
 import t, { type Test } from 'tap'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { command, eventually, ingest, logged, serve, startRun, state } from '../fixtures/wire-server.ts'
 
-const LEASE_MS = 300
+const LEASE_MS = 1000
 
 type Call = 'renew' | 'append' | 'trim'
 
-/** How the part of the log that holds the session `bad` is down: its calls fail, or are not answered. */
+/** The two kinds of failure: the calls reject, or they never settle. */
 const troubles = ['fails', 'hangs'] as const
 
 /**
- * A server on a log that outlives it, whose calls for the session `bad` fail or hang once `ail` is called, as with one
- * shard of a Redis Cluster that is down.
+ * A server on a shared log. After `ail`, the log's calls for the session `bad` fail or hang, as when one shard of a
+ * Redis Cluster is down.
  */
 async function node(t: Test, log: EventLog, options: object = {}) {
   const reported: Record<string, unknown>[] = []
@@ -50,7 +50,7 @@ async function node(t: Test, log: EventLog, options: object = {}) {
   t.teardown(recover)
   return {
     ...wire,
-    /** What the server wrote into its own log. */
+    /** The lines of the server's own log. */
     reported,
     /** How often the call was made for the session. */
     calls: (name: Call, sessionId: string) => counts.get(`${name} ${sessionId}`) ?? 0,
@@ -71,53 +71,50 @@ async function statusOf({ url }: Node, sessionId: string): Promise<string | unde
 const healthy = ['a', 'b', 'c']
 
 for (const how of troubles) {
-  t.test(`a lease whose renewal ${how} costs no other run its lease`, async t => {
+  t.test(`when the renewal of one lease ${how}, the other runs keep theirs`, async t => {
     const log = createMemoryLog()
     const [ill, other] = [await node(t, log), await node(t, log)]
     const bad = await startRun(ill.url, 'bad', 'idle', {})
     for (const sessionId of healthy) await startRun(ill.url, sessionId, 'idle', {})
     ill.ail('renew', how)
-    await eventually(t, 'the other node takes it for lost', async () => {
+    await eventually(t, 'the other node fails the run', async () => {
       return (await statusOf(other, 'bad')) === 'failed'
     })
     const before = healthy.map(sessionId => ill.calls('renew', sessionId))
-    await eventually(t, 'the others are renewed on and on', () =>
+    await eventually(t, 'the other leases are still renewed', () =>
       healthy.every((sessionId, i) => ill.calls('renew', sessionId) > (before[i] as number) + 5),
     )
     for (const sessionId of healthy) t.equal(await statusOf(other, sessionId), 'running', sessionId)
     if (how === 'hangs') return
     t.match(ill.reported[0], { what: 'lease renewal', sessionId: 'bad', runId: bad, err: {} })
-    t.ok(ill.calls('renew', 'bad') < ill.calls('renew', 'a'), 'it is tried less often')
+    t.ok(ill.calls('renew', 'bad') < ill.calls('renew', 'a'), 'the failing renewal is tried less often')
   })
 
-  t.test(
-    `more expired leases than are asked for at once, whose reaping ${how}, hold up no younger one`,
-    async t => {
-      const log = createMemoryLog()
-      for (let i = 0; i < 150; i++) {
-        await log.append('bad', [], { create: true, leases: [{ runId: `r${i}`, token: 'gone', ttlMs: 1 }] })
-      }
-      const ill = await node(t, log, { producerLeaseMs: 50 })
-      ill.ail('append', how)
-      await ingest(ill.url, 'good', {
-        type: 'run.started',
-        runId: 'young',
-        data: { agent: 'a', input: null },
-      })
-      await eventually(t, 'the young one is ended', async () => (await statusOf(ill, 'good')) === 'failed')
-      t.ok((await log.expired(1000)).length === 150, 'the others stand as they stood')
-      if (how === 'fails')
-        t.match(ill.reported[0], { what: 'expired lease', sessionId: 'bad', runId: /^r\d+$/ })
-      ill.recover()
-      await eventually(
-        t,
-        'they are ended when the log is back',
-        async () => (await log.expired(1)).length === 0,
-      )
-    },
-  )
+  t.test(`when the takeover of 150 expired leases ${how}, a younger one is still handled`, async t => {
+    const log = createMemoryLog()
+    for (let i = 0; i < 150; i++) {
+      await log.append('bad', [], { create: true, leases: [{ runId: `r${i}`, token: 'gone', ttlMs: 1 }] })
+    }
+    const ill = await node(t, log, { producerLeaseMs: 50 })
+    ill.ail('append', how)
+    await ingest(ill.url, 'good', {
+      type: 'run.started',
+      runId: 'young',
+      data: { agent: 'a', input: null },
+    })
+    await eventually(t, 'the younger run is ended', async () => (await statusOf(ill, 'good')) === 'failed')
+    t.ok((await log.expired(1000)).length === 150, 'the other leases are still expired')
+    if (how === 'fails')
+      t.match(ill.reported[0], { what: 'expired lease', sessionId: 'bad', runId: /^r\d+$/ })
+    ill.recover()
+    await eventually(
+      t,
+      'they are ended once the log answers again',
+      async () => (await log.expired(1)).length === 0,
+    )
+  })
 
-  t.test(`a session whose trimming ${how} keeps no other from being trimmed`, async t => {
+  t.test(`when the trimming of one session ${how}, the others are still trimmed`, async t => {
     const log = createMemoryLog()
     const ill = await node(t, log, { retention: { events: 2 }, retentionEveryMs: 20 })
     ill.ail('trim', how)
@@ -131,22 +128,22 @@ for (const how of troubles) {
     t.notOk(await trimmed('bad'))
     if (how === 'fails') t.match(ill.reported[0], { what: 'retention', sessionId: 'bad' })
     ill.recover()
-    await eventually(t, 'it is trimmed when the log is back, untouched meanwhile', () => trimmed('bad'))
+    await eventually(t, 'the session is trimmed once the log answers again', () => trimmed('bad'))
   })
 }
 
-t.test('a process that stood still for longer than its leases keeps its runs', async t => {
+t.test('a process that was blocked for longer than its leases keeps its runs', async t => {
   const log = createMemoryLog()
   const alone = await node(t, log)
   await startRun(alone.url, 'a', 'idle', {})
   const until = performance.now() + 2 * LEASE_MS
   while (performance.now() < until);
   const before = alone.calls('renew', 'a')
-  await eventually(t, 'it is renewed', () => alone.calls('renew', 'a') > before + 3)
+  await eventually(t, 'the lease is renewed', () => alone.calls('renew', 'a') > before + 3)
   t.equal(await statusOf(alone, 'a'), 'running')
 })
 
-t.test('a question that expires by itself is told to retention', async t => {
+t.test('retention trims a session after a question expires', async t => {
   const log = createMemoryLog()
   const server = await node(t, log, { retention: { events: 1 }, retentionEveryMs: 20 })
   const data = { requestId: 'q', kind: 'approval', message: 'May I?', expiresAt: Date.now() + 200 }
@@ -155,7 +152,7 @@ t.test('a question that expires by itself is told to retention', async t => {
     { type: 'input.requested', runId: 'r', data },
   ]
   t.match(await ingest(server.url, 's', events), { status: 200 })
-  await eventually(t, 'only its end is left', async () => {
+  await eventually(t, 'only input.expired is left', async () => {
     const session = await log.session('s')
     return session?.head === 3 && session.earliest === 3
   })
@@ -163,14 +160,14 @@ t.test('a question that expires by itself is told to retention', async t => {
 })
 
 for (const maxRunMs of [Number.POSITIVE_INFINITY, 2 ** 31, 365 * 86_400_000]) {
-  t.test(`a run that may work for ${maxRunMs} ms is not ended early`, async t => {
+  t.test(`a run with a limit of ${maxRunMs} ms is not ended early`, async t => {
     const { url, calls } = await node(t, createMemoryLog(), { maxRunMs })
     const runId = await startRun(url, 's', 'steered', {})
-    await eventually(t, 'it works for a while', () => calls('renew', 's') > 2)
+    await eventually(t, 'the run works for a while', () => calls('renew', 's') > 2)
     t.match(await command(url, 's', { type: 'input.steer', runId, text: 'end' }), { status: 200 })
     await eventually(
       t,
-      'it ends by itself',
+      'the run completes',
       async () => (await state(url, 's')).runs?.[0]?.status === 'completed',
     )
   })

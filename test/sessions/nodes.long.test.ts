@@ -1,4 +1,4 @@
-/** Several servers on one log: who watches and who is slow counts wherever it is connected. */
+/** Several servers on one log: viewers and slow subscribers of one node count on the others. */
 import t, { type Test } from 'tap'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
@@ -20,7 +20,7 @@ import {
 
 const LEASE_MS = 300
 
-/** Servers on one log that outlives them all. */
+/** Servers on a shared log. */
 async function nodes(t: Test, count: number, log = createMemoryLog(), options: object = {}) {
   const shared: EventLog = { ...log, close: async () => {} }
   const all = await Promise.all(
@@ -41,7 +41,7 @@ const policy = { onNoViewers: { cancelAfterMs: 100 } }
 const marksOf = async (log: EventLog, kind: string) =>
   (await log.marks('s')).map(({ name }) => name).filter(name => name.startsWith(kind))
 
-/** Asked without watching: a long-poll would be a viewer. */
+/** Polls the state of the session, because a long-poll for the event would count as a viewer. */
 async function hasNoViewers(t: Test, wire: Wire, sessionId: string, runId: string): Promise<void> {
   await eventually(t, `${runId} ends for lack of viewers`, async () => {
     const ended = (await logged(wire, sessionId))
@@ -79,7 +79,7 @@ const transports: [string, (t: Test, url: string, run: string) => Promise<() => 
 ]
 
 for (const [what, watch] of transports) {
-  t.test(`${what} on another node is a viewer, until it goes`, async t => {
+  t.test(`${what} on another node is a viewer until it disconnects`, async t => {
     const log = createMemoryLog()
     const [one, two] = await nodes(t, 2, log)
     await createSession(one.url, 's')
@@ -91,7 +91,7 @@ for (const [what, watch] of transports) {
     await eventually(t, 'one node has viewers', async () => (await marksOf(log, 'view')).length === 1)
     const other = await startRun(one.url, 's', 'idle', null, policy)
     if (what.endsWith('run')) await hasNoViewers(t, one, 's', other)
-    // A run that nobody has ever watched is cancelled meanwhile: the patience of this one is over, too.
+    // Once a run without viewers has been cancelled, the time limit of this one has passed, too.
     await createSession(one.url, 's2')
     await hasNoViewers(t, one, 's2', await startRun(one.url, 's2', 'idle', null, policy))
     t.match((await state(one.url, 's')).runs?.[0], { runId, status: 'running' })
@@ -101,7 +101,7 @@ for (const [what, watch] of transports) {
   })
 }
 
-t.test('who polled another node lately is a viewer', async t => {
+t.test('a client that polled another node recently is a viewer', async t => {
   const log = createMemoryLog()
   const [one, two] = await nodes(t, 2, log)
   await createSession(one.url, 's')
@@ -112,7 +112,7 @@ t.test('who polled another node lately is a viewer', async t => {
   t.match((await state(one.url, 's')).runs, [{ runId, status: 'running' }])
 })
 
-t.test('viewers of a node that is gone count no more once their marks run out', async t => {
+t.test('viewers of a dead node count until their marks expire', async t => {
   const log = createMemoryLog()
   const [one] = await nodes(t, 1, log)
   await createSession(one.url, 's')
@@ -122,7 +122,7 @@ t.test('viewers of a node that is gone count no more once their marks run out', 
   await hasNoViewers(t, one, 's', runId)
 })
 
-t.test('a run that is taken over still ends when nobody watches', async t => {
+t.test('a run that was taken over is still cancelled without viewers', async t => {
   const log = createMemoryLog()
   let isGone = false
   let back = () => {}
@@ -150,7 +150,7 @@ t.test('a run that is taken over still ends when nobody watches', async t => {
 const DELTAS = 2500
 const DELTA_BYTES = 8000
 
-/** Follows as a `wait` subscriber that has stopped reading. */
+/** A subscriber with `lag=wait` that has stopped reading. */
 async function stalled(t: Test, url: string): Promise<{ stream: Stream; resume(): void }> {
   const stream = await openWs(t, url)
   stream.send({ type: 'subscribe', id: '1', sessionId: 's', lag: 'wait' })
@@ -161,14 +161,14 @@ async function stalled(t: Test, url: string): Promise<{ stream: Stream; resume()
 
 const long = { delivery: { hold: { holdMs: 120_000, windowMs: 240_000 } } }
 
-t.test('a slow wait subscriber holds an agent on another node, never a command', async t => {
+t.test('a slow subscriber with lag=wait holds an agent on another node, but no commands', async t => {
   const log = createMemoryLog()
   const [one, two] = await nodes(t, 2, log, long)
   await createSession(one.url, 's')
   const { stream, resume } = await stalled(t, two.url)
   const input = { count: DELTAS, rate: 0, bytes: DELTA_BYTES }
   const run = await startRun(one.url, 's', 'playback', input)
-  await eventually(t, 'one of the nodes says that it holds', async () => {
+  await eventually(t, 'one of the nodes has a hold mark', async () => {
     return (await marksOf(log, 'hold')).length === 1
   })
   const { head = '' } = await state(one.url, 's')
@@ -176,14 +176,14 @@ t.test('a slow wait subscriber holds an agent on another node, never a command',
     body: { type: 'ack' },
   })
   const next = Number(head.split('-')[1]) + 1
-  t.match((await state(one.url, 's')).head, new RegExp(`-${next}$`), 'nothing but the command is appended')
+  t.match((await state(one.url, 's')).head, new RegExp(`-${next}$`), 'only the command is appended')
   resume()
   const got = await stream.until(({ message }) => message.type === 'run.completed' && message.runId === run)
   t.ok(got.length > 0)
   t.same(await marksOf(log, 'hold'), [])
 })
 
-t.test('it holds ingest on a node where nobody follows', async t => {
+t.test('it holds ingest on a node without subscribers', async t => {
   const log = createMemoryLog()
   const [one, two] = await nodes(t, 2, log, long)
   await createSession(one.url, 's')
@@ -200,10 +200,10 @@ t.test('it holds ingest on a node where nobody follows', async t => {
   t.equal(answered, before, `no answer after ${before}`)
   resume()
   await producer
-  await eventually(t, 'nothing is followed any more', () => one.server.bus.topics === 0)
+  await eventually(t, 'the node follows no session', () => one.server.bus.topics === 0)
 })
 
-t.test('a node that died while it held lets go when its mark runs out', async t => {
+t.test('the hold of a dead node ends when its mark expires', async t => {
   const log = createMemoryLog()
   const [one] = await nodes(t, 1, log, long)
   await createSession(one.url, 's')
@@ -213,7 +213,7 @@ t.test('a node that died while it held lets go when its mark runs out', async t 
   t.same(await marksOf(log, 'hold'), [], 'not before')
 })
 
-t.test('all nodes together hold no longer than is allowed', async t => {
+t.test('the holds of all nodes together last no longer than the limit', async t => {
   const log = createMemoryLog()
   const [one] = await nodes(t, 1, log, { delivery: { hold: { holdMs: 300, windowMs: 60_000 } } })
   await createSession(one.url, 's')
@@ -223,10 +223,10 @@ t.test('all nodes together hold no longer than is allowed', async t => {
   t.match(
     await terminalOf(one.url, 's', run),
     { type: 'run.completed' },
-    'although the marks are still there',
+    'although the marks have not expired',
   )
   t.equal((await marksOf(log, 'hold')).length, 3)
   await log.mark('s', 'hold a', 60_000)
-  t.equal(one.server.bus.admitted('s') instanceof Promise, true, 'nobody follows any more')
+  t.equal(one.server.bus.admitted('s') instanceof Promise, true, 'there is no subscriber')
   await one.server.bus.admitted('s')
 })

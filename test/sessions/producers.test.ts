@@ -1,8 +1,8 @@
-/** Producers that choose the same id. */
+/** Two principals whose producers have the same id. */
 import t from 'tap'
 import { createServer } from '../../src/server.ts'
 
-t.test('two principals’ producers of one id do not take each other’s events for their own', async t => {
+t.test('producers of two principals with the same id are numbered separately', async t => {
   const server = await createServer()
   t.teardown(() => server.close({ graceMs: 0 }))
   const event = (data: number) => ({ type: 'x.n', data })

@@ -1,4 +1,4 @@
-/** How a runner handles an expired lease, without sockets: on a log with a clock of its own. */
+/** How a runner handles an expired lease. The log has a clock of its own. */
 import t, { type Test } from 'tap'
 import { Bus } from '../../src/bus/bus.ts'
 import { Journal } from '../../src/bus/journal.ts'
@@ -7,6 +7,7 @@ import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { Presence } from '../../src/presence/presence.ts'
 import { Runner } from '../../src/sessions/runner.ts'
+import { SchemaChecker } from '../../src/sessions/schemas/checker.ts'
 import { counting } from '../fixtures/resumable.ts'
 
 const lease = { runId: 'r', token: 'owner', ttlMs: 10 }
@@ -25,7 +26,7 @@ async function expiredRun(agent: string) {
   return log
 }
 
-/** Lets a new process look for expired leases once; `found` is called between its search and what it does then. */
+/** A new runner looks for expired leases once. `found` runs after it has read them and before it handles them. */
 async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise<void> {
   let searched = () => {}
   const search = new Promise<void>(resolve => {
@@ -46,6 +47,7 @@ async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise
     journal,
     bus: new Bus(journal, { peers: presence }),
     presence,
+    schemas: new SchemaChecker(),
     agents: new Map([[counting.name, counting]]) as never,
     maxRunMs: 1000,
     leaseMs: 30,
@@ -65,7 +67,7 @@ async function types(log: EventLog): Promise<string[]> {
   return page?.events.map(({ type }) => type) ?? []
 }
 
-t.test('a lost run that nobody can resume gets a terminal', async t => {
+t.test('a lost run whose agent cannot resume gets run.failed', async t => {
   const log = await expiredRun('other')
   await reapOnce(t, log)
   t.same(await types(log), ['run.started', 'run.failed'])
@@ -76,23 +78,23 @@ for (const [how, agent] of [
   ['failed', 'other'],
   ['taken over', counting.name],
 ] as const) {
-  t.test(`a run whose owner renews its lease just before is not ${how}`, async t => {
+  t.test(`a run whose owner renews the expired lease first is not ${how}`, async t => {
     const log = await expiredRun(agent)
     await reapOnce(t, log, async () => {
       await log.renew('s', lease)
     })
     t.same(await types(log), ['run.started'])
-    t.equal(await log.renew('s', lease), true, 'the owner still has it')
+    t.equal(await log.renew('s', lease), true, 'the owner still holds the lease')
   })
 }
 
-t.test('a run that has its terminal is not taken over, and its lease is given up', async t => {
+t.test('a run with a terminal event is not taken over, and its lease is released', async t => {
   const log = await expiredRun(counting.name)
   const completed = { type: 'run.completed', runId: 'r', data: { finishReason: 'stop' } }
   await new Journal(log).append('s', [completed], { once: [{ key: keys.end('r') }] })
-  t.match(await log.expired(10), [{ runId: 'r' }], 'its end did not give the lease up')
+  t.match(await log.expired(10), [{ runId: 'r' }], 'the terminal event did not release the lease')
   await reapOnce(t, log)
   t.same(await types(log), ['run.started', 'run.completed'])
   const taken = await log.append('s', [], { leases: [{ ...lease, token: 'another' }] })
-  t.equal(taken.accepted, true, 'nobody holds the lease')
+  t.equal(taken.accepted, true, 'the lease is free')
 })

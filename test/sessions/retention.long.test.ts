@@ -1,4 +1,4 @@
-/** Retention, on every driver: what goes is told by `gap`, the session's state stays complete, nothing of it is left. */
+/** Retention on every driver: subscribers get `gap`, the session's state stays complete, deletion leaves nothing. */
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
@@ -24,7 +24,7 @@ import {
 
 interface Store {
   log: EventLog
-  /** What there is beside the log's own counters: names of keys or tables, the same before the first session. */
+  /** The names of keys or tables in the store, without the log's own counters. */
   held(): Promise<unknown>
 }
 
@@ -35,18 +35,18 @@ async function fill(url: string, count: number, data: unknown = 'x'): Promise<vo
   await ingest(url, 's', events)
 }
 
-/** A server on a log that outlives it. */
+/** A server on a shared log. */
 function on(t: Test, log: EventLog, more: object = {}) {
   return serve(t, { log: { ...log, close: async () => {} }, ...more })
 }
 
 function retaining(t: Test, log: EventLog, retention: RetentionLimits) {
-  // Redis remembers when to look at a lease for as long as it would have lasted.
+  // Redis keeps the index entry of a lease until the lease would have expired.
   return on(t, log, { retention, retentionEveryMs: 20, leaseMs: 300, producerLeaseMs: 300 })
 }
 
 function retention(t: Test, open: (t: Test) => Promise<Store>): void {
-  t.test('by count: the newest stay, and everybody else gets a gap', async t => {
+  t.test('by count: the newest events stay, and older cursors get a gap', async t => {
     const { log } = await open(t)
     const { url } = await retaining(t, log, { events: 10 })
     await fill(url, 5)
@@ -74,12 +74,12 @@ function retention(t: Test, open: (t: Test) => Promise<Store>): void {
     await eventually(t, 'and again', async () => seqOf((await state(url, 's')).earliest) === 19)
   })
 
-  t.test('by bytes: as much as is wanted stays, within 64 KiB', async t => {
+  t.test('by bytes: the limit is kept within 64 KiB', async t => {
     const { log } = await open(t)
     const { url } = await retaining(t, log, { bytes: 300_000 })
     for (let i = 0; i < 20; i++) await fill(url, 5, 'x'.repeat(10_000))
     await eventually(t, 'it is trimmed', async () => seqOf((await state(url, 's')).earliest) > 1)
-    await eventually(t, 'as far as it may be', async () => {
+    await eventually(t, 'trimmed to the limit', async () => {
       let bytes = 0
       for (let after: string | undefined; ; ) {
         const page = await fetchPage(url, 's', { after })
@@ -91,21 +91,21 @@ function retention(t: Test, open: (t: Test) => Promise<Store>): void {
     })
   })
 
-  t.test('by age: the old go, also of sessions that nobody touches', async t => {
+  t.test('by age: old events are trimmed, also in sessions that do not change', async t => {
     const { log } = await open(t)
     const old = await on(t, log)
     await fill(old.url, 1000)
     const { url } = await retaining(t, log, { ageMs: 200 })
-    await eventually(t, 'all are gone', async () => {
+    await eventually(t, 'all old events are trimmed', async () => {
       const { earliest, head } = await state(url, 's')
       return seqOf(earliest) === seqOf(head) + 1 && seqOf(head) === 1000
     })
     await fill(url, 2)
     const page = await fetchPage(url, 's', {})
-    t.equal(page.events.length, 2, 'the young stay')
+    t.equal(page.events.length, 2, 'the young events stay')
   })
 
-  t.test('runs and questions are known after their events are gone', async t => {
+  t.test('runs and questions are known after their events are trimmed', async t => {
     const { log } = await open(t)
     const { url } = await retaining(t, log, { events: 2 })
     const other = await on(t, log)
@@ -117,12 +117,12 @@ function retention(t: Test, open: (t: Test) => Promise<Store>): void {
     await eventually(t, 'it is trimmed', async () => seqOf((await state(url, 's')).earliest) > 20)
     for (const node of [url, other.url]) {
       const { runs, pendingInputs } = await state(node, 's')
-      t.match(runs, [{ runId, status: 'running' }], 'also by a process that had folded less')
+      t.match(runs, [{ runId, status: 'running' }], 'also in a process that had read fewer events')
       t.match(pendingInputs, [{ requestId: 'q' }])
     }
   })
 
-  t.test('a deleted session leaves nothing', async t => {
+  t.test('a deleted session leaves nothing in the store', async t => {
     const { log, held } = await open(t)
     await log.create('first', {})
     await log.delete('first')
@@ -141,7 +141,7 @@ function retention(t: Test, open: (t: Test) => Promise<Store>): void {
     t.equal((await call(`${url}/v1/sessions/s`, { method: 'DELETE' })).status, 204)
     t.match((await stream.until('end')).at(-1)?.message, { reason: 'deleted' })
     const text = JSON.stringify(before)
-    await eventually(t, 'nothing is left of it', async () => JSON.stringify(await held()) === text)
+    await eventually(t, 'nothing is left in the store', async () => JSON.stringify(await held()) === text)
   })
 }
 
@@ -182,7 +182,7 @@ t.test('retention in Redis', { skip: noRedis }, async t => {
     t.teardown(() => log.close())
     return {
       log,
-      /** All keys but those that say that a session was deleted, which go by themselves. */
+      /** All keys except those that mark a session as deleted, which expire. */
       async held() {
         const keys = (await admin.keys(`${prefix}*`)).sort()
         const ends = await Promise.all(keys.map(key => admin.ttl(key)))

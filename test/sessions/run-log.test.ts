@@ -1,4 +1,4 @@
-/** How a run's events get into the log: ahead of it by a bounded stretch, in order, and not one after a refusal. */
+/** How a run's events are appended: with a bounded queue, in order, and none after a refusal. */
 import { join } from 'node:path'
 import t from 'tap'
 import { z } from 'zod'
@@ -39,7 +39,7 @@ function agentOf(run: Agent['run']): { agents: Agent[]; yielded(): number } {
   return { agents: [agent], yielded: () => yielded }
 }
 
-/** A log whose appends of what agents say wait at a gate. */
+/** A log whose appends of `x.said` events wait at a gate. */
 function gated(log: EventLog) {
   let open: (() => void) | undefined
   let gate: Promise<void> | undefined
@@ -72,7 +72,7 @@ function gated(log: EventLog) {
       gate = undefined
       open?.()
     },
-    /** What becomes of the calls that come through the gate from now on. */
+    /** Makes the calls that pass the gate from now on fail. */
     fail(error: unknown) {
       fate = () => Promise.reject(error)
     },
@@ -90,15 +90,15 @@ function counting(count: number) {
   })
 }
 
-t.test('an agent is a bounded stretch ahead of the log, one call at a time', async t => {
+t.test('an agent is at most 65 events ahead of the log, which gets one call at a time', async t => {
   const gate = gated(createMemoryLog())
   const { agents, yielded } = counting(1000)
   const wire = await serve(t, { log: gate.log, agents })
   gate.shut()
   const runId = await startRun(wire.url, 's', 'test', null)
-  await eventually(t, 'it is as far ahead as it may be', () => yielded() === 65)
+  await eventually(t, 'the agent is as far ahead as it may be', () => yielded() === 65)
   await createSession(wire.url, 's2')
-  t.equal(yielded(), 65, 'one under way and 64 that wait')
+  t.equal(yielded(), 65, '1 in the call under way and 64 in the queue')
   t.same(gate.seen.calls, [1])
   t.same(typesOf(await parsed(wire)), ['run.started'])
   gate.open()
@@ -109,11 +109,11 @@ t.test('an agent is a bounded stretch ahead of the log, one call at a time', asy
     Array.from({ length: 1000 }, (_, n) => n),
     'each once, in order',
   )
-  t.equal(gate.seen.calls[1], 64, 'what waited went together')
+  t.equal(gate.seen.calls[1], 64, 'the queue was appended in one call')
   t.equal(gate.seen.most, 1)
 })
 
-t.test('large events count by their size', async t => {
+t.test('the queue is bounded by size as well', async t => {
   const gate = gated(createMemoryLog())
   const { agents, yielded } = agentOf(async function* () {
     for (let n = 0; n < 100; n++) yield { type: 'x.said', data: 'x'.repeat(100_000) }
@@ -121,7 +121,7 @@ t.test('large events count by their size', async t => {
   const wire = await serve(t, { log: gate.log, agents })
   gate.shut()
   const runId = await startRun(wire.url, 's', 'test', null)
-  await eventually(t, 'three of 100 kB wait', () => yielded() === 4)
+  await eventually(t, 'three events of 100 kB are queued', () => yielded() === 4)
   await createSession(wire.url, 's2')
   t.equal(yielded(), 4)
   gate.open()
@@ -129,27 +129,27 @@ t.test('large events count by their size', async t => {
   t.equal((await parsed(wire)).length, 102)
 })
 
-t.test('after a refused append there is nothing more, and one terminal', async t => {
+t.test('after a refused append nothing more is appended, and the run has one terminal event', async t => {
   const gate = gated(createMemoryLog())
   const { agents, yielded } = counting(1000)
   const wire = await serve(t, { log: gate.log, agents })
   gate.shut()
   const runId = await startRun(wire.url, 's', 'test', null)
-  await eventually(t, 'it is ahead', () => yielded() === 65)
+  await eventually(t, 'the agent is ahead', () => yielded() === 65)
   t.match(await command(wire.url, 's', { type: 'run.cancel', runId }), { status: 200 })
   gate.open()
   await eventually(t, 'the run is over', () => wire.server.sessions.runner.active === 0)
   t.same(typesOf(await parsed(wire)), ['run.started', 'run.cancel-requested', 'run.cancelled'])
-  t.same(gate.seen.calls, [1], 'what waited was never tried')
+  t.same(gate.seen.calls, [1], 'the queue was dropped')
 })
 
-t.test('after an append that failed there is no hole: the run fails', async t => {
+t.test('after a failed append the run fails, and no later event is appended', async t => {
   const gate = gated(createMemoryLog())
   const { agents, yielded } = counting(1000)
   const wire = await serve(t, { log: gate.log, agents })
   gate.shut()
   const runId = await startRun(wire.url, 's', 'test', null)
-  await eventually(t, 'it is ahead', () => yielded() === 65)
+  await eventually(t, 'the agent is ahead', () => yielded() === 65)
   gate.fail(new TwinrailError('unavailable', 'the disk is full'))
   gate.open()
   t.match(await terminalOf(wire.url, 's', runId), { type: 'run.failed', data: { code: 'unavailable' } })
@@ -168,7 +168,7 @@ for (const [how, end, last] of [
     { type: 'run.failed', data: { code: 'agent-error' } },
   ],
 ] as const) {
-  t.test(`all that was yielded is logged before the end of a run that ${how}`, async t => {
+  t.test(`a run that ${how} has all yielded events in the log before its terminal event`, async t => {
     const gate = gated(createMemoryLog())
     const { agents } = agentOf(async function* () {
       for (let n = 0; n < 20; n++) yield said(n)
@@ -189,7 +189,7 @@ for (const [how, end, last] of [
   })
 }
 
-t.test('what cannot be logged fails the run after what came before it', async t => {
+t.test('an event that is too large fails the run, after the events before it', async t => {
   const { agents } = agentOf(async function* () {
     yield said(1)
     yield { type: 'x.said', data: 'x'.repeat(2_000_000) }
@@ -201,7 +201,7 @@ t.test('what cannot be logged fails the run after what came before it', async t 
   t.same(typesOf(await parsed(wire)), ['run.started', 'x.said', 'run.failed'])
 })
 
-t.test('a question stands where it was asked, between what was yielded before and after', async t => {
+t.test('a question is in the log between the events yielded before and after it', async t => {
   const gate = gated(createMemoryLog())
   const { agents, yielded } = agentOf(async function* (_, { ask }) {
     for (let n = 0; n < 5; n++) yield said(n)
@@ -212,9 +212,9 @@ t.test('a question stands where it was asked, between what was yielded before an
   const wire = await serve(t, { log: gate.log, agents })
   gate.shut()
   const runId = await startRun(wire.url, 's', 'test', null)
-  await eventually(t, 'it has asked and gone on', () => yielded() === 10)
+  await eventually(t, 'the agent has asked and gone on', () => yielded() === 10)
   gate.open()
-  await eventually(t, 'all of it is there', async () => (await parsed(wire)).length === 12)
+  await eventually(t, 'everything is in the log', async () => (await parsed(wire)).length === 12)
   t.match(await command(wire.url, 's', { type: 'input.answer', requestId: 'q', value: 10 }), { status: 200 })
   await terminalOf(wire.url, 's', runId)
   t.same(typesOf(await parsed(wire)), [
@@ -228,7 +228,7 @@ t.test('a question stands where it was asked, between what was yielded before an
   ])
 })
 
-t.test('a run on a disk is not bound by the time of one commit', async t => {
+t.test('a run on LMDB appends several events per commit', async t => {
   const log = await openLmdbLog({ folder: join(t.testdir(), 'log') })
   const gate = gated(log)
   const { agents } = counting(5000)
@@ -243,7 +243,7 @@ t.test('a run on a disk is not bound by the time of one commit', async t => {
   t.ok(calls.length < 2500, `${calls.length} calls for 5000 events`)
 })
 
-t.test('a question that nobody waits for ends with its run, and harms nothing', async t => {
+t.test('a run completes although its agent does not await the answer to a question', async t => {
   const { agents } = agentOf(async function* (_, { ask }) {
     ask({ kind: 'question', message: 'Which?', requestId: 'q' })
     yield said(1)

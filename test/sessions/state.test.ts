@@ -32,7 +32,7 @@ const asked = (runId: string, requestId: string, more = {}): Step => ({
   data: { requestId, kind: 'question', message: 'm', ...more },
 })
 
-/** A session as logs have them: runs that start, ask, are answered and end. */
+/** Random histories of a session: runs that start, ask, are answered and end. */
 const history: fc.Arbitrary<Step[]> = fc.nat().map(seed => {
   const next = random(seed)
   const pick = <T>(from: readonly T[]) => from[between(next, 0, from.length - 1)] as T
@@ -70,7 +70,7 @@ const history: fc.Arbitrary<Step[]> = fc.nat().map(seed => {
   return steps
 })
 
-t.test('folding on from a snapshot gives what folding from the beginning gives', async t => {
+t.test('the state from a snapshot and later events equals the state from all events', async t => {
   const property = fc.property(history, steps => {
     const events = log(steps)
     const whole = JSON.stringify(folded(events))
@@ -84,7 +84,7 @@ t.test('folding on from a snapshot gives what folding from the beginning gives',
   t.pass('at any place')
 })
 
-t.test('a state holds what is open, as the log tells it', async t => {
+t.test('the state has the runs and the open questions of the log', async t => {
   const property = fc.property(history, steps => {
     const state = folded(log(steps))
     const has = (type: string, of: Step) => (step: Step, i: number) =>
@@ -132,7 +132,7 @@ t.test('a state holds what is open, as the log tells it', async t => {
   t.pass()
 })
 
-t.test('of ended runs the last are kept, open ones always', async t => {
+t.test('the state keeps all open runs and the last 100 ended ones', async t => {
   const steps = [started('open')]
   for (let i = 0; i < ENDED_RUNS + 20; i++) steps.push(started(`r${i}`), ended(`r${i}`))
   const { runs } = folded(log(steps))
@@ -142,7 +142,7 @@ t.test('of ended runs the last are kept, open ones always', async t => {
   t.match(runs.at(-1), { runId: `r${ENDED_RUNS + 19}`, status: 'completed' })
 })
 
-t.test('most events are not parsed', async t => {
+t.test('events other than run.* and input.* are not parsed', async t => {
   const [event] = log([{ type: 'text.delta', runId: 'r', data: { partId: 'p', delta: 'x' } }]) as [LogEvent]
   Object.defineProperty(event, 'event', { get: () => t.fail('parsed') })
   t.equal(folded([event]).seq, 1)

@@ -1,11 +1,11 @@
-/** The states of sessions that a process keeps at hand: folded once, kept as snapshots, read again where trimmed. */
+/** The cache of session states: what it reads from the log, and when it saves snapshots. */
 import t from 'tap'
 import { Journal } from '../../src/bus/journal.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { SessionStates } from '../../src/sessions/states.ts'
 
-/** A log whose readings are noted by the number that they begin after. */
+/** A log that records the `after` of each read. */
 function stage() {
   const log = createMemoryLog()
   const reads: number[] = []
@@ -31,7 +31,7 @@ function stage() {
   }
 }
 
-t.test('a state is folded once, and a copy is given', async t => {
+t.test('get reads each event once and returns a copy', async t => {
   const { journal, reads, startRun, numbers } = stage()
   const states = new SessionStates(journal)
   await startRun('one')
@@ -49,7 +49,7 @@ t.test('a state is folded once, and a copy is given', async t => {
   t.same(reads, [0, 1], 'each event was read once')
 })
 
-t.test('two who ask at once share one folding', async t => {
+t.test('two concurrent calls of get read the log once', async t => {
   const { journal, reads, startRun } = stage()
   const states = new SessionStates(journal)
   await startRun('one')
@@ -59,7 +59,7 @@ t.test('two who ask at once share one folding', async t => {
   t.same(reads, [0])
 })
 
-t.test('an append over a multiple of 1000 leaves a snapshot, from which another process goes on', async t => {
+t.test('a snapshot is saved every 1000 events, and another process starts from it', async t => {
   const { log, journal, reads, startRun, numbers } = stage()
   const states = new SessionStates(journal)
   await startRun('one')
@@ -77,27 +77,24 @@ t.test('an append over a multiple of 1000 leaves a snapshot, from which another 
   t.same(reads, [1000])
 })
 
-t.test(
-  'what another process trimmed before it was folded here comes from that process’s snapshot',
-  async t => {
-    const { log, journal, startRun, numbers } = stage()
-    const [here, there] = [new SessionStates(journal), new SessionStates(journal)]
-    await startRun('one')
-    await here.get(await journal.session('s'))
-    await startRun('two')
-    await numbers(5)
-    const session = await journal.session('s')
-    const state = await there.get(session)
-    await log.trim('s', session.epoch, 5, { seq: state.seq, state })
-    await numbers(1)
-    t.match(await here.get(await journal.session('s')), {
-      seq: 8,
-      runs: [{ runId: 'one' }, { runId: 'two' }],
-    })
-  },
-)
+t.test('events that another process trimmed are taken from the snapshot of that process', async t => {
+  const { log, journal, startRun, numbers } = stage()
+  const [here, there] = [new SessionStates(journal), new SessionStates(journal)]
+  await startRun('one')
+  await here.get(await journal.session('s'))
+  await startRun('two')
+  await numbers(5)
+  const session = await journal.session('s')
+  const state = await there.get(session)
+  await log.trim('s', session.epoch, 5, { seq: state.seq, state })
+  await numbers(1)
+  t.match(await here.get(await journal.session('s')), {
+    seq: 8,
+    runs: [{ runId: 'one' }, { runId: 'two' }],
+  })
+})
 
-t.test('a session that was made again begins anew', async t => {
+t.test('a session that is deleted and created again has a new state', async t => {
   const { log, journal, startRun } = stage()
   const states = new SessionStates(journal)
   await startRun('one')

@@ -1,4 +1,4 @@
-/** Runs whose process is gone: one terminal from whoever notices, or a new process that goes on. */
+/** Runs whose process is gone: another process ends them once, or takes them over. */
 import t, { type Test } from 'tap'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
@@ -7,7 +7,7 @@ import { agents, command, eventually, logged, serve, startRun, terminalOf } from
 
 const LEASE_MS = 300
 
-/** A server on a log that outlives it and that it can be cut off from, as a crash or a pause would. */
+/** A server on a shared log. It can be cut off from the log, as by a crash or a pause. */
 async function node(t: Test, log: EventLog) {
   let here: Promise<void> | undefined
   let back = () => {}
@@ -28,7 +28,7 @@ async function node(t: Test, log: EventLog) {
   t.teardown(() => back())
   return {
     ...wire,
-    /** Nothing that it does reaches the log before it is back. */
+    /** From now on its calls do not reach the log, until `back`. */
     vanish() {
       here = new Promise(resolve => {
         back = resolve
@@ -40,7 +40,7 @@ async function node(t: Test, log: EventLog) {
 
 const types = (texts: string[]) => texts.map(text => JSON.parse(text).type as string)
 
-t.test('three nodes that notice together write one terminal', async t => {
+t.test('three nodes that find an expired lease write one terminal event', async t => {
   const log = createMemoryLog()
   const [lost, ...others] = await Promise.all([node(t, log), node(t, log), node(t, log), node(t, log)])
   const [watching] = others
@@ -58,7 +58,7 @@ t.test('three nodes that notice together write one terminal', async t => {
   t.same(await log.expired(100), [], 'and no lease is left')
 })
 
-t.test('a node that was only away is fenced and appends nothing', async t => {
+t.test('a node that comes back after a takeover appends nothing', async t => {
   const log = createMemoryLog()
   const [away, other] = [await node(t, log), await node(t, log)]
   const runId = await startRun(away.url, 's', 'endless', { ignoreSignal: true })
@@ -66,15 +66,15 @@ t.test('a node that was only away is fenced and appends nothing', async t => {
   await terminalOf(other.url, 's', runId)
   const before = await logged(other, 's')
   away.back()
-  await eventually(t, 'it gives the run up', () => away.server.sessions.runner.active === 0)
+  await eventually(t, 'the node stops the run', () => away.server.sessions.runner.active === 0)
   t.same(await logged(other, 's'), before)
 })
 
-t.test('an agent that declares resume is taken over and goes on', async t => {
+t.test('a run whose agent declares resume is taken over and completes', async t => {
   const log = createMemoryLog()
   const [lost, ...others] = [await node(t, log), await node(t, log), await node(t, log)]
   const runId = await startRun(lost.url, 's', 'counting', { count: 40, paceMs: 5 })
-  await eventually(t, 'it has begun', async () => (await logged(lost, 's')).length > 5)
+  await eventually(t, 'the run has begun', async () => (await logged(lost, 's')).length > 5)
   lost.vanish()
   t.match(await terminalOf(others[0]?.url as string, 's', runId), {
     type: 'run.completed',
@@ -91,7 +91,7 @@ t.test('an agent that declares resume is taken over and goes on', async t => {
 })
 
 for (const when of ['before', 'after'] as const) {
-  t.test(`a question from before the crash is answered ${when} the run is taken over`, async t => {
+  t.test(`a question from before the crash can be answered ${when} the run is taken over`, async t => {
     const log = createMemoryLog()
     const lost = await node(t, log)
     const runId = await startRun(lost.url, 's', 'counting', { count: 4, askAt: 2 })

@@ -1,7 +1,7 @@
 /** Promise 5: a connection that closes, however it does, changes nothing but who watches. Cancel is a command. */
 import { request } from 'node:http'
 import t from 'tap'
-import type { Authorize } from '../../src/auth.ts'
+import type { Authorize } from '../../src/auth/authorize.ts'
 import {
   connect,
   eventsUrl,

@@ -1,7 +1,7 @@
 /** The door: one hook that every route, upgrade and command passes. */
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
-import type { Action, Authorize } from '../../src/auth.ts'
+import type { Action, Authorize } from '../../src/auth/authorize.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { createServer } from '../../src/server.ts'
 import { fetchPage, openSse, openWs, WsClient } from '../fixtures/wire-clients.ts'

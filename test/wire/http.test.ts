@@ -1,7 +1,7 @@
 /** Streams among other requests on one connection, and over HTTP/1.0. */
 import { connect as connectTcp, type Socket } from 'node:net'
 import t, { type Test } from 'tap'
-import type { Authorize } from '../../src/auth.ts'
+import type { Authorize } from '../../src/auth/authorize.ts'
 import { type Message, openWs, PATIENCE_MS } from '../fixtures/wire-clients.ts'
 import {
   call,

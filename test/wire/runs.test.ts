@@ -119,7 +119,8 @@ t.test('a cursor at or past the terminal: nothing will come', async t => {
     const end = { type: 'end', sessionId: 's', runId: 'a', reason: 'run-ended' }
     t.match(said(await client.until('end')), [{ type: 'subscribed', head: at(11) }, end])
     client.send({ type: 'ping', time: 1 })
-    t.match(await client.next(), { message: { type: 'pong' } }, 'nothing after it, and the socket stays')
+    const after = (await client.until('pong')).filter(({ message }) => message.type !== 'ping')
+    t.equal(after.length, 1, 'nothing after it, and the socket stays')
     const page = await fetchPage(url, 's', { ...params, wait: 10_000 })
     t.same(page.events, [], name)
     t.same(page.controls, [end])

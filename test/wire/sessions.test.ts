@@ -178,7 +178,8 @@ t.test('a deleted session ends for everybody', async t => {
   }
   t.same((await client.until('end')).at(-1)?.message, { type: 'end', sessionId: 's', reason: 'deleted' })
   client.send({ type: 'ping', time: 1 })
-  t.match(await client.next(), { message: { type: 'pong' } }, 'nothing after it, and the socket stays')
+  const after = (await client.until('pong')).filter(({ message }) => message.type !== 'ping')
+  t.equal(after.length, 1, 'nothing after it, and the socket stays')
 
   t.equal((await call(`${url}/v1/sessions/s`, { method: 'DELETE' })).status, 204, 'either way')
   t.equal((await call(`${url}/v1/sessions/s`)).status, 404)

@@ -1,5 +1,5 @@
 /** A client's connections to a server: they hand bytes on and do not look into them. */
-import { HEARTBEAT_MS } from '../../peers/dial-twinrail.ts'
+import { eventsPath, positionOf } from '../../peers/dial-twinrail.ts'
 import type { HttpAnswer, HttpLine } from '../http.ts'
 import { browserHeaders } from '../raw-stream.ts'
 
@@ -34,14 +34,6 @@ export const { connection: _connection, ...pageHeaders } = browserHeaders
 
 const jsonHeaders = { ...pageHeaders, accept: 'application/json', 'content-type': 'application/json' }
 
-/** Path and query of a session's events. */
-export function eventsPath(sessionId: string, cursor: string | undefined, waitMs?: number): string {
-  const query = new URLSearchParams(cursor === undefined ? { last: '1' } : { after: cursor })
-  if (waitMs === undefined) query.set('heartbeatMs', String(HEARTBEAT_MS))
-  else query.set('wait', String(waitMs))
-  return `/v1/sessions/${sessionId}/events?${query}`
-}
-
 export const postCommand = (line: HttpLine, sessionId: string, command: object): Promise<HttpAnswer> =>
   line.request('POST', `/v1/sessions/${sessionId}/commands`, jsonHeaders, JSON.stringify(command))
 
@@ -50,4 +42,5 @@ export const getPage = (
   sessionId: string,
   cursor: string | undefined,
   waitMs: number,
-): Promise<HttpAnswer> => line.request('GET', eventsPath(sessionId, cursor, waitMs), jsonHeaders)
+): Promise<HttpAnswer> =>
+  line.request('GET', eventsPath(sessionId, { ...positionOf(cursor), wait: waitMs }), jsonHeaders)

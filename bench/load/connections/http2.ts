@@ -1,13 +1,8 @@
 /** SSE over HTTP/2: a stream for each session, and one for each command. */
 import { type ClientHttp2Session, connect } from 'node:http2'
+import { eventsPath, HEARTBEAT_MS, positionOf } from '../../peers/dial-twinrail.ts'
 import { http2 } from '../http.ts'
-import {
-  type ClientConnection,
-  type ConnectionHandlers,
-  eventsPath,
-  pageHeaders,
-  postCommand,
-} from './connection.ts'
+import { type ClientConnection, type ConnectionHandlers, pageHeaders, postCommand } from './connection.ts'
 
 /** HTTP/2 connections by name: clients that ask for the same name share one. */
 export class Http2Connections {
@@ -59,7 +54,12 @@ export function http2Connection(
   return {
     async open(cursors) {
       await Promise.all(
-        sessionIds.map((sessionId, index) => follow(index, eventsPath(sessionId, cursors(sessionId)))),
+        sessionIds.map((sessionId, index) =>
+          follow(
+            index,
+            eventsPath(sessionId, { heartbeatMs: HEARTBEAT_MS, ...positionOf(cursors(sessionId)) }),
+          ),
+        ),
       )
     },
     post: (sessionId, command) => postCommand(line, sessionId, command),

@@ -1,16 +1,10 @@
 /** Connections that are streams over HTTP/1.1: SSE with one for each session, WebSocket with one for all, and other servers. */
-import { HEARTBEAT_MS } from '../../peers/dial-twinrail.ts'
+import { dialTwinrail, positionOf, subscribeMessage } from '../../peers/dial-twinrail.ts'
 import type { Dial } from '../../peers/peer.ts'
 import { type HttpLine, http1 } from '../http.ts'
 import { RawStream } from '../raw-stream.ts'
 import type { Target } from '../target.ts'
-import {
-  type ClientConnection,
-  type ConnectionHandlers,
-  type Cursors,
-  eventsPath,
-  postCommand,
-} from './connection.ts'
+import { type ClientConnection, type ConnectionHandlers, type Cursors, postCommand } from './connection.ts'
 
 interface StreamOptions {
   /** How to open each stream; a stream's place is its number. */
@@ -58,16 +52,10 @@ export function sseConnection(
 ): ClientConnection {
   const { port, tls, compressed, rechunked } = target
   const dials = (cursors: Cursors) =>
-    sessionIds.map(
-      (sessionId): Dial => ({
-        wire: 'sse',
-        port,
-        tls,
-        path: eventsPath(sessionId, cursors(sessionId)),
-        headers: { 'accept-encoding': compressed ? 'gzip' : 'identity' },
-        readyAfter: '',
-      }),
-    )
+    sessionIds.map(sessionId => {
+      const dial = dialTwinrail('sse', port, positionOf(cursors(sessionId)), compressed, sessionId)
+      return { ...dial, tls, readyAfter: '' }
+    })
   return streams({ ...shared, dials, rechunked, line: http1(port, tls) })
 }
 
@@ -77,22 +65,12 @@ export function webSocketConnection(
   sessionIds: readonly string[],
   shared: Shared,
 ): ClientConnection {
-  const dials = (cursors: Cursors): Dial[] => [
-    {
-      wire: 'websocket',
-      port,
-      tls,
-      path: '/v1/ws',
-      ...(compressed && { headers: { 'sec-websocket-extensions': 'permessage-deflate' } }),
-      messages: sessionIds.map((sessionId, index) => {
-        const after = cursors(sessionId)
-        const position = after === undefined ? { last: 1 } : { after }
-        const id = `s${index}`
-        return JSON.stringify({ type: 'subscribe', id, sessionId, heartbeatMs: HEARTBEAT_MS, ...position })
-      }),
-      readyAfter: '',
-    },
-  ]
+  const dials = (cursors: Cursors) => {
+    const messages = sessionIds.map((sessionId, index) =>
+      subscribeMessage(`s${index}`, sessionId, positionOf(cursors(sessionId))),
+    )
+    return [{ ...dialTwinrail('websocket', port, {}, compressed), tls, messages, readyAfter: '' }]
+  }
   return streams({ ...shared, dials })
 }
 

@@ -1,20 +1,20 @@
-/** Which web pages may use the server, and under which host names it answers. PROTOCOL.md, "HTTP". */
+/** Checks the `Origin` and `Host` headers of requests. PROTOCOL.md, "HTTP". */
 import type { FastifyRequest } from 'fastify'
-import { TwinrailError } from './protocol/index.ts'
+import { TwinrailError } from '../protocol/index.ts'
 
 const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/i
 
-/** Whether a host name, or an IPv6 address with or without brackets, never leaves this machine. */
+/** Whether a host name or address is a loopback one. IPv6 addresses may be in brackets. */
 export function isLoopback(host: string): boolean {
   return LOOPBACK.test(host) || host === '::1'
 }
 
-/** The name in a `Host` header, without its port. */
+/** The host name in a `Host` header, without the port. */
 function hostName(host: string): string {
   return host.replace(/:\d*$/, '')
 }
 
-/** Whether a text is an origin as browsers write it: scheme, host and port of a web page. */
+/** Whether a text is an origin as browsers send it, such as `https://example.com:8443`. */
 export function isOrigin(text: string): boolean {
   return URL.canParse(text) && new URL(text).origin === text
 }
@@ -25,13 +25,13 @@ function isLoopbackOrigin(origin: string): boolean {
   return (protocol === 'http:' || protocol === 'https:') && isLoopback(hostname)
 }
 
-/** Refused origins that are remembered, so that each is reported once. Later ones are not reported. */
-const MOST_REPORTED = 100
+/** Number of refused origins that are reported, once each. */
+const MAX_REPORTED = 100
 
 /**
- * Keeps the pages of other sites out. The server's own pages are always allowed. Beside them, a given list allows
- * exactly its origins. Without a list, pages of loopback origins on any port are allowed while the server listens on
- * loopback: a page of Vite or Next on this machine then needs no setting.
+ * Refuses requests from pages of other origins. Pages of the server's own origin are always allowed. With a list, so are
+ * pages of the listed origins and no others. Without a list, a server that listens on loopback also allows pages of
+ * loopback origins on any port, so that the development server of Vite or Next needs no setting.
  */
 export class Origins {
   /** Whether the server listens on loopback only. */
@@ -46,15 +46,14 @@ export class Origins {
     this.#report = report
   }
 
-  /** Whether pages of another origin than the server's own may use it. */
+  /** Whether pages of this origin may use the server. The server's own origin is not considered. */
   allows(origin: string): boolean {
     if (this.#listed) return this.#listed.has(origin)
     return this.onLoopback && isLoopbackOrigin(origin)
   }
 
   /**
-   * Refuses requests of foreign pages. While the server listens on loopback, `Host` must be a loopback name as well, so
-   * that no foreign name can be made to point here (DNS rebinding).
+   * Checks a request. While the server listens on loopback, `Host` must be a loopback name, which prevents DNS rebinding.
    * @throws TwinrailError `forbidden`
    */
   check({ headers: { origin }, host }: Pick<FastifyRequest, 'headers' | 'host'>): void {
@@ -63,15 +62,15 @@ export class Origins {
     }
     if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return
     if (this.allows(origin)) return
-    // Browsers send an origin or `null`; anything else is not from a page, and no setting would allow it.
-    const fromPage = origin === 'null' || isOrigin(origin)
-    if (fromPage && !this.#reported.has(origin) && this.#reported.size < MOST_REPORTED) {
+    // Browsers send an origin or `null`. Other values do not come from a page and cannot be allowed by a setting.
+    const isFromPage = origin === 'null' || isOrigin(origin)
+    if (isFromPage && !this.#reported.has(origin) && this.#reported.size < MAX_REPORTED) {
       this.#reported.add(origin)
       this.#report(origin)
     }
     throw new TwinrailError(
       'forbidden',
-      'the Origin is neither this server’s own nor allowed; start the server with --origin to list it',
+      'the Origin is neither this server’s own nor allowed; allow it with --origin or the option `origins`',
     )
   }
 }

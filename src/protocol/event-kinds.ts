@@ -1,0 +1,26 @@
+/** Groups of event types. Without zod, so that the client's bundle can use it. PROTOCOL.md, "Events". */
+import type { KnownType } from './events.ts'
+
+/** The types of terminal events. Every run has exactly one, and no event of the run follows it. */
+export const terminalTypes = ['run.completed', 'run.failed', 'run.cancelled'] as const satisfies KnownType[]
+export type TerminalType = (typeof terminalTypes)[number]
+
+/** Whether an event of this type ends its run. */
+export function isTerminal(type: string): type is TerminalType {
+  return type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled'
+}
+
+/** Types that only commands make. Agents and producers must not send them. */
+export const commandOnlyTypes: ReadonlySet<string> = new Set<KnownType>([
+  'run.cancel-requested',
+  'input.answered',
+  'input.steered',
+])
+
+/** The delta types, whose neighbours fold. The value is the field of `data` with the id of the part. */
+export const deltaParts: Readonly<Record<string, 'partId' | 'toolCallId' | 'artifactId'>> = {
+  'text.delta': 'partId',
+  'reasoning.delta': 'partId',
+  'tool.delta': 'toolCallId',
+  'artifact.delta': 'artifactId',
+} satisfies Partial<Record<KnownType, 'partId' | 'toolCallId' | 'artifactId'>>

@@ -1,0 +1,60 @@
+/** Parses and checks the events that external producers send. */
+import { commandOnlyTypes, type EventBody, parseEventBody, TwinrailError } from '../protocol/index.ts'
+
+/** Events of these types must name their run. */
+const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
+
+/**
+ * Checks one event.
+ * @param what names the event in messages
+ * @throws TwinrailError `bad-request`
+ */
+export function parseIngestedEvent(value: unknown, what: string): EventBody {
+  const body = parseEventBody(value, what)
+  if (commandOnlyTypes.has(body.type)) {
+    throw new TwinrailError(
+      'bad-request',
+      `${what}: ${body.type} is made by commands only; send the command instead`,
+      {
+        details: { path: 'type' },
+      },
+    )
+  }
+  if (needsRun(body.type) && body.runId === undefined) {
+    throw new TwinrailError('bad-request', `${what}: an event of type ${body.type} needs a runId`, {
+      details: { path: 'runId' },
+    })
+  }
+  return body
+}
+
+/**
+ * Parses lines of NDJSON up to the first bad one, which is returned as `error`. Empty lines are skipped.
+ * @param before number of events before these lines; messages count lines from it
+ */
+export function parseIngestedLines(
+  lines: readonly string[],
+  before: number,
+): { values: unknown[]; error?: TwinrailError } {
+  const values: unknown[] = []
+  for (const line of lines) {
+    if (line.trim() === '') continue
+    let value: unknown
+    try {
+      value = JSON.parse(line)
+    } catch {
+      return {
+        values,
+        error: new TwinrailError('bad-request', 'the line is not JSON; expected one event per line'),
+      }
+    }
+    try {
+      parseIngestedEvent(value, `line ${before + values.length + 1}`)
+    } catch (error) {
+      if (error instanceof TwinrailError) return { values, error }
+      throw error
+    }
+    values.push(value)
+  }
+  return { values }
+}

@@ -1,0 +1,37 @@
+/** What a question to a run's users has to meet, whoever asks it: an agent by `ask`, or a producer by ingest. */
+import { type EventBody, isDeeper, TwinrailError } from '../protocol/index.ts'
+import type { SchemaChecker } from './schemas/checker.ts'
+
+/** UTF-8 bytes of JSON that a question takes, its schema included. A session's state holds all open ones. */
+export const QUESTION_BYTES = 64 * 1024
+
+/** How deep arrays and objects of a question's schema may be nested. */
+const SCHEMA_NESTING = 64
+
+/**
+ * Resolves when the `input.requested` is within its bounds and its schema can be used. Other events are not looked at.
+ * @throws TwinrailError `too-large` or `bad-request` saying why; see also {@link SchemaChecker.checkSchema}
+ */
+export async function checkQuestion(body: EventBody, schemas: SchemaChecker): Promise<void> {
+  if (body.type !== 'input.requested') return
+  const bytes = Buffer.byteLength(JSON.stringify(body.data))
+  if (bytes > QUESTION_BYTES) {
+    throw new TwinrailError(
+      'too-large',
+      `the question has ${bytes} bytes of JSON, more than the ${QUESTION_BYTES} allowed; show long texts as an artifact`,
+      { details: { path: 'data', bytes, limit: QUESTION_BYTES } },
+    )
+  }
+  const { schema } = body.data
+  if (schema === undefined) return
+  if (isDeeper(schema, SCHEMA_NESTING)) {
+    throw new TwinrailError(
+      'bad-request',
+      `the question's schema is nested more than ${SCHEMA_NESTING} deep`,
+      {
+        details: { path: 'data.schema' },
+      },
+    )
+  }
+  await schemas.checkSchema(schema)
+}

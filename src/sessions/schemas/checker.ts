@@ -1,0 +1,172 @@
+/** Checks questions' JSON Schemas, and answers against them, in a thread of its own and within a bound of time. */
+import { Worker } from 'node:worker_threads'
+import { TwinrailError } from '../../protocol/index.ts'
+import type { JsonSchema, SchemaJob, SchemaProblem, SchemaVerdict, ThreadMessage } from './thread.ts'
+
+export interface SchemaCheckerOptions {
+  /** The longest that one check may work, in ms. @default 100 */
+  readonly maxMs?: number | undefined
+}
+
+interface Waiting {
+  readonly job: SchemaJob
+  resolve(problems: readonly SchemaProblem[]): void
+  reject(error: unknown): void
+}
+
+/** Checks that wait for their turn, at the most. */
+const MAX_WAITING = 1000
+
+/** Memory of the thread's heap, in MiB. */
+const HEAP_MB = 64
+
+/**
+ * A schema is a program that somebody else wrote: a few hundred bytes of it can work for minutes or use all memory.
+ * So none is applied on the event loop. One thread does it, one check at a time; a check that takes longer than its
+ * bound, or more memory, is stopped together with the thread, and the next check gets a new one. Patterns match in
+ * linear time. The thread starts with the first check.
+ */
+export class SchemaChecker {
+  readonly #maxMs: number
+  readonly #waiting: Waiting[] = []
+  #current: Waiting | undefined
+  #thread: Worker | undefined
+  #ready = false
+  #deadline: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor({ maxMs = 100 }: SchemaCheckerOptions = {}) {
+    this.#maxMs = maxMs
+  }
+
+  /**
+   * Checks a question's schema. Resolves when answers can be checked against it.
+   * @throws TwinrailError `bad-request` with the first places that are wrong; `rate-limited` while too much waits
+   */
+  async checkSchema(schema: JsonSchema): Promise<void> {
+    const problems = await this.#check({ schema })
+    if (problems.length === 0) return
+    throw refusal(
+      'the question’s schema is not a usable JSON Schema (draft 2020-12)',
+      'data.schema',
+      problems,
+    )
+  }
+
+  /**
+   * Checks an answer against its question's schema. Resolves when the answer meets it.
+   * @throws TwinrailError `bad-request` with the first places that are wrong; `rate-limited` while too much waits
+   */
+  async checkAnswer(schema: JsonSchema, value: unknown): Promise<void> {
+    const problems = await this.#check({ schema, value: { json: value } })
+    if (problems.length === 0) return
+    throw refusal('the answer does not meet the question’s schema', 'value', problems)
+  }
+
+  /** Stops the thread. Checks that wait are refused. */
+  async close(): Promise<void> {
+    this.#closed = true
+    const thread = this.#thread
+    const stopping = new TwinrailError('restart', 'the server is stopping')
+    for (const { reject } of this.#waiting.splice(0)) reject(stopping)
+    this.#stop(stopping)
+    await thread?.terminate()
+  }
+
+  #check(job: SchemaJob): Promise<readonly SchemaProblem[]> {
+    if (this.#closed) throw new TwinrailError('restart', 'the server is stopping')
+    if (this.#waiting.length >= MAX_WAITING) {
+      throw new TwinrailError('rate-limited', `${MAX_WAITING} schemas wait to be checked; try again later`, {
+        retryAfterMs: 1000,
+      })
+    }
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ job, resolve, reject })
+      this.#next()
+    })
+  }
+
+  #next(): void {
+    if (this.#current || this.#waiting.length === 0) return
+    if (!this.#thread) this.#start()
+    // The process may end between checks, not within one.
+    this.#thread?.ref()
+    if (!this.#ready) return
+    this.#current = this.#waiting.shift() as Waiting
+    this.#thread?.postMessage(this.#current.job)
+  }
+
+  #start(): void {
+    // The file has the ending of this one: `.ts` from sources, `.js` when built.
+    const file = new URL(
+      `./thread${import.meta.url.slice(import.meta.url.lastIndexOf('.'))}`,
+      import.meta.url,
+    )
+    const thread = new Worker(file, { resourceLimits: { maxOldGenerationSizeMb: HEAP_MB } })
+    this.#thread = thread
+    thread.on('message', (message: ThreadMessage) => {
+      if (thread === this.#thread) this.#message(message)
+    })
+    thread.on('error', error => {
+      if (thread !== this.#thread) return
+      if (this.#ready) return this.#stop(tooExpensive('needs too much memory'))
+      // It cannot start. Whoever waits is told, and the next check tries again.
+      for (const { reject } of this.#waiting.splice(0)) reject(error)
+      this.#stop(error)
+    })
+  }
+
+  #message(message: ThreadMessage): void {
+    if (message === 'ready') {
+      this.#ready = true
+      this.#next()
+    } else if (message === 'begun') {
+      this.#deadline = setTimeout(() => {
+        // A late event loop calls timers first: the verdict may be there, unread.
+        this.#deadline = setTimeout(() => this.#stop(tooExpensive(`takes longer than ${this.#maxMs} ms`)), 1)
+      }, this.#maxMs)
+    } else {
+      this.#settle(message)
+    }
+  }
+
+  #settle({ problems }: SchemaVerdict): void {
+    clearTimeout(this.#deadline)
+    const done = this.#current
+    this.#current = undefined
+    done?.resolve(problems)
+    this.#thread?.unref()
+    this.#next()
+  }
+
+  /** Stops the thread with the check that it works on. */
+  #stop(reason: unknown): void {
+    clearTimeout(this.#deadline)
+    this.#thread?.terminate()
+    this.#thread = undefined
+    this.#ready = false
+    const stopped = this.#current
+    this.#current = undefined
+    stopped?.reject(reason)
+    this.#next()
+  }
+}
+
+function tooExpensive(what: string): TwinrailError {
+  return new TwinrailError(
+    'bad-request',
+    `checking against the question’s schema ${what}; use a simpler schema or a shorter answer`,
+    { details: { path: 'data.schema' } },
+  )
+}
+
+function refusal(what: string, root: string, problems: readonly SchemaProblem[]): TwinrailError {
+  const issues = problems.map(({ pointer, message }) => ({
+    path: `${root}${pointer.replaceAll('/', '.')}`.slice(0, 256),
+    message: message.slice(0, 200),
+  }))
+  const last = issues.at(-1)
+  return new TwinrailError('bad-request', `${what}: ${last?.path}: ${last?.message}`, {
+    details: { path: last?.path, issues },
+  })
+}
