@@ -31,7 +31,7 @@ const testsOf = {
   'src/log/conditions.ts': tests('log', 'conditions memory'),
   'src/sessions': [
     ...tests('sessions', '*'),
-    ...tests('wire', 'commands runs inputs sessions ingest given-up.long'),
+    ...tests('wire', 'commands runs inputs questions sessions ingest given-up.long'),
     ...tests('sessions', 'retention.long nodes.long'),
   ],
   'src/transports': [
