@@ -31,7 +31,21 @@ t.test('skip leaves out all but the newest event, which is sent', async t => {
   t.equal(sink.seen.at(-1), 12, 'and it is live again')
 })
 
-t.test('skip sends what somebody waits for in its place', async t => {
+t.test('skip leaves nothing out before its limit is reached', async t => {
+  for (const [count, expected] of [
+    [2, [2, 3]],
+    [3, ['gap 2–3 skipped', 4]],
+  ] as const) {
+    const { sink, numbers, turns, drained } = await subscribed(t, { lag: skip })
+    sink.isFull = true
+    await numbers(count)
+    await turns(2)
+    await drained()
+    t.same(sink.seen.slice(3), expected)
+  }
+})
+
+t.test('skip sends what clients wait for in its place', async t => {
   const { sink, numbers, append, drained } = await subscribed(t, { lag: skip })
   sink.isFull = true
   await numbers(3)
@@ -175,6 +189,7 @@ t.test('a long backlog leaves turns to others', async t => {
   t.same(sink.seen.slice(3), range(2, 21))
   // 256 K units, and the page that goes beyond it.
   t.ok(Math.max(...perTurn) <= 7, `events in each turn: ${perTurn}`)
+  t.ok(Math.max(...perTurn) >= 4, `several pages in one turn: ${perTurn}`)
 })
 
 t.test('a log that fails is read again, from where the subscriber stands', async t => {
@@ -234,4 +249,55 @@ t.test('deltas that one subscriber catches up on alone are folded', async t => {
   await nextTurn()
   await drained()
   t.same(sink.seen.slice(3), [4], 'one event, with the number of the last')
+})
+
+/** A log whose reads wait until the test lets them go on. */
+function waiting() {
+  const log = createMemoryLog()
+  const control = { waits: false, isGone: false, release: () => {} }
+  const made: EventLog = {
+    ...log,
+    async read(...args) {
+      if (control.waits) {
+        await new Promise<void>(resolve => {
+          control.release = resolve
+        })
+      }
+      return control.isGone ? undefined : log.read(...args)
+    },
+  }
+  return { log: made, control }
+}
+
+t.test('a page that comes after the close is not sent', async t => {
+  for (const lag of [undefined, skip]) {
+    const { log, control } = waiting()
+    const { sink, subscription, numbers, turns } = await subscribed(t, { lag }, log)
+    sink.isFull = true
+    await numbers(10)
+    await turns(2)
+    control.waits = true
+    sink.drain()
+    await turns(2)
+    subscription.close()
+    control.release()
+    await turns(5)
+    t.same(sink.seen, ['subscribed', 1, 'caught-up'])
+  }
+})
+
+t.test('a session that is gone when its log is read ends the subscription', async t => {
+  for (const lag of [undefined, skip]) {
+    const { log, control } = waiting()
+    const { sink, ends, bus, numbers, turns } = await subscribed(t, { lag }, log)
+    sink.isFull = true
+    await numbers(10)
+    await turns(2)
+    control.isGone = true
+    sink.drain()
+    await turns(5)
+    t.same(sink.seen.slice(3), ['end'])
+    t.same(ends, ['deleted'])
+    t.equal(bus.topics, 0)
+  }
 })
