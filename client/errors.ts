@@ -1,7 +1,7 @@
-/** The client's error: the server's refusals under their own codes, and the failures of the connection. */
+/** The client's error class, for refusals of the server and for failures of the connection. */
 import { type ControlOf, type ErrorCode, errorTable } from './protocol.ts'
 
-/** The client's own codes, and whether another attempt may help. */
+/** The codes of the client itself, and whether another attempt may help. */
 const connectionCodes = {
   /** The connection broke, or ended before the stream did. */
   'connection-lost': true,
@@ -21,7 +21,10 @@ const retryable: ReadonlyMap<string, boolean> = new Map([
   ...Object.entries(connectionCodes),
 ])
 
-/** A newer server may know codes that this client does not. */
+/**
+ * The code of a {@link ClientError}: a code of the server (PROTOCOL.md, "Errors"), or `connection-lost`, `silent`,
+ * `out-of-step`, `protocol-error` or `closed` of the client itself. A newer server may send codes that are not listed.
+ */
 export type ClientErrorCode = ErrorCode | keyof typeof connectionCodes | (string & {})
 
 interface ClientErrorOptions {
@@ -31,9 +34,10 @@ interface ClientErrorOptions {
   cause?: unknown
 }
 
-/** The one error that this client throws, apart from the reason of an aborted signal. */
+/** The error that this client throws. Other errors are the reason of an aborted signal and the errors of schemas. */
 export class ClientError extends Error {
   override readonly name = 'ClientError'
+  /** A stable code for programs. */
   readonly code: ClientErrorCode
   /** Whether the same request may succeed later. */
   readonly retryable: boolean
@@ -87,7 +91,7 @@ export function errorOfClosing({ code, reason, retryAfterMs }: ControlOf<'closin
   return new ClientError(code, reason, { retryable: retryable.get(code) ?? true, retryAfterMs })
 }
 
-/** The error that a WebSocket's close code stands for. 1000 is one as well: a phone closes with it when it sleeps. */
+/** The error for a WebSocket's close code. 1000 is an error as well: a phone closes with it when it goes to sleep. */
 export function errorOfClose(closeCode: number, reason: string): ClientError {
   const message = `The WebSocket closed with ${closeCode}${reason && `: ${reason}`}`
   const row = Object.entries(errorTable).find(([, { close }]) => close === closeCode)

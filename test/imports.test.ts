@@ -1,4 +1,4 @@
-/** Who may import whom. docs/architecture.md has the same as a table. */
+/** Checks the allowed imports between layers. docs/architecture.md has the same rules as a table. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { dirname, join, posix, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -164,10 +164,10 @@ t.test('each layer imports only what stands below it', async t => {
   }
 })
 
-t.test('docs/architecture.md says the same of every layer', async t => {
+t.test('docs/architecture.md has the same rule for every layer', async t => {
   const section = readFileSync(join(root, 'docs/architecture.md'), 'utf8')
     .split(/^## /m)
-    .find(part => part.startsWith('Who may import whom\n'))
+    .find(part => part.startsWith('Allowed imports\n'))
   const named = (cell = '') => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name as string)
   const rows = [...(section ?? '').matchAll(/^\| `([^`]+)` \| (.*) \| (.*) \|$/gm)]
   t.same(

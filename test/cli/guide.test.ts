@@ -24,7 +24,7 @@ t.test('flags: the transport, each reason with its rule, what is taught and whet
   t.equal(await ended, 0)
   t.match(stdout.text, /^Game against an AI: /)
   t.match(stdout.text, /^Use WebSocket\. Otherwise SSE, then long-poll\.$/m)
-  t.match(stdout.text, /^ {2}20 commands a second .* \(busy-upstream\)$/m)
+  t.match(stdout.text, /^ {2}20 commands per second .* \(busy-upstream\)$/m)
   t.match(stdout.text, /no HTTP headers.*That does not hold\. Neither sends headers per event/)
   t.equal(stderr.text, '')
 })
@@ -105,7 +105,7 @@ t.test('a person who builds something else says what it does', async t => {
   }
   t.equal(await ended, 0)
   t.match(stdout.text, /^Use WebSocket\./)
-  t.match(stdout.text, /8 streams would take up the 6 connections .*\(many-sessions\)/)
+  t.match(stdout.text, /8 streams would use up the 6 connections .*\(many-sessions\)/)
 })
 
 t.test('Ctrl-C and Ctrl-D leave', async t => {
