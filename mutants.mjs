@@ -30,7 +30,7 @@ const testsOf = {
   'src/bus': tests('bus', 'subscription catch-up live-group topic * compression.long'),
   'src/log/conditions.ts': tests('log', 'conditions memory'),
   'src/sessions': [
-    ...tests('sessions', '*'),
+    ...tests('sessions', 'parts state schemas states run-log fencing reaper producers *'),
     ...tests('wire', 'commands runs inputs questions sessions ingest given-up.long'),
     ...tests('sessions', 'retention.long nodes.long'),
   ],
