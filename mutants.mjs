@@ -41,7 +41,7 @@ const testsOf = {
   ],
   'client/connection': tests(
     'client',
-    'cursor backoff attempt watchdog route queue protocol command follow *',
+    'cursor backoff attempt watchdog route shared-socket queue protocol command follow *',
   ),
 }
 
