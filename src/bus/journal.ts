@@ -213,6 +213,11 @@ export class Journal {
     return this.#log.ready()
   }
 
+  /** How often the log had to deal with each kind of incident. */
+  counts(): Readonly<Record<string, number>> {
+    return this.#log.counts?.() ?? {}
+  }
+
   /** Closes the log. Calls after it are refused. */
   close(): Promise<void> {
     return this.#log.close()

@@ -219,6 +219,9 @@ export interface EventLog {
    */
   ready(): Promise<void>
 
+  /** How often the driver had to deal with each kind of incident since it was opened, for metrics. */
+  counts?(): Readonly<Record<string, number>>
+
   /** Frees everything. Calls after it are refused. */
   close(): Promise<void>
 }
