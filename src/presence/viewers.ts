@@ -1,21 +1,28 @@
 /** The viewers in this process: how a run knows that nobody watches it. */
+import type { LocalMark } from './local-marks.ts'
 
 interface Watched {
   /** Open subscriptions of the whole session, under `''`, and of single runs. */
   readonly counts: Map<string, number>
-  /** What takes back the announcement of each. */
-  readonly withdraw: Map<string, () => void>
+  /** What tells other nodes of each. */
+  readonly marks: Map<string, LocalMark>
   readonly listeners: Set<() => void>
 }
 
-/** Counts the viewers of sessions and runs; announces them to other nodes, and changes to listeners. */
+export interface ViewersParts {
+  /** The mark that tells other nodes of viewers here. */
+  mark(sessionId: string, run: string): LocalMark
+  /** Whether other nodes need these marks, or may need them. */
+  isAsked(sessionId: string): boolean
+}
+
+/** Counts the viewers of sessions and runs; tells other nodes of them where one has asked, and listeners of changes. */
 export class Viewers {
   readonly #sessions = new Map<string, Watched>()
-  readonly #announce: (sessionId: string, run: string) => () => void
+  readonly #parts: ViewersParts
 
-  /** @param announce tells other nodes of viewers here, until the function that it returns is called */
-  constructor(announce: (sessionId: string, run: string) => () => void) {
-    this.#announce = announce
+  constructor(parts: ViewersParts) {
+    this.#parts = parts
   }
 
   /**
@@ -25,7 +32,11 @@ export class Viewers {
   add(sessionId: string, run = ''): () => void {
     const watched = this.#watched(sessionId)
     watched.counts.set(run, (watched.counts.get(run) ?? 0) + 1)
-    if (!watched.withdraw.has(run)) watched.withdraw.set(run, this.#announce(sessionId, run))
+    if (!watched.marks.has(run)) {
+      const mark = this.#parts.mark(sessionId, run)
+      watched.marks.set(run, mark)
+      if (this.#parts.isAsked(sessionId)) mark.keep()
+    }
     this.changed(sessionId)
     let isHere = true
     return () => {
@@ -35,11 +46,20 @@ export class Viewers {
       if (left > 0) watched.counts.set(run, left)
       else {
         watched.counts.delete(run)
-        watched.withdraw.get(run)?.()
-        watched.withdraw.delete(run)
+        watched.marks.get(run)?.remove()
+        watched.marks.delete(run)
       }
       this.changed(sessionId)
       this.#forget(sessionId, watched)
+    }
+  }
+
+  /** Other nodes need marks of the viewers here from now on, or do not any more. */
+  askedChanged(sessionId: string): void {
+    const isAsked = this.#parts.isAsked(sessionId)
+    for (const mark of this.#sessions.get(sessionId)?.marks.values() ?? []) {
+      if (isAsked) mark.keep()
+      else mark.lapse()
     }
   }
 
@@ -67,7 +87,7 @@ export class Viewers {
   #watched(sessionId: string): Watched {
     const watched = this.#sessions.get(sessionId) ?? {
       counts: new Map(),
-      withdraw: new Map(),
+      marks: new Map(),
       listeners: new Set(),
     }
     this.#sessions.set(sessionId, watched)
