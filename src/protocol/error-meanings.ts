@@ -23,6 +23,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'too-slow': 'The connection fell too far behind. Come back with the last offset received.',
   internal:
     'The server failed; the cause is in its log, if it keeps one, under the `requestId`. Try again later.',
-  unavailable: 'The log cannot be reached now. Try again.',
+  unavailable:
+    'The log cannot be reached now, or takes no appends; `details.reason` is `full` when it has no room. Try again.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
 }
