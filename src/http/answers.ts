@@ -297,10 +297,14 @@ export class Answers {
   }
 }
 
+/** Load balancers and supervisors must not wait for what clients do. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+
 /** Whether the answer may be large. Those to commands and ingests are short. */
 function isHeavy({ method, url = '', headers: { accept } }: IncomingMessage): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false
   const [path = ''] = url.split('?')
+  if (PROBES.has(path)) return false
   return !(path.endsWith('/events') && /\btext\/event-stream\b/i.test(accept ?? ''))
 }
 
