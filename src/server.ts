@@ -1,5 +1,5 @@
 /** Builds a server from its parts: log, bus, sessions, transports and routes. */
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import fastifyCors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { FastifySSEPlugin } from 'fastify-sse-v2'
@@ -11,7 +11,7 @@ import { Journal } from './bus/journal.ts'
 import { Answers } from './http/answers.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
 import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
-import { answerUnreadable, createHttpServer, type Tls } from './http/server.ts'
+import { answerUnreadable, createHttpServer, listenBeside, type Tls } from './http/server.ts'
 import { Sockets } from './http/sockets.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
@@ -200,6 +200,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
 
+  let beside: Server[] = []
   let closing: Promise<void> | undefined
   async function stop(graceMs: number, drainMs: number): Promise<void> {
     context.connections.drain()
@@ -214,6 +215,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     const cut = setTimeout(() => {
       sockets.cutAll()
     }, FAREWELL_MS)
+    for (const listener of beside) listener.close()
     await app.close()
     clearTimeout(cut)
     await journal.close()
@@ -232,6 +234,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
         )
       }
       await app.listen({ host, port })
+      if (host === 'localhost') beside = await listenBeside(app.server, host)
       const address = app.server.address() as AddressInfo
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`

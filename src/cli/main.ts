@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { writeOutput } from '../process-output.ts'
 import {
   DEFAULT_URL,
   parseSettings,
@@ -41,7 +42,10 @@ for (const [name, { flag, about, schema }] of Object.entries(serveSettings)) {
 }
 serveCommand.action(async (given: Record<string, unknown>) => {
   for (const name of unknownVariables(process.env)) {
-    process.stderr.write(`twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`)
+    writeOutput(
+      process.stderr,
+      `twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`,
+    )
   }
   const { serve } = await import('./serve.ts')
   await serve(parseSettings(given))

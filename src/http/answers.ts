@@ -11,7 +11,7 @@ import type { ConnectionLimits } from './limits.ts'
 const PIECE_BYTES = 64 * 1024
 
 /** Requests that may wait for their turn, of all connections. One more ends its connection. */
-const WAITING = 10_000
+const WAITING = 2000
 
 /** While requests wait for what others hold, an answer that nobody reads is given up after this time, in ms. */
 const CROWDED_MS = 1000
@@ -34,7 +34,9 @@ interface Turn {
 interface Connection {
   /** The socket, on HTTP/1.1 only. */
   readonly socket: Socket | undefined
-  waiting: Turn[]
+  /** Requests that were passed on before come first. */
+  readonly resumed: Set<Turn>
+  readonly waiting: Set<Turn>
   /** On HTTP/1.1 all that are not over; on HTTP/2 those that are booked. */
   running: number
   bytes: number
@@ -116,7 +118,9 @@ export class Answers {
     const answer = this.#answers.get(response)
     if (answer && !answer.parked) this.#book(answer, bytes)
     if (bytes <= PIECE_BYTES) return payload
-    return Readable.from(pieces(payload, answer), { objectMode: false, highWaterMark: PIECE_BYTES })
+    // The text is not kept beside its bytes.
+    const whole = typeof payload === 'string' ? Buffer.from(payload) : payload
+    return Readable.from(pieces(whole, answer), { objectMode: false, highWaterMark: PIECE_BYTES })
   }
 
   /** The request waits for news, or its answer is a stream with bounds of its own: others need not wait for it. */
@@ -140,8 +144,12 @@ export class Answers {
         this.#book(answer, PAGE_BYTES)
         resolve()
       }
-      response.once('close', resolve)
-      this.#wait(connection, { response, heavy: true, resumed: true, start })
+      const turn = { response, heavy: true, resumed: true, start }
+      response.once('close', () => {
+        this.#leave(connection, turn)
+        resolve()
+      })
+      this.#wait(connection, turn)
     })
   }
 
@@ -152,7 +160,14 @@ export class Answers {
     const known = this.#connections.get(key)
     if (known) return known
     const socket = stream ? undefined : request.socket
-    const made: Connection = { socket, waiting: [], running: 0, bytes: 0, held: false }
+    const made: Connection = {
+      socket,
+      resumed: new Set(),
+      waiting: new Set(),
+      running: 0,
+      bytes: 0,
+      held: false,
+    }
     this.#connections.set(key, made)
     socket?.once('close', this.#onClose)
     return made
@@ -162,8 +177,9 @@ export class Answers {
   #close(socket: Socket): void {
     const connection = this.#connections.get(socket)
     if (!connection) return
-    this.#waiting -= connection.waiting.length
-    connection.waiting = []
+    this.#waiting -= connection.waiting.size + connection.resumed.size
+    connection.waiting.clear()
+    connection.resumed.clear()
     // The first one is told by itself.
     if (connection.running <= 1) return
     for (const [response, answer] of this.#answers) {
@@ -172,21 +188,25 @@ export class Answers {
   }
 
   #wait(connection: Connection, turn: Turn): void {
-    if (turn.resumed) connection.waiting.unshift(turn)
-    else connection.waiting.push(turn)
+    const { socket, waiting } = connection
+    if (!turn.resumed && waiting.size === 0 && this.#fits(connection, turn)) return turn.start()
+    const queue = turn.resumed ? connection.resumed : waiting
+    queue.add(turn)
     this.#waiting++
-    this.#advance(connection)
-    if (!connection.waiting.includes(turn)) return
-    if (!connection.socket) turn.response.once('close', () => this.#leave(connection, turn))
-    if (connection.socket && !turn.resumed) this.#hold(connection, connection.socket)
+    if (turn.resumed) return this.#schedule(connection)
+    if (socket) this.#hold(connection, socket)
+    else turn.response.once('close', () => this.#leave(connection, turn))
     if (this.#waiting > WAITING) this.#refuse(connection, turn.response)
   }
 
   /** Takes a turn out of those that wait. */
-  #leave(connection: Connection, turn: Turn): void {
-    const left = connection.waiting.filter(other => other !== turn)
-    this.#waiting -= connection.waiting.length - left.length
-    connection.waiting = left
+  #leave({ resumed, waiting }: Connection, turn: Turn): void {
+    if (resumed.delete(turn) || waiting.delete(turn)) this.#waiting--
+  }
+
+  /** Starts what may start, one turn of the event loop later: requests that are ready must not keep others waiting. */
+  #schedule(connection: Connection): void {
+    if (connection.waiting.size + connection.resumed.size > 0) setImmediate(() => this.#advance(connection))
   }
 
   /** Reads no further requests. Node resumes the socket by itself, after each request and while a body is read. */
@@ -196,19 +216,17 @@ export class Answers {
     socket.pause()
   }
 
-  /** Starts what may start. */
+  /** Starts the next one if it may start, and the one behind it in another turn of the event loop. */
   #advance(connection: Connection): void {
     this.#crowd.delete(connection)
-    const { socket } = connection
-    for (
-      let turn = connection.waiting[0];
-      turn && this.#fits(connection, turn);
-      turn = connection.waiting[0]
-    ) {
+    const { socket, resumed, waiting } = connection
+    const [turn] = resumed.size > 0 ? resumed : waiting
+    if (turn && this.#fits(connection, turn)) {
       this.#leave(connection, turn)
       if (!isGone(turn.response)) turn.start()
+      this.#schedule(connection)
     }
-    if (!socket || !connection.held || connection.waiting.length > 0) return
+    if (!socket || !connection.held || waiting.size > 0) return
     connection.held = false
     socket.off('resume', this.#keepPaused).resume()
   }
@@ -241,7 +259,7 @@ export class Answers {
     if (!this.#answers.delete(response)) return
     if (connection.socket || !answer.parked) connection.running--
     this.#book(answer, 0)
-    this.#advance(connection)
+    this.#schedule(connection)
     if (this.#answers.size > 0) return
     this.#stopLooking?.()
     this.#stopLooking = undefined
@@ -254,8 +272,8 @@ export class Answers {
     answer.connection.bytes += change
     this.#bytes += change
     if (change >= 0) return
-    this.#advance(answer.connection)
-    for (const other of [...this.#crowd]) this.#advance(other)
+    this.#schedule(answer.connection)
+    for (const other of this.#crowd) this.#schedule(other)
   }
 
   /** Gives up answers of which nothing was read for too long. */
@@ -281,10 +299,14 @@ export class Answers {
   }
 }
 
+/** Load balancers and supervisors must not wait for what clients do. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+
 /** Whether the answer may be large. Those to commands and ingests are short. */
 function isHeavy({ method, url = '', headers: { accept } }: IncomingMessage): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false
   const [path = ''] = url.split('?')
+  if (PROBES.has(path)) return false
   return !(path.endsWith('/events') && /\btext\/event-stream\b/i.test(accept ?? ''))
 }
 
@@ -301,8 +323,7 @@ function wireOf(response: ServerResponse): Socket | ServerHttp2Stream | undefine
   return streamOf(response) ?? response.socket ?? undefined
 }
 
-function* pieces(payload: string | Buffer, answer: Answer | undefined): Generator<Buffer> {
-  const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {
   for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
     if (answer) answer.left = bytes.length - at
     yield bytes.subarray(at, at + PIECE_BYTES)

@@ -23,7 +23,7 @@ export interface ConnectionLimits {
   answers: number
   /** Bytes of answers that one connection may have unsent; further requests wait. @default 2 MiB */
   answerBytes: number
-  /** The same for all connections together. @default 64 MiB */
+  /** The same for all connections together. @default 32 MiB */
   allAnswerBytes: number
 }
 
@@ -36,5 +36,5 @@ export const connectionDefaults: ConnectionLimits = {
   linesMs: 60_000,
   answers: 8,
   answerBytes: 2 * 1024 * 1024,
-  allAnswerBytes: 64 * 1024 * 1024,
+  allAnswerBytes: 32 * 1024 * 1024,
 }

@@ -1,7 +1,13 @@
 /** The server for plain HTTP and the one for HTTPS, with the same time-outs and the same answers to bytes that are no request. */
+import { lookup } from 'node:dns/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2'
-import type { Socket } from 'node:net'
+import {
+  type AddressInfo,
+  createServer as createTcpServer,
+  type Socket,
+  type Server as TcpServer,
+} from 'node:net'
 import { TLSSocket } from 'node:tls'
 import type { ConnectionLimits } from './limits.ts'
 
@@ -96,4 +102,26 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
   socket.resume()
   const cut = setTimeout(() => socket.destroy(), LINGER_MS)
   socket.once('close', () => clearTimeout(cut))
+}
+
+/**
+ * Listens on the other addresses that a host name has, with the same port: `localhost` is often both 127.0.0.1 and ::1.
+ * Their connections go to `server`, so that its limits hold for all of them. Addresses that cannot be used are left out.
+ * @returns the listeners, to be closed with the server
+ */
+export async function listenBeside(server: Server, host: string): Promise<TcpServer[]> {
+  const { address: main, port } = server.address() as AddressInfo
+  const addresses = await lookup(host, { all: true }).catch(() => [])
+  const opened: TcpServer[] = []
+  for (const { address } of addresses) {
+    if (address === main) continue
+    const listener = createTcpServer({ allowHalfOpen: true, noDelay: true }, socket =>
+      server.emit('connection', socket),
+    )
+    const listens = await new Promise<boolean>(resolve => {
+      listener.once('error', () => resolve(false)).listen({ host: address, port }, () => resolve(true))
+    })
+    if (listens) opened.push(listener)
+  }
+  return opened
 }

@@ -44,6 +44,7 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     }
     const query = { ...(request.query as object), ...lastEventId(request) }
     const options = check(SubscriptionQuery, query, 'query')
+    if (form === 'stream') refuseForDoctor(request)
     if (form === 'page') return servePage(context, request, reply, sessionId, options)
     await serveSse(context, reply, { sessionId, options })
     return reply
@@ -61,6 +62,18 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     }
     const values = Array.isArray(body) ? body : [body]
     return context.sessions.ingest(sessionId, values, principal, producer)
+  })
+}
+
+/**
+ * `twinrail doctor` asks for a 503 on an event stream, to see what the proxies make of it; they often send one themselves
+ * while a server restarts. The details hold a header that every proxy for HTTP changes.
+ * @throws TwinrailError `unavailable`
+ */
+function refuseForDoctor({ headers }: FastifyRequest): void {
+  if (headers['twinrail-doctor'] !== 'unavailable') return
+  throw new TwinrailError('unavailable', 'the doctor asked for this answer', {
+    details: { connection: headers.connection ?? '' },
   })
 }
 

@@ -70,7 +70,7 @@ t.test('a proxy that strips Upgrade', async t => {
   const { url } = await serve(t)
   const { code, report, text } = await runDoctor(await middlebox(t, url))
   t.equal(code, 1)
-  t.same(codes(report), ['upgrade'])
+  t.same(codes(report), ['restart-final', 'upgrade'])
   t.same(working(report), ['sse', 'sse-post', 'long-poll'])
   t.same([report.advice?.transport, report.advice?.fallback], ['sse', ['long-poll']])
   t.same(report.server?.intermediaries, ['middlebox'])
@@ -88,7 +88,7 @@ t.test('a proxy that strips Upgrade', async t => {
 t.test('a proxy that holds responses until they are large: GET, POST and verdict', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { holdsBytes: 16_384 }))
-  t.same(codes(report), ['buffered', 'upgrade'])
+  t.same(codes(report), ['buffered', 'restart-final', 'upgrade'])
   t.same(working(report), ['long-poll'])
   t.equal(report.advice?.transport, 'long-poll')
   for (const row of report.rows.slice(0, 2)) {
@@ -102,7 +102,7 @@ t.test('a proxy that holds responses until they are large: GET, POST and verdict
 t.test('a proxy that compresses and waits until it has enough', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { compresses: true }))
-  t.same(codes(report), ['compressed', 'upgrade'])
+  t.same(codes(report), ['compressed', 'restart-final', 'upgrade'])
   t.match(report.rows[0], { compressed: 'gzip', works: false })
   t.match(text, /held back, by up to \d+\.\d s, by what compresses it \(gzip\)/)
   t.match(text, /gzip off;/)
@@ -111,7 +111,7 @@ t.test('a proxy that compresses and waits until it has enough', async t => {
 t.test('a proxy that drops Last-Event-ID', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { drops: ['last-event-id'] }))
-  t.same(codes(report), ['resume-lost', 'upgrade'])
+  t.same(codes(report), ['restart-final', 'resume-lost', 'upgrade'])
   t.match(text, /✗ SSE: a proxy strips Last-Event-ID/)
 })
 

@@ -1,7 +1,9 @@
 /** Heads that do not come, connections without a request and too many connections, on plain HTTP and on HTTPS alike. */
+import { lookup } from 'node:dns/promises'
 import { connect as connectTcp } from 'node:net'
 import t, { type Test } from 'tap'
 import type { ConnectionLimits } from '../../src/http/limits.ts'
+import { createServer } from '../../src/server.ts'
 import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
 import { eventually, serve } from '../fixtures/wire-server.ts'
 
@@ -112,4 +114,27 @@ t.test('https: an HTTP/2 connection without a stream is closed', async t => {
   const { url } = await serve(t, { tls, connections: { idleMs: 300 } })
   const session = await openHttp2(t, url)
   await new Promise(resolve => session.once('close', resolve))
+})
+
+t.test('localhost is every address that it has, with one limit for all', async t => {
+  const addresses = (await lookup('localhost', { all: true })).map(({ address }) => address)
+  for (const kind of kinds) {
+    const server = await createServer({
+      logger: false,
+      ...servers[kind],
+      connections: { connections: addresses.length },
+    })
+    t.teardown(() => server.close({ graceMs: 0 }))
+    const { port } = new URL(await server.listen({ host: 'localhost', port: 0 }))
+    const host = (address: string) => (address.includes(':') ? `[${address}]` : address)
+    const open = []
+    for (const address of addresses) open.push(await openRaw(t, `${kind}://${host(address)}:${port}`))
+    for (const raw of open) {
+      raw.socket.write(get('/healthz'))
+      await eventually(t, 'it answers', () => raw.text().includes('200 OK'))
+    }
+    const refused = connectTcp(Number(port), addresses[0])
+    refused.on('error', () => {}).resume()
+    await new Promise(resolve => refused.once('close', resolve))
+  }
 })
