@@ -1,5 +1,5 @@
 /** Writes the answer to a question: chooses sentences from the passages found, cites their sources, writes Markdown. */
-import type { Corpus } from './corpus.ts'
+import type { Corpus, LeftOut } from './corpus.ts'
 import {
   type Hit,
   MIN_HEADING_MATCH,
@@ -280,16 +280,34 @@ export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-function noAnswer(question: string, { unknown }: SearchResult, { documents, unreadable }: Corpus): string {
+function noAnswer(question: string, { unknown }: SearchResult, { documents, leftOut }: Corpus): string {
+  const missing = leftOutText(leftOut)
   if (documents > 0) {
     const names = unknown.map(word => `“${oneLine(word)}”`).join(' or ')
     const why = names === '' ? '' : ` Nothing is said about ${names}.`
-    return `Nothing in the corpus answers “${oneLine(question)}”.${why} The corpus has ${count(documents, 'document')}.`
+    const without = missing === '' ? '' : ` It lacks ${missing}.`
+    return `Nothing in the corpus answers “${oneLine(question)}”.${why} The corpus has ${count(documents, 'document')}.${without}`
   }
-  const reason = unreadable > 0 ? ` (${count(unreadable, 'file')} could not be read)` : ''
   const advice =
     'Start the server with `--corpus DIR`, a folder of Markdown, text or HTML files, and ask again.'
-  return `The corpus has no documents${reason}. ${advice}`
+  return `The corpus has no documents${missing === '' ? '' : ` (without ${missing})`}. ${advice}`
+}
+
+/** What was left out of a corpus, in words; empty when nothing was. */
+export function leftOutText({ unreadable, notText, tooLarge, beyondLimits }: LeftOut): string {
+  const parts: [number, string][] = [
+    [unreadable, 'that could not be read'],
+    [notText, 'that is no text'],
+    [tooLarge, 'that is too large'],
+    [beyondLimits, 'beyond the limits of the corpus'],
+  ]
+  return parts
+    .filter(([number]) => number > 0)
+    .map(
+      ([number, why]) =>
+        `${count(number, 'file')} ${number === 1 ? why : why.replace('that is', 'that are')}`,
+    )
+    .join(', ')
 }
 
 function oneLine(question: string): string {
@@ -309,7 +327,9 @@ function separator(before: string | undefined, part: string): string {
 function fencedCode(code: string, language: string): string {
   const longest = Math.max(2, ...(code.match(/`+/g) ?? []).map(ticks => ticks.length))
   const fence = '`'.repeat(longest + 1)
-  return `${fence}${language}\n${code}\n${fence}`
+  // Anything else in the first line could end the fence before it has begun.
+  const name = /^[\w+#.-]{1,32}$/.test(language) ? language : ''
+  return `${fence}${name}\n${code}\n${fence}`
 }
 
 /** Escapes the text, and ends it with a full stop unless it ends with punctuation. */
@@ -319,10 +339,26 @@ function completeSentence(text: string): string {
   return escapeMarkdown(isComplete ? text : `${text.replace(/[,，、]$/, '')}${stop}`)
 }
 
-/** Escapes what Markdown would read as HTML or emphasis; code spans stay as they are. */
+/** Code between as many backticks on both sides, as CommonMark finds it. */
+const CODE_SPAN = /((?<!`)(`+)(?!`).*?(?<!`)\2(?!`))/s
+
+/**
+ * Escapes what Markdown would read as HTML, emphasis, links or images, so that documents and questions cannot put a
+ * `javascript:` link or a tracking image into an answer. Code spans stay as they are.
+ */
 export function escapeMarkdown(text: string): string {
-  return text
-    .split(/(`[^`]+`)/)
-    .map((part, i) => (i % 2 === 1 ? part : part.replace(/<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*/gi, '\\$&')))
-    .join('')
+  let rest = text
+  let escaped = ''
+  for (let code = CODE_SPAN.exec(rest); code; code = CODE_SPAN.exec(rest)) {
+    escaped += escapeText(rest.slice(0, code.index)) + code[0]
+    rest = rest.slice(code.index + code[0].length)
+  }
+  return escaped + escapeText(rest)
+}
+
+/** What is escaped: a backslash that would escape, a lone backtick, a tag, emphasis, and the middle of a link. */
+const MARKUP = /\\(?=[!-/:-@[-`{-~]|$)|`|<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*|\](?=[([:])/gi
+
+function escapeText(text: string): string {
+  return text.replace(MARKUP, '\\$&')
 }

@@ -125,27 +125,59 @@ const CONTEXT_SCORES = [0, 1, 0.6, 1, 0.9, 1]
 /** The most passages that a hit is given to follow it. */
 const MAX_FOLLOWING = 10
 
+/** What a {@link SearchIndex} consists of, to be kept on disk. */
+export interface IndexParts {
+  readonly passages: Passage[]
+  readonly inText: Map<string, number[]>
+  readonly inContext: Map<string, number[]>
+  readonly folders: Set<string>
+  readonly files: Set<string>
+  readonly headingLengths: number[]
+  readonly lengths: number[]
+  readonly sectionOf: number[]
+  readonly sections: number[]
+}
+
 /** Passages in the order they were added, and the places of their terms. */
 export class SearchIndex {
-  private readonly passages: Passage[] = []
+  private readonly passages: Passage[]
   /** For each term the passages with it in text or lead: number of the passage × 8 + times in the text, at most 7. */
-  private readonly inText = new Map<string, number[]>()
+  private readonly inText: Map<string, number[]>
   /** For each term the sections with it in path or headings: number of the section × 8 + how. */
-  private readonly inContext = new Map<string, number[]>()
+  private readonly inContext: Map<string, number[]>
   /** For each passage the number of its section. */
-  private readonly sectionOf: number[] = []
+  private readonly sectionOf: number[]
   /** Number of the first passage of each section. */
-  private readonly sections: number[] = []
+  private readonly sections: number[]
   /** The terms in names of folders, and those in names of files. */
-  private readonly folders = new Set<string>()
-  private readonly files = new Set<string>()
+  private readonly folders: Set<string>
+  private readonly files: Set<string>
   /** For each section the number of terms of its heading. */
-  private readonly headingLengths: number[] = []
-  private readonly lengths: number[] = []
+  private readonly headingLengths: number[]
+  private readonly lengths: number[]
   private totalLength = 0
   private sectionKey = ''
   /** For each root the terms that it may have derived; made with the first search. */
   private derived: Map<string, string[]> | undefined
+
+  /** @param parts what {@link SearchIndex.parts} gave of another index; without it, the index is empty */
+  constructor(parts?: IndexParts) {
+    this.passages = parts?.passages ?? []
+    this.inText = parts?.inText ?? new Map()
+    this.inContext = parts?.inContext ?? new Map()
+    this.folders = parts?.folders ?? new Set()
+    this.files = parts?.files ?? new Set()
+    this.headingLengths = parts?.headingLengths ?? []
+    this.lengths = parts?.lengths ?? []
+    this.sectionOf = parts?.sectionOf ?? []
+    this.sections = parts?.sections ?? []
+    this.totalLength = sumOf(this.lengths, length => length)
+  }
+
+  parts(): IndexParts {
+    const { passages, inText, inContext, folders, files, headingLengths, lengths, sectionOf, sections } = this
+    return { passages, inText, inContext, folders, files, headingLengths, lengths, sectionOf, sections }
+  }
 
   /** Number of passages. */
   get size(): number {
