@@ -118,7 +118,7 @@ t.test('a stream whose two time-stamped messages come together: it is buffered, 
   const text: string[] = []
   for await (const part of run.text) text.push(part)
   t.equal(client.quality.current.transport, 'websocket')
-  t.match(client.quality.current.because.at(-1), /holds sse back|sse did not get through/)
+  t.match(client.quality.current.because.at(-1), /a proxy buffers sse|sse did not get through/)
   t.equal(text.join(''), (await collect(run.text)).join(''))
 })
 
