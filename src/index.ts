@@ -12,6 +12,7 @@ export type { Bus, BusOptions } from './bus/bus.ts'
 export type { Journal } from './bus/journal.ts'
 export type { LagLimits } from './bus/lag.ts'
 export type { HoldBounds } from './bus/producer-gate.ts'
+export type { Tls } from './http/server.ts'
 export type { LogEvent } from './log/event.ts'
 export type * from './log/log.ts'
 export {
@@ -26,7 +27,6 @@ export type { ServerOptions, TwinrailServer } from './server.ts'
 export type { Principal } from './sessions/principal.ts'
 export type { RetentionLimits } from './sessions/retention.ts'
 export type { Sessions } from './sessions/sessions.ts'
-export type { Tls } from './tls.ts'
 
 /** Creates a server. It does not listen yet. @throws Error when an option is out of range */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {

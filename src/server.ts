@@ -8,14 +8,21 @@ import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
+import { Answers } from './http/answers.ts'
+import { withoutEndlessBodies } from './http/bodies.ts'
+import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
+import { answerUnreadable, createHttpServer, type Tls } from './http/server.ts'
+import { Sockets } from './http/sockets.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
 import { Presence } from './presence/presence.ts'
-import { HEARTBEAT_MS, limits } from './protocol/index.ts'
+import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
+import { sleep } from './protocol/timers.ts'
+import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
-import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
-import { eventRoutes, ndjsonBodies } from './routes/events.ts'
+import { answerUnroutable, errorHandling } from './routes/errors.ts'
+import { eventRoutes } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -23,7 +30,6 @@ import { websocketRoutes } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
-import { cutter, type Tls, tlsOptions } from './tls.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
@@ -50,8 +56,10 @@ export interface ServerOptions {
   origins?: readonly string[]
   /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
-  /** A connection whose write waits longer than this is closed, in ms. @default 30 s */
+  /** A connection whose write waits longer than this is closed, in ms: event streams and every other answer. @default 30 s */
   stallMs?: number
+  /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
+  connections?: Partial<ConnectionLimits>
   /**
    * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary. Where a session
    * mixes secrets with text of strangers, the length of messages reveals the secrets (CRIME, BREACH): leave it off there.
@@ -100,34 +108,38 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
-   * Stops the server: refuses new requests, gives runs `graceMs` to end, tells every subscriber when to reconnect, and
-   * closes the log. Idempotent.
-   * @param graceMs default 10 s
+   * Stops the server: serves on for `drainMs` while `/readyz` answers 503, then refuses new requests, gives runs
+   * `graceMs` to end, tells every subscriber when to reconnect, and closes the log. Idempotent: later calls wait for the
+   * first.
+   * @param options.drainMs default 0
+   * @param options.graceMs default 10 s
    */
-  close(options?: { graceMs?: number }): Promise<void>
+  close(options?: { graceMs?: number; drainMs?: number }): Promise<void>
 }
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
   const journal = new Journal(options.log ?? createMemoryLog())
+  const limits = { ...connectionDefaults, ...options.connections }
+  const stallMs = options.stallMs ?? 30_000
+  const answers = new Answers({ ...limits, stallMs })
+  const sockets = new Sockets(limits)
   const app = Fastify({
-    ...(options.tls && tlsOptions(options.tls)),
+    ...(options.tls && { http2: true }),
+    serverFactory(handle) {
+      const listener = answers.listener(withoutEndlessBodies(handle, limits.bodyMs))
+      const server = createHttpServer(listener, limits, options.tls)
+      sockets.guard(server)
+      return server
+    },
     ...loggerOptions(options.logger),
-    bodyLimit: limits.messageBytes,
+    bodyLimit: wireLimits.messageBytes,
     forceCloseConnections: 'idle',
-    // A request may follow after a long time on the same connection, and an ingest may take hours.
-    requestTimeout: 0,
     // An id has up to 128 characters, each of which may take three in a URL. Longer ones are refused by the schema.
     routerOptions: { maxParamLength: 512 },
     frameworkErrors: answerUnroutable,
-    clientErrorHandler(error, socket) {
-      // An error response must not be written into a response that has begun, such as an event stream.
-      const { _httpMessage: answer } = socket as { _httpMessage?: { headersSent: boolean } }
-      if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) socket.destroy()
-      else socket.end(unreadableRequest)
-    },
-  })
-  const cutAll = cutter(app)
+    clientErrorHandler: answerUnreadable,
+  } as FastifyServerOptions)
   const metrics = createMetrics()
   const presence = new Presence(journal)
   const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
@@ -152,7 +164,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
-    stallMs: options.stallMs ?? 30_000,
+    stallMs,
+    limits,
+    answers,
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
@@ -160,6 +174,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 
   app.removeContentTypeParser('text/plain')
+  jsonBodies(app, limits.bodyMs)
+  answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await websocketRoutes(app, context)
@@ -185,7 +201,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   pageRoutes(app, pageFolder)
 
   let closing: Promise<void> | undefined
-  async function stop(graceMs: number): Promise<void> {
+  async function stop(graceMs: number, drainMs: number): Promise<void> {
+    context.connections.drain()
+    if (drainMs > 0) await sleep(drainMs)
     context.connections.stop()
     // Subscribers see the end of runs that end in time.
     await sessions.close(graceMs)
@@ -194,7 +212,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     context.heartbeats.close()
     // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {
-      cutAll()
+      sockets.cutAll()
     }, FAREWELL_MS)
     await app.close()
     clearTimeout(cut)
@@ -218,8 +236,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
-    close({ graceMs = 10_000 } = {}) {
-      closing ??= stop(graceMs)
+    close({ graceMs = 10_000, drainMs = 0 } = {}) {
+      closing ??= stop(graceMs, drainMs)
       return closing
     },
   }

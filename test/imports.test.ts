@@ -79,7 +79,7 @@ const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
 const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|marks|refusals)\.ts$/
 /** Files that put everything together. */
-const COMPOSITION = /^src\/((server|tls|stderr-log|index)|cli\/(main|serve|config|open-log))\.ts$/
+const COMPOSITION = /^src\/((server|stderr-log|process-output|index)|cli\/(main|serve|config|open-log))\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',
@@ -109,17 +109,18 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
   { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|sessions)\//] },
+  { name: 'http', files: /^src\/http\//, may: [/^src\/protocol\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
-    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents)\//, /^src\/auth\/authorize\.ts$/],
+    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents|http)\//, /^src\/auth\/authorize\.ts$/],
   },
   { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
   {
     name: 'routes',
     files: /^src\/routes\//,
     may: [
-      /^src\/(protocol|guide|log|bus|presence|sessions|agents|transports|dialects)\//,
+      /^src\/(protocol|guide|log|bus|presence|sessions|agents|http|transports|dialects)\//,
       /^src\/(auth\/authorize|metrics)\.ts$/,
     ],
   },

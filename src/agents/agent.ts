@@ -40,6 +40,8 @@ export interface RunContext {
   readonly signal: AbortSignal
   /** The session's events before this run, oldest first, read from the log as they are iterated. */
   history(): AsyncIterable<TwinrailEvent>
+  /** The same events, newest first, for agents that need the latest of a long session. */
+  recent(): AsyncIterable<TwinrailEvent>
   /**
    * Logs `input.requested` and resolves with the first answer in log order, whoever gave it on whatever transport.
    * Time spent here does not count towards the run's maximum duration.

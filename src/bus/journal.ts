@@ -217,6 +217,16 @@ export class Journal {
     return this.#log.expired(limit)
   }
 
+  /** Resolves when the log takes appends now. @throws TwinrailError `unavailable` that says why it does not */
+  ready(): Promise<void> {
+    return this.#log.ready()
+  }
+
+  /** How often the log had to deal with each kind of incident. */
+  counts(): Readonly<Record<string, number>> {
+    return this.#log.counts?.() ?? {}
+  }
+
   /** Closes the log. Calls after it are refused. */
   close(): Promise<void> {
     return this.#log.close()

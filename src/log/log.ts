@@ -258,6 +258,15 @@ export interface EventLog {
    */
   expired(limit: number): Promise<ExpiredLease[]>
 
+  /**
+   * Resolves when the store takes appends now.
+   * @throws TwinrailError `unavailable` that says why it does not, with `details.reason` `full` when it has no room
+   */
+  ready(): Promise<void>
+
+  /** How often the driver had to deal with each kind of incident since it was opened, for metrics. */
+  counts?(): Readonly<Record<string, number>>
+
   /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>
 }

@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import { CustomBody } from './events.ts'
 import { Id, Offset } from './ids.ts'
+import { TEXT_CHARS, WINDOW_BYTES } from './limits.ts'
 import { SubscriptionOptions } from './subscription.ts'
 
 const CommandId = z.string().min(1).max(64)
@@ -14,7 +15,7 @@ export const Subscribe = z.object({
   type: z.literal('subscribe'),
   ...SubscriptionOptions.shape,
   /** UTF-8 bytes of event JSON that may be on the way beyond the last `window`. */
-  windowBytes: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  windowBytes: z.number().int().min(1).max(WINDOW_BYTES).optional(),
 })
 
 /** client → server: stop following. */
@@ -65,7 +66,7 @@ export const InputSteer = z.object({
   ...inSession,
   type: z.literal('input.steer'),
   runId: Id,
-  text: z.string().min(1),
+  text: z.string().min(1).max(TEXT_CHARS),
 })
 
 export const Publish = z.object({

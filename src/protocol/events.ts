@@ -2,10 +2,12 @@
 import { z } from 'zod'
 import { check } from './check.ts'
 import { TwinrailError } from './errors.ts'
-import { Id, Offset, ProviderId } from './ids.ts'
+import { FreeObject, Id, Offset, ProviderId } from './ids.ts'
+import { PLAN_STEPS, TEXT_CHARS } from './limits.ts'
+import { listOf } from './list.ts'
 
 const name = z.string().min(1).max(256)
-const text = z.string()
+const text = z.string().max(TEXT_CHARS)
 
 /** The kinds of question that a run may ask its users. */
 export const InputKind = z.enum(['approval', 'question', 'tool'])
@@ -31,14 +33,17 @@ export const eventData = {
   'run.completed': z.looseObject({
     finishReason: name.default('stop'),
     result: z.unknown().optional(),
-    usage: z.record(z.string(), z.unknown()).optional(),
+    usage: FreeObject.optional(),
   }),
   'run.failed': z.looseObject({ code: name, message: text, retryable: z.boolean().default(false) }),
   'run.cancelled': z.looseObject({ reason: text.default('requested') }),
   'run.cancel-requested': z.looseObject({ reason: text.optional() }),
   'plan.updated': z.looseObject({
     title: text.optional(),
-    steps: z.array(z.looseObject({ title: text, status: z.enum(['pending', 'running', 'done', 'failed']) })),
+    steps: listOf(
+      z.looseObject({ title: text, status: z.enum(['pending', 'running', 'done', 'failed']) }),
+      PLAN_STEPS,
+    ),
   }),
   'step.started': step,
   'step.finished': step,
@@ -69,7 +74,7 @@ export const eventData = {
     requestId: Id,
     kind: InputKind,
     message: text,
-    schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
+    schema: z.union([FreeObject, z.boolean()]).optional(),
     toolCallId: ProviderId.optional(),
     /** When the request expires by itself, in ms since 1970. */
     expiresAt: z.number().int().positive().optional(),
@@ -131,7 +136,7 @@ export interface EphemeralEvent extends Omit<EventOf<`x.${string}`>, 'offset' | 
 }
 
 const CustomType = z
-  .templateLiteral(['x.', z.string()])
+  .templateLiteral(['x.', z.string().max(126)])
   .refine(type => /^x\.[A-Za-z0-9][A-Za-z0-9._-]{0,125}$/.test(type), 'expected x.<name>')
 
 /** The application's own events: any JSON under a type `x.<name>`. */
@@ -155,7 +160,7 @@ const envelope = {
   sessionId: Id,
   runId: Id.optional(),
   time: z.number().int(),
-  by: z.string().optional(),
+  by: text.optional(),
   from: Offset.optional(),
 }
 

@@ -1,10 +1,12 @@
 /** Schemas of ids and offsets. PROTOCOL.md, "Ids, offsets, cursors". */
 import { z } from 'zod'
+import { FREE_NAMES } from './limits.ts'
 import { OFFSET_PATTERN } from './offsets.ts'
 
 /** An id that a client may choose: of a session, run, question, idempotency key or producer. */
 export const Id = z
   .string()
+  .max(128)
   .regex(
     /^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$/,
     'expected 1-128 of A-Z a-z 0-9 . _ : - and a letter or digit first',
@@ -28,7 +30,14 @@ export const ProviderId = z
  */
 export const Offset = z
   .string()
+  .max(33)
   .regex(
     OFFSET_PATTERN,
     'expected <epoch>-<seq>, two whole numbers without leading zeros, as the server gave it',
   )
+
+/** An object whose names are free, with any JSON in it. */
+export const FreeObject = z
+  .record(z.string().max(256), z.unknown())
+  .refine(object => Object.keys(object).length <= FREE_NAMES, `expected at most ${FREE_NAMES} names`)
+  .meta({ maxProperties: FREE_NAMES })

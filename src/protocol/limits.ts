@@ -26,5 +26,20 @@ export const PAGE_BYTES = 1024 * 1024
 /** The longest long-poll, in ms. */
 export const WAIT_MS = 30_000
 
+/**
+ * Characters of a text in an event or command. No longer text fits into an event; the bound is written out so that
+ * every schema has one.
+ */
+export const TEXT_CHARS = 1024 * 1024
+
+/** Steps of one `plan.updated`. Each is checked by itself, and a bad one costs some 20 µs. */
+export const PLAN_STEPS = 1000
+
+/** Names in one object whose names are free, such as `usage`. */
+export const FREE_NAMES = 1000
+
 /** Arrays and objects within each other. What is nested deeper overflows the stack of whoever walks through it. */
 export const NESTING = 500
+
+/** The largest `windowBytes` of a subscription. */
+export const WINDOW_BYTES = 16 * 1024 * 1024

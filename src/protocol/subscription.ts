@@ -34,17 +34,21 @@ export type SubscriptionOptions = z.output<typeof SubscriptionOptions>
 export const wholeNumber = (what: string) =>
   z
     .string()
+    .max(15, `expected ${what}, a whole number`)
     .regex(/^\d{1,15}$/, `expected ${what}, a whole number`)
     .transform(Number)
+
+/** Any value in a query; the schema that it is piped into tells what is right. */
+const value = z.string().max(256)
 
 /** {@link SubscriptionOptions} as they stand in a URL's query. */
 export const SubscriptionQuery = z
   .object({
-    after: z.string().optional(),
+    after: value.optional(),
     last: wholeNumber('a count of events').optional(),
-    run: z.string().optional(),
-    replay: z.string().optional(),
-    lag: z.string().optional(),
+    run: value.optional(),
+    replay: value.optional(),
+    lag: value.optional(),
     lagEvents: wholeNumber('a count of events').optional(),
     lagBytes: wholeNumber('bytes').optional(),
     coalesceMs: wholeNumber('ms').optional(),

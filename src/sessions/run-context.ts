@@ -1,5 +1,6 @@
 /** The `RunContext` that an agent gets: the session's history, questions to users, and steering messages. */
 import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { Answer, AskRequest, RunContext } from '../agents/agent.ts'
 import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
@@ -41,6 +42,7 @@ export function contextOf(parts: RunContextParts): RunContext {
     by,
     signal,
     history: () => history(journal, sessionId, startSeq - 1),
+    recent: () => recent(journal, sessionId, startSeq - 1),
     ask: request => {
       const answer = ask(parts, request)
       // An agent may ask and end without awaiting the answer; that must not be an unhandled rejection.
@@ -89,4 +91,30 @@ async function logRequest({ log, runId }: RunContextParts, body: Body, requestId
 
 async function* history(journal: Journal, sessionId: string, through: number) {
   for await (const { event } of journal.events(sessionId, 0, through)) yield event
+}
+
+/** How many events are read at once backwards, and about how many bytes of them. */
+const RECENT = { events: 256, bytes: 1024 * 1024 }
+
+/** The events up to a number, newest first. Lets the event loop turn between pages. */
+async function* recent(journal: Journal, sessionId: string, through: number) {
+  let size = RECENT.events
+  for (let last = through; last > 0; ) {
+    const page = await journal.read(sessionId, Math.max(0, last - size), {
+      events: size,
+      bytes: RECENT.bytes,
+      through: last,
+    })
+    const [first] = page?.events ?? []
+    if (!page || !first) return
+    if (page.events.at(-1)!.seq < last) {
+      // The older ones fill the page. One event always fits.
+      size = Math.ceil(size / 4)
+      continue
+    }
+    for (const { event } of page.events.toReversed()) yield event
+    last = first.seq - 1
+    size = Math.min(RECENT.events, size * 2)
+    await setImmediate()
+  }
 }

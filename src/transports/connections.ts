@@ -19,6 +19,7 @@ export class Connections {
   readonly #open = new Set<Connection>()
   readonly #waiting = new Set<() => void>()
   readonly #spreadMs: number
+  #draining = false
   #stopping = false
   #closed = false
 
@@ -42,6 +43,16 @@ export class Connections {
 
   remove(connection: Connection): void {
     this.#open.delete(connection)
+  }
+
+  /** The server is about to stop: it serves as before, and load balancers are told to send nothing new. */
+  drain(): void {
+    this.#draining = true
+  }
+
+  /** @throws TwinrailError `restart` once the server is draining or stopping */
+  mustBeReady(): void {
+    if (this.#draining || this.#stopping) throw this.restart()
   }
 
   /** From now on nothing new is let in. */

@@ -6,6 +6,8 @@ import { type Action, type Authorize, mustBeAllowed } from '../auth/authorize.ts
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
+import type { Answers } from '../http/answers.ts'
+import type { ConnectionLimits } from '../http/limits.ts'
 import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
@@ -24,6 +26,8 @@ export interface TransportContext {
   readonly authorize: Authorize
   readonly heartbeats: Heartbeats
   readonly connections: Connections
+  readonly answers: Answers
+  readonly limits: ConnectionLimits
   /** Silence after which a connection is pinged unless the client asks otherwise, in ms. */
   readonly heartbeatMs: number
   /** A write that waits longer ends its connection, in ms. */
@@ -34,8 +38,16 @@ export interface TransportContext {
   onLost(transport: TransportName, reason: LossReason): void
   /** Tells whoever measures that a ping was left without a sign of life. */
   onMissedHeartbeat(): void
-  /** What an `EventSource` waits before it reconnects, in ms. */
+  /** What an `EventSource` waits before it reconnects, in ms, on average. */
   readonly retryMs: number
+}
+
+/**
+ * The `retry` of one event stream: from half to one and a half times `retryMs`, a random time for each connection, so
+ * that the clients of a server that crashed do not all come back at the same moment.
+ */
+export function retryOf({ retryMs }: Pick<TransportContext, 'retryMs'>): number {
+  return Math.round(retryMs * (0.5 + Math.random()))
 }
 
 /** Asks the door. @throws TwinrailError */

@@ -34,6 +34,8 @@ export interface PageRequest {
   before?: string | undefined
   /** Waits so long for something to come when there is nothing, in ms. @default 0 */
   waitMs?: number | undefined
+  /** Called around the waiting; the page is read on once `end` has resolved. */
+  aroundWait?: { begin(): void; end(): Promise<void> } | undefined
   /** Ends the waiting: the client has left. */
   signal?: AbortSignal | undefined
 }
@@ -63,7 +65,9 @@ export async function readPage(context: PageContext, request: PageRequest): Prom
     const page = await readForwards(journal, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
+    request.aroundWait?.begin()
     const news = await somethingNew(bus, after, page.next)
+    await request.aroundWait?.end()
     if (news === 'events') return await readForwards(journal, after)
     return news === 'deleted' ? { ...page, controls: [endOf(request, 'deleted')] } : page
   } finally {
@@ -183,6 +187,7 @@ async function scan(
     const whole = events.length === 0 || events.at(-1)?.seq === seen.at(-1)?.seq
     cursor = whole ? last.seq : (events.at(-1) as LogEvent).seq
     if (events.length > 0 || cursor >= page.head) return { events, cursor, head: page.head }
+    await new Promise(resolve => setImmediate(resolve))
   }
 }
 
@@ -213,14 +218,21 @@ async function readBackwards(
   let first = Math.max(oldest, Math.min(given, (run?.end ?? head) + 1))
   const events: LogEvent[] = []
   let bytes = 0
+  let count = limit
   while (first > oldest && events.length < limit && bytes < PAGE_BYTES) {
-    const from = Math.max(oldest, first - limit)
+    const from = Math.max(oldest, first - count)
     const page = await journal.read(sessionId, from - 1, {
-      events: limit,
-      bytes: Number.MAX_SAFE_INTEGER,
+      events: first - from,
+      bytes: PAGE_BYTES,
       through: first - 1,
     })
     if (!page || page.epoch !== epoch) break
+    // A log is read forwards: when so many events are too large together, fewer are tried.
+    const last = page.events.at(-1)
+    if (last && last.seq < first - 1) {
+      count = Math.max(1, Math.floor(count / 2))
+      continue
+    }
     let full = false
     for (const event of [...page.events].reverse()) {
       const wanted = options.run === undefined || event.runId === options.run
@@ -233,6 +245,7 @@ async function readBackwards(
     }
     if (full) break
     first = from
+    await new Promise(resolve => setImmediate(resolve))
   }
   return {
     events: options.replay === 'full' ? events : fold(epoch, events),

@@ -46,6 +46,10 @@ export async function servePage(
     limit,
     before,
     waitMs: wait,
+    aroundWait: {
+      begin: () => context.answers.park(reply.raw),
+      end: () => context.answers.unpark(reply.raw),
+    },
     signal: gone.signal,
   }).finally(() => {
     waited()

@@ -13,6 +13,7 @@ import {
   hello,
   lagLimits,
   ping,
+  retryOf,
   SECOND_MESSAGE_MS,
   type TransportContext,
   tooSlow,
@@ -46,6 +47,8 @@ export async function serveSse(
   reply: FastifyReply,
   { sessionId, options, ack }: SseRequest,
 ): Promise<void> {
+  // An event stream keeps no more than its socket holds.
+  context.answers.park(reply.raw)
   const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
@@ -82,7 +85,7 @@ function refuseForNow(context: TransportContext, reply: FastifyReply, reason: Tw
   reply.hijack()
   writeHead(reply)
   const control = closing(reason)
-  reply.raw.write(`retry: ${reason.retryAfterMs ?? context.retryMs}\n\n`)
+  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n\n`)
   reply.sse(
     (async function* () {
       yield { event: control.type, data: JSON.stringify(control) }
@@ -145,7 +148,7 @@ class SseStream<B> implements Connection {
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
-    const handedOver = await this.#handOver(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
+    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n\n`))
     if (!handedOver || this.sink.closed) return this.forget()
     if (!streamOf(this.#reply)) {
       // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
@@ -205,7 +208,7 @@ class SseStream<B> implements Connection {
   }
 
   close(reason: TwinrailError): void {
-    const retryMs = reason.retryAfterMs ?? this.#context.retryMs
+    const retryMs = reason.retryAfterMs ?? retryOf(this.#context)
     this.forget()
     this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
     cutOff(this.#reply.raw, this.#context.stallMs)

@@ -61,6 +61,8 @@ class WebSocketConnection implements Connection {
   readonly #last = new Map<string, Promise<void>>()
   #pending = 0
   #silentBeats = 0
+  /** The data of the last ping that has no pong yet. */
+  #pinged: Buffer | undefined
   #second: NodeJS.Timeout | undefined
 
   constructor(context: TransportContext, socket: WebSocket, request: FastifyRequest) {
@@ -80,6 +82,7 @@ class WebSocketConnection implements Connection {
     socket.on('pong', () => {
       this.#silentBeats = 0
     })
+    socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
     // What the client sends meanwhile stays in the socket.
     socket.pause()
@@ -138,6 +141,20 @@ class WebSocketConnection implements Connection {
     if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#lose('silent')
     this.#send(ping())
     this.#socket.ping()
+  }
+
+  /** One pong may answer several pings, with the data of the last (RFC 6455, 5.5.3): those who do not read get one. */
+  #answerPing(data: Buffer): void {
+    this.#silentBeats = 0
+    const waits = this.#pinged !== undefined
+    this.#pinged = data
+    if (this.#sink.ready()) this.#pong()
+    else if (!waits) this.#sink.whenReady(this.#pong)
+  }
+
+  readonly #pong = () => {
+    if (this.#pinged && this.#isOpen) this.#socket.pong(this.#pinged)
+    this.#pinged = undefined
   }
 
   #message(data: Buffer, isBinary: boolean): void {

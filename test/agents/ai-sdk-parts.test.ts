@@ -127,9 +127,10 @@ t.test('events', async t => {
   })
 })
 
+/** The events of a log, newest first. */
 function log(...bodies: EventBody[]): () => AsyncGenerator<TwinrailEvent> {
   return async function* () {
-    for (const [index, body] of bodies.entries()) {
+    for (const [index, body] of [...bodies.entries()].reverse()) {
       yield { offset: `1-${index + 1}`, sessionId: 's', time: 0, ...body } as TwinrailEvent
     }
   }
@@ -223,9 +224,134 @@ t.test('conversation', async t => {
     )
     const few = await conversation({ prompt: 'So?' }, log(...wordy.flat()))
     t.same(
-      few.map(({ content }) => content.length),
+      few.map(({ content }) => (content as string).length),
       [2, 50_000, 2, 50_000, 2, 50_000, 3],
     )
+  })
+
+  t.test('keeps overlapping runs apart that use the same ids', async t => {
+    const part = (runId: string, delta: string): EventBody => ({
+      type: 'text.delta',
+      runId,
+      data: { partId: 'p', delta },
+    })
+    const start = (runId: string): EventBody => ({ type: 'text.start', runId, data: { partId: 'p' } })
+    const ask = (runId: string, prompt: string): EventBody => ({
+      type: 'run.started',
+      runId,
+      data: { agent: 'chat', input: { prompt } },
+    })
+    const steer = (runId: string, text: string): EventBody => ({
+      type: 'input.steered',
+      runId,
+      data: { inputId: 'i', text },
+    })
+    const apply = (runId: string): EventBody => ({ type: 'input.applied', runId, data: { inputId: 'i' } })
+    const history = log(
+      ...[ask('r1', 'one?'), start('r1'), part('r1', 'On'), ask('r2', 'two?'), start('r2'), part('r2', 'Tw')],
+      ...[
+        part('r1', 'e.'),
+        part('r2', 'o.'),
+        steer('r1', 'left'),
+        steer('r2', 'right'),
+        apply('r1'),
+        apply('r2'),
+      ],
+    )
+    t.same(await conversation({ prompt: 'So?' }, history), [
+      user('one?'),
+      assistant('One.'),
+      user('two?'),
+      assistant('Two.'),
+      user('left\n\nright\n\nSo?'),
+    ])
+  })
+
+  t.test('tells a prompt once that failed before anything was said and is asked again', async t => {
+    const failed = (runId: string): EventBody[] => [
+      { type: 'run.started', runId, data: { agent: 'chat', input: { prompt: 'Hi' } } },
+      { type: 'run.failed', runId, data: { code: 'model-error', message: 'failed', retryable: true } },
+    ]
+    t.same(await conversation({ prompt: 'Hi' }, log(...failed('r1'), ...failed('r2'))), [user('Hi')])
+    t.same(await conversation({ prompt: 'Hello?' }, log(...failed('r1'), ...failed('r2'))), [
+      user('Hi\n\nHello?'),
+    ])
+  })
+
+  t.test('has earlier calls of the agent’s tools with their results, and those of no others', async t => {
+    const call = (runId: string, toolName: string, output?: unknown, isError = false): EventBody[] => [
+      { type: 'tool.started', runId, data: { toolCallId: 'c', toolName } },
+      { type: 'tool.called', runId, data: { toolCallId: 'c', toolName, input: { city: runId } } },
+      ...(output === undefined
+        ? []
+        : [
+            {
+              type: 'tool.finished',
+              runId,
+              data: { toolCallId: 'c', output, ...(isError && { isError }) },
+            } as const,
+          ]),
+    ]
+    const [started, start, delta, end] = earlier('Oslo', { prompt: 'Oslo?' }, 'Sunny.')
+    const history = log(
+      ...[started!, ...call('Oslo', 'weather', { sky: 'clear' }), start!, delta!, end!],
+      ...earlier('Rome', { prompt: 'Rome?' }).slice(0, 1),
+      ...[
+        ...call('Rome', 'weather', 'away', true),
+        ...call('Rome', 'search_corpus', 1),
+        ...call('Bonn', 'weather'),
+      ],
+    )
+    const called = (city: string) => ({
+      type: 'tool-call',
+      toolCallId: 'c',
+      toolName: 'weather',
+      input: { city },
+    })
+    const result = (output: object) => ({ type: 'tool-result', toolCallId: 'c', toolName: 'weather', output })
+    t.same(await conversation({ prompt: 'So?' }, history, new Set(['weather'])), [
+      user('Oslo?'),
+      { role: 'assistant', content: [called('Oslo')] },
+      { role: 'tool', content: [result({ type: 'text', value: '{"sky":"clear"}' })] },
+      assistant('Sunny.'),
+      user('Rome?'),
+      { role: 'assistant', content: [called('Rome')] },
+      { role: 'tool', content: [result({ type: 'error-text', value: 'away' })] },
+      user('So?'),
+    ])
+  })
+
+  t.test('stops reading when its bounds are full, and gives the end of a long text', async t => {
+    let read = 0
+    async function* endless(): AsyncGenerator<TwinrailEvent> {
+      for (;;) {
+        read++
+        const data = { partId: 'p', delta: '👋x' }
+        yield {
+          offset: `1-${read}`,
+          sessionId: 's',
+          runId: 'r',
+          time: 0,
+          type: 'text.delta',
+          data,
+        } as TwinrailEvent
+      }
+    }
+    const messages = await conversation({ prompt: 'So?' }, endless)
+    t.equal(read, historyBounds.events)
+    t.same(messages, [user('So?')], 'begins with the user')
+  })
+
+  t.test('never holds half a character, whatever was cut', async t => {
+    const { messageCharacters } = historyBounds
+    const long = `${'x'.repeat(messageCharacters)}👋`
+    for (const shift of [0, 1, 2]) {
+      const text = `${'👋'.repeat(messageCharacters / 2)}${'x'.repeat(shift)}`
+      const history = log(...earlier('r1', { prompt: text }, ...text.split('')), ...earlier('r2', long, long))
+      const messages = await conversation({ prompt: `${'a'}\ud83d` }, history)
+      for (const { content } of messages) t.notMatch(content, /\p{Surrogate}/u)
+      t.equal(messages.at(-1)?.content, 'a\ufffd')
+    }
   })
 
   t.test('starts with the user also after a trim in the middle of a run', async t => {

@@ -1,5 +1,6 @@
 import t from 'tap'
 import { z } from 'zod'
+import { limits } from '../../src/protocol/index.ts'
 import { agentOver, generations, seed } from '../fixtures/ai-generations.ts'
 import { calls, type Reply, says, stops, thinks } from '../fixtures/openai-server.ts'
 import { type FakeRun, fakeRun, flaws, inShort, play, textOf } from '../fixtures/run-context.ts'
@@ -114,6 +115,53 @@ for (const generation of generations) {
       const { agent } = await agentOver(t, generation, [oslo, oslo, sunny], { tools: { weather } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
       t.equal(events.filter(event => event.type === 'tool.finished').length, 2)
+      t.same(flaws(events), [])
+    })
+
+    t.test('ends plainly when the output limit is reached in the middle of a tool call', async t => {
+      const cut: Reply = { chunks: [...calls(0, 'c', 'weather', '{"ci'), ...stops('length')] }
+      const { agent, server } = await agentOver(t, generation, Array(20).fill(cut), { tools: { weather } })
+      const { events, result } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
+      t.equal(server.requests.length, 1)
+      t.equal(result?.finishReason, 'length')
+      t.match(
+        events.find(({ type }) => type === 'tool.finished'),
+        { data: { isError: true } },
+      )
+      t.same(flaws(events), [])
+    })
+
+    t.test('splits a chunk of the model that is larger than an event may be', async t => {
+      const text = '\u0001👋'.repeat(250_000)
+      const { agent } = await agentOver(t, generation, [
+        { chunks: [...thinks(text), ...says(text), ...stops()], whole: true },
+      ])
+      const { events, result, error } = await play(agent, { prompt: 'Hello' }, fakeRun())
+      t.equal(error, undefined)
+      t.equal(result?.finishReason, 'stop')
+      t.ok(textOf(events) === text, 'the text is whole')
+      for (const event of events) t.ok(Buffer.byteLength(JSON.stringify(event)) < limits.eventBytes)
+      t.same(flaws(events), [])
+    })
+
+    t.test('joins a character that the model sends in two halves, and never logs half of one', async t => {
+      const halves = ['a\ud83d', '\udc4bb', '\udc4b', 'c\ud83d']
+      const input = ['{"city":"\ud83d', '\udc4b"}']
+      const { agent, server } = await agentOver(
+        t,
+        generation,
+        [
+          { chunks: [...says(...halves), ...calls(0, 'c', 'weather', ...input), ...stops('tool_calls')] },
+          sunny,
+        ],
+        { tools: { weather } },
+      )
+      const { events } = await play(agent, { prompt: 'Hello' }, fakeRun())
+      t.equal(textOf(events), 'a👋b\ufffdc\ufffdSunny.')
+      const deltas = events.flatMap(event => (event.type === 'tool.delta' ? [event.data.delta] : []))
+      t.equal(deltas.join(''), '{"city":"👋"}')
+      for (const event of events) t.notMatch(JSON.stringify(event), /\\ud[89a-f]/)
+      t.notMatch(JSON.stringify(server.requests[1]?.body), /\\ud[89a-f]/)
       t.same(flaws(events), [])
     })
 

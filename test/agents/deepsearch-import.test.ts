@@ -4,12 +4,12 @@ import { fakeRun, play } from '../fixtures/run-context.ts'
 
 // In this process the packages that only a search needs cannot be found.
 const hook = `export function resolve(specifier, context, next) {
-  const isParserOrIndex = specifier === 'htmlparser2' || specifier === 'minisearch'
+  const isParserOrIndex = specifier === 'htmlparser2' || specifier === 'marked'
   return next(isParserOrIndex ? 'no-such-package' : specifier, context)
 }`
 register(`data:text/javascript,${encodeURIComponent(hook)}`)
 
-t.test('htmlparser2 and minisearch are imported by the first search and not before', async t => {
+t.test('htmlparser2 and marked are imported by the first search and not before', async t => {
   const { createDeepsearch } = await import('../../src/agents/deepsearch/deepsearch.ts')
   const agent = createDeepsearch({ corpus: 'test/fixtures/corpus' })
   const input = { query: 'What is a session?', confirm: true }

@@ -30,6 +30,19 @@ function stall(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
+t.test('what a run makes up is bounded by count times bytes', async t => {
+  const refused = playback.input.safeParse({ count: 10_000_000, bytes: 65_536, rate: 0 })
+  t.match(refused.error?.issues, [{ path: ['count'], message: /at most 268435456 bytes/ }])
+  for (const input of [
+    { count: 4096, bytes: 65_536, rate: 0 },
+    { count: 10_000_000, rate: 0 },
+    { events: [], speed: 1 },
+  ]) {
+    t.equal(playback.input.safeParse(input).success, true, JSON.stringify(input))
+  }
+  t.equal(playback.input.safeParse({ count: 4097, bytes: 65_536, rate: 0 }).success, false)
+})
+
 t.test('generated text', async t => {
   t.test('is one text of count deltas: a word each, lower-case, with spaces and punctuation', async t => {
     const { events, result } = await play(playback, { count: 500, rate: 0 }, fakeRun())

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { websocket } from '../../src/bus/encoding.ts'
+import { ssePlain, websocket } from '../../src/bus/encoding.ts'
 import { type KeptPage, PageBudget } from '../../src/bus/page-budget.ts'
 import { Pages } from '../../src/bus/pages.ts'
 import { Ring } from '../../src/bus/ring.ts'
@@ -54,6 +54,16 @@ t.test('a page is folded and encoded once for all who need it, however far apart
   t.equal(reads.count, 40)
   const [one, other] = await Promise.all([pages.folded(epoch, 0, head), pages.folded(epoch, 0, head)])
   t.equal(one, other)
+})
+
+t.test('a page is encoded once for each wire', async t => {
+  const { epoch, head, make } = await filled(t, 1)
+  const page = await make(new PageBudget(BUDGET)).folded(epoch, 0, head)
+  const [frames, text] = [page?.encoded(websocket), page?.encoded(ssePlain)]
+  t.same(frames, websocket.events(page?.events ?? []))
+  t.same(text, ssePlain.events(page?.events ?? []))
+  t.equal(page?.encoded(websocket), frames)
+  t.equal(page?.encoded(ssePlain), text)
 })
 
 t.test('two who ask at once wait for one reading', async t => {

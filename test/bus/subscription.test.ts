@@ -1,229 +1,290 @@
-/** A subscription without sockets, on a bus with a ring of two events: what it sends when its sink was full. */
-import { setImmediate as nextTurn } from 'node:timers/promises'
-import t, { type Test } from 'tap'
-import { Bus, type SubscribeRequest } from '../../src/bus/bus.ts'
-import { Journal } from '../../src/bus/journal.ts'
-import { noopObserver } from '../../src/bus/observer.ts'
+/** The life of a subscription without sockets: its start and its end, in every order; lag policies; a log that lost events. */
+import t from 'tap'
+import type { Journal } from '../../src/bus/journal.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
-import type { Message } from '../fixtures/sink.ts'
-import { TestSink } from '../fixtures/sink.ts'
+import { TwinrailError } from '../../src/protocol/index.ts'
+import { completed, subscribed } from '../fixtures/subscribed.ts'
 
-type Request = SubscribeRequest<readonly Message[]>
-
-/** A session whose log begins with `run.started` of the run `r`, and a subscription to it that is live. */
-async function subscribed(t: Test, request: Partial<Request> = {}, log: EventLog = createMemoryLog()) {
-  const journal = new Journal(log)
-  await journal.append('s', [{ type: 'run.started', runId: 'r', data: { agent: 'a' } }], {
-    create: true,
-    once: [{ key: 'run:r' }],
-  })
-  let skipped = 0
-  const observer = {
-    ...noopObserver,
-    skipped(count: number) {
-      skipped += count
-    },
-  }
-  const bus = new Bus(journal, { ringEvents: 2, observer })
-  const sink = new TestSink()
-  const ends: string[] = []
-  const subscription = await bus.subscribe({ ...ofSession, sink, onEnd: end => ends.push(end), ...request })
-  t.teardown(() => subscription.close())
+t.test('one that was not started has sent nothing, and begins where it was made', async t => {
+  const { sink, subscription, numbers, turns } = await subscribed(t, { isNew: true })
+  await numbers(2)
+  await turns(5)
+  t.same(sink.seen, [])
   subscription.start()
-  for (let turn = 0; turn < 5; turn++) await nextTurn()
-  return {
-    journal,
-    bus,
-    sink,
-    ends,
-    subscription,
-    skipped: () => skipped,
-    /** Appends `count` events of one run, or of none. */
-    async numbers(count: number, runId?: string) {
-      for (let n = 0; n < count; n++) await journal.append('s', [{ type: 'x.n', runId, data: n }])
-    },
-    append: (type: string, data: unknown, runId?: string) => journal.append('s', [{ type, runId, data }]),
-    /** Lets the sink drain, and waits until nothing more is sent. */
-    async drained() {
-      sink.drain()
-      for (let turn = 0; turn < 20; turn++) await nextTurn()
-    },
-  }
-}
-
-const options = { after: undefined, last: undefined, run: undefined, replay: 'full', coalesceMs: 0 } as const
-const ofSession = { sessionId: 's', options }
-const ofRun = { sessionId: 's', options: { ...options, run: 'r' } }
-const skip = { policy: 'skip', limits: { events: 3, bytes: 1e6 } } as const
-
-const completed = ['run.completed', { finishReason: 'stop' }, 'r'] as const
-
-t.test('what is trimmed while a subscriber lags is reported by a gap', async t => {
-  const { journal, sink, numbers, drained } = await subscribed(t)
-  sink.isFull = true
-  await numbers(10)
-  await nextTurn()
-  const { epoch } = await journal.session('s')
-  await journal.trim('s', epoch, 6, { seq: 11, state: {} })
-  await drained()
-  t.same(sink.seen, ['subscribed', 1, 'caught-up', 'gap 2–6 trimmed', 7, 8, 9, 10, 11])
+  await turns(20)
+  t.same(sink.seen, ['subscribed', 1, 'caught-up', 2, 3], '`caught-up` marks where the log was then')
+  subscription.start()
+  await turns(5)
+  t.equal(sink.seen.length, 5, 'a second start does nothing')
 })
 
-t.test('skip leaves out all but the newest event, which is sent', async t => {
-  const { sink, numbers, drained, skipped } = await subscribed(t, { lag: skip })
-  sink.isFull = true
-  await numbers(10)
-  await nextTurn()
-  await drained()
-  t.same(sink.seen, ['subscribed', 1, 'caught-up', 'gap 2–10 skipped', 11])
-  t.equal(skipped(), 9, 'the metrics count what was left out')
-  await numbers(1)
-  await drained()
-  t.equal(sink.seen.at(-1), 12, 'and it is live again')
+t.test('one whose session is deleted before its start ends when it starts', async t => {
+  const { sink, ends, bus, journal, subscription, turns } = await subscribed(t, { isNew: true })
+  await journal.delete('s')
+  await turns(5)
+  t.same(sink.seen, [])
+  t.same(ends, [])
+  subscription.start()
+  t.same(sink.seen, ['subscribed', 'end'])
+  t.same(ends, ['deleted'])
+  t.equal(bus.topics, 0)
 })
 
-t.test('skip sends what somebody waits for in its place', async t => {
-  const { sink, numbers, append, drained } = await subscribed(t, { lag: skip })
-  sink.isFull = true
-  await numbers(3)
-  await append('input.requested', { requestId: 'q', kind: 'question', message: '?' }, 'r')
-  await numbers(1)
-  await append(...completed)
-  await nextTurn()
-  await drained()
-  t.same(sink.seen.slice(3), ['gap 2–4 skipped', 5, 'gap 6–6 skipped', 7], 'the newest is one of them')
-})
-
-t.test('a stream of one run skips to the newest event of that run', async t => {
-  const { sink, numbers, drained, skipped } = await subscribed(t, { ...ofRun, lag: skip })
-  sink.isFull = true
-  await numbers(4, 'r')
-  await numbers(2, 'other')
-  await nextTurn()
-  await drained()
-  t.same(sink.seen.slice(3), ['gap 2–4 skipped', 5])
-  t.equal(skipped(), 3)
-})
-
-t.test('a run’s stream ends when its terminal is reached by skipping', async t => {
-  const { sink, ends, bus, numbers, append, drained } = await subscribed(t, { ...ofRun, lag: skip })
-  sink.isFull = true
-  await numbers(10, 'r')
-  await append(...completed)
-  await numbers(3, 'r')
-  await nextTurn()
-  await drained()
-  t.same(ends, ['run-ended'])
-  t.same(sink.seen, ['subscribed', 1, 'caught-up', 'gap 2–11 skipped', 12, 'end'])
-  t.equal(bus.topics, 0, 'and the topic is let go')
-})
-
-t.test('skip goes on when its sink is full again, and nothing waits in it meanwhile', async t => {
-  const { sink, numbers, append, drained } = await subscribed(t, { lag: skip })
-  sink.isFull = true
-  for (let n = 0; n < 3; n++) {
-    await numbers(3)
-    await append('input.answered', { requestId: `q${n}`, value: 1 }, 'r')
-  }
-  await numbers(3)
-  await nextTurn()
-  sink.onWrite = () => {
-    sink.isFull = typeof sink.seen.at(-1) === 'number'
-  }
-  const before = ['subscribed', 1, 'caught-up']
-  const steps = ['gap 2–4 skipped', 5, 'gap 6–8 skipped', 9, 'gap 10–12 skipped', 13]
-  for (let sent = 2; sent <= steps.length; sent += 2) {
-    await drained()
-    t.same(sink.seen, [...before, ...steps.slice(0, sent)])
+t.test('a deleted session ends it, wherever it stands', async t => {
+  for (const isFull of [false, true]) {
+    const { sink, ends, journal, numbers, turns } = await subscribed(t)
+    sink.isFull = isFull
+    await numbers(1)
+    await turns(5)
+    await journal.delete('s')
+    await turns(5)
+    t.equal(sink.seen.at(-1), 'end', `full: ${isFull}`)
+    t.same(ends, ['deleted'])
+    sink.drain()
+    await turns(5)
+    t.equal(sink.seen.at(-1), 'end', 'nothing comes after it')
   }
 })
 
-t.test('skip sends no more than the window of credit holds', async t => {
-  const { sink, subscription, journal, numbers, append, drained } = await subscribed(t, {
-    lag: skip,
-    windowBytes: 1,
-  })
-  const { epoch } = await journal.session('s')
-  await numbers(5)
-  await append('input.answered', { requestId: 'q', value: 1 }, 'r')
-  await numbers(5)
-  await drained()
-  const grant = async (seq: number) => {
-    subscription.grant({ epoch, seq })
-    await drained()
-    return sink.seen.slice(3)
-  }
-  t.same(sink.seen.slice(3), ['gap 2–6 skipped'], 'one event is outstanding')
-  t.same(await grant(1), ['gap 2–6 skipped', 7, 'gap 8–11 skipped'])
-  t.same(await grant(7), ['gap 2–6 skipped', 7, 'gap 8–11 skipped', 12])
-})
-
-t.test('a log that is away for a while makes no hole in what skip reports', async t => {
-  const log = createMemoryLog()
-  let reads = 0
-  const flaky: EventLog = {
-    ...log,
-    async read(...args) {
-      // The first page of the jump comes, the second does not at first.
-      if (++reads === 2) throw new Error('the log is away')
-      return log.read(...args)
-    },
-  }
-  const { sink, append } = await subscribed(t, { lag: skip }, flaky)
+t.test('after a close nothing is sent, and the topic is let go', async t => {
+  const { sink, ends, bus, numbers, subscription, turns } = await subscribed(t)
   sink.isFull = true
-  for (let n = 0; n < 5; n++) await append('x.large', 'x'.repeat(40_000))
-  await nextTurn()
-  reads = 0
-  // The subscription's own timer does not keep the process alive.
-  const alive = setInterval(() => {}, 1000)
-  t.teardown(() => clearInterval(alive))
-  const sent = new Promise<void>(resolve => {
-    sink.onWrite = () => {
-      if (sink.seen.at(-1) === 6) resolve()
-    }
-  })
+  await numbers(2)
+  await turns(5)
+  subscription.close()
+  subscription.close()
+  subscription.end('deleted')
   sink.drain()
-  await sent
-  t.ok(reads > 2, 'the log was asked again')
-  t.same(sink.seen.slice(3), ['gap 2–5 skipped', 6])
+  await numbers(1)
+  await turns(5)
+  t.same(sink.seen, ['subscribed', 1, 'caught-up'])
+  t.same(ends, [])
+  t.equal(bus.topics, 0)
+  t.same(subscription.lag, { events: 0, bytes: 0 })
 })
 
-t.test('what is trimmed in the middle of a jump comes after what was skipped before it', async t => {
-  const log = createMemoryLog()
-  let trim: (() => Promise<unknown>) | undefined
-  const trimming: EventLog = {
-    ...log,
-    async read(...args) {
-      const page = await log.read(...args)
-      await trim?.()
-      trim = undefined
-      return page
-    },
+t.test('a run that has ended: what its subscriber has not, then the end', async t => {
+  const before = (journal: Journal) => {
+    const [type, data, runId] = completed
+    return journal.append('s', [{ type, data, runId }], { once: [{ key: 'end:r' }] })
   }
-  const { sink, journal, append, drained } = await subscribed(t, { lag: skip }, trimming)
-  const { epoch } = await journal.session('s')
-  sink.isFull = true
-  for (let n = 0; n < 6; n++) await append('x.large', 'x'.repeat(40_000))
-  await nextTurn()
-  trim = () => log.trim('s', epoch, 4, { seq: 7, state: {} })
-  await drained()
-  t.same(sink.seen.slice(3), ['gap 2–2 skipped', 'gap 3–4 trimmed', 'gap 5–6 skipped', 7])
+  const all = await subscribed(t, { run: 'r', before })
+  t.same(all.sink.seen, ['subscribed', 1, 2, 'caught-up', 'end'])
+  t.same(all.ends, ['run-ended'])
+  t.equal(all.bus.topics, 0)
+
+  const nothing = await subscribed(t, { run: 'r', after: 2, before, isNew: true })
+  t.ok(nothing.subscription.isExhausted)
+  nothing.subscription.start()
+  t.same(nothing.sink.seen, ['subscribed', 'end'], 'there is nothing to catch up on')
+  t.same(nothing.ends, ['run-ended'])
+
+  const ahead = await subscribed(t, { run: 'r', after: 9, replay: 'none', before, isNew: true })
+  t.notOk(ahead.subscription.isExhausted, 'its cursor means nothing, which it must be told')
+  ahead.subscription.start()
+  t.same(ahead.sink.seen, ['subscribed', 'reset', 'caught-up', 'end'])
 })
 
-t.test('a log that lost events takes back the credit of what was sent', async t => {
+t.test('lag is what the subscriber has not got, and nothing once it is live', async t => {
+  const { sink, journal, subscription, numbers, turns, drained } = await subscribed(t)
+  sink.isFull = true
+  await numbers(3)
+  await turns(2)
+  const page = await journal.read('s', 1, { events: 10, bytes: 1e6 })
+  const bytes = page?.events.reduce((sum, { json }) => sum + json.length, 0)
+  t.ok(subscription.isLagging)
+  t.same(subscription.lag, { events: 3, bytes })
+  await drained()
+  t.notOk(subscription.isLagging)
+  t.same(subscription.lag, { events: 0, bytes: 0 })
+})
+
+t.test('disconnect closes it when its limit is reached, not before', async t => {
+  for (const [limits, count] of [
+    [{ events: 3, bytes: 1e6 }, 3],
+    [{ events: 1000, bytes: 250 }, 3],
+  ] as const) {
+    let tooSlow = 0
+    const { sink, ends, bus, numbers, turns } = await subscribed(t, {
+      lag: { policy: 'disconnect', limits },
+      onTooSlow: () => tooSlow++,
+    })
+    sink.isFull = true
+    await numbers(count - 1)
+    await turns(3)
+    t.equal(tooSlow, 0, JSON.stringify(limits))
+    await numbers(1)
+    await turns(3)
+    await numbers(5)
+    await turns(3)
+    t.equal(tooSlow, 1)
+    t.same(sink.seen, ['subscribed', 1, 'caught-up'])
+    t.same(ends, [], 'the transport ends the connection')
+    t.equal(bus.topics, 0)
+  }
+})
+
+t.test('a long replay is no lag: disconnect does not count it', async t => {
+  let tooSlow = 0
+  const { sink, subscription, numbers, drained, turns } = await subscribed(t, {
+    lag: { policy: 'disconnect', limits: { events: 3 } },
+    onTooSlow: () => tooSlow++,
+    before: async journal => {
+      for (let n = 0; n < 10; n++) await journal.append('s', [{ type: 'x.n', data: n }])
+    },
+    isNew: true,
+  })
+  sink.isFull = true
+  subscription.start()
+  await numbers(1)
+  await turns(3)
+  t.equal(tooSlow, 0)
+  await drained()
+  t.equal(sink.seen.at(-1), 12)
+})
+
+t.test('wait holds producers from four fifths of the limit to three tenths of it', async t => {
+  const { sink, bus, numbers, turns, drained } = await subscribed(t, {
+    lag: { policy: 'wait', limits: { events: 10 } },
+  })
+  sink.isFull = true
+  await numbers(7)
+  await turns(3)
+  t.equal(bus.admitted('s'), undefined)
+  await numbers(1)
+  await turns(3)
+  const held = bus.admitted('s')
+  t.ok(held)
+  await drained()
+  await held
+  t.equal(bus.admitted('s'), undefined)
+})
+
+t.test('wait lets producers go while it still catches up', async t => {
+  const { sink, bus, epoch, subscription, numbers, turns } = await subscribed(t, {
+    lag: { policy: 'wait', limits: { events: 10 } },
+    windowBytes: 110,
+  })
+  await numbers(9)
+  await turns(10)
+  t.ok(bus.admitted('s'), 'one event is outstanding, eight or nine wait')
+  const heldAt: number[] = []
+  for (let seq = 1; seq < 10; seq++) {
+    subscription.grant({ epoch, seq })
+    await turns(10)
+    if (bus.admitted('s')) heldAt.push(subscription.lag.events)
+  }
+  t.equal(Math.min(...heldAt), 3, 'held down to three tenths')
+  t.equal(sink.seen.at(-1), 10)
+})
+
+t.test('one that closes does not hold producers any more', async t => {
+  const { sink, bus, subscription, numbers, turns } = await subscribed(t, {
+    lag: { policy: 'wait', limits: { events: 2 } },
+  })
+  const release = await bus.follow('s')
+  t.teardown(release)
+  sink.isFull = true
+  await numbers(2)
+  await turns(3)
+  const held = bus.admitted('s')
+  t.ok(held)
+  subscription.close()
+  await held
+  t.equal(bus.admitted('s'), undefined)
+})
+
+/** A log that loses events when told to, and is away or has lost the session as long as the test says. */
+function losing() {
   const log = createMemoryLog()
-  let lose = () => {}
-  const losing: EventLog = {
+  const control = { lose: () => {}, failures: 0, isGone: false, reads: 0, gate: Promise.resolve() }
+  const made: EventLog = {
     ...log,
     follow(sessionId, follower) {
-      lose = () => follower.lost?.(1, 1)
+      control.lose = () => follower.lost?.(1, 1)
       return log.follow(sessionId, follower)
     },
+    async session(sessionId) {
+      control.reads++
+      await control.gate
+      if (control.isGone) return undefined
+      if (control.failures > 0) {
+        control.failures--
+        throw new TwinrailError('unavailable', 'the log is away')
+      }
+      return log.session(sessionId)
+    },
   }
-  const { sink, drained } = await subscribed(t, { windowBytes: 1 }, losing)
+  return { log: made, control }
+}
+
+t.test('a log that lost events: reset, and all that is left, with all credit', async t => {
+  const { log, control } = losing()
+  const { sink, subscription, bus, numbers, drained } = await subscribed(t, { windowBytes: 1 }, log)
   t.same(sink.seen, ['subscribed', 1, 'caught-up'], 'all credit is used up')
-  lose()
+  control.lose()
+  t.same(subscription.lag, { events: 0, bytes: 0 })
   await drained()
   t.same(sink.seen.slice(3), ['reset', 1, 'caught-up'])
+  t.equal(bus.topics, 1, 'the old topic is let go')
+  subscription.grant({ epoch: (await log.session('s'))?.epoch ?? 0, seq: 1 })
+  await numbers(1)
+  await drained()
+  t.equal(sink.seen.at(-1), 2, 'and it is live')
+})
+
+t.test('events that are lost before the start: it starts over at once', async t => {
+  const { log, control } = losing()
+  const { sink, subscription, turns } = await subscribed(t, { isNew: true }, log)
+  control.lose()
+  t.same(sink.seen, [])
+  subscription.start()
+  await turns(20)
+  t.same(sink.seen, ['subscribed', 'reset', 1, 'caught-up'])
+})
+
+t.test('the log is asked until it answers', async t => {
+  const { log, control } = losing()
+  const { sink } = await subscribed(t, {}, log)
+  const alive = setInterval(() => {}, 1000)
+  t.teardown(() => clearInterval(alive))
+  control.failures = 1
+  control.reads = 0
+  const again = new Promise<void>(resolve => {
+    sink.onWrite = () => {
+      if (sink.seen.filter(it => it === 'caught-up').length === 2) resolve()
+    }
+  })
+  control.lose()
+  await again
+  t.equal(control.reads, 2)
+  t.same(sink.seen.slice(3), ['reset', 1, 'caught-up'])
+})
+
+t.test('nothing is left of the session: the subscription ends', async t => {
+  const { log, control } = losing()
+  const { sink, ends, bus, turns } = await subscribed(t, {}, log)
+  control.isGone = true
+  control.lose()
+  await turns(5)
+  t.same(sink.seen.slice(3), ['end'])
+  t.same(ends, ['deleted'])
+  t.equal(bus.topics, 0)
+})
+
+t.test('closed while it starts over, it lets both topics go', async t => {
+  const { log, control } = losing()
+  const { sink, ends, bus, subscription, turns } = await subscribed(t, {}, log)
+  let answer = () => {}
+  control.gate = new Promise(resolve => {
+    answer = resolve
+  })
+  control.lose()
+  subscription.close()
+  answer()
+  await turns(10)
+  t.same(sink.seen, ['subscribed', 1, 'caught-up'])
+  t.same(ends, [])
+  t.equal(bus.topics, 0)
 })

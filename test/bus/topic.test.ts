@@ -4,7 +4,7 @@ import t from 'tap'
 import { Journal } from '../../src/bus/journal.ts'
 import { noopObserver } from '../../src/bus/observer.ts'
 import { PageBudget } from '../../src/bus/page-budget.ts'
-import { noPeers } from '../../src/bus/peers.ts'
+import { noPeers, type Peers } from '../../src/bus/peers.ts'
 import { defaultHoldBounds } from '../../src/bus/producer-gate.ts'
 import type { Member, Subscriber } from '../../src/bus/tail.ts'
 import { Topic } from '../../src/bus/topic.ts'
@@ -15,14 +15,14 @@ import { type Message, messages, TestSink } from '../fixtures/sink.ts'
 const text = (runId: string, type = 'x.n') =>
   `{"sessionId":"s","runId":"${runId}","type":"${type}","time":1,"data":null}`
 
-async function topic() {
+async function topic(peers: Peers = noPeers) {
   const log = createMemoryLog()
   const journal = new Journal(log)
   const { session } = await journal.create('s', {})
   const { epoch } = session
   const made = new Topic('s', {
     journal,
-    peers: noPeers,
+    peers,
     ring: { events: 100, bytes: 1e6 },
     hold: defaultHoldBounds,
     pageBudget: new PageBudget(1e6),
@@ -106,5 +106,100 @@ t.test('a member that left gets nothing more', async t => {
   await nextTurn()
   t.same(gone.sink.seen, [])
   t.same(here.sink.seen, [1])
+  made.close()
+})
+
+t.test(
+  'listeners get each event once, in order, and those that one of them adds after the others',
+  async t => {
+    const { topic: made, epoch, event } = await topic()
+    const seen: string[] = []
+    const listener = (name: string) => ({
+      event({ seq }: LogEvent) {
+        seen.push(`${name}${seq}`)
+        if (name === 'a' && seq === 1) made.events(epoch, [event(3)])
+      },
+      deleted: () => seen.push(`${name} deleted`),
+      lost: () => seen.push(`${name} lost`),
+    })
+    made.listen(listener('a'))
+    const stop = made.listen(listener('b'))
+    made.events(epoch, [event(1), event(2)])
+    t.same(seen, ['a1', 'b1', 'a2', 'b2', 'a3', 'b3'])
+    stop()
+    made.events(epoch, [])
+    made.events(epoch, [event(4)])
+    t.same(seen.slice(6), ['a4'])
+    made.deleted()
+    made.deleted()
+    made.events(epoch, [event(5)])
+    t.same(seen.slice(7), ['a deleted'], 'and nothing after that')
+    made.close()
+  },
+)
+
+t.test('events of another epoch mean that the session was deleted meanwhile', async t => {
+  const { topic: made, epoch, event } = await topic()
+  const { sink, ends } = member(made)
+  made.events(epoch, [event(1)])
+  await nextTurn()
+  made.events(epoch + 1, [new LogEvent(epoch + 1, 1, text('r'))])
+  await nextTurn()
+  t.same(sink.seen, [1])
+  t.same(ends, ['deleted'])
+  t.ok(made.isOver)
+  made.close()
+})
+
+t.test('a topic that has not read the log yet takes the events that come first as its beginning', async t => {
+  const journal = new Journal(createMemoryLog())
+  await journal.create('s', {})
+  const made = new Topic('s', {
+    journal,
+    peers: noPeers,
+    ring: { events: 100, bytes: 1e6 },
+    hold: defaultHoldBounds,
+    pageBudget: new PageBudget(1e6),
+    observer: noopObserver,
+  })
+  made.events(7, [new LogEvent(7, 5, text('r')), new LogEvent(7, 6, text('r'))])
+  t.equal(made.epoch, 7)
+  t.equal(made.head, 6)
+  t.same(
+    made.ring.after(4, 6)?.map(({ seq }) => seq),
+    [5, 6],
+  )
+  t.equal(made.ring.after(3, 6), undefined)
+  made.close()
+})
+
+t.test('subscribers of other nodes hold producers until their node says otherwise', async t => {
+  let onHold: (node: string, holds: boolean) => void = () => {}
+  let announced = 0
+  const { topic: made } = await topic({
+    ...noPeers,
+    open(sessionId, listener) {
+      t.equal(sessionId, 's')
+      onHold = listener
+      return noPeers.open(sessionId, listener)
+    },
+    addHold: () => {
+      announced++
+      return () => {}
+    },
+  })
+  t.equal(made.admitted(), undefined)
+  onHold('a', true)
+  onHold('a', true)
+  onHold('b', true)
+  onHold('a', false)
+  const held = made.admitted()
+  t.ok(held, 'b still holds')
+  onHold('b', false)
+  await held
+  t.equal(made.admitted(), undefined)
+  t.equal(announced, 0, 'each node announces its own')
+  onHold('c', false)
+  t.equal(made.admitted(), undefined)
   made.close()
 })

@@ -53,6 +53,28 @@ t.test('consuming twice, backwards or ahead gives no credit that was not there',
   t.equal(window.fit([event(7), event(8), event(9)]), 2)
 })
 
+t.test('a large window over small events takes little memory, and all credit comes back', async t => {
+  const window = new CreditWindow(16 * 1024 * 1024)
+  let seq = 0
+  const next = () => {
+    const made = event(seq + 1)
+    if (!window.take([made])) return false
+    seq++
+    return true
+  }
+  while (next()) {}
+  const sent = seq
+  t.ok(sent > 100_000, `${sent} events`)
+  t.ok(window.stretches <= 2 * 256 + 1, `${window.stretches} stretches`)
+  window.grant(Math.floor(sent / 2))
+  let more = 0
+  while (next()) more++
+  // The stretch that was consumed in part gives nothing back yet.
+  t.ok(Math.abs(more - sent / 2) < sent / 100, `${more} events for half of the credit`)
+  window.grant(seq)
+  t.equal(window.stretches, 0)
+})
+
 t.test('after clear nothing is outstanding, and nothing can be granted again', async t => {
   const window = new CreditWindow(BYTES * 2)
   window.take([event(1), event(2)])
