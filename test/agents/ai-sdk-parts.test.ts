@@ -96,7 +96,7 @@ t.test('events', async t => {
     t.same(inShort(events), ['tool.started', 'tool.called:null', 'tool.finished:whole'])
   })
 
-  t.test('keeps out of the log what it cannot hold', async t => {
+  t.test('keeps values out of the log that it cannot store', async t => {
     const circular: Record<string, unknown> = {}
     circular['self'] = circular
     const outputs = [undefined, 10n, circular, 'x'.repeat(2_000_000), new Date(0)]
@@ -171,7 +171,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('has what users said into earlier runs, where the agent took it up', async t => {
+  t.test('has the users’ messages to earlier runs, at the place where the agent read them', async t => {
     const [started, start, delta, end, completed] = earlier('r1', { prompt: 'Hi' }, 'One.')
     const more = earlier('p2', {}, 'Two.').slice(1, 4)
     const history = log(
@@ -194,7 +194,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('starts anew where a caller gave the whole of it', async t => {
+  t.test('starts a new conversation when the caller gave all messages', async t => {
     const whole = { messages: [user('A'), assistant('B'), user('C')] }
     const history = log(...earlier('r1', { prompt: 'old' }, 'old'), ...earlier('r2', whole, 'D'))
     t.same(await conversation({ prompt: 'E' }, history), [
@@ -383,7 +383,7 @@ t.test('input', async t => {
     t.same(parsed.data?.messages, [user('Hi'), assistant('Hello'), user('a\n\nb')])
   })
 
-  t.test('refuses what it cannot do, and says so', async t => {
+  t.test('refuses unsupported input with a message', async t => {
     const refused: [unknown, RegExp][] = [
       [{}, /either prompt or messages/],
       [{ prompt: 'a', messages: [user('b')] }, /either prompt or messages/],
@@ -397,7 +397,7 @@ t.test('input', async t => {
   })
 })
 
-t.test('modelError knows what may pass', async t => {
+t.test('modelError knows which errors may pass', async t => {
   const passing: unknown[] = [
     new TypeError('terminated', { cause: Object.assign(new Error('closed'), { code: 'UND_ERR_SOCKET' }) }),
     Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }),

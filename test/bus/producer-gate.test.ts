@@ -32,7 +32,7 @@ t.test('producers wait until the last holder lets go', async t => {
   t.equal(made.held, undefined)
 })
 
-t.test('other nodes are told of holders here only, once', async t => {
+t.test('other nodes are notified once, of local holders only', async t => {
   const { gate: made, calls } = gate(LONG)
   const [here, there] = [{ fullness: 1 }, { fullness: 1, isRemote: true }]
   made.hold(there)

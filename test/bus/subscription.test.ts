@@ -31,7 +31,7 @@ t.test('one whose session is deleted before its start ends when it starts', asyn
   t.equal(bus.topics, 0)
 })
 
-t.test('a deleted session ends it, wherever it stands', async t => {
+t.test('a deleted session ends the subscription in every state', async t => {
   for (const isFull of [false, true]) {
     const { sink, ends, journal, numbers, turns } = await subscribed(t)
     sink.isFull = isFull
@@ -64,7 +64,7 @@ t.test('after a close nothing is sent, and the topic is let go', async t => {
   t.same(subscription.lag, { events: 0, bytes: 0 })
 })
 
-t.test('a run that has ended: what its subscriber has not, then the end', async t => {
+t.test('a subscription of an ended run gets the missing events, then the end', async t => {
   const before = (journal: Journal) => {
     const [type, data, runId] = completed
     return journal.append('s', [{ type, data, runId }], { once: [{ key: 'end:r' }] })
@@ -86,7 +86,7 @@ t.test('a run that has ended: what its subscriber has not, then the end', async 
   t.same(ahead.sink.seen, ['subscribed', 'reset', 'caught-up', 'end'])
 })
 
-t.test('lag is what the subscriber has not got, and nothing once it is live', async t => {
+t.test('lag counts the events that the subscriber lacks, and is 0 once it is live', async t => {
   const { sink, journal, subscription, numbers, turns, drained } = await subscribed(t)
   sink.isFull = true
   await numbers(3)

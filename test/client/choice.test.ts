@@ -151,7 +151,7 @@ t.test('a page with eight sessions moves them to one socket before it runs out o
   t.equal(sockets, 1)
 })
 
-t.test('a rung that was asked for and fails is not replaced', async t => {
+t.test('a transport that was asked for and fails is not replaced', async t => {
   const { url } = await badProxy(t, await stage(t), { strip: true })
   const client = connect(t, url, { transport: 'websocket', backoff: { attempts: 1, baseMs: 1 } })
   const session = client.session()

@@ -1,4 +1,4 @@
-/** Promise 5: a connection that closes, however it does, changes nothing but who watches. Cancel is a command. */
+/** Closing is not cancelling: a connection that closes in any way changes only the viewers. Cancel is a command. */
 import { request } from 'node:http'
 import t from 'tap'
 import type { Authorize } from '../../src/auth/authorize.ts'
