@@ -210,7 +210,7 @@ export class CatchUp<B> {
     }
     topic.observer.caughtUp(covered, events.length)
     this.#cursor = cursor
-    this.#written += page.covered
+    this.#written += cursor === page.last ? page.covered : sizeThrough(page, cursor)
     onProgress()
     if (run !== undefined && events.some(event => isTerminal(event.type))) this.#runEnded()
     else if (cursor < page.last) this.#awaitCredit()
@@ -291,4 +291,14 @@ export class CatchUp<B> {
   #offset(seq: number): string {
     return formatOffset(this.#parts.topic.epoch, seq)
   }
+}
+
+/** UTF-16 units of a page's events up to a number. The page is not folded. */
+function sizeThrough({ events }: CatchUpPage, through: number): number {
+  let size = 0
+  for (const { seq, json } of events) {
+    if (seq > through) break
+    size += json.length
+  }
+  return size
 }

@@ -34,6 +34,8 @@ export interface Growth {
   readonly first: number
   /** Number of the last event in the log. */
   readonly head: number
+  /** The keys that the call took; they tell which runs have ended and which questions have their answer. */
+  readonly taken: readonly string[]
 }
 
 /** The most bytes that the offset adds to an event's JSON. */
@@ -84,7 +86,8 @@ export class Journal {
     // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
     if (appended.accepted && texts.length > 0 && appended.first > 0) {
       const { epoch, first, head } = appended
-      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head })
+      const taken = conditions.once?.map(({ key }) => key) ?? []
+      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head, taken })
     }
     return appended
   }

@@ -4,6 +4,7 @@ import { constants, type Http2ServerRequest, type Http2Session, type ServerHttp2
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
+import { type Cancel, startInterval } from '../protocol/timers.ts'
 import type { ConnectionLimits } from './limits.ts'
 
 /** A long answer is handed over in pieces of so many bytes, so that progress can be seen. */
@@ -75,7 +76,7 @@ export class Answers {
   readonly #onClose: (this: Socket) => void
   #bytes = 0
   #waiting = 0
-  #timer: NodeJS.Timeout | undefined
+  #stopLooking: Cancel | undefined
 
   constructor(limits: AnswerLimits) {
     this.#limits = limits
@@ -231,7 +232,8 @@ export class Answers {
     if (connection.socket || heavy) connection.running++
     if (heavy) this.#book(answer, PAGE_BYTES)
     response.once('close', () => this.#end(answer, response))
-    this.#timer ??= setInterval(() => this.#look(), Math.min(CROWDED_MS, this.#limits.stallMs) / 4).unref()
+    const everyMs = Math.min(CROWDED_MS, this.#limits.stallMs) / 4
+    this.#stopLooking ??= startInterval(everyMs, () => this.#look(), { unref: true })
   }
 
   #end(answer: Answer, response: ServerResponse): void {
@@ -241,8 +243,8 @@ export class Answers {
     this.#book(answer, 0)
     this.#advance(connection)
     if (this.#answers.size > 0) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    this.#stopLooking?.()
+    this.#stopLooking = undefined
   }
 
   /** Books an answer with another size. Less of it makes room for others. */

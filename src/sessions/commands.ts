@@ -201,7 +201,6 @@ export class Commands {
     if (!appended.accepted && appended.reason === 'key' && appended.key === keys.answer(requestId)) {
       return repeatedAnswer(epoch, requestId, appended.entry, value, principal)
     }
-    expiry.cancel(sessionId, requestId)
     return this.#settle(command, principal, appended)
   }
 

@@ -5,6 +5,7 @@ import type { Answer, AskRequest, RunContext } from '../agents/agent.ts'
 import type { Body, Journal } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import type { Expiry } from './expiry.ts'
 import type { Inbox } from './inbox.ts'
 import { checkQuestion } from './question.ts'
 import type { RunClock } from './run-clock.ts'
@@ -15,6 +16,7 @@ export interface RunContextParts {
   readonly journal: Journal
   readonly sessionId: string
   readonly runId: string
+  readonly epoch: number
   readonly by: string | undefined
   /** Number of the run's `run.started`. */
   readonly startSeq: number
@@ -24,8 +26,7 @@ export interface RunContextParts {
   readonly schemas: SchemaChecker
   /** Paused while the agent waits for an answer. */
   readonly clock: RunClock
-  /** Called when a question with `expiresAt` is in the log. */
-  onExpiring(runId: string, requestId: string, expiresAt: number): void
+  readonly expiry: Expiry
 }
 
 /** Makes the context of one run. */
@@ -62,16 +63,18 @@ async function ask(
   parts: RunContextParts,
   { requestId = randomUUID(), ...request }: AskRequest,
 ): Promise<Answer> {
-  const { runId, inbox, clock, signal, schemas } = parts
+  const { runId, inbox, clock, signal } = parts
   check(Id, requestId, 'ask: requestId')
   const body = parseEventBody({ type: 'input.requested', runId, data: { requestId, ...request } }, 'ask')
-  await checkQuestion(body, schemas)
+  await checkQuestion(body, parts)
   const answer = inbox.answer(requestId)
   answer.catch(() => {})
   clock.pause()
   try {
     await logRequest(parts, body, requestId)
-    if (request.expiresAt !== undefined) parts.onExpiring(runId, requestId, request.expiresAt)
+    const { sessionId, epoch, expiry } = parts
+    if (request.expiresAt !== undefined)
+      expiry.schedule(sessionId, epoch, runId, requestId, request.expiresAt)
     return await answer
   } catch (error) {
     throw error instanceof RunStopped ? signal.reason : error

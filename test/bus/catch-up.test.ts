@@ -242,6 +242,24 @@ t.test('a page that the credit does not cover is sent in parts', async t => {
   t.notOk(subscription.isLagging)
 })
 
+t.test('a fold is no larger than the window of credit', async t => {
+  const { sink, epoch, subscription, append, turns, drained } = await subscribed(t, {
+    replay: 'compact',
+    windowBytes: 400,
+  })
+  sink.isFull = true
+  for (let n = 0; n < 20; n++) await append('text.delta', { partId: 'p', delta: 'x'.repeat(100) }, 'r')
+  await turns(2)
+  await drained()
+  for (let seq = 0; seq <= 21; seq++) {
+    subscription.grant({ epoch, seq })
+    await turns(5)
+  }
+  t.equal(sink.seen.at(-1), 21)
+  const sizes = sink.got.flatMap(message => ('event' in message ? [message.event.bytes] : []))
+  t.ok(Math.max(...sizes) <= 400 && sizes.length < 21, `${sizes}`)
+})
+
 t.test('deltas that one subscriber catches up on alone are folded', async t => {
   const { sink, append, drained } = await subscribed(t, { run: 'r', replay: 'compact' })
   sink.isFull = true

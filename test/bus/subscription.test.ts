@@ -1,6 +1,7 @@
 /** The life of a subscription without sockets: its start and its end, in every order; lag policies; a log that lost events. */
 import t from 'tap'
 import type { Journal } from '../../src/bus/journal.ts'
+import { noPeers, type Peers } from '../../src/bus/peers.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
@@ -64,6 +65,47 @@ t.test('after a close nothing is sent, and the topic is let go', async t => {
   t.same(subscription.lag, { events: 0, bytes: 0 })
 })
 
+t.test('a live subscription that closes gets no further events, although its topic continues', async t => {
+  const { sink, bus, subscription, numbers, turns } = await subscribed(t)
+  t.teardown(await bus.follow('s'))
+  await numbers(1)
+  subscription.close()
+  await numbers(1)
+  await turns(5)
+  t.same(sink.seen, ['subscribed', 1, 'caught-up'])
+})
+
+t.test('a subscription counts as a viewer of its session or run until it ends', async t => {
+  for (const run of [undefined, 'r']) {
+    const viewers: string[] = []
+    const addViewer = (sessionId: string, seenRun: string | undefined) => {
+      viewers.push(`+${sessionId} ${seenRun}`)
+      return () => viewers.push(`-${sessionId} ${seenRun}`)
+    }
+    const { subscription } = await subscribed(t, {
+      ...(run && { run }),
+      isNew: true,
+      bus: { peers: { ...noPeers, addViewer } },
+    })
+    t.same(viewers, [`+s ${run}`])
+    subscription.close()
+    subscription.close()
+    t.same(viewers, [`+s ${run}`, `-s ${run}`])
+  }
+})
+
+t.test('events that were trimmed before its start are reported by a gap', async t => {
+  const { sink } = await subscribed(t, {
+    after: 0,
+    before: async journal => {
+      for (let n = 0; n < 4; n++) await journal.append('s', [{ type: 'x.n', data: n }])
+      const { epoch } = await journal.session('s')
+      await journal.trim('s', epoch, 3, { seq: 5, state: {} })
+    },
+  })
+  t.same(sink.seen, ['subscribed', 'gap 1–3 trimmed', 4, 5, 'caught-up'])
+})
+
 t.test('a subscription of an ended run gets the missing events, then the end', async t => {
   const before = (journal: Journal) => {
     const [type, data, runId] = completed
@@ -88,16 +130,34 @@ t.test('a subscription of an ended run gets the missing events, then the end', a
 
 t.test('lag counts the events that the subscriber lacks, and is 0 once it is live', async t => {
   const { sink, journal, subscription, numbers, turns, drained } = await subscribed(t)
+  await numbers(2)
+  await turns(2)
   sink.isFull = true
   await numbers(3)
   await turns(2)
-  const page = await journal.read('s', 1, { events: 10, bytes: 1e6 })
+  const page = await journal.read('s', 3, { events: 10, bytes: 1e6 })
   const bytes = page?.events.reduce((sum, { json }) => sum + json.length, 0)
   t.ok(subscription.isLagging)
   t.same(subscription.lag, { events: 3, bytes })
   await drained()
   t.notOk(subscription.isLagging)
   t.same(subscription.lag, { events: 0, bytes: 0 })
+})
+
+t.test('lag counts what the credit of a window holds back', async t => {
+  const { journal, epoch, subscription, numbers, turns, drained } = await subscribed(t, { windowBytes: 250 })
+  await numbers(8)
+  await drained()
+  const sizes =
+    (await journal.read('s', 0, { events: 100, bytes: 1e6 }))?.events.map(({ json }) => json.length) ?? []
+  const left = (events: number) => sizes.slice(sizes.length - events).reduce((sum, size) => sum + size, 0)
+  for (let seq = 0; seq <= 9; seq++) {
+    subscription.grant({ epoch, seq })
+    await turns(5)
+    const { events, bytes } = subscription.lag
+    t.equal(bytes, left(events), `${events} events behind after a grant of ${seq}`)
+  }
+  t.equal(subscription.lag.events, 0)
 })
 
 t.test('disconnect closes it when its limit is reached, not before', async t => {
@@ -221,13 +281,28 @@ function losing() {
 
 t.test('a log that lost events: reset, and all that is left, with all credit', async t => {
   const { log, control } = losing()
-  const { sink, subscription, bus, numbers, drained } = await subscribed(t, { windowBytes: 1 }, log)
+  let open = 0
+  const peers: Peers = {
+    ...noPeers,
+    open(...args) {
+      open++
+      return { ...noPeers.open(...args), close: () => open-- }
+    },
+  }
+  const { sink, subscription, bus, numbers, drained } = await subscribed(
+    t,
+    { windowBytes: 1, bus: { peers } },
+    log,
+  )
   t.same(sink.seen, ['subscribed', 1, 'caught-up'], 'all credit is used up')
+  sink.history = { events: () => [] }
   control.lose()
   t.same(subscription.lag, { events: 0, bytes: 0 })
   await drained()
   t.same(sink.seen.slice(3), ['reset', 1, 'caught-up'])
-  t.equal(bus.topics, 1, 'the old topic is let go')
+  t.equal(bus.topics, 1)
+  t.equal(open, 1, 'the old topic is let go')
+  t.equal(sink.history, undefined, 'batches of the new topic do not refer to those of the old')
   subscription.grant({ epoch: (await log.session('s'))?.epoch ?? 0, seq: 1 })
   await numbers(1)
   await drained()
