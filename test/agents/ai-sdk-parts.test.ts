@@ -67,7 +67,7 @@ t.test('events', async t => {
     )
   })
 
-  t.test('ends what a step leaves open with the step, and tools with the run', async t => {
+  t.test('ends the open parts of a step with the step, and open tools with the run', async t => {
     const events = eventsOf([
       { type: 'start-step' },
       { type: 'text-start', id: '0' },
@@ -267,7 +267,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('tells a prompt once that failed before anything was said and is asked again', async t => {
+  t.test('gives a repeated prompt once when its first run failed without text', async t => {
     const failed = (runId: string): EventBody[] => [
       { type: 'run.started', runId, data: { agent: 'chat', input: { prompt: 'Hi' } } },
       { type: 'run.failed', runId, data: { code: 'model-error', message: 'failed', retryable: true } },
@@ -496,7 +496,7 @@ t.test('openAiAgentFromEnv', async t => {
     t.equal(openAiAgentFromEnv({ OPENAI_MODEL: 'm', OPENAI_API_KEY: '' }), undefined)
   })
 
-  t.test('says what is missing', async t => {
+  t.test('names the missing setting', async t => {
     t.throws(() => openAiAgentFromEnv({ OPENAI_API_KEY: 'sk-1' }), /OPENAI_API_KEY is set.*OPENAI_MODEL/)
     t.throws(
       () => openAiAgentFromEnv({ OPENAI_BASE_URL: 'http://x/v1', OPENAI_MODEL: '' }),

@@ -165,7 +165,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('logs a tool that throws as an error and lets the model go on', async t => {
+    t.test('logs a tool that throws as an error, and the model continues', async t => {
       const failing = { ...weather, execute: () => Promise.reject(new Error('no such city')) }
       const { agent } = await agentOver(t, generation, [oslo, sunny], { tools: { weather: failing } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())

@@ -91,7 +91,7 @@ t.test('generated text', async t => {
     t.equal(ids.size, 8)
   })
 
-  t.test('comes at its rate, never early', async t => {
+  t.test('yields events at its rate, never early', async t => {
     const rate = 500
     const times = await timed({ count: 100, rate })
     const early = times.slice(1, -1).filter((time, index) => time < (index * 1000) / rate)

@@ -59,7 +59,7 @@ t.test('the page', { skip }, async t => {
     t.equal(await answerOn(direct, 'SSE'), left, 'and what the log says is the same')
   })
 
-  t.test('the page’s own cut and mend', async t => {
+  t.test('the page cuts and restores its own network', async t => {
     const page = await open(t, url)
     await ask(page, 'playback', paced(3))
     const rail = page.locator('[data-rail="WebSocket"]')

@@ -185,6 +185,6 @@ t.test('an event that is too large by itself passes as it is', async t => {
   t.equal(folded[1], events[1])
 })
 
-t.test('nothing comes of nothing', async t => {
+t.test('no events give no events', async t => {
   t.same(fold(EPOCH, []), [])
 })

@@ -195,7 +195,7 @@ t.test('without members a group moves on', async t => {
   t.same(member.seen, [[2]], 'an ephemeral event is for those who are there when it comes')
 })
 
-t.test('a member whose sink is full falls behind to where it stood, and the others go on', async t => {
+t.test('a member with a full sink falls behind at its own cursor, and the others continue', async t => {
   const { tail, group: made, join } = group()
   const [slow, quick] = [join(), join()]
   tail.add()

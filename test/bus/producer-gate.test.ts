@@ -45,17 +45,20 @@ t.test('other nodes are notified once, of local holders only', async t => {
   t.equal(made.held, undefined)
 })
 
-t.test('when the time is used up holders are dropped until producers go on, and cool down', async t => {
-  const { gate: made } = gate({ holdMs: 20, windowMs: 60_000 })
-  const [slow, slower] = [{ fullness: 1 }, { fullness: 2 }]
-  made.hold(slow)
-  made.hold(slower)
-  await made.held
-  t.equal(made.hold(slow), false, 'it cools down')
-  t.equal(made.hold(slower), false)
-  t.equal(made.hold({ fullness: 1 }), false, 'no time is left for anybody else')
-  t.equal(made.held, undefined)
-})
+t.test(
+  'when the time is used up, holders are dropped until producers continue, and may not hold for a while',
+  async t => {
+    const { gate: made } = gate({ holdMs: 20, windowMs: 60_000 })
+    const [slow, slower] = [{ fullness: 1 }, { fullness: 2 }]
+    made.hold(slow)
+    made.hold(slower)
+    await made.held
+    t.equal(made.hold(slow), false, 'it cools down')
+    t.equal(made.hold(slower), false)
+    t.equal(made.hold({ fullness: 1 }), false, 'no time is left for anybody else')
+    t.equal(made.held, undefined)
+  },
+)
 
 t.test('the slowest is dropped first', async t => {
   const [slow, slower] = [{ fullness: 1, isRemote: true }, { fullness: 2 }]

@@ -31,7 +31,7 @@ t.test('a single event is sent without a gap', async t => {
   t.equal(newest?.event.seq, 3)
 })
 
-t.test('nothing comes of nothing', async t => {
+t.test('no events give no events', async t => {
   const skipper = new Skipper()
   t.equal(skipper.newest(), undefined)
   t.equal(skipper.leaveOut(), undefined)

@@ -144,7 +144,7 @@ t.test('lag counts the events that the subscriber lacks, and is 0 once it is liv
   t.same(subscription.lag, { events: 0, bytes: 0 })
 })
 
-t.test('lag counts what the credit of a window holds back', async t => {
+t.test('lag counts the events that a window holds back', async t => {
   const { journal, epoch, subscription, numbers, turns, drained } = await subscribed(t, { windowBytes: 250 })
   await numbers(8)
   await drained()

@@ -309,7 +309,7 @@ t.test('a second subscribe replaces the first, at once', async t => {
   t.equal(last, 5000)
 })
 
-t.test('nothing of a session comes after unsubscribe was acknowledged', async t => {
+t.test('no message of a session is sent after the ack of unsubscribe', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 'other', 1)

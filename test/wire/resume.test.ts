@@ -178,7 +178,7 @@ t.test('a client that hops between transports while events come gets each once',
   for (const { got } of hopped) t.ok(got.join('\n') === log.join('\n'), 'the whole log, each event once')
 })
 
-t.test('a bare EventSource comes back by itself and misses nothing', async t => {
+t.test('a bare EventSource reconnects by itself and misses nothing', async t => {
   const wire = await serve(t)
   const { server, url } = wire
   await ingest(url, 's', { type: 'x.n', data: 0 })
