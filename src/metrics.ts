@@ -142,7 +142,7 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
   )
   new Counter({
     name: 'twinrail_log_incidents_total',
-    help: 'Times that the log dropped a connection that said nothing (silent-subscriber), or a server that is not the master (not-master)',
+    help: 'Incidents of the log: a commit without room (full) or that failed (failed-commit), a subscriber that said nothing (silent-subscriber), a Redis that is not the master (not-master)',
     labelNames: ['kind'],
     registers: [register],
     collect() {

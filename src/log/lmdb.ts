@@ -268,6 +268,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       await store.ready()
     },
 
+    counts: () => ({ ...store.counts }),
+
     settled: () => sweeper.settled(),
 
     close() {

@@ -62,7 +62,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'too-slow': 'The client fell too far behind. Reconnect with the last received offset.',
   internal:
     'The server failed; its diagnostic log, if it is on, has the cause under the `requestId`. Try again later.',
-  unavailable: 'The log cannot be reached now. Try again later.',
+  unavailable:
+    'The log cannot be reached now, or takes no appends; `details.reason` is `full` when it has no room. Try again later.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
 }
 

@@ -160,8 +160,8 @@ export function openApi(): Json {
       '/healthz': { get: { summary: 'Is the process alive?', responses: { 200: answer('Yes') } } },
       '/readyz': {
         get: {
-          summary: 'Is the server ready for traffic?',
-          responses: { 200: answer('Yes'), 503: answer('Not now') },
+          summary: 'Is the server ready for traffic, and does the log take appends?',
+          responses: { 200: answer('Yes'), 503: answer('Not now; the message says why') },
         },
       },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: answer('Metrics') } } },

@@ -78,6 +78,7 @@ t.test(
     t.match(stopped.refused, Array(3).fill({ ...refusal, message: /its file cannot be opened anew: EFBIG/ }))
     t.same(stopped.read, [1], 'what is there can be read')
     t.same(going.read, [1, 4])
+    t.match(going.counts, { full: 0, 'failed-commit': 1 })
   },
 )
 

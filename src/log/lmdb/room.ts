@@ -21,7 +21,7 @@ export interface Demand {
 }
 
 /** Pages that one changed place may copy or split: trees of 4 KiB pages are four levels deep at 10^8 rows. */
-const PLACE_PAGES = 7
+const PLACE_PAGES = 6
 
 /** Pages of the tables' roots, and of LMDB's list of free pages. */
 const FIXED_PAGES = 64

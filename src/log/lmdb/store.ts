@@ -39,6 +39,8 @@ export interface Store {
   readonly tables: Tables
   /** Whether the file could not grow when it was last to. */
   readonly isShort: boolean
+  /** Commits that had no room, and commits that failed in LMDB, since the store was opened. */
+  readonly counts: Readonly<Record<'full' | 'failed-commit', number>>
   /**
    * Writes on the disk, all or nothing.
    * @param frees the transaction is there to make room
@@ -190,6 +192,7 @@ interface Failure {
 
 class OpenStore implements Store {
   readonly tables: Tables
+  readonly counts = { full: 0, 'failed-commit': 0 }
   readonly #path: string
   readonly #room: Room
   #holding: Holding
@@ -210,7 +213,12 @@ class OpenStore implements Store {
 
   async commit(transaction: Transaction, frees: boolean): Promise<void> {
     await this.#mend()
-    await this.#room.provide(transaction.demand, frees)
+    try {
+      await this.#room.provide(transaction.demand, frees)
+    } catch (error) {
+      if (isFull(error)) this.counts.full++
+      throw error
+    }
     const { root, owners, term } = this.#holding
     let held: boolean
     try {
@@ -241,6 +249,7 @@ class OpenStore implements Store {
   }
 
   #stop(cause: unknown): TwinrailError {
+    this.counts['failed-commit']++
     const error = unwritable('nothing is written until its file has been opened anew', cause)
     this.#failed = { error, triedAt: -Infinity, isClosed: false }
     return error

@@ -128,8 +128,8 @@ const COMMIT_BYTES = 4 * 1024 * 1024
 
 const COMMIT_JOBS = 5000
 
-/** Places in the trees that one commit changes, unless one job alone changes more: 28 MiB of pages at the most. */
-const COMMIT_PLACES = 1000
+/** Places in the trees that one commit changes, unless one job alone changes more: it needs room for six pages each. */
+const COMMIT_PLACES = 2000
 
 /** Does jobs one after the other and commits them together; each is settled once its commit is on the disk. */
 export class Writer {
