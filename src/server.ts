@@ -37,42 +37,55 @@ import { Heartbeats } from './transports/heartbeat.ts'
 /** How long a stopping server waits for connections to read their last message, in ms. */
 const FAREWELL_MS = 1000
 
+/** The options of {@link createServer}. All are optional. */
 export interface ServerOptions {
   /** Agents that runs can be started with. @default none */
   agents?: readonly Agent[]
-  /** Where sessions are stored. The server owns it and closes it. @default a log in memory */
+  /** The log that stores the sessions. The server owns it and closes it. @default a log in memory */
   log?: EventLog
-  /** Authorizes every action. @default everybody may do everything; `listen` then refuses to leave loopback */
+  /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
   /** Allows listening beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
   tls?: Tls | undefined
   /**
-   * Origins of foreign pages that may use this server, such as `https://app.example.com`; each gets CORS. A list, even
-   * an empty one, allows nothing beside it but the server's own pages.
-   * @default on loopback every loopback origin, such as the page of Vite on http://localhost:5173; elsewhere none
+   * Other origins whose pages may use this server, such as `https://app.example.com`; each gets CORS. With a list, even
+   * an empty one, only the listed origins and the server's own are allowed.
+   * @default on loopback every loopback origin, such as that of Vite, http://localhost:5173; elsewhere none
    */
   origins?: readonly string[]
   /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
-  /** A connection whose write waits longer than this is closed, in ms: event streams and every other answer. @default 30 s */
+  /**
+   * A connection whose write waits longer than this is closed, in ms: event streams and every other answer.
+   * @default 30 s
+   */
   stallMs?: number
   /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
   connections?: Partial<ConnectionLimits>
   /**
-   * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary. Where a session
-   * mixes secrets with text of strangers, the length of messages reveals the secrets (CRIME, BREACH): leave it off there.
+   * Compresses streams for clients that ask for it. All subscribers of a session share one compression history. Leave
+   * it off when sessions hold both secrets and text from untrusted people: the length of messages then reveals the
+   * secrets (CRIME, BREACH).
    * @default false
    */
   compression?: boolean
-  /** Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}. */
+  /**
+   * Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}.
+   */
   delivery?: Omit<BusOptions, 'observer' | 'peers'>
-  /** Time that an `EventSource` waits before it reconnects, in ms. @default 2 s */
+  /**
+   * Mean time that an `EventSource` waits before it reconnects, in ms; each connection gets 0.5 to 1.5 times this.
+   * @default 2 s
+   */
   retryMs?: number
   /** Time over which clients spread their reconnects when the server stops, in ms. @default 5 s */
   spreadMs?: number
-  /** Maximum duration of a run, without the time that it waits for its users, in ms. @default 1 h */
+  /**
+   * Maximum duration of a run in ms, without the time that it waits for its users; `Infinity` for no limit.
+   * @default 1 h
+   */
   maxRunMs?: number
   /** Time after the death of its process until a run is failed or taken over, in ms. @default 15 s */
   leaseMs?: number
@@ -83,24 +96,28 @@ export interface ServerOptions {
   /** How often retention is applied, in ms. @default 5 s */
   retentionEveryMs?: number
   /**
-   * Time that one check of a question's schema, or of an answer against it, may take, in ms. What takes longer is
-   * refused. @default 100
+   * Maximum time for one check of a question's schema, or of an answer against it, in ms. A check that takes longer is
+   * stopped and refused as `bad-request`.
+   * @default 100
    */
   schemaMs?: number
   /**
-   * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
-   * one's own. Entries have stack traces of agents and ids of runs and requests, never the content of events.
+   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */
   logger?: FastifyServerOptions['logger'] | FastifyBaseLogger
 }
 
+/** A server. Its `journal`, `bus` and `sessions` do not ask `authorize`: do not pass them on to untrusted code. */
 export interface TwinrailServer {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
-  /** The log: appends and reads without asking `authorize`. */
+  /** Appends to sessions and reads them. */
   readonly journal: Journal
+  /** Subscribes to sessions in this process. */
   readonly bus: Bus
+  /** Executes commands and ingest, and reads the state of sessions. */
   readonly sessions: Sessions
   /**
    * Starts to listen. Resolves with the address, such as `http://127.0.0.1:8787`.
@@ -108,9 +125,9 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
-   * Stops the server: serves on for `drainMs` while `/readyz` answers 503, then refuses new requests, gives runs
-   * `graceMs` to end, tells every subscriber when to reconnect, and closes the log. Idempotent: later calls wait for the
-   * first.
+   * Stops the server. It works as before for `drainMs` while `/readyz` answers 503. Then it refuses new requests, gives
+   * runs `graceMs` to end, sends every subscriber the time to reconnect after, and closes the log. Later calls wait for
+   * the first.
    * @param options.drainMs default 0
    * @param options.graceMs default 10 s
    */

@@ -151,7 +151,7 @@ t.test('the files are there and belong somewhere', async t => {
   )
 })
 
-t.test('each layer imports only what stands below it', async t => {
+t.test('each layer imports only lower layers', async t => {
   for (const { name, files, may } of layers) {
     const wrong = internal.filter(
       ({ from, to }) =>
@@ -214,7 +214,7 @@ t.test('docs/architecture.md has the same rule for every layer', async t => {
   }
 })
 
-t.test('drivers import only the log’s interface and what all of them share', async t => {
+t.test('drivers import only the log’s interface and shared code', async t => {
   const ownFolder = ({ from, to }: Import) => DRIVERS.exec(from)?.[1] === DRIVERS.exec(to)?.[1]
   const wrong = internal.filter(
     one =>
@@ -293,7 +293,7 @@ t.test('only the command line imports deepsearch, through its entry', async t =>
   t.same(outside.map(show), [`src/cli/serve.ts → ${FOLDER}deepsearch.ts`])
 })
 
-t.test('what runs in browsers needs nothing of Node', async t => {
+t.test('code for browsers uses no API of Node', async t => {
   const isomorphic = /^(src\/protocol|src\/guide|client(?!\/playground))\//
   const packages = new Set(['zod', 'eventsource-parser', 'react'])
   const wrong = imports.filter(

@@ -62,7 +62,7 @@ export class Watchdog {
 
 /** The error of a connection that received nothing for `ms`. */
 export function silent(ms: number): ClientError {
-  return new ClientError('silent', `Nothing came for ${Math.round(ms) / 1000} s`)
+  return new ClientError('silent', `Nothing was received for ${Math.round(ms) / 1000} s`)
 }
 
 /** The message of Node's fetch is only "fetch failed"; its cause has the reason. */

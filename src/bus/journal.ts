@@ -102,7 +102,10 @@ export class Journal {
     return text
   }
 
-  /** Hands an event to the session's live subscribers on every node; nothing is logged. @throws TwinrailError `too-large` */
+  /**
+   * Hands an event to the session's live subscribers on every node; nothing is logged.
+   * @throws TwinrailError `too-large`
+   */
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
     const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
     if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
@@ -187,45 +190,47 @@ export class Journal {
     return this.#log.follow(sessionId, follower)
   }
 
-  /** Makes a mark of the session last for `ttlMs`; 0 takes it away. */
+  /** Sets a mark of the session that expires in `ttlMs`; 0 removes it. */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void> {
     return this.#log.mark(sessionId, name, ttlMs)
   }
 
-  /** The session's marks that have not run out. */
+  /** The session's marks that have not expired. */
   marks(sessionId: string): Promise<Mark[]> {
     return this.#log.marks(sessionId)
   }
 
+  /** Stores a snapshot of the session's state, unless the log has a newer one or is of another epoch. */
   saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void> {
     return this.#log.saveSnapshot(sessionId, epoch, snapshot)
   }
 
+  /** The newest snapshot of this epoch; `undefined` without one. */
   loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined> {
     return this.#log.loadSnapshot(sessionId, epoch)
   }
 
-  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  /** Deletes the events up to and including `through`. The snapshot must reach as far. */
   trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void> {
     return this.#log.trim(sessionId, epoch, through, snapshot)
   }
 
-  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  /** Renews a lease from now on; `false` when another holder has it. */
   renew(sessionId: string, lease: Lease): Promise<boolean> {
     return this.#log.renew(sessionId, lease)
   }
 
-  /** Some of the leases that ran out, oldest first. They stay until released. */
+  /** Up to `limit` expired leases, oldest first. A lease stays in this list until it is released or renewed. */
   expired(limit: number): Promise<ExpiredLease[]> {
     return this.#log.expired(limit)
   }
 
-  /** Resolves when the log takes appends now. @throws TwinrailError `unavailable` that says why it does not */
+  /** Resolves when the log accepts appends now. @throws TwinrailError `unavailable` with the reason in its message */
   ready(): Promise<void> {
     return this.#log.ready()
   }
 
-  /** How often the log had to deal with each kind of incident. */
+  /** The number of incidents of each kind since the log was opened, for metrics. */
   counts(): Readonly<Record<string, number>> {
     return this.#log.counts?.() ?? {}
   }

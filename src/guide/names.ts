@@ -16,6 +16,7 @@ export const scenarioNames = [
   'binary',
   'approvals',
 ] as const
+/** The name of a typical application. */
 export type ScenarioName = (typeof scenarioNames)[number]
 
 /** The measures of a workload, with their names in sentences. */
@@ -31,6 +32,7 @@ export const measures = {
   slow: 'publish → receive p99 beside slow readers',
   storm: 'all connections cut → all clients current',
 } as const
+/** The name of a measure. */
 export type Measure = keyof typeof measures
 
 /**

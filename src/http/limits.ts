@@ -1,29 +1,37 @@
-/** What connections and requests may take before they are refused or cut: sizes, numbers and times. */
+/**
+ * The bounds of connections and requests: sizes, numbers and times. A connection or request beyond them is refused or
+ * cut.
+ */
 
+/** Bounds of connections and requests. Each has a default. */
 export interface ConnectionLimits {
   /**
-   * Connections that may be open at a time. One more is closed without an answer: an `EventSource` then tries again,
+   * Maximum number of open connections. A further one is closed without an answer: an `EventSource` then tries again,
    * which it does not after a 503. @default 10,000
    */
   connections: number
-  /** Connections from one address. Behind a proxy all of them come from the proxy's address. @default no limit */
+  /**
+   * Maximum number of open connections of one address. Behind a proxy all connections have its address.
+   * @default no limit
+   */
   connectionsPerAddress: number
-  /** Time for a TLS handshake, and for the head of a request, in ms; then 408. @default 60 s */
+  /** Maximum time for a TLS handshake, and for the head of a request, in ms; then 408. @default 60 s */
   headersMs: number
-  /** Time for which a connection without a request stays open, in ms. @default 72 s */
+  /** Time after which a connection without a request is closed, in ms. @default 72 s */
   idleMs: number
-  /** Longest wait for the next bytes of a body, in ms; then 408 `timeout`. @default 30 s */
+  /** Maximum wait for the next bytes of a body, in ms; then 408 `timeout`. @default 30 s */
   bodyMs: number
-  /** The same for a body of NDJSON, whose producer may have nothing to say for a while. @default 60 s */
+  /** The same for a body of NDJSON, whose producer may pause between events. @default 60 s */
   linesMs: number
   /**
-   * Requests of one connection that are answered at a time; further ones wait. On HTTP/2 commands, event streams and
-   * long-polls that wait for news do not count. @default 8
+   * Maximum number of requests of one connection that are answered at a time; further ones wait. On HTTP/2 commands,
+   * event streams and waiting long-polls do not count.
+   * @default 8
    */
   answers: number
-  /** Bytes of answers that one connection may have unsent; further requests wait. @default 2 MiB */
+  /** Maximum number of unsent bytes of answers of one connection; further requests wait. @default 2 MiB */
   answerBytes: number
-  /** The same for all connections together. @default 32 MiB */
+  /** The same bound for all connections together. @default 32 MiB */
   allAnswerBytes: number
 }
 

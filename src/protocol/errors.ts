@@ -84,8 +84,11 @@ export interface ErrorOptions {
  */
 export class TwinrailError extends Error {
   override readonly name = 'TwinrailError'
+  /** A stable code for programs. */
   readonly code: ErrorCode
+  /** Data for programs, such as the path of a wrong field or the winning answer. */
   readonly details: Record<string, unknown> | undefined
+  /** How long to wait before a retry, in ms. */
   readonly retryAfterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
@@ -113,10 +116,15 @@ export class TwinrailError extends Error {
 
 /** An error in the form that a `nack` and the body of an HTTP response have. */
 export interface Refusal {
+  /** A stable code for programs. */
   code: ErrorCode
+  /** What was received, what was expected and what to do, for people. */
   message: string
+  /** Whether the same request may succeed later. */
   retryable: boolean
+  /** Data for programs, such as the path of a wrong field. */
   details?: Record<string, unknown>
+  /** How long to wait before a retry, in ms. */
   retryAfterMs?: number
 }
 

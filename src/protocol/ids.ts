@@ -20,13 +20,13 @@ export const ProviderId = z
   .string()
   .min(1)
   .max(256)
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what it refuses
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern refuses control characters
   .regex(/^[^\u0000-\u001f\u007f-\u009f]*$/, 'expected an id without control characters')
 
 /**
- * A place in a session's log: `<epoch>-<seq>`. The epoch identifies one life of the log and is compared for equality
- * only. `seq` counts events from 1 without holes and compares as a number. `<epoch>-0` is the cursor before the first
- * event.
+ * The position of an event in a session's log: `<epoch>-<seq>`. The epoch identifies one incarnation of the log; epochs
+ * are compared for equality only. `seq` counts events from 1 without holes and compares as a number. `<epoch>-0` is the
+ * cursor before the first event.
  */
 export const Offset = z
   .string()
@@ -36,7 +36,7 @@ export const Offset = z
     'expected <epoch>-<seq>, two whole numbers without leading zeros, as the server gave it',
   )
 
-/** An object whose names are free, with any JSON in it. */
+/** An object with arbitrary names and JSON values. */
 export const FreeObject = z
   .record(z.string().max(256), z.unknown())
   .refine(object => Object.keys(object).length <= FREE_NAMES, `expected at most ${FREE_NAMES} names`)

@@ -1,4 +1,4 @@
-/** The wire protocol: schemas, types and codes. Runs in browsers and in Node alike. */
+/** The wire protocol: schemas, types and error codes. Runs in browsers and in Node. */
 export * from './check.ts'
 export * from './commands.ts'
 export * from './controls.ts'

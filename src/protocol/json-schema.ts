@@ -5,7 +5,7 @@ import { ControlSchema } from './controls.ts'
 import { EventSchema } from './events.ts'
 import { entryOf } from './list.ts'
 
-/** JSON Schema of what a caller may send for a zod schema. */
+/** The JSON Schema of the values that a zod schema accepts. */
 export function jsonSchemaOf(schema: z.ZodType): Record<string, unknown> {
   return z.toJSONSchema(schema, {
     io: 'input',
@@ -29,7 +29,7 @@ export function protocolJsonSchema(): Record<'event' | 'command' | 'control', Re
   }
 }
 
-/** A schema as a part of another: only the whole says which draft it is. */
+/** A schema for use inside another one: only the outermost schema names its draft. */
 function withoutDraft({ $schema: _, ...schema }: Record<string, unknown>): Record<string, unknown> {
   return schema
 }

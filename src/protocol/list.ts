@@ -1,9 +1,9 @@
-/** Lists whose entries are checked one by one. */
+/** Schemas of lists with a maximum length. */
 import { z } from 'zod'
 
 /**
- * A list of at most `max` entries. The length is checked before any entry is: zod collects the issues of all entries,
- * some 20 µs each, so a body of 1 MiB could else keep the server busy for seconds.
+ * The schema of a list of at most `max` entries. It checks the length before the entries: zod collects the issues of
+ * all entries, about 20 µs each, so a body of 1 MiB could keep the server busy for seconds.
  */
 export function listOf<S extends z.ZodType>(entry: S, max: number): z.ZodType<z.output<S>[], z.input<S>[]> {
   return z.array(z.unknown()).max(max).pipe(z.array(entry)) as unknown as z.ZodType<

@@ -37,7 +37,7 @@ export function answerWith(
 ): void {
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000))
   if (endsConnection(error, reply.request)) reply.header('connection', 'close')
-  // Fastify sets it for 415 on every protocol, yet HTTP/2 has no such header.
+  // Fastify sets `connection` for 415 on every protocol, but HTTP/2 has no such header.
   else if (reply.request.raw.httpVersionMajor > 1) reply.removeHeader('connection')
   void reply
     .code(error.status)

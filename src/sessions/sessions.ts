@@ -57,9 +57,15 @@ export function newSessionId(): string {
   return `s-${randomBytes(18).toString('hex')}`
 }
 
+/**
+ * Creates and deletes sessions, executes commands, takes ingest and reads the state of sessions. Does not authorize:
+ * its callers do. Every method throws TwinrailError `unavailable` while the log cannot be reached.
+ */
 export class Sessions {
   readonly #journal: Journal
+  /** The agents of this server by name. */
   readonly agents: ReadonlyMap<string, Agent>
+  /** Executes the runs of this process. */
   readonly runner: Runner
   readonly #states: SessionStates
   readonly #expiry: Expiry

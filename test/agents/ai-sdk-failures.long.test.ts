@@ -110,7 +110,7 @@ for (const generation of generations) {
       })
     }
 
-    t.test('fails retryable when nobody listens', async t => {
+    t.test('fails as retryable when no server listens', async t => {
       const { agent, server } = await agentOver(t, generation, [])
       await server.close()
       const { events, error } = await play(agent, prompt, fakeRun())
@@ -172,7 +172,7 @@ for (const generation of generations) {
       await server.requests[0]?.closed
     })
 
-    t.test('ends the request when nobody reads the run any more', async t => {
+    t.test('ends the request when the run is not read any more', async t => {
       const { agent, server } = await agentOver(t, generation, [{ chunks: says('Hel'), end: 'open' }])
       for await (const event of agent.run({ prompt: 'Hello' }, fakeRun().context)) {
         if (event.type === 'text.delta') break
@@ -204,7 +204,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 1)
     })
 
-    t.test('fails as the question did when nobody answers, all ended', async t => {
+    t.test('fails like the question when it expires, with all parts ended', async t => {
       const { agent } = await agentOver(t, generation, [asking, hello], { tools })
       const expired = new TwinrailError('input-expired', 'Nobody answered.')
       const { events, error } = await play(

@@ -9,7 +9,7 @@ const hook = `export function resolve(specifier, context, next) {
 }`
 register(`data:text/javascript,${encodeURIComponent(hook)}`)
 
-t.test('the modules load without the AI SDK; what needs it says what to install', async t => {
+t.test('the modules load without the AI SDK; functions that need it say what to install', async t => {
   const { aiSdkAgent } = await import('../../src/agents/ai-sdk.ts')
   const { openAiAgentFromEnv } = await import('../../src/agents/ai-sdk/openai.ts')
   const ai = { streamText: () => t.fail('called') as never }

@@ -67,7 +67,7 @@ t.test('events', async t => {
     )
   })
 
-  t.test('ends what a step leaves open with the step, and tools with the run', async t => {
+  t.test('ends the open parts of a step with the step, and open tools with the run', async t => {
     const events = eventsOf([
       { type: 'start-step' },
       { type: 'text-start', id: '0' },
@@ -96,7 +96,7 @@ t.test('events', async t => {
     t.same(inShort(events), ['tool.started', 'tool.called:null', 'tool.finished:whole'])
   })
 
-  t.test('keeps out of the log what it cannot hold', async t => {
+  t.test('keeps values out of the log that it cannot store', async t => {
     const circular: Record<string, unknown> = {}
     circular['self'] = circular
     const outputs = [undefined, 10n, circular, 'x'.repeat(2_000_000), new Date(0)]
@@ -171,7 +171,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('has what users said into earlier runs, where the agent took it up', async t => {
+  t.test('has the users’ messages to earlier runs, at the place where the agent read them', async t => {
     const [started, start, delta, end, completed] = earlier('r1', { prompt: 'Hi' }, 'One.')
     const more = earlier('p2', {}, 'Two.').slice(1, 4)
     const history = log(
@@ -194,7 +194,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('starts anew where a caller gave the whole of it', async t => {
+  t.test('starts a new conversation when the caller gave all messages', async t => {
     const whole = { messages: [user('A'), assistant('B'), user('C')] }
     const history = log(...earlier('r1', { prompt: 'old' }, 'old'), ...earlier('r2', whole, 'D'))
     t.same(await conversation({ prompt: 'E' }, history), [
@@ -267,7 +267,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('tells a prompt once that failed before anything was said and is asked again', async t => {
+  t.test('gives a repeated prompt once when its first run failed without text', async t => {
     const failed = (runId: string): EventBody[] => [
       { type: 'run.started', runId, data: { agent: 'chat', input: { prompt: 'Hi' } } },
       { type: 'run.failed', runId, data: { code: 'model-error', message: 'failed', retryable: true } },
@@ -383,7 +383,7 @@ t.test('input', async t => {
     t.same(parsed.data?.messages, [user('Hi'), assistant('Hello'), user('a\n\nb')])
   })
 
-  t.test('refuses what it cannot do, and says so', async t => {
+  t.test('refuses unsupported input with a message', async t => {
     const refused: [unknown, RegExp][] = [
       [{}, /either prompt or messages/],
       [{ prompt: 'a', messages: [user('b')] }, /either prompt or messages/],
@@ -397,7 +397,7 @@ t.test('input', async t => {
   })
 })
 
-t.test('modelError knows what may pass', async t => {
+t.test('modelError knows which errors may pass', async t => {
   const passing: unknown[] = [
     new TypeError('terminated', { cause: Object.assign(new Error('closed'), { code: 'UND_ERR_SOCKET' }) }),
     Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }),
@@ -496,7 +496,7 @@ t.test('openAiAgentFromEnv', async t => {
     t.equal(openAiAgentFromEnv({ OPENAI_MODEL: 'm', OPENAI_API_KEY: '' }), undefined)
   })
 
-  t.test('says what is missing', async t => {
+  t.test('names the missing setting', async t => {
     t.throws(() => openAiAgentFromEnv({ OPENAI_API_KEY: 'sk-1' }), /OPENAI_API_KEY is set.*OPENAI_MODEL/)
     t.throws(
       () => openAiAgentFromEnv({ OPENAI_BASE_URL: 'http://x/v1', OPENAI_MODEL: '' }),

@@ -83,7 +83,7 @@ for (const generation of generations) {
       t.notOk(server.requests[0]?.body['tools'])
     })
 
-    t.test('gives the same text however the bytes are cut', async t => {
+    t.test('gives the same text for any split of the bytes', async t => {
       const texts = ['Grüße ', '👩‍👩‍👧 ', 'line\nbreak ', 'data: {"no":1}\n\n', '日本語']
       const reply = { chunks: [...says(...texts), ...stops()] }
       for (let times = 0; times < 5; times++) {
@@ -111,7 +111,7 @@ for (const generation of generations) {
       ])
     })
 
-    t.test('tells calls apart when the server numbers them anew in each response', async t => {
+    t.test('distinguishes calls when the server restarts their numbers in each response', async t => {
       const { agent } = await agentOver(t, generation, [oslo, oslo, sunny], { tools: { weather } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
       t.equal(events.filter(event => event.type === 'tool.finished').length, 2)
@@ -165,7 +165,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('logs a tool that throws as an error and lets the model go on', async t => {
+    t.test('logs a tool that throws as an error, and the model continues', async t => {
       const failing = { ...weather, execute: () => Promise.reject(new Error('no such city')) }
       const { agent } = await agentOver(t, generation, [oslo, sunny], { tools: { weather: failing } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
@@ -206,7 +206,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: clear })
     })
 
-    t.test('goes on without a tool that was denied, and says why', async t => {
+    t.test('continues without a tool that was denied, and gives the reason', async t => {
       let runs = 0
       const counted = { ...guarded, execute: async () => ++runs }
       const { agent, server } = await agentOver(t, generation, [oslo, sunny], { tools: { weather: counted } })
@@ -222,7 +222,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: /too far/ })
     })
 
-    t.test('asks for all calls of a step at once, beside tools that need no approval', async t => {
+    t.test('asks for all calls of a step at once, while tools without approval run', async t => {
       const three = [
         ...calls(0, 'a', 'send', '{"city":"A"}'),
         ...calls(1, 'b', 'weather', '{"city":"B"}'),
@@ -285,7 +285,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: '"rain"' })
     })
 
-    t.test('gives the model what users say meanwhile, after the results of tools', async t => {
+    t.test('gives the model the users’ messages after the results of tools', async t => {
       const { agent, server } = await agentOver(t, generation, [oslo, sunny], { tools: { weather } })
       const run = fakeRun()
       await play(agent, { prompt: 'Oslo?' }, run, sayAt(run, 'tool.called', 'In Celsius'))
@@ -297,7 +297,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 2)
     })
 
-    t.test('gives it what users say while an approval is open after the result too', async t => {
+    t.test('gives it messages that were sent during an approval after the result, too', async t => {
       const more = { chunks: [...says('Done'), ...stops()] }
       const { agent, server } = await agentOver(t, generation, [oslo, oslo, sunny, more], {
         tools: { weather: guarded },
@@ -317,7 +317,7 @@ for (const generation of generations) {
       )
     })
 
-    t.test('goes on for another turn when users say something while the last one is made', async t => {
+    t.test('takes another turn when users send a message during the last one', async t => {
       const { agent, server } = await agentOver(t, generation, [
         sunny,
         { chunks: [...says('Bye'), ...stops()] },
@@ -346,7 +346,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('ends a tool call that nobody is asked about any more', async t => {
+    t.test('ends a tool call whose question is closed', async t => {
       const { agent, server } = await agentOver(t, generation, [oslo], {
         tools: { weather: guarded },
         maxSteps: 1,
@@ -373,7 +373,7 @@ for (const generation of generations) {
 t.test('ai 7 alone: the developer’s own rule of approval', async t => {
   const generation = generations[1]!
 
-  t.test('gives its reason to who is asked', async t => {
+  t.test('gives its reason to the users that it asks', async t => {
     const toolApproval = { weather: { type: 'user-approval', reason: 'It costs money' } }
     const { agent } = await agentOver(t, generation, [oslo, sunny], {
       tools: { weather },

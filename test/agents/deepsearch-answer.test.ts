@@ -169,7 +169,7 @@ t.test('writes paragraphs, bullets and code with citations', async t => {
   t.equal(writeHeading(' What is\n <b>? '), '**What is \\<b>?**')
 })
 
-t.test('escapes what Markdown would read as HTML or emphasis, but not code', async t => {
+t.test('escapes text that Markdown would read as HTML or emphasis, but not code', async t => {
   t.equal(escapeMarkdown('<img> a < b *x* 2 * 3 `<b> *y*`'), '\\<img> a < b \\*x\\* 2 * 3 `<b> *y*`')
 })
 

@@ -29,7 +29,7 @@ t.test('terms', async t => {
     ])
   })
 
-  t.test('of a compound name are the whole and its parts, however it is written', async t => {
+  t.test('the terms of a compound name are the whole and its parts, in every spelling', async t => {
     for (const name of ['bodyLimit', 'BodyLimit', 'BODY_LIMIT', 'body_limit']) {
       t.same(terms(name), ['bodylimit', 'bodi', 'limit'], name)
     }

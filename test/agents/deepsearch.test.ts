@@ -172,7 +172,7 @@ function quotesOf(answer: string): { number: number; text: string }[] {
   )
 }
 
-t.test('every quote stands literally in the file that it cites', async t => {
+t.test('every quote occurs literally in the file that it cites', async t => {
   const queries = [
     'When should I use SSE and when WebSocket?',
     'How do I cancel a run?',

@@ -81,7 +81,7 @@ t.test('a walk gives all events in order, page by page, up to its end', async t 
   t.same(none, [])
 })
 
-t.test('listeners hear of what was added, before the append resolves', async t => {
+t.test('listeners are called with the new events before the append resolves', async t => {
   const { journal, epoch } = await session()
   const heard: Growth[] = []
   const stop = journal.onAppended(growth => heard.push(growth))

@@ -10,7 +10,7 @@ const event = (seq: number, size = 0) =>
 
 const BYTES = event(1).bytes
 
-t.test('lets out what fits, in order', async t => {
+t.test('sends the events that fit, in order', async t => {
   const window = new CreditWindow(BYTES * 3)
   const events = [1, 2, 3, 4].map(seq => event(seq))
   t.equal(window.fit(events), 3)
@@ -24,7 +24,7 @@ t.test('lets out what fits, in order', async t => {
   t.equal(window.fit(events.slice(3)), 1)
 })
 
-t.test('with nothing outstanding one goes out, however large', async t => {
+t.test('with nothing outstanding one event of any size is sent', async t => {
   const window = new CreditWindow(10)
   t.equal(window.fit([event(1, 500), event(2)]), 1)
   t.equal(window.take([event(1, 500)]), true)
@@ -85,7 +85,7 @@ t.test('after clear nothing is outstanding, and nothing can be granted again', a
   t.equal(window.fit([event(5)]), 0, 'for what was sent before')
 })
 
-t.test('what is outstanding never exceeds the window, but for one event', async t => {
+t.test('outstanding bytes never exceed the window, except for one event', async t => {
   const step = fc.oneof(
     fc.record({ send: fc.array(fc.nat(300), { minLength: 1, maxLength: 5 }) }),
     fc.record({ consume: fc.double({ min: 0, max: 1, noNaN: true }) }),

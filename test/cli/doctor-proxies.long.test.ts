@@ -147,7 +147,7 @@ t.test('Caddy', { skip: missing('caddy') }, async t => {
   t.test('as documented', async t => isWell(t, await startCaddy(t, config)))
 })
 
-t.test('docs/proxies.md says of every finding what the doctor prints', async t => {
+t.test('docs/proxies.md has the text of every finding that the doctor prints', async t => {
   for (const [code, { meaning, lines }] of Object.entries(remedies)) {
     const fixes = Object.entries(lines).map(([proxy, text]) => `${proxy}:\n\n\`\`\`\n${text}\n\`\`\``)
     t.ok(docs.includes([`### ${code}`, meaning, ...fixes].join('\n\n')), code)

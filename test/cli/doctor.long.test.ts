@@ -115,7 +115,7 @@ t.test('a proxy that drops Last-Event-ID', async t => {
   t.match(text, /✗ SSE: a proxy strips Last-Event-ID/)
 })
 
-t.test('a proxy that cuts what is silent: how long it may be, and that heartbeats help', async t => {
+t.test('a proxy that closes silent connections: its timeout, and that heartbeats help', async t => {
   const { url } = await serve(t, { compression: true })
   const { code, report, text } = await runDoctor(await cutter(t, url, { idleMs: 2700 }), 4500)
   t.equal(code, 1)
@@ -142,7 +142,7 @@ t.test('a proxy that refuses POST', async t => {
   t.match(text, /^✗ .*: commands do not get through \(POST: 405 by middlebox: Method not allowed here\)$/)
 })
 
-t.test('a server that lets nobody in by WebSocket says so itself', async t => {
+t.test('a server that refuses WebSockets reports it itself', async t => {
   const { url } = await serve(t, {
     authorize: (_request, action) => (action === 'connect' ? undefined : { id: 'somebody' }),
   })
@@ -163,7 +163,7 @@ t.test('a server that wants credentials', async t => {
   t.same(withThem.report.faults, [], 'they go with every request and with the upgrade')
 })
 
-t.test('over TLS: its version, what browsers would speak, and a certificate that is not trusted', async t => {
+t.test('over TLS: its version, the protocol of browsers, and a certificate that is not trusted', async t => {
   const tls = (name: string) => new URL(`../fixtures/tls/${name}.pem`, import.meta.url)
   const [cert, key] = [readFileSync(tls('cert')), readFileSync(tls('key'))]
   const { url } = await serve(t, { tls: { cert, key } })

@@ -16,7 +16,7 @@ import { ClientError } from '../../client/errors.ts'
 
 const never = new Promise<never>(() => {})
 
-t.test('a wait gives what the network gives, and leaves no timer', async t => {
+t.test('a wait settles like the network’s promise, and leaves no timer', async t => {
   const timers = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()
   t.equal(await new Watchdog(undefined).wait(Promise.resolve(7)), 7)
@@ -156,7 +156,7 @@ t.test('a linked controller aborts with its parents, and leaves nothing on them'
   )
 })
 
-t.test('the status is told with each change', async t => {
+t.test('the status is reported at each change', async t => {
   const told: FollowStatus[] = []
   const tracker = new StatusTracker('sse', status => told.push(status))
   const error = new Error('broken')
@@ -191,7 +191,7 @@ t.test('a message is an event when its type has a dot', async t => {
   }
 })
 
-t.test('addresses stay below the path of the server, and have only what is given', async t => {
+t.test('addresses are below the path of the server, and have the given parameters only', async t => {
   t.equal(
     endpoint('http://host/base/', 'sessions', { a: 1, b: undefined }).href,
     'http://host/base/v1/sessions?a=1',

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream'
 import t from 'tap'
 import { OUTPUT_BYTES, writeOutput } from '../../src/process-output.ts'
 
-t.test('what nobody reads is dropped above the bound', async t => {
+t.test('unread output above the bound is dropped', async t => {
   let taken = 0
   let release = () => {}
   const stream = new Writable({

@@ -282,7 +282,7 @@ function pagesEnd(path: string): number {
   }
 }
 
-t.test('what LMDB left when it was killed before it wrote is an empty log', async t => {
+t.test('the files of an LMDB that was killed before its first write are an empty log', async t => {
   const folder = newFolder(t)
   mkdirSync(folder)
   writeFileSync(fileOf(folder), '')
@@ -355,7 +355,7 @@ t.test('an owner that was taken for dead can write nothing more', async t => {
   t.match(await put(log, [text(2)]), { first: 2 }, 'what was refused left nothing behind')
 })
 
-t.test('a log in use goes on when other programs have taken all places for readers', async t => {
+t.test('an open log works on when other programs have taken all reader slots', async t => {
   const folder = newFolder(t)
   const log = await openLmdbLog({ folder })
   await log.create('s', {})
@@ -407,7 +407,7 @@ t.test('any number of reads and commits takes one place for readers', async t =>
   t.equal(places(), 1)
 })
 
-t.test('what LMDB cannot read is refused as unavailable', async t => {
+t.test('files that LMDB cannot read are refused as unavailable', async t => {
   const folder = newFolder(t)
   const log = await opened(t, folder)
   const { epoch } = await put(log, [text(1)], { create: true })
@@ -431,7 +431,7 @@ t.test('what LMDB cannot read is refused as unavailable', async t => {
   for (const read of reads) await t.rejects(read(), refused, String(read))
 })
 
-t.test('what was deleted, trimmed or has expired takes no room', async t => {
+t.test('deleted, trimmed and expired data takes no space', async t => {
   const folder = newFolder(t)
   const time = { now: START }
   const log = await opened(t, folder, () => time.now)
@@ -468,7 +468,7 @@ t.test('what was deleted, trimmed or has expired takes no room', async t => {
   t.same(rows(folder), before)
 })
 
-t.test('what a close leaves to be freed, the next start frees', async t => {
+t.test('space that a close did not free is freed at the next start', async t => {
   const folder = newFolder(t)
   const log = await openLmdbLog({ folder })
   await put(log, texts(1, 20_000), { create: true })
@@ -479,7 +479,7 @@ t.test('what a close leaves to be freed, the next start frees', async t => {
   t.same(Object.keys(rows(folder)).sort(), ['counters', 'twinrail/1'])
 })
 
-t.test('a disk that is full from the beginning is told of', async t => {
+t.test('a disk that is full at the start is reported', async t => {
   const folder = newFolder(t)
   mkdirSync(folder)
   const start = async () => {

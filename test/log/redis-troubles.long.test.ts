@@ -236,7 +236,7 @@ t.test('a subscriber that is half dead is found: events of other nodes are late,
   await recorder.has(2)
 })
 
-t.test('failures that nobody waits for are told, and not again and again', skip, async t => {
+t.test('failures without a waiting caller are reported once', skip, async t => {
   const redis = await RedisServer.start(t)
   const told: string[] = []
   let tell: () => void = () => {}

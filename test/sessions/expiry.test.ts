@@ -9,7 +9,7 @@ import { DueQueue } from '../../src/sessions/due-queue.ts'
 import { Expiry } from '../../src/sessions/expiry.ts'
 import { command, eventually, ingest, serve, startRun, state } from '../fixtures/wire-server.ts'
 
-t.test('a due queue gives its entries in order, whatever is added and removed meanwhile', async t => {
+t.test('a due queue gives its entries in order while others are added and removed', async t => {
   const steps = fc.array(fc.record({ due: fc.nat(50), removes: fc.nat(4) }), { maxLength: 200 })
   const property = fc.property(steps, steps => {
     const queue = new DueQueue<{ due: number }>()

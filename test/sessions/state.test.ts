@@ -143,7 +143,7 @@ t.test('the state keeps all open runs and the last 100 ended ones', async t => {
   t.match(runs.at(-1), { runId: `r${ENDED_RUNS + 19}`, status: 'completed' })
 })
 
-t.test('a snapshot does not change when the state goes on, and shares its entries', async t => {
+t.test('a snapshot does not change when the state changes, and shares its entries', async t => {
   const [one, two, end] = log([started('a'), asked('a', 'q'), ended('a')]) as [LogEvent, LogEvent, LogEvent]
   const state = new FoldedState()
   for (const event of [one, two]) state.add(event)

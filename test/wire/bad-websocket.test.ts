@@ -1,4 +1,4 @@
-/** Promise 9 on a WebSocket: a nack where the socket can stay, a close code where it cannot. */
+/** Bad input on a WebSocket: a nack if the socket can stay open, a close code if it cannot. */
 import t from 'tap'
 import { type Message, openWs, WsClient } from '../fixtures/wire-clients.ts'
 import { ask, publish, stage } from '../fixtures/wire-refusals.ts'

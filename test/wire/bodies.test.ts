@@ -85,7 +85,7 @@ t.test('HTTP/2', async t => {
   t.equal(session.closed, false, 'the connection stays')
 })
 
-t.test('a body that comes slowly but steadily is taken, however long it is', async t => {
+t.test('a slow but steady body of any length is accepted', async t => {
   const { url } = await serve(t, { connections: { bodyMs: 400, linesMs: 400 } })
   for (const [type, pieces] of [
     ['application/json', ['{"type":', '"x.a"', ',"data"', ':1', '}']],

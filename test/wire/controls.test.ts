@@ -36,7 +36,7 @@ async function trim({ server }: Wire, sessionId: string, through: number): Promi
   await log.trim(sessionId, session?.epoch as number, through, { seq, state: { seq, ...state } })
 }
 
-t.test('what opens a stream, in its order', async t => {
+t.test('the first messages of a stream, in their order', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 5)
@@ -216,7 +216,7 @@ t.test('reset and gap come right after subscribed', async t => {
   ])
 })
 
-t.test('pings tell that a silent stream is alive, and only then', async t => {
+t.test('pings are sent on silent streams only', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 1)
@@ -309,7 +309,7 @@ t.test('a second subscribe replaces the first, at once', async t => {
   t.equal(last, 5000)
 })
 
-t.test('nothing of a session comes after unsubscribe was acknowledged', async t => {
+t.test('no message of a session is sent after the ack of unsubscribe', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 'other', 1)
@@ -410,7 +410,7 @@ t.test('last, and replay=none', async t => {
   }
 })
 
-t.test('coalesceMs gathers what comes into one write', async t => {
+t.test('coalesceMs collects events into one write', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 1)

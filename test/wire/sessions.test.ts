@@ -16,7 +16,7 @@ import {
   terminalOf,
 } from '../fixtures/wire-server.ts'
 
-t.test('what happens when nobody watches is the own setting of a run', async t => {
+t.test('each run has its own setting for the time without viewers', async t => {
   const wire = await serve(t)
   const { url } = wire
   const cancelled = async (sessionId: string, runId: string) => {
@@ -103,7 +103,7 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
   t.match((await state(url, 'polled')).runs, [{ runId: polled, status: 'running' }], 'who polls comes back')
 })
 
-t.test('ephemeral events reach who is there, and nobody else', async t => {
+t.test('ephemeral events reach the current subscribers only', async t => {
   const wire = await serve(t)
   const { url } = wire
   const runId = await startRun(url, 's', 'idle', null)

@@ -110,7 +110,7 @@ t.test('HTTP/2: an answer of which nothing is read for stallMs ends its stream',
   t.equal(session.closed, false)
 })
 
-t.test('a slow reader that goes on reading is not cut, however long it takes', async t => {
+t.test('a slow reader that keeps reading is never cut off', async t => {
   const { url } = await stage(t, { stallMs: 1000 })
   const raw = await openRaw(t, url)
   raw.socket.write(PAGE.replace('\r\n\r\n', '\r\nConnection: close\r\n\r\n').repeat(1))
@@ -123,7 +123,7 @@ t.test('a slow reader that goes on reading is not cut, however long it takes', a
   t.match(await raw.closed, /"caughtUp":(true|false)\}$/)
 })
 
-t.test('those who do not read do not keep others from being answered', async t => {
+t.test('clients that do not read do not delay the answers of others', async t => {
   // Room for three pages in all, and five clients that never read theirs.
   const wire = await stage(t, { stallMs: 60_000, connections: { allAnswerBytes: 3 * MIB } })
   for (let i = 0; i < 5; i++) {
@@ -140,7 +140,7 @@ t.test('those who do not read do not keep others from being answered', async t =
   t.ok((await unread(wire)) <= 3 * MIB)
 })
 
-t.test('long-polls that wait hold nothing, and are bounded once news comes', async t => {
+t.test('waiting long-polls hold no memory, and their answers are bounded', async t => {
   const wire = await stage(t, { tls })
   const session = await openHttp2(t, wire.url, { initialWindowSize: 0 })
   const { head } = (await wire.server.journal.session('s')) as { head: number }
