@@ -10,7 +10,7 @@ const MIN_TO_THE_POINT = 30
 /** How many of the questions without an answer must be refused. */
 const MIN_REFUSED = 8
 
-const deepsearch = createDeepsearch({ corpus: packages.map(name => `node_modules/${name}`) })
+const deepsearch = createDeepsearch({ corpus: packages.map(name => `node_modules/${name}`), cache: false })
 
 interface Result {
   answer: string
