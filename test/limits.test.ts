@@ -1,0 +1,115 @@
+/** docs/limits.md has the figures of the code. */
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+
+const root = new URL('../', import.meta.url)
+const read = (path: string) => readFileSync(new URL(path, root), 'utf8')
+
+/** Where the figures of each row stand: a file, and the constants or defaults in it. A row that never changes has none. */
+const sources: Record<string, [file: string, ...names: string[]]> = {
+  'one event, UTF-8 bytes of JSON': ['src/protocol/limits.ts', 'eventBytes'],
+  'one command, one body of JSON, one line of NDJSON': ['src/protocol/limits.ts', 'messageBytes'],
+  'nesting of JSON': ['src/protocol/limits.ts', 'NESTING'],
+  'a text in an event or command': ['src/protocol/limits.ts', 'TEXT_CHARS'],
+  'steps of one `plan.updated`': ['src/protocol/limits.ts', 'PLAN_STEPS'],
+  'names in an object whose names are free (`usage`, `schema`, `metadata`)': [
+    'src/protocol/limits.ts',
+    'FREE_NAMES',
+  ],
+  'a session’s `metadata`, UTF-8 bytes of JSON': ['src/routes/sessions.ts', 'METADATA_BYTES'],
+  'size of a request’s head': ['node'],
+  '`playback`: text of one run': ['src/agents/playback.ts', 'MOST_TEXT'],
+  '`playback`: events of one recording': ['src/agents/playback.ts', 'MAX_RECORDED'],
+  'one question with its schema, UTF-8 bytes of JSON': ['src/sessions/question.ts', 'QUESTION_BYTES'],
+  'nesting of a question’s schema': ['src/sessions/question.ts', 'SCHEMA_NESTING'],
+  'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],
+  'heap of the thread that checks schemas': ['src/sessions/schemas/checker.ts', 'HEAP_MB'],
+  'checks that wait for the thread': ['src/sessions/schemas/checker.ts', 'MAX_WAITING'],
+  'questions with `expiresAt` that wait in one process': ['src/sessions/expiry.ts', 'maxWaiting'],
+  'open connections': ['src/http/limits.ts', 'connections'],
+  'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
+  'head of a request, TLS handshake': ['src/http/limits.ts', 'headersMs'],
+  'connection without a request': ['src/http/limits.ts', 'idleMs'],
+  'next bytes of a JSON body': ['src/http/limits.ts', 'bodyMs'],
+  'next bytes of an NDJSON body': ['src/http/limits.ts', 'linesMs'],
+  'responses that one connection gets at a time': ['src/http/limits.ts', 'answers'],
+  'unread responses of one connection': ['src/http/limits.ts', 'answerBytes'],
+  'unread responses of the process': ['src/http/limits.ts', 'allAnswerBytes'],
+  'requests that wait in the process': ['src/http/answers.ts', 'WAITING'],
+  'response of which nothing is read': ['src/server.ts', 'stallMs'],
+  'commands that wait on one WebSocket': ['src/transports/websocket.ts', 'PENDING_COMMANDS'],
+  'unread answers to commands on one WebSocket': ['src/transports/websocket.ts', 'UNREAD_BYTES'],
+  'subscriptions of one WebSocket': ['src/protocol/limits.ts', 'subscriptions'],
+  'window of a subscription (`windowBytes`)': ['src/protocol/limits.ts', 'WINDOW_BYTES'],
+  'one page of events': ['src/protocol/limits.ts', 'PAGE_EVENTS', 'PAGE_BYTES'],
+  'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
+  'a long-poll’s `wait`': ['src/protocol/limits.ts', 'WAIT_MS'],
+  'unread output of the process, each of stdout and stderr': ['src/process-output.ts', 'OUTPUT_BYTES'],
+  'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
+  'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
+  'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
+  'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
+  'memory of Redis': ['redis'],
+  'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
+  'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
+  'wait for an answer of Redis': ['src/log/redis.ts', 'deadlineMs'],
+  'wait for the next ping of a Redis subscriber': ['src/log/redis/heartbeat.ts', 'EVERY_MS'],
+}
+
+/** The value that a file gives a constant, a property or a default. */
+function figureIn(file: string, name: string): number {
+  const [, text] =
+    new RegExp(`\\b${name}(?: =|:|\\s*\\?\\?) ([\\d_ *]+|Number\\.POSITIVE_INFINITY)`).exec(read(file)) ?? []
+  const own = text ?? new RegExp(`options\\.${name} \\?\\? ([\\d_ *]+)`).exec(read(file))?.[1]
+  if (own === undefined) throw new Error(`${file} gives ${name} no value`)
+  if (own.startsWith('Number')) return Number.POSITIVE_INFINITY
+  return own.split('*').reduce((product, factor) => product * Number(factor.replaceAll('_', '')), 1)
+}
+
+/** How the document writes a value, by the unit in its name. */
+function written(name: string, value: number): string {
+  if (value === Number.POSITIVE_INFINITY) return 'none'
+  if (/MB$/.test(name)) return `${value} MiB`
+  if (/bytes|text|chars/i.test(name) && value >= 1024) {
+    return value >= 1024 * 1024 ? `${value / 1024 / 1024} MiB` : `${value / 1024} KiB`
+  }
+  if (/ms$/i.test(name)) return value >= 1000 ? `${value / 1000} s` : `${value} ms`
+  return value >= 10_000 ? `${Math.floor(value / 1000)} 000` : String(value)
+}
+
+const rows = read('docs/limits.md')
+  .split('\n')
+  .filter(line => line.startsWith('| ') && !line.startsWith('| bound'))
+  .map(line => line.split('|').map(cell => cell.trim().replaceAll("'", '’')))
+
+t.test('every row has its source, and every source its row', async t => {
+  t.same(
+    rows.map(([, bound]) => bound),
+    Object.keys(sources),
+  )
+})
+
+t.test('the defaults are those of the code', async t => {
+  for (const [, bound = '', figures = ''] of rows) {
+    const [file = '', ...names] = sources[bound] ?? []
+    for (const name of names) {
+      const value = written(name, figureIn(file, name))
+      t.ok(` ${figures} `.replace(',', ' ').includes(` ${value} `), `${bound}: ${value}, told as ${figures}`)
+    }
+  }
+})
+
+t.test('the settings are there', async t => {
+  const config = read('src/cli/config.ts')
+  const options = ['src/server.ts', 'src/http/limits.ts', 'src/log/lmdb.ts', 'src/log/redis.ts']
+    .map(read)
+    .join('\n')
+  for (const [, bound, , settings = ''] of rows) {
+    for (const [, setting = ''] of settings.matchAll(/`([^`]+)`/g)) {
+      const name = setting.replace(/^--/, '').replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+      if (setting === 'maxmemory') continue
+      const place = setting.startsWith('--') ? config : options
+      t.match(place, new RegExp(`\\b${name.split('.').at(-1)}\\??:`), `${bound}: ${setting}`)
+    }
+  }
+})
