@@ -89,13 +89,15 @@ t.test('listeners are called with the new events before the append resolves', as
     { type: 'x.n', data: 1 },
     { type: 'x.n', data: 2 },
   ])
-  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2 }])
+  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2, taken: [] }])
   await journal.append('s', [], { once: [{ key: 'k' }] })
   await journal.append('s', [{ type: 'x.n', data: 3 }], { once: [{ key: 'k' }] })
   t.equal(heard.length, 1, 'nothing was added')
+  await journal.append('s', [{ type: 'x.n', data: 4 }], { once: [{ key: 'end:r' }, { key: 'answer:q' }] })
+  t.same(heard[1]?.taken, ['end:r', 'answer:q'], 'the keys that were taken')
   stop()
   await journal.append('s', [{ type: 'x.n', data: 3 }])
-  t.equal(heard.length, 1)
+  t.equal(heard.length, 2)
 })
 
 t.test('sessions are listed and deleted; a run and its place are found', async t => {

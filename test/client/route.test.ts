@@ -60,7 +60,7 @@ t.test('a transport that is held back gives way to its fallback', async t => {
   t.equal(route.transport, 'websocket', 'sse is not in use')
   route.buffers('websocket')
   t.equal(route.transport, 'sse')
-  t.match(route.choice.because.at(-1), /holds websocket back/)
+  t.match(route.choice.because.at(-1), /buffers websocket/)
   route.opened('websocket')
   t.equal(route.transport, 'sse', 'its first message came late')
   route.buffers('websocket')
