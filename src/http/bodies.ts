@@ -57,23 +57,37 @@ export function readBody(body: Readable, limit: number, idleMs: number): Promise
  * @throws TwinrailError `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short
  */
 export async function* chunksOf(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
-  const iterator = body.iterator({ destroyOnReturn: false }) as AsyncIterator<Buffer>
-  for (;;) {
-    const next = iterator.next()
-    let cancel = () => {}
-    const late = new Promise<never>((_, reject) => {
-      cancel = startTimer(idleMs, () => reject(tooLate(idleMs)))
-    })
-    let piece: IteratorResult<Buffer>
-    try {
-      piece = await Promise.race([next, late])
-    } catch (error) {
-      throw error instanceof TwinrailError ? error : cutShort()
-    } finally {
-      cancel()
+  const iterator = body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>
+  let isWaiting = false
+  try {
+    for (;;) {
+      isWaiting = true
+      const piece = await inTime(iterator.next(), idleMs)
+      isWaiting = false
+      if (piece.done) return
+      yield piece.value
     }
-    if (piece.done) return
-    yield piece.value
+  } finally {
+    // Without it the body could not be read to its end by other means. It would wait behind a piece that is late.
+    if (!isWaiting) await iterator.return?.()
+  }
+}
+
+/** @throws TwinrailError `timeout` when the piece is late; `bad-request` when the body is cut short */
+async function inTime(
+  next: Promise<IteratorResult<Buffer>>,
+  idleMs: number,
+): Promise<IteratorResult<Buffer>> {
+  let cancel = () => {}
+  const late = new Promise<never>((_, reject) => {
+    cancel = startTimer(idleMs, () => reject(tooLate(idleMs)))
+  })
+  try {
+    return await Promise.race([next, late])
+  } catch (error) {
+    throw error instanceof TwinrailError ? error : cutShort()
+  } finally {
+    cancel()
   }
 }
 
