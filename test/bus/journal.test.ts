@@ -98,6 +98,14 @@ t.test('listeners hear of what was added, before the append resolves', async t =
   t.equal(heard.length, 1)
 })
 
+t.test('marks last as long as they are said to', async t => {
+  const { journal } = await session()
+  await journal.mark('s', 'view a', 60_000)
+  await journal.mark('s', 'view b', 60_000)
+  await journal.mark('s', 'view a', 0)
+  t.match(await journal.marks('s'), [{ name: 'view b' }])
+})
+
 t.test('sessions are listed and deleted; a run and its place are found', async t => {
   const { journal } = await session()
   await journal.create('a', {})
