@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path'
 const { resolve } = createRequire(import.meta.url)
 const packageOf = name => dirname(resolve(`${name}/package.json`))
 
-// `npm run check` checks types; a build only emits.
+// `npm run types` checks types; a build only emits.
 const compile = (project, ...options) => [
   join(packageOf('typescript'), 'bin/tsc'),
   ...['-p', project, '--noCheck', ...options],

@@ -12,26 +12,36 @@ import { type Choice, choose, type Needs, type Transport } from './guide.ts'
 import { Quality } from './quality.ts'
 import { Session } from './session.ts'
 
+/** The options of {@link createClient}. */
 export interface ClientOptions {
-  /** The server's address; in a page it may be relative. */
+  /** The server's address, without `/v1`; in a page it may be relative. */
   url: string
-  /** `auto` chooses by the application's needs and by which transports get through, and may change later. @default 'auto' */
+  /**
+   * The transport of all streams. `auto` chooses one by the application's needs and by which transports get through,
+   * and may change it later.
+   * @default 'auto'
+   */
   transport?: Transport | 'auto' | undefined
-  /** What the application does, for `auto`. @default one session that mostly reads */
+  /** The application's needs; `auto` uses them. @default one session that mostly reads */
   needs?: Needs | undefined
-  /** Headers for each request and connection; called every time, and once more after `unauthorized`. @default none */
+  /**
+   * Returns the headers for a request or connection. Called for each one, and once more after `unauthorized`.
+   * @default none
+   */
   auth?: Auth | undefined
-  /** @default the global one */
+  /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
   /**
-   * Without one, `auto` never chooses `websocket`, and asking for it throws a TypeError.
-   * @default the global one; Node 20 has none, pass that of the ws package
+   * The WebSocket constructor. Without one, `auto` never chooses `websocket`, and a stream with this transport throws a
+   * TypeError.
+   * @default the global one; Node 20 has none, so pass the one of the package `ws`
    */
   WebSocket?: SocketConstructor | undefined
-  /** When to reconnect, and to repeat commands whose answer was lost. @default see {@link Backoff} */
+  /** The waits before reconnects and before commands are sent again. @default see {@link Backoff} */
   backoff?: Partial<Backoff> | undefined
 }
 
+/** An agent of the server. */
 export interface AgentInfo {
   name: string
   description: string
@@ -39,12 +49,17 @@ export interface AgentInfo {
   input: unknown
 }
 
-/** Makes a client. It connects when it is first used. */
+/**
+ * Creates a client of one server. It opens no connection before it is used.
+ * @throws TypeError when `url` is not a valid address
+ */
 export function createClient(options: ClientOptions): Client {
   return new Client(options)
 }
 
+/** A client of one server, for any number of sessions. Close it when it is no longer needed. */
 export class Client {
+  /** Measurements over all streams and commands of this client. */
   readonly quality: Quality
   readonly #context: ClientContext
   readonly #close = new AbortController()
@@ -74,29 +89,35 @@ export class Client {
   }
 
   /**
-   * A handle on a session, which need not exist yet.
-   * @param id @default a new random one
-   * @param schemas of the application's own events, by type: they validate what is published and what arrives
+   * Returns a handle on a session. Sends no request; the session need not exist yet.
+   * @param id the session's id; by default a new one of 128 random bits
+   * @param schemas schemas of the application's own events, by type. They validate events that are published and
+   * received.
    */
   session<S extends Schemas = Record<never, never>>(id: string = newId(), schemas?: S): Session<S> {
     return new Session<S>(this.#context, id, schemas ?? ({} as S))
   }
 
   /**
-   * Lists the agents that runs can be started of.
-   * @throws ClientError the server's refusal, `silent` or `connection-lost`; there is no second attempt
+   * Resolves with the agents of the server.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
    */
   async agents(): Promise<AgentInfo[]> {
     return (await request<{ agents: AgentInfo[] }>(this.#context, 'agents')).agents
   }
 
-  /** Moves all streams to another transport. Open streams lose no event and repeat none. */
+  /**
+   * Moves all streams to another transport. Open streams lose no event and repeat none. Returns before they have moved.
+   */
   switchTransport(transport: Transport | 'auto'): void {
     this.#options.transport = transport
     this.#context.environment.route.change(this.#choose())
   }
 
-  /** Ends all streams without an error, and rejects pending commands with `closed`. Runs go on. */
+  /**
+   * Ends all streams without an error, and rejects pending commands with the code `closed`. Runs continue on the
+   * server.
+   */
   close(): void {
     this.#close.abort(new ClientError('closed', 'The client was closed'))
     this.quality.close()
@@ -109,7 +130,7 @@ export class Client {
     return choose({ ...needs, sessions }, WebSocket !== undefined, auth !== undefined)
   }
 
-  /** With more streams than planned, they move to one socket before they use up the page's connections. */
+  /** Moves all streams to one socket before they use up the page's connections to the server. */
   #streamOpened(): () => void {
     this.#streams += 1
     const { route } = this.#context.environment

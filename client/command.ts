@@ -1,4 +1,4 @@
-/** Sends commands over a WebSocket or by POST, safe to retry. PROTOCOL.md, "Commands". */
+/** Sends commands over a WebSocket or by POST. Every command is safe to retry. PROTOCOL.md, "Commands". */
 import type { z } from 'zod'
 import { type Backoff, backoffMs, sleep } from './connection/backoff.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
@@ -9,30 +9,42 @@ import type { ControlOf, SessionCommand } from './protocol.ts'
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
 
-/** A command without the ids that `sendCommand` adds: `id` pairs it with its answer, `key` makes it take effect once. */
+/**
+ * A command without the ids that `sendCommand` adds: `id` pairs it with its answer, `key` makes it take effect once.
+ */
 export type CommandBody = Without<z.input<typeof SessionCommand>, 'id' | 'sessionId'>
 
+/** The options of {@link sendCommand}. */
 export interface SendOptions {
+  /** The server's address, without `/v1`; in a page it may be relative. */
   url: string
+  /** The session that the command is for. */
   sessionId: string
   command: CommandBody
-  /** Maximum attempts while the server is unreachable. @default 5 */
+  /** Maximum number of attempts while the server is unreachable or refuses for now. @default 5 */
   attempts?: number | undefined
-  /** Gives up and rejects with the signal's reason; the command may have taken effect. */
+  /** Aborts sending: the promise rejects with the signal's reason. The command may have taken effect. @default none */
   signal?: AbortSignal | undefined
+  /** Headers of each POST. @default none */
   headers?: Record<string, string> | undefined
-  /** @default the global one */
+  /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
-  /** The waits between attempts; `attempts` and `stableMs` have no effect. @default 1 s, doubling up to 30 s, with jitter */
+  /**
+   * The waits between attempts; `attempts` and `stableMs` have no effect.
+   * @default 1 s, doubling up to 30 s, with jitter
+   */
   backoff?: Partial<Backoff> | undefined
-  /** Returns a WebSocket to send it over, if there is one; called before each attempt. @default POST */
+  /**
+   * Returns an open WebSocket for the command, or `undefined` to use POST. Called before each attempt.
+   * @default POST
+   */
   socket?: (() => SharedSocket | undefined) | undefined
 }
 
 /**
  * Sends one command and resolves with its `ack`. Every attempt carries the same `key`, and a `run.start` the same
  * `runId`: a command whose answer was lost takes effect once, and a prompt never starts two runs.
- * @throws ClientError the server's refusal, or the last attempt's failure
+ * @throws ClientError the server's refusal, or the failure of the last attempt; the signal's reason on abort
  */
 export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'>> {
   const { url, sessionId, headers, attempts = 5, fetch = globalThis.fetch } = options

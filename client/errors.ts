@@ -1,7 +1,7 @@
-/** The client's error: the server's refusals under their own codes, and the failures of the connection. */
+/** The client's error class, for refusals of the server and for failures of the connection. */
 import { type ControlOf, type ErrorCode, errorTable } from './protocol.ts'
 
-/** The client's own codes, and whether another attempt may help. */
+/** The codes of the client itself, and whether another attempt may help. */
 const connectionCodes = {
   /** The connection broke, or ended before the stream did. */
   'connection-lost': true,
@@ -21,7 +21,10 @@ const retryable: ReadonlyMap<string, boolean> = new Map([
   ...Object.entries(connectionCodes),
 ])
 
-/** A newer server may know codes that this client does not. */
+/**
+ * The code of a {@link ClientError}: a code of the server (PROTOCOL.md, "Errors"), or `connection-lost`, `silent`,
+ * `out-of-step`, `protocol-error` or `closed` of the client itself. A newer server may send codes that are not listed.
+ */
 export type ClientErrorCode = ErrorCode | keyof typeof connectionCodes | (string & {})
 
 interface ClientErrorOptions {
@@ -31,9 +34,10 @@ interface ClientErrorOptions {
   cause?: unknown
 }
 
-/** The one error that this client throws, apart from the reason of an aborted signal. */
+/** The error that this client throws. Other errors are the reason of an aborted signal and the errors of schemas. */
 export class ClientError extends Error {
   override readonly name = 'ClientError'
+  /** A stable code for programs. */
   readonly code: ClientErrorCode
   /** Whether the same request may succeed later. */
   readonly retryable: boolean
@@ -51,12 +55,20 @@ export class ClientError extends Error {
   }
 }
 
-/** The error that an HTTP answer other than 2xx stands for; reads its body. */
+type Refusal = Pick<ControlOf<'nack'>, 'code' | 'message' | 'details' | 'retryAfterMs'> & {
+  retryable?: boolean
+}
+
+/** The body of a refusal, which may be in the field `error`. Bodies of proxies have other fields or are not JSON. */
+type Refused = (Partial<Refusal> & { error?: Partial<Refusal> }) | undefined
+
+/** The error for an HTTP response other than 2xx. Reads its body. */
 export async function errorOfResponse(response: Response): Promise<ClientError> {
   const retryAfterMs = retryAfter(response.headers.get('retry-after'))
-  const body = await response.json().catch(() => undefined) // A proxy's page is not JSON; the status is enough.
+  const body = (await response.json().catch(() => undefined)) as Refused // A proxy's page is not JSON; the status is enough.
   const refusal = body?.error ?? body
-  if (typeof refusal?.code === 'string') return errorOfRefusal(refusal, response.status, retryAfterMs)
+  if (typeof refusal?.code === 'string')
+    return errorOfRefusal(refusal as Refusal, response.status, retryAfterMs)
   const { status } = response
   const code = codeOfStatus(status)
   return new ClientError(code, `${response.url} answered ${status} ${response.statusText}`.trim(), {
@@ -65,12 +77,8 @@ export async function errorOfResponse(response: Response): Promise<ClientError> 
   })
 }
 
-/** The error that a `nack` or the body of an HTTP error stands for. */
-export function errorOfRefusal(
-  refusal: Pick<ControlOf<'nack'>, 'code' | 'message' | 'details' | 'retryAfterMs'> & { retryable?: boolean },
-  status?: number,
-  retryAfterMs?: number,
-): ClientError {
+/** The error of a `nack` or of the body of an HTTP response. */
+export function errorOfRefusal(refusal: Refusal, status?: number, retryAfterMs?: number): ClientError {
   return new ClientError(refusal.code, refusal.message, {
     retryable: refusal.retryable ?? retryable.get(refusal.code) ?? isRetryableStatus(status ?? 400),
     retryAfterMs: refusal.retryAfterMs ?? retryAfterMs,
@@ -78,12 +86,12 @@ export function errorOfRefusal(
   })
 }
 
-/** The error that `closing` announces. An unknown code counts as retryable. */
+/** The error of a `closing` message. An unknown code counts as retryable. */
 export function errorOfClosing({ code, reason, retryAfterMs }: ControlOf<'closing'>): ClientError {
   return new ClientError(code, reason, { retryable: retryable.get(code) ?? true, retryAfterMs })
 }
 
-/** The error that a WebSocket's close code stands for. 1000 is one as well: a phone closes with it when it sleeps. */
+/** The error for a WebSocket's close code. 1000 is an error as well: a phone closes with it when it goes to sleep. */
 export function errorOfClose(closeCode: number, reason: string): ClientError {
   const message = `The WebSocket closed with ${closeCode}${reason && `: ${reason}`}`
   const row = Object.entries(errorTable).find(([, { close }]) => close === closeCode)

@@ -1,4 +1,4 @@
-/** What a session's stream yields, and how the application types its own events. */
+/** The types of the messages that a session's stream yields, and of the schemas for the application's own events. */
 import type { ControlOf, EphemeralEvent, EventOf, TwinrailEvent } from './protocol.ts'
 
 /** Validates a value: a zod schema, or any object with a `parse` method. */
@@ -16,19 +16,27 @@ export type Parsed<S> = S extends Schema<infer T> ? T : never
 /** The type that may be published: a zod schema's input, any other schema's output. */
 export type Accepted<S> = S extends { readonly _zod: { readonly input: infer T } } ? T : Parsed<S>
 
-/** The event types that a session with these schemas may publish: theirs, or any when there are none. */
+/**
+ * The event types that a session with these schemas may publish: those of the schemas, or any `x.<name>` without
+ * schemas.
+ */
 export type Publishable<S extends Schemas> = [keyof S] extends [never]
   ? `x.${string}`
   : keyof S & `x.${string}`
 
-/** An event of the application's own whose `data` its schema refused. */
+/** An event of the application's own whose `data` the schema refused. The stream continues after it. */
 export interface InvalidEvent {
   type: 'invalid'
+  /** The event as it was received. */
   event: TwinrailEvent | EphemeralEvent
+  /** The error that the schema threw. */
   error: unknown
 }
 
-/** The control messages that a session's stream yields. After `gap`, events are missing; after `reset`, all before it is void. */
+/**
+ * The control messages that a session's stream yields. `gap`: some events will not be delivered. `reset`: all events
+ * before it are void. `caught-up`: the backlog is delivered. `end`: the stream is over.
+ */
 export type StreamControl = ControlOf<'gap' | 'reset' | 'caught-up' | 'end'>
 
 /** Everything that `events()` yields. `type` discriminates; events are the types with a dot. */

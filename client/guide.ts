@@ -1,4 +1,4 @@
-/** The transport guide's choice for this client, and all that the client takes from the guide. */
+/** Chooses a transport for this client by the rules of the guide. The client imports the guide only here. */
 import { chooseTransport } from '../src/guide/choose.ts'
 import type { Transport } from '../src/guide/names.ts'
 import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
@@ -6,10 +6,15 @@ import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
 export { chooseTransport, type Reason, type Recommendation } from '../src/guide/choose.ts'
 export type { Transport } from '../src/guide/names.ts'
 
-/** What the application does and what lies between it and the server. The client itself adds what it is capable of. */
+/**
+ * The application's needs and the properties of the network. The client adds its own capabilities. All fields are
+ * optional.
+ */
 export type Needs = Omit<GuideNeeds, 'webSocket' | 'streams' | 'headers'>
 
+/** A chosen transport, with reasons and alternatives. */
 export interface Choice {
+  /** The transport to try first. */
   transport: Transport
   /** The reasons, a sentence each. */
   because: string[]
@@ -23,8 +28,9 @@ export interface Choice {
  * @param headers whether requests carry headers, which a browser cannot send with a WebSocket's upgrade
  */
 export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choice {
-  const page = typeof document !== 'undefined'
-  const [navigation] = (page ? performance.getEntriesByType('navigation') : []) as {
+  const page = 'document' in globalThis
+  // Node's types do not know this entry type.
+  const [navigation] = (page ? performance.getEntriesByType('navigation' as never) : []) as {
     nextHopProtocol?: string
   }[]
   const multiplexed = /^h[23]/.test(navigation?.nextHopProtocol ?? '')

@@ -1,4 +1,7 @@
-/** The client: follows sessions over any transport, starts runs, sends commands. It runs in browsers and in Node. */
+/**
+ * The client of Twinrail. It follows sessions over any transport, starts runs and sends commands. It runs in browsers
+ * and in Node 20.19 or newer.
+ */
 
 export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
 export * from './command.ts'

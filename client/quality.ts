@@ -1,30 +1,35 @@
-/** Measurements of a client's streams, to display or to adapt to. */
+/** Measurements of a client's streams. An application can display them or adapt to them. */
 import type { Route } from './connection/route.ts'
 import type { FollowStatus } from './connection/status.ts'
 import type { SessionEvent } from './events.ts'
 import type { Transport } from './guide.ts'
 import { type EphemeralEvent, parseOffset, type TwinrailEvent } from './protocol.ts'
 
+/** The measurements of a client at one moment. Counts are totals since the client was created. */
 export interface QualitySnapshot {
-  /** `idle` without a stream; otherwise the worst state of all streams. */
+  /** `idle` without a stream, `closed` after `close()`; otherwise the worst state of all streams. */
   state: 'idle' | 'connecting' | 'open' | 'waiting' | 'closed'
+  /** The transport that new connections use. */
   transport: Transport
   /** The reasons for this transport, a sentence each. */
   because: readonly string[]
-  /** Median round trip of recent requests and pings, in ms. */
+  /** Median round trip of the last 31 requests and pings, in ms; `undefined` before the first. */
   roundTripMs: number | undefined
-  /** Median age of recent live events on arrival, by the server's clock, in ms. */
+  /** Median age of the last 31 live events on arrival, by the server's clock, in ms; `undefined` before the first. */
   delayMs: number | undefined
-  /** ms since the last event. */
+  /** Time since the last event, in ms; `undefined` before the first. */
   lastEventAgeMs: number | undefined
+  /** Number of connections that were replaced after a failure. */
   reconnects: number
-  /** Events that arrived folded into others, or that a queue folded. */
+  /** Number of events that arrived folded into others, or that a queue folded. */
   folded: number
-  /** Events that are missing: ephemeral ones that a queue dropped, and those that a `gap` reported. */
+  /** Number of missing events: ephemeral events that a queue dropped, and events that a `gap` reported. */
   dropped: number
+  /** Number of received bytes, counted after decompression. */
   bytes: number
+  /** Number of received events; a folded event counts as one. */
   events: number
-  /** The error that ended the last lost connection. */
+  /** The error that ended the last lost connection; `undefined` when none was lost. */
   error: Error | undefined
 }
 
@@ -34,10 +39,14 @@ const NOTIFY_MS = 100
 /** Listeners are notified this often even if nothing changed, since ages grow, in ms. */
 const TICK_MS = 1000
 
+/** Number of recent measurements that a median is made of. */
 const SAMPLES = 31
 
 const worst = ['waiting', 'connecting', 'open'] as const
 
+/**
+ * Collects the measurements of a client's streams and commands. Read {@link current}, or {@link subscribe} to changes.
+ */
 export class Quality {
   readonly #route: Route
   readonly #listeners = new Set<() => void>()
@@ -59,13 +68,16 @@ export class Quality {
     route.onChange(() => this.#changed())
   }
 
-  /** The same object until something changes. */
+  /** The current measurements. The object stays the same until a measurement changes. */
   get current(): QualitySnapshot {
     this.#snapshot ??= this.#make()
     return this.#snapshot
   }
 
-  /** Calls `listener` when {@link current} has changed, at most ten times a second. Returns the function that removes it. */
+  /**
+   * Calls `listener` when {@link current} has changed: at most ten times a second, and at least once a second, since
+   * ages grow. Returns the function that removes the listener.
+   */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     if (!this.#closed) this.#ticking ??= setInterval(() => this.#changed(), TICK_MS)
@@ -75,6 +87,7 @@ export class Quality {
     }
   }
 
+  /** Records a change of a stream's status. For the client's own streams. */
   status(stream: object, status: FollowStatus): void {
     const before = this.#streams.get(stream)
     this.#counts.bytes += status.bytes - (before?.bytes ?? 0)
@@ -85,6 +98,7 @@ export class Quality {
     this.#changed()
   }
 
+  /** Records that the server's clock showed `serverTime` between `sentAt` and now. For the client's own streams. */
   clock(sentAt: number, serverTime: number): void {
     const now = Date.now()
     const roundTripMs = now - sentAt
@@ -93,12 +107,16 @@ export class Quality {
     this.#clock = { aheadMs: serverTime - (sentAt + now) / 2, roundTripMs }
   }
 
+  /** Records the round trip of a request or a ping. For the client's own streams and commands. */
   roundTrip(ms: number): void {
     sample(this.#roundTrips, ms)
     this.#changed()
   }
 
-  /** @param live whether it was delivered as it happened, not from the backlog */
+  /**
+   * Records an event or a `gap`. For the client's own streams.
+   * @param live whether the event was delivered when it happened; false for events of the backlog
+   */
   event(event: SessionEvent, live: boolean): void {
     const now = Date.now()
     if (event.type === 'gap') this.#counts.dropped += span(event.from, event.to)
@@ -110,13 +128,14 @@ export class Quality {
     this.#changed()
   }
 
-  /** Adds what a queue of this client folded and dropped. */
+  /** Adds the numbers of events that a queue of this client folded and dropped. */
   queued(counts: { folded: number; dropped: number }): void {
     this.#counts.folded += counts.folded
     this.#counts.dropped += counts.dropped
     this.#changed()
   }
 
+  /** Sets the state to `closed` and stops the timer. For `Client.close`. */
   close(): void {
     this.#closed = true
     clearInterval(this.#ticking)

@@ -1,4 +1,4 @@
-/** A bounded queue for consumers that take events in batches, such as a page that draws once a frame. */
+/** A bounded queue for consumers that take events in batches, such as a page that draws once per frame. */
 import type { SessionEvent } from './events.ts'
 import { deltaParts, FOLD_BYTES, type TwinrailEvent } from './protocol.ts'
 
@@ -25,8 +25,9 @@ interface Delta {
 }
 
 /**
- * Holds at most `limit` messages. When it is full, it folds neighbouring deltas, then drops ephemeral events, which are
- * the only ones that may be dropped. When that is not enough, {@link room} makes the reader wait.
+ * A queue of about `limit` messages (default {@link QUEUE_LIMIT}). When it is full, it folds neighbouring deltas, then
+ * drops ephemeral events; it drops no others. A producer that awaits {@link room} before each {@link push} keeps the
+ * limit.
  */
 export class EventQueue {
   readonly #limit: number
@@ -41,10 +42,12 @@ export class EventQueue {
     this.#limit = limit
   }
 
+  /** Number of messages in the queue. */
   get length(): number {
     return this.#held.length
   }
 
+  /** Adds a message. Folds and drops others when the limit is exceeded, and never fails. */
   push(event: SessionEvent): void {
     this.#held.push(event)
     if (this.#held.length <= this.#limit) return
@@ -52,7 +55,7 @@ export class EventQueue {
     if (this.#held.length > this.#limit) this.#drop()
   }
 
-  /** Removes and returns everything. */
+  /** Removes and returns all messages, in order. */
   take(): SessionEvent[] {
     const taken = this.#held
     this.#held = []

@@ -9,8 +9,9 @@ import {
   type TwinrailEvent,
 } from './protocol.ts'
 
+/** The options of {@link Session.run}. */
 export interface RunOptions {
-  /** Starting a run again under the same id attaches to it. @default a new random one */
+  /** The run's id. Starting a run again under the same id attaches to it. @default a new one of 128 random bits */
   runId?: string
   /** What happens to the run while it has no viewers. @default 'continue' */
   onNoViewers?: OnNoViewers
@@ -19,16 +20,20 @@ export interface RunOptions {
 /** The event that ends a run. */
 export type Terminal = Extract<TwinrailEvent, { type: TerminalType }>
 
-/** What a run needs of its session, whatever the session's schemas. */
+/** The methods of a session that a run uses, independent of the session's schemas. */
 export interface RunSession {
   cancel(runId: string, reason?: string): Promise<unknown>
   steer(runId: string, text: string): Promise<unknown>
   events(options: { run: string }): AsyncGenerator<unknown, void, undefined>
 }
 
+/** A handle on one run. Dropping the handle neither cancels the run nor closes a stream. */
 export class Run {
   readonly runId: string
-  /** Resolves with the ack of the start; rejects when the server refuses it. */
+  /**
+   * Resolves with the `ack` of the start, or with `undefined` for a run that was attached to. Rejects with a
+   * ClientError when the server refuses the start.
+   */
   readonly started: Promise<ControlOf<'ack'> | undefined>
   readonly #session: RunSession
   readonly #done: Promise<Terminal>
@@ -44,21 +49,22 @@ export class Run {
     this.#done = new Promise((resolve, reject) => {
       this.#end = { resolve, reject }
     })
-    this.#done.catch(() => {}) // reported to those who read `done`
+    this.#done.catch(() => {}) // readers of `done` get the rejection
     this.started = start ? start(runId) : Promise.resolve(undefined)
     this.started.catch(error => this.#end.reject(error))
   }
 
   /**
-   * The run's events from its start to its terminal. Each iteration follows the run from its start.
-   * @throws ClientError why the run was not started; the errors of `Session.events`
+   * The run's events, from its start to its terminal event, in order and each once. Each iteration opens a stream of
+   * its own from the start of the run.
+   * @throws ClientError when the start was refused; the errors of `Session.events`
    */
   get events(): AsyncIterable<SessionEvent> {
     return { [Symbol.asyncIterator]: () => this.#follow() }
   }
 
   /**
-   * The deltas of the run's text, in order. Each iteration follows the run from its start.
+   * The deltas of the run's text, in order. Each iteration opens a stream of its own from the start of the run.
    * @throws ClientError as {@link events} does
    */
   get text(): AsyncIterable<string> {
@@ -66,10 +72,10 @@ export class Run {
   }
 
   /**
-   * Resolves with the run's terminal: completed, failed or cancelled. Reading this property starts to follow the run,
-   * unless an iteration of {@link events} or {@link text} does already.
-   * Rejects with the ClientError of a refused start, of a stream that failed for good, or `closed` when the client was
-   * closed first.
+   * Resolves with the run's terminal event: completed, failed or cancelled. Reading this property opens a stream of the
+   * run, unless an iteration of {@link events} or {@link text} is reading one. Rejects with a ClientError when the
+   * start was refused, when the stream failed for good, or with the code `closed` when the client was closed before the
+   * run ended.
    */
   get done(): Promise<Terminal> {
     this.#awaited = true
@@ -77,13 +83,19 @@ export class Run {
     return this.#done
   }
 
-  /** Cancels the run once its start is acknowledged. @throws ClientError `run-ended` when it has its terminal */
+  /**
+   * Cancels the run once its start is acknowledged. Resolves when the log has the cancel.
+   * @throws ClientError `run-ended` when the run has ended; the refusal of the start; another refusal
+   */
   async cancel(reason?: string): Promise<void> {
     await this.started
     await this.#session.cancel(this.runId, reason)
   }
 
-  /** Sends the agent a message once the start is acknowledged. @throws ClientError `run-ended` */
+  /**
+   * Sends a message to the agent once the start is acknowledged. Resolves when the log has the message.
+   * @throws ClientError `run-ended` when the run has ended; the refusal of the start; another refusal
+   */
   async steer(text: string): Promise<void> {
     await this.started
     await this.#session.steer(this.runId, text)

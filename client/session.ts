@@ -1,4 +1,4 @@
-/** A session as an application sees it: its events, its runs and its commands. */
+/** A handle on a session: its events, its runs and its commands. */
 import { type CommandBody, newId, sendCommand } from './command.ts'
 import { type StreamOptions, stream } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
@@ -9,32 +9,47 @@ import type { ControlOf, EventOf } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
 
+/** The options of {@link Session.events}. All are optional. */
 export type EventsOptions = Pick<
   StreamOptions,
   'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs' | 'signal' | 'onStatus'
 >
 
+/** The state of a session, as {@link Session.state} resolves with it. */
 export interface SessionState {
   sessionId: string
+  /** The metadata that the session was created with; absent without any. */
   metadata?: Record<string, unknown>
+  /** The offset of the newest event; `<epoch>-0` in an empty session. */
   head: string
+  /** The oldest offset that the log still holds; head + 1 when it holds no events. */
   earliest: string
+  /** All open runs and the last 100 ended ones, in the order of their starts. */
   runs: {
     runId: string
     agent: string
     status: 'running' | 'completed' | 'failed' | 'cancelled'
+    /** When the run was started, by the server's clock, in ms since 1970. */
     startedAt: number
+    /** The offset of `run.started`. */
     startOffset: string
+    /** The offset of the terminal event; absent while the run is open. */
     endOffset?: string
   }[]
+  /** All open questions, in the order in which they were asked. */
   pendingInputs: (EventOf<'input.requested'>['data'] & { offset: string; runId?: string })[]
 }
 
 type Ack = Promise<ControlOf<'ack'>>
 
+/**
+ * A handle on a session. All commands are safe to retry: the client sends a command again while the server is
+ * unreachable, and it takes effect once. A command resolves with its `ack` and throws a ClientError: the server's
+ * refusal, the failure of the last attempt, or `closed` when the client was closed.
+ */
 export class Session<S extends Schemas = Record<never, never>> {
   readonly id: string
-  /** The client's measurements, over all its streams. */
+  /** The measurements of the client, over all its streams and commands. */
   readonly quality: Quality
   readonly #context: ClientContext
   readonly #schemas: S
@@ -47,9 +62,11 @@ export class Session<S extends Schemas = Record<never, never>> {
   }
 
   /**
-   * Yields the session's events in order, each once, whatever happens to the connection. A slow consumer slows the stream.
-   * Returns after `end`, and when the client is closed.
-   * @throws ClientError when the server refuses for good or does not follow the protocol; the signal's reason on abort
+   * Yields the session's events in order and each once. Lost connections are replaced at the cursor. A slow consumer
+   * slows the stream: the client reads no further than the consumer asks. Returns after `end`, and when the client is
+   * closed.
+   * @throws ClientError when the server refuses for good or violates the protocol, or after `backoff.attempts`
+   * failures; the signal's reason on abort
    */
   async *events(options: EventsOptions = {}): AsyncGenerator<TypedEvent<S>, void, undefined> {
     const { environment, quality, signal, streamOpened } = this.#context
@@ -84,8 +101,8 @@ export class Session<S extends Schemas = Record<never, never>> {
   }
 
   /**
-   * Starts a run of an agent and returns a handle on it. The command is repeated while the server is unreachable; it starts
-   * one run. The handle's `started` rejects when the server refuses it.
+   * Starts a run of an agent and returns a handle on it at once. The command is sent again while the server is
+   * unreachable; it starts one run. When the server refuses it, `started` and `done` of the handle reject.
    */
   run(agent: string, input: unknown, options: RunOptions = {}): Run {
     return new Run(this, options.runId ?? newId(), runId =>
@@ -93,30 +110,35 @@ export class Session<S extends Schemas = Record<never, never>> {
     )
   }
 
-  /** A handle on a run that was started elsewhere. */
+  /** Returns a handle on a run that another client started. Sends no request. */
   attach(runId: string): Run {
     return new Run(this, runId)
   }
 
-  /** Answers a question of a run. @throws ClientError `already-answered`, with the accepted answer in `details` */
+  /**
+   * Answers a question of a run.
+   * @throws ClientError `already-answered` with the accepted answer in `details`, `input-not-found`, `input-expired`,
+   * or `bad-request` when the question's schema refuses the value
+   */
   answer(requestId: string, value: unknown): Ack {
     return this.#send({ type: 'input.answer', requestId, value })
   }
 
-  /** Sends a message into a running run. @throws ClientError `run-ended` */
+  /** Sends a message to the agent of a run. @throws ClientError `run-ended` or `run-not-found` */
   steer(runId: string, text: string): Ack {
     return this.#send({ type: 'input.steer', runId, text })
   }
 
-  /** Cancels a run, no matter which client started it. @throws ClientError `run-ended` when it has its terminal */
+  /** Cancels a run, which any client may have started. @throws ClientError `run-ended` when the run has ended */
   cancel(runId: string, reason?: string): Ack {
     return this.#send({ type: 'run.cancel', runId, reason })
   }
 
   /**
-   * Publishes an event of the application's own, after its schema, if there is one, has validated it. A session with
-   * schemas publishes only the types that they name; one without publishes any `x.<name>`.
-   * @param options.ephemeral delivers it to the subscriptions that are live now and never logs it; default false
+   * Publishes an event of the application's own. If its type has a schema, the schema validates `data` first. A session
+   * with schemas publishes only their types; a session without schemas publishes any `x.<name>`.
+   * @param options.ephemeral true delivers the event to the current live subscriptions only and does not log it.
+   * Default false.
    * @throws ClientError the server's refusal; the schema's error, synchronously
    */
   publish<T extends Publishable<S>>(
@@ -129,16 +151,18 @@ export class Session<S extends Schemas = Record<never, never>> {
   }
 
   /**
-   * Creates the session unless it exists. Metadata of an existing one stays as it is.
-   * @throws ClientError the server's refusal, `silent` or `connection-lost`; there is no second attempt
+   * Creates the session unless it exists. The metadata of an existing session is not changed.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
    */
   async create(metadata?: Record<string, unknown>): Promise<{ sessionId: string; head: string }> {
     return request(this.#context, 'sessions', { sessionId: this.id, metadata })
   }
 
   /**
-   * The session's runs, open questions and range of offsets; complete even when the log was trimmed.
-   * @throws ClientError `session-not-found` or another refusal, `silent` or `connection-lost`; there is no second attempt
+   * Resolves with the session's runs, open questions and range of offsets. The state is complete even when the log was
+   * trimmed.
+   * @throws ClientError `session-not-found` or another refusal, `silent` or `connection-lost`; the request is not
+   * repeated
    */
   async state(): Promise<SessionState> {
     return request(this.#context, `sessions/${encodeURIComponent(this.id)}`)

@@ -1,8 +1,8 @@
 /**
- * Twinrail for Node: agent runs as durable sessions over SSE, WebSocket and long-poll. This entry loads next to nothing,
- * so that a file that only defines an agent costs no start-up time; what a server needs is loaded by `createServer`.
- * Agents that ship with Twinrail, logs, schemas and the guide have entries of their own: `twinrail/agents/…`,
- * `twinrail/log`, `twinrail/log/…`, `twinrail/protocol`, `twinrail/guide`.
+ * Twinrail for Node: agent runs as durable sessions over SSE, WebSocket and long-poll. Importing this entry loads no
+ * package, so a file that only defines an agent starts fast; `createServer` loads the rest. The agents of the package,
+ * logs, schemas and the guide have entries of their own: `twinrail/agents/…`, `twinrail/log`, `twinrail/log/…`,
+ * `twinrail/protocol`, `twinrail/guide`.
  */
 import type { ServerOptions, TwinrailServer } from './server.ts'
 
@@ -12,6 +12,7 @@ export type { Bus, BusOptions } from './bus/bus.ts'
 export type { Journal } from './bus/journal.ts'
 export type { LagLimits } from './bus/lag.ts'
 export type { HoldBounds } from './bus/producer-gate.ts'
+export type { Tls } from './http/server.ts'
 export type { LogEvent } from './log/event.ts'
 export type * from './log/log.ts'
 export {
@@ -26,9 +27,12 @@ export type { ServerOptions, TwinrailServer } from './server.ts'
 export type { Principal } from './sessions/principal.ts'
 export type { RetentionLimits } from './sessions/retention.ts'
 export type { Sessions } from './sessions/sessions.ts'
-export type { Tls } from './tls.ts'
 
-/** Creates a server. It does not listen yet. @throws Error when an option is out of range */
+/**
+ * Creates a server. It does not listen yet: call `listen`, and `close` at the end. The server owns `options.log` and
+ * closes it.
+ * @throws Error when an option is out of range
+ */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
   const server = await import('./server.ts')
   return server.createServer(options)

@@ -1,6 +1,7 @@
 /** Metrics in Prometheus text format. Labels never name a session, run or client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus } from './bus/bus.ts'
+import type { Journal } from './bus/journal.ts'
 import type { BusObserver } from './bus/observer.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import type { Connections, TransportName } from './transports/connections.ts'
@@ -8,9 +9,12 @@ import type { LossReason } from './transports/context.ts'
 
 /** What the gauges read when metrics are requested. */
 export interface Measured {
+  readonly journal: Journal
   readonly bus: Bus
   readonly sessions: Sessions
   readonly connections: Connections
+  /** What answers are booked with that are made or not read yet. */
+  readonly answers: { readonly bytes: number }
 }
 
 export interface Metrics {
@@ -100,7 +104,7 @@ function processMetrics(): Registry {
 }
 
 /** Gauges, which are read at each request. */
-function gauges(register: Registry, { bus, sessions, connections }: Measured): void {
+function gauges(register: Registry, { journal, bus, sessions, connections, answers }: Measured): void {
   const gauge = (name: string, help: string, read: () => number) =>
     new Gauge({
       name: `twinrail_${name}`,
@@ -131,6 +135,21 @@ function gauges(register: Registry, { bus, sessions, connections }: Measured): v
   byTransport('buffered_bytes', 'Bytes that wait in socket buffers', transport =>
     sum(on(transport).map(open => open.waitingBytes)),
   )
+  gauge(
+    'unread_answer_bytes',
+    'Bytes of answers that are made or not read yet; at least 1 MiB each until their size is known',
+    () => answers.bytes,
+  )
+  new Counter({
+    name: 'twinrail_log_incidents_total',
+    help: 'Incidents of the log: a commit without room (full) or that failed (failed-commit), a subscriber that said nothing (silent-subscriber), a Redis that is not the master (not-master)',
+    labelNames: ['kind'],
+    registers: [register],
+    collect() {
+      this.reset()
+      for (const [kind, count] of Object.entries(journal.counts())) this.inc({ kind }, count)
+    },
+  })
   gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
   gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)
   gauge(

@@ -1,5 +1,5 @@
 /** Builds a server from its parts: log, bus, sessions, transports and routes. */
-import type { AddressInfo } from 'node:net'
+import type { AddressInfo, Server } from 'node:net'
 import fastifyCors from '@fastify/cors'
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServerOptions } from 'fastify'
 import { FastifySSEPlugin } from 'fastify-sse-v2'
@@ -8,14 +8,21 @@ import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
+import { Answers } from './http/answers.ts'
+import { withoutEndlessBodies } from './http/bodies.ts'
+import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
+import { answerUnreadable, createHttpServer, listenBeside, type Tls } from './http/server.ts'
+import { Sockets } from './http/sockets.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
 import { Presence } from './presence/presence.ts'
-import { HEARTBEAT_MS, limits } from './protocol/index.ts'
+import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
+import { sleep } from './protocol/timers.ts'
+import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
-import { answerUnroutable, errorHandling, unreadableRequest } from './routes/errors.ts'
-import { eventRoutes, ndjsonBodies } from './routes/events.ts'
+import { answerUnroutable, errorHandling } from './routes/errors.ts'
+import { eventRoutes } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -23,7 +30,6 @@ import { websocketRoutes } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
-import { cutter, type Tls, tlsOptions } from './tls.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
@@ -31,40 +37,55 @@ import { Heartbeats } from './transports/heartbeat.ts'
 /** How long a stopping server waits for connections to read their last message, in ms. */
 const FAREWELL_MS = 1000
 
+/** The options of {@link createServer}. All are optional. */
 export interface ServerOptions {
   /** Agents that runs can be started with. @default none */
   agents?: readonly Agent[]
-  /** Where sessions are stored. The server owns it and closes it. @default a log in memory */
+  /** The log that stores the sessions. The server owns it and closes it. @default a log in memory */
   log?: EventLog
-  /** Authorizes every action. @default everybody may do everything; `listen` then refuses to leave loopback */
+  /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
   /** Allows listening beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
   tls?: Tls | undefined
   /**
-   * Origins of foreign pages that may use this server, such as `https://app.example.com`; each gets CORS. A list, even
-   * an empty one, allows nothing beside it but the server's own pages.
-   * @default on loopback every loopback origin, such as the page of Vite on http://localhost:5173; elsewhere none
+   * Other origins whose pages may use this server, such as `https://app.example.com`; each gets CORS. With a list, even
+   * an empty one, only the listed origins and the server's own are allowed.
+   * @default on loopback every loopback origin, such as that of Vite, http://localhost:5173; elsewhere none
    */
   origins?: readonly string[]
   /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
-  /** A connection whose write waits longer than this is closed, in ms. @default 30 s */
-  stallMs?: number
   /**
-   * Compresses streams for clients that ask for it. All subscribers of a session share one dictionary. Where a session
-   * mixes secrets with text of strangers, the length of messages reveals the secrets (CRIME, BREACH): leave it off there.
+   * A connection whose write waits longer than this is closed, in ms: event streams and every other answer.
+   * @default 30 s
+   */
+  stallMs?: number
+  /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
+  connections?: Partial<ConnectionLimits>
+  /**
+   * Compresses streams for clients that ask for it. All subscribers of a session share one compression history. Leave
+   * it off when sessions hold both secrets and text from untrusted people: the length of messages then reveals the
+   * secrets (CRIME, BREACH).
    * @default false
    */
   compression?: boolean
-  /** Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}. */
+  /**
+   * Memory per followed session, limits of lag, and how long subscribers may hold producers; see {@link BusOptions}.
+   */
   delivery?: Omit<BusOptions, 'observer' | 'peers'>
-  /** Time that an `EventSource` waits before it reconnects, in ms. @default 2 s */
+  /**
+   * Mean time that an `EventSource` waits before it reconnects, in ms; each connection gets 0.5 to 1.5 times this.
+   * @default 2 s
+   */
   retryMs?: number
   /** Time over which clients spread their reconnects when the server stops, in ms. @default 5 s */
   spreadMs?: number
-  /** Maximum duration of a run, without the time that it waits for its users, in ms. @default 1 h */
+  /**
+   * Maximum duration of a run in ms, without the time that it waits for its users; `Infinity` for no limit.
+   * @default 1 h
+   */
   maxRunMs?: number
   /** Time after the death of its process until a run is failed or taken over, in ms. @default 15 s */
   leaseMs?: number
@@ -75,24 +96,28 @@ export interface ServerOptions {
   /** How often retention is applied, in ms. @default 5 s */
   retentionEveryMs?: number
   /**
-   * Time that one check of a question's schema, or of an answer against it, may take, in ms. What takes longer is
-   * refused. @default 100
+   * Maximum time for one check of a question's schema, or of an answer against it, in ms. A check that takes longer is
+   * stopped and refused as `bad-request`.
+   * @default 100
    */
   schemaMs?: number
   /**
-   * Where the server writes what goes wrong: `false` for nowhere, settings for Fastify's logger, or a pino logger of
-   * one's own. Entries have stack traces of agents and ids of runs and requests, never the content of events.
+   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */
   logger?: FastifyServerOptions['logger'] | FastifyBaseLogger
 }
 
+/** A server. Its `journal`, `bus` and `sessions` do not ask `authorize`: do not pass them on to untrusted code. */
 export interface TwinrailServer {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
-  /** The log: appends and reads without asking `authorize`. */
+  /** Appends to sessions and reads them. */
   readonly journal: Journal
+  /** Subscribes to sessions in this process. */
   readonly bus: Bus
+  /** Executes commands and ingest, and reads the state of sessions. */
   readonly sessions: Sessions
   /**
    * Starts to listen. Resolves with the address, such as `http://127.0.0.1:8787`.
@@ -100,34 +125,38 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
-   * Stops the server: refuses new requests, gives runs `graceMs` to end, tells every subscriber when to reconnect, and
-   * closes the log. Idempotent.
-   * @param graceMs default 10 s
+   * Stops the server. It works as before for `drainMs` while `/readyz` answers 503. Then it refuses new requests, gives
+   * runs `graceMs` to end, sends every subscriber the time to reconnect after, and closes the log. Later calls wait for
+   * the first.
+   * @param options.drainMs default 0
+   * @param options.graceMs default 10 s
    */
-  close(options?: { graceMs?: number }): Promise<void>
+  close(options?: { graceMs?: number; drainMs?: number }): Promise<void>
 }
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
   const journal = new Journal(options.log ?? createMemoryLog())
+  const limits = { ...connectionDefaults, ...options.connections }
+  const stallMs = options.stallMs ?? 30_000
+  const answers = new Answers({ ...limits, stallMs })
+  const sockets = new Sockets(limits)
   const app = Fastify({
-    ...(options.tls && tlsOptions(options.tls)),
+    ...(options.tls && { http2: true }),
+    serverFactory(handle) {
+      const listener = answers.listener(withoutEndlessBodies(handle, limits.bodyMs))
+      const server = createHttpServer(listener, limits, options.tls)
+      sockets.guard(server)
+      return server
+    },
     ...loggerOptions(options.logger),
-    bodyLimit: limits.messageBytes,
+    bodyLimit: wireLimits.messageBytes,
     forceCloseConnections: 'idle',
-    // A request may follow after a long time on the same connection, and an ingest may take hours.
-    requestTimeout: 0,
     // An id has up to 128 characters, each of which may take three in a URL. Longer ones are refused by the schema.
     routerOptions: { maxParamLength: 512 },
     frameworkErrors: answerUnroutable,
-    clientErrorHandler(error, socket) {
-      // An error response must not be written into a response that has begun, such as an event stream.
-      const { _httpMessage: answer } = socket as { _httpMessage?: { headersSent: boolean } }
-      if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) socket.destroy()
-      else socket.end(unreadableRequest)
-    },
-  })
-  const cutAll = cutter(app)
+    clientErrorHandler: answerUnreadable,
+  } as FastifyServerOptions)
   const metrics = createMetrics()
   const presence = new Presence(journal)
   const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
@@ -152,7 +181,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
-    stallMs: options.stallMs ?? 30_000,
+    stallMs,
+    limits,
+    answers,
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
@@ -160,6 +191,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 
   app.removeContentTypeParser('text/plain')
+  jsonBodies(app, limits.bodyMs)
+  answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await websocketRoutes(app, context)
@@ -184,8 +217,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
 
+  let beside: Server[] = []
   let closing: Promise<void> | undefined
-  async function stop(graceMs: number): Promise<void> {
+  async function stop(graceMs: number, drainMs: number): Promise<void> {
+    context.connections.drain()
+    if (drainMs > 0) await sleep(drainMs)
     context.connections.stop()
     // Subscribers see the end of runs that end in time.
     await sessions.close(graceMs)
@@ -194,8 +230,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     context.heartbeats.close()
     // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {
-      cutAll()
+      sockets.cutAll()
     }, FAREWELL_MS)
+    for (const listener of beside) listener.close()
     await app.close()
     clearTimeout(cut)
     await journal.close()
@@ -214,12 +251,13 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
         )
       }
       await app.listen({ host, port })
+      if (host === 'localhost') beside = await listenBeside(app.server, host)
       const address = app.server.address() as AddressInfo
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
-    close({ graceMs = 10_000 } = {}) {
-      closing ??= stop(graceMs)
+    close({ graceMs = 10_000, drainMs = 0 } = {}) {
+      closing ??= stop(graceMs, drainMs)
       return closing
     },
   }

@@ -1,4 +1,5 @@
 /** The log of a server whose author gave none: warnings and stack traces as plain text on stderr. */
+import { writeOutput } from './process-output.ts'
 
 /** Parts of one error that are written: its causes, and the errors that it gathers. */
 const MOST_PARTS = 10
@@ -35,7 +36,7 @@ function describeThrown(value: unknown): string {
 }
 
 /** Settings of Fastify's logger that write entries from `level` up to stderr as plain text. */
-export function stderrLog(level: string, write = (text: string) => void process.stderr.write(text)) {
+export function stderrLog(level: string, write = (text: string) => writeOutput(process.stderr, text)) {
   return {
     level,
     serializers: { err: describeError },

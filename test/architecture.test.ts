@@ -113,7 +113,7 @@ t.test('every folder with source files has its line', async t => {
   t.same(lines.toSorted(), [...new Set(folders)].sort())
 })
 
-t.test('every step of a walk begins with what it is about', async t => {
+t.test('every step of a walk begins with a file and a name', async t => {
   for (const walk of [
     'Agent to client',
     'WebSocket command',

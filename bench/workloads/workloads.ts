@@ -25,14 +25,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
   {
     name: 'chat',
     about:
-      'Answers are streamed token by token, 30 to 100 a second, each to a person with three devices; nothing goes up.',
+      'Answers are streamed token by token, 30 to 100 per second, each to three devices of one person; clients send nothing.',
     sessions: 6,
     clients: 3,
     content: recorded('chat'),
   },
   {
     name: 'editing',
-    about: 'Four people type in each document: Yjs updates and cursors go up from each and down to all.',
+    about: 'Four people type in each document: each client sends Yjs updates and cursors, and all get them.',
     sessions: 5,
     clients: 4,
     content: recorded('editing'),
@@ -40,14 +40,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
   },
   {
     name: 'training',
-    about: 'Twelve people watch each training: 20 steps a second with their metrics; nothing goes up.',
+    about: 'Twelve people watch each training: 20 steps per second with metrics; clients send nothing.',
     sessions: 4,
     clients: 12,
     content: recorded('training'),
   },
   {
     name: 'game',
-    about: 'Connect four at a tick of 50 ms: the player’s moves go up, the opponent’s come down.',
+    about: 'Connect four at a tick of 50 ms: clients send the player’s moves and get the opponent’s.',
     sessions: 20,
     clients: 1,
     content: recorded('game'),
@@ -56,14 +56,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
   {
     name: 'documents',
     about:
-      'Documents are analysed: plans, sources, terms and a streamed summary, for two readers each; nothing goes up.',
+      'Documents are analysed: plans, sources, terms and a streamed summary, for two readers each; clients send nothing.',
     sessions: 15,
     clients: 2,
     content: recorded('documents'),
   },
   {
     name: 'dashboards',
-    about: 'Ten pages follow 20 services each, a session per service, two reports a second from each.',
+    about: 'Ten pages follow 20 services each: one session per service, two reports per second in each.',
     sessions: 20,
     clients: 10,
     followsAll: true,
@@ -71,7 +71,8 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
   },
   {
     name: 'mobile',
-    about: 'Sixty phones get a notification now and then; each loses its line every 2 s and comes back.',
+    about:
+      'Sixty phones get one notification per second each; each loses its connection every 2 s and reconnects.',
     sessions: 60,
     clients: 1,
     content: recorded('mobile'),
@@ -87,14 +88,14 @@ const all: readonly (Workload & { name: WorkloadName })[] = [
   {
     name: 'binary',
     about:
-      'Sound in pieces of 50 ms, 2.4 KB each, 3.2 KB as base64, since the wire is JSON; two listeners each.',
+      'Sound in pieces of 50 ms: 2.4 KB each, or 3.2 KB as base64, since events are JSON; two listeners per session.',
     sessions: 10,
     clients: 2,
     content: recorded('binary'),
   },
   {
     name: 'approvals',
-    about: 'A real agent asks before it acts; one of two clients starts, steers and answers.',
+    about: 'A real agent asks before it acts; one of two clients starts the run, steers and answers.',
     sessions: 15,
     clients: 2,
     content: recorded('approvals'),

@@ -1,19 +1,24 @@
-/** How long to wait before the next attempt. */
+/** Waits between attempts to connect or to send a command. */
 import { startTimer } from '../protocol.ts'
 
+/** The waits between attempts: random times below a bound that doubles with each failure. */
 export interface Backoff {
   /** Upper bound of the first wait, in ms. @default 1000 */
   baseMs: number
-  /** Upper bound of any wait in ms; a wait that the server asks for is added to it. @default 30000 */
+  /** Upper bound of every wait, in ms. A wait that the server asks for is added to it. @default 30000 */
   capMs: number
-  /** Consecutive failures that are retried before the error is thrown; 0 throws the first. @default Infinity */
+  /**
+   * Number of consecutive failures that are retried before the error is thrown; 0 throws the first error.
+   * @default Infinity
+   */
   attempts: number
-  /** A connection that lasted this long resets the count of failures, in ms. @default 5000 */
+  /** A connection that lasts this long resets the count of failures, in ms. @default 5000 */
   stableMs: number
   /** Returns a number from 0 to 1. @default Math.random */
   random: () => number
 }
 
+/** The default values of {@link Backoff}. */
 export const defaultBackoff: Backoff = {
   baseMs: 1000,
   capMs: 30_000,
@@ -23,9 +28,9 @@ export const defaultBackoff: Backoff = {
 }
 
 /**
- * The wait in ms after `failures` earlier consecutive failures: `floorMs` plus a random part of a bound that doubles up
- * to the cap. The floor is added, since a stopping server gives all clients the same one: a maximum of the two would
- * bring them back at the same moment.
+ * Returns the wait in ms after `failures` earlier consecutive failures: `floorMs` plus a random part of a bound that
+ * doubles up to the cap. The floor is added and not a minimum: a stopping server gives many clients similar floors, and
+ * with a minimum they would all reconnect at the same moment.
  */
 export function backoffMs(failures: number, floorMs: number, backoff: Partial<Backoff> = {}): number {
   const { baseMs, capMs, random } = { ...defaultBackoff, ...backoff }

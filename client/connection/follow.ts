@@ -15,10 +15,10 @@ import { onWake } from './watchdog.ts'
 /** Wait for a transport's first message before racing the next fallback, in ms. */
 const PATIENCE_MS = 2500
 
-/** Wait for the new connection when streams switch, in ms. The old one is not read meanwhile. */
+/** Wait for the new connection when a stream switches, in ms. The old connection is not read during this time. */
 const SWITCH_MS = 5000
 
-/** Returns the headers for a request; called for every request and connection. */
+/** Returns the headers for a request, such as `authorization`. Called for every request and connection. */
 export type Auth = () => Record<string, string> | Promise<Record<string, string>>
 
 /** How a client reaches its server. All its streams and commands share one. */
@@ -33,7 +33,9 @@ export interface Environment {
   backoff: Partial<Backoff>
 }
 
+/** The options of a stream of a session's events. */
 export interface StreamOptions {
+  /** The session to follow. */
   sessionId: string
   /** Start after this offset. @default the earliest event that the log holds */
   after?: string | undefined
@@ -43,40 +45,49 @@ export interface StreamOptions {
   replay?: Start['replay']
   /** What the server does when this client falls behind. @default 'conflate' */
   lag?: Start['lag']
-  /** Start this many events before the head. `after` takes precedence. @default the whole log */
+  /**
+   * Start this many events before the head. `after` takes precedence.
+   * @default none; start as `after` and `replay` say
+   */
   last?: number | undefined
   /**
    * Server heartbeat interval in ms, from 1000 to 60000. A connection that is silent for 2.5 times as long is dropped.
    * @default 15000, the server's own
    */
   heartbeatMs?: number | undefined
-  /** Ends the stream, which then throws the signal's reason. */
+  /** Aborts the stream, which then throws the signal's reason. @default none */
   signal?: AbortSignal | undefined
-  /** Called at every change of state and whenever bytes arrive. */
+  /** Called at every change of state and whenever bytes arrive. @default none */
   onStatus?: ((status: FollowStatus) => void) | undefined
   /** Called with a reading of the server's clock: it showed `serverTime` at some point between `sentAt` and now. */
   onClock?: ((sentAt: number, serverTime: number) => void) | undefined
 }
 
+/** The options of {@link follow}. */
 export interface FollowOptions extends StreamOptions {
-  /** The server's address; in a page it may be relative. */
+  /** The server's address, without `/v1`; in a page it may be relative. */
   url: string
+  /** The transport; there is no fallback to others. */
   transport: Transport
-  /** Sent with every request. A browser cannot send them with a WebSocket's upgrade. @default none */
+  /** Headers of every request and connection. A browser cannot send them with a WebSocket's upgrade. @default none */
   headers?: Record<string, string> | undefined
-  /** @default the global one */
+  /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
-  /** Without one, the transport `websocket` throws a TypeError. @default the global one, which Node 20 does not have */
+  /**
+   * The WebSocket constructor. Without one, the transport `websocket` throws a TypeError.
+   * @default the global one, which Node 20 does not have
+   */
   WebSocket?: SocketConstructor | undefined
-  /** When to reconnect. @default {@link defaultBackoff} */
+  /** The waits before reconnects. @default {@link defaultBackoff} */
   backoff?: Partial<Backoff> | undefined
 }
 
 /**
- * Yields a session's events and control messages in order, each event once. It reads on only when the consumer asks for
- * more, so a slow consumer slows its own stream. Broken connections are replaced at the cursor, without limit unless
- * `backoff.attempts` sets one. Returns after `end`.
- * @throws ClientError when the server refuses for good or does not follow the protocol; the signal's reason on abort
+ * Yields a session's events and control messages in order, each event once. It reads further only when the consumer
+ * asks for more, so a slow consumer slows its own stream. Lost connections are replaced at the cursor, without limit
+ * unless `backoff.attempts` sets one. Returns after `end`.
+ * @throws ClientError when the server refuses for good or violates the protocol, or after `backoff.attempts` failures;
+ * the signal's reason on abort
  */
 export function follow(options: FollowOptions): AsyncGenerator<Message, void, undefined> {
   const { url, transport, headers = {}, backoff = {} } = options
@@ -95,7 +106,7 @@ export function follow(options: FollowOptions): AsyncGenerator<Message, void, un
   )
 }
 
-/** {@link follow} within a client. It owns the stream's connections: there is at most one, two while it switches. */
+/** {@link follow} within a client. It owns the stream's connections: at most one, and two while it switches. */
 export async function* stream(
   environment: Environment,
   options: StreamOptions,
@@ -135,7 +146,7 @@ export async function* stream(
     })
   }
 
-  /** Opens the new connection, then closes the old one; nothing is read meanwhile, so the cursor is the same for both. */
+  /** Opens the new connection, then closes the old one. Neither is read in between, so both have the same cursor. */
   const switchFrom = async (old: ConnectionAttempt): Promise<ConnectionAttempt> => {
     const next = open(route.transport)
     let timer: ReturnType<typeof setTimeout> | undefined

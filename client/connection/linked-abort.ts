@@ -1,17 +1,17 @@
-/** Links abort signals by hand, so that a short-lived one leaves nothing behind on a long-lived one. */
+/** Links abort signals without `AbortSignal.any`, which leaks memory on long-lived signals. */
 
 /**
- * The controllers that follow each signal. One listener a signal serves them all, however many come and go; it stays, with
- * an empty set, for as long as the signal lives.
+ * The controllers that follow each signal. Each signal has one listener for all its followers. The listener stays, even
+ * with an empty set, as long as the signal exists.
  */
 const followers = new WeakMap<AbortSignal, Set<LinkedAbortController>>()
 
 /**
- * A controller that also aborts, with the same reason, as soon as one of its parents does. Its owner calls `abort()`
- * when the work is over: that unlinks it from its parents.
+ * A controller that also aborts, with the same reason, as soon as one of its parents does. Its owner must call
+ * `abort()` when the work is over; this unlinks the controller from its parents.
  *
- * `AbortSignal.any` is no substitute. Node 20 keeps a record of each combined signal on its sources for as long as
- * these live: a client that sent 15,000 commands had grown by 41 MB.
+ * `AbortSignal.any` is no substitute: Node 20 keeps a record of each combined signal on its sources as long as the
+ * sources exist. A client that sent 15,000 commands had grown by 41 MB.
  */
 export class LinkedAbortController extends AbortController {
   readonly #parents: AbortSignal[]

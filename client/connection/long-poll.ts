@@ -11,7 +11,7 @@ interface Page {
   caughtUp: boolean
 }
 
-/** An empty page serves as the ping, so the server may hold one back for one heartbeat. */
+/** The long-poll transport. An empty page serves as the ping, so a request waits for one heartbeat at most. */
 export const longPoll: TransportStream = async function* (request) {
   const { sessionId, start, fetch, signal } = request
   const watchdog = new Watchdog(start.heartbeatMs)
@@ -19,10 +19,12 @@ export const longPoll: TransportStream = async function* (request) {
   const longestWait = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
   let { after } = start
   let live = false
-  // The first page is asked for without a wait: it shows that the transport works.
+  // The first page is requested without a wait, to show at once that the transport works.
   for (let wait: number | undefined; ; wait = longestWait) {
     const address = eventsUrl(request, { after, wait })
-    const response = await watchdog.wait(fetch(address, { headers, cache: 'no-store', signal }))
+    const response = await watchdog.wait(
+      fetch(address, { headers, cache: 'no-store', signal } as RequestInit),
+    )
     if (response.status === 204) return yield endOf(request)
     if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
     expectType(response, 'application/json')

@@ -15,11 +15,17 @@ interface Verdict {
 
 const verdicts = new Map<string, Verdict>()
 
-/** Forgets which transports failed for which origin. Useful when the network has changed. */
+/**
+ * Forgets which transports failed for which origin. Call it when the network has changed; otherwise verdicts last 10
+ * minutes.
+ */
 export function forgetVerdicts(): void {
   verdicts.clear()
 }
 
+/**
+ * The choice of a transport for one client. It changes when the application or a verdict about the network changes it.
+ */
 export class Route {
   readonly #origin: string
   readonly #listeners = new Set<() => void>()
@@ -65,7 +71,7 @@ export class Route {
     const next = this.#choice.fallback[0]
     if (transport !== this.transport || !next) return
     this.#heldBack = transport
-    this.#decide(next, `something on the way holds ${transport} back`)
+    this.#decide(next, `a proxy buffers ${transport}`)
   }
 
   /** Replaces the choice. Open streams switch without losing an event. */

@@ -35,7 +35,7 @@ export class SocketPool {
     for (const socket of this.#sockets) {
       if (socket.alive && !socket.carries(request.sessionId)) return socket.subscribe(request)
     }
-    if (!this.#make) throw new TypeError('There is no global WebSocket: pass one, e.g. of the ws package')
+    if (!this.#make) throw new TypeError('There is no global WebSocket: pass that of the package ws')
     const address = endpoint(this.#url, 'ws')
     address.protocol = address.protocol.replace('http', 'ws')
     const socket = new this.#make(address.href, ['twinrail.v1'], { headers: request.headers })
@@ -176,7 +176,7 @@ export class SharedSocket {
     }
   }
 
-  /** Asks for the server's clock, if a subscription wants it. */
+  /** Requests a reading of the server's clock, if a subscription wants one. */
   #ping(): void {
     for (const { request } of this.#subscriptions.values()) {
       if (request.wantsClock) return this.send({ type: 'ping', time: Date.now() })
@@ -233,7 +233,9 @@ export class SharedSocket {
     this.#onGone()
   }
 
-  /** Checks for silence after `ms`. A timer that fires late shows that this process slept, not that the peer is dead. */
+  /**
+   * Checks for silence after `ms`. A timer that fires late shows that this process slept, not that the peer is dead.
+   */
   #watchFor(ms: number): void {
     this.#watch?.()
     const due = Date.now() + ms

@@ -17,7 +17,7 @@ interface Entry {
   bytes: number
 }
 
-/** What a subscription needs of its socket. */
+/** The part of a socket that one subscription uses. */
 export interface SocketChannel {
   /** Pairs the `subscribe` command with its answer. */
   id: string
@@ -26,11 +26,14 @@ export interface SocketChannel {
   leave(broken: boolean): void
 }
 
+/** One session's subscription on a shared WebSocket. */
 export class SocketSubscription {
   readonly request: TransportRequest
   readonly #channel: SocketChannel
   readonly #entries: Entry[] = []
-  /** Entries before this index were taken. They are removed when they are half of all: each is moved once on average. */
+  /**
+   * Entries before this index were taken. They are removed when they are half of all: each is moved once on average.
+   */
   #taken = 0
   #inboxBytes = 0
   #accepted = false
@@ -119,14 +122,14 @@ export class SocketSubscription {
     return message
   }
 
-  /** Counts a message that the consumer is done with. */
+  /** Counts a message that the consumer has finished with. */
   #consumed(message: Message): void {
     if (message.kind !== 'event' || !('offset' in message.event)) return
     this.#offset = message.event.offset
     if (this.#consumedBytes >= WINDOW_BYTES / 2) this.#grant()
   }
 
-  /** Lets the server send as much again as was consumed. */
+  /** Allows the server to send as many bytes again as were consumed. */
   #grant(): void {
     this.#channel.send({ type: 'window', sessionId: this.request.sessionId, offset: this.#offset })
     this.#offset = undefined

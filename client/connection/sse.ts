@@ -22,7 +22,9 @@ export const sse: TransportStream = async function* (request) {
   const watchdog = new Watchdog(request.start.heartbeatMs)
   const headers = { ...request.headers, accept: 'text/event-stream' }
   const sentAt = Date.now()
-  const response = await watchdog.wait(fetch(eventsUrl(request), { headers, cache: 'no-store', signal }))
+  const response = await watchdog.wait(
+    fetch(eventsUrl(request), { headers, cache: 'no-store', signal } as RequestInit),
+  )
   if (response.status === 204) return yield endOf(request)
   if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
   expectType(response, 'text/event-stream')

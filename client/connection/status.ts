@@ -1,17 +1,18 @@
-/** The status of a followed stream, for display. */
+/** The status of a stream, for display. */
 import type { Transport } from '../guide.ts'
 
+/** The status of a stream. `connecting` until the first message of a connection, `open` after it. */
 export type FollowStatus = {
   transport: Transport
-  /** Attempts to connect: one more than the reconnects. */
+  /** Number of attempts to connect: one more than the number of reconnects. */
   attempts: number
   /** Bytes received over all connections, counted after decompression. */
   bytes: number
 } & (
   | { state: 'connecting' | 'open' }
-  /** Waits `retryInMs` before the next connection; `error` ended the last one. */
+  /** The stream waits `retryInMs` before the next attempt; `error` ended the last connection. */
   | { state: 'waiting'; retryInMs: number; error: Error }
-  /** The stream has ended; `error` is what it threw, if anything. */
+  /** The stream has ended; `error` is the error that it threw, if any. */
   | { state: 'closed'; error?: unknown }
 )
 

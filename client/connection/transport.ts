@@ -1,4 +1,4 @@
-/** The interface that the three transports implement, and what they share: messages, addresses, media types. */
+/** The interface of the three transports, and their common code: messages, addresses, media types. */
 import { ClientError } from '../errors.ts'
 import type { Control, EphemeralEvent, SubscriptionOptions, TwinrailEvent } from '../protocol.ts'
 
@@ -30,12 +30,12 @@ export type SocketConstructor = new (
   options?: { headers?: Record<string, string> },
 ) => Socket
 
-/** Where a subscription begins and what it delivers, in the protocol's terms. */
+/** The options of a subscription, in the protocol's terms: PROTOCOL.md, "Subscribing". */
 export type Start = {
   [K in 'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs']?: SubscriptionOptions[K] | undefined
 }
 
-/** What a transport is given for one connection. */
+/** The input of a transport for one connection. */
 export interface TransportRequest {
   url: string
   sessionId: string
@@ -57,8 +57,8 @@ export interface TransportRequest {
 }
 
 /**
- * Opens one connection and yields its messages in order, from the first one on. It reads on only when the consumer asks
- * for more. Returns when the connection ends, before the stream's `end` or after it.
+ * Opens one connection and yields its messages in order, from the first one on. It reads further only when the consumer
+ * asks for more. Returns when the connection ends, before the stream's `end` or after it.
  * @throws ClientError when the connection is refused or breaks
  */
 export type TransportStream = (request: TransportRequest) => AsyncGenerator<Message, void, undefined>
@@ -82,9 +82,15 @@ export function parseMessage(json: string): Message {
     : { kind: 'control', control: value as Control }
 }
 
-/** The address of `path` on the server at `url`. In a page, `url` may be relative. */
+/**
+ * Returns the address of `path` below `/v1/` on the server at `url`. In a page, `url` may be relative.
+ * @throws TypeError when `url` is invalid
+ */
 export function endpoint(url: string, path: string, query: Record<string, unknown> = {}): URL {
-  const base = new URL(url, globalThis.location?.href)
+  const base = new URL(
+    url,
+    (globalThis as typeof globalThis & { location?: { href: string } }).location?.href,
+  )
   const address = new URL(base)
   address.pathname = `${base.pathname.replace(/\/$/, '')}/v1/${path}`
   for (const [name, value] of Object.entries(query)) {

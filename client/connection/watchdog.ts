@@ -62,7 +62,7 @@ export class Watchdog {
 
 /** The error of a connection that received nothing for `ms`. */
 export function silent(ms: number): ClientError {
-  return new ClientError('silent', `Nothing came for ${Math.round(ms) / 1000} s`)
+  return new ClientError('silent', `Nothing was received for ${Math.round(ms) / 1000} s`)
 }
 
 /** The message of Node's fetch is only "fetch failed"; its cause has the reason. */
@@ -72,18 +72,22 @@ function reasonOf(error: unknown): string {
   return cause?.message || cause?.code || error.message
 }
 
+/** The globals of a page that Node lacks. */
+type PageGlobals = typeof globalThis &
+  Partial<EventTarget> & { document?: EventTarget & { visibilityState: string } }
+
 /**
  * Calls `listener` when the page goes online, becomes visible or leaves the back-forward cache: a reconnect may succeed
  * now. Returns the function that removes it. In Node, which has no such events, it is never called.
  */
 export function onWake(listener: () => void): () => void {
-  const { document } = globalThis
+  const { document } = globalThis as PageGlobals
   const wake = () => {
     if (document?.visibilityState !== 'hidden') listener()
   }
   const targets = [
-    [globalThis, 'online'],
-    [globalThis, 'pageshow'],
+    [globalThis as PageGlobals, 'online'],
+    [globalThis as PageGlobals, 'pageshow'],
     [document, 'visibilitychange'],
   ] as const
   for (const [target, type] of targets) target?.addEventListener?.(type, wake)

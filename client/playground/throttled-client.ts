@@ -1,7 +1,8 @@
-/** A client whose network can be cut and whose reader can be slowed down. */
+/** A client whose network can be cut and whose reader can be slowed down, for the playground. */
 
 import { type Client, createClient, type SocketConstructor, type Transport } from '../index.ts'
 
+/** A client that simulates a bad network and a slow reader. */
 export class ThrottledClient {
   readonly name: string
   readonly client: Client

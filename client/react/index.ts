@@ -1,4 +1,4 @@
-/** React hooks over the client: a session, a run, and a chat with one agent. */
+/** React hooks over the client, for a session, a run, and a chat with one agent. */
 import { useCallback, useMemo, useRef, useState, useSyncExternalStore } from 'react'
 import { type Client, type ClientOptions, createClient } from '../client.ts'
 import { newId } from '../command.ts'
@@ -10,51 +10,63 @@ import type { Part, RunView, SessionView } from './view.ts'
 
 export type { Plan, Question, RunView, SessionView, Source, ToolView } from './view.ts'
 
-/** A text of the session, as a chat shows it. */
+/** A text part of a run, as a chat shows it. */
 export interface ChatMessage extends Part {
-  /** Unique in the session: the run's id and the part's. */
+  /** Unique in the session: the run's id and the part's id. */
   id: string
+  /** The run that the text belongs to. */
   runId: string
 }
 
+/** The result of {@link useSession}: the view of a session, and functions that send commands. */
 export interface UseSession extends SessionView {
+  /** The handle on the session. */
   session: Session
+  /** The text parts of all runs, in order. An unchanged message stays the same object. */
   messages: readonly ChatMessage[]
-  /** The run that began last. */
+  /** The run that was started last. */
   run: RunView | undefined
-  /** That run's status; `idle` before the first. It does not depend on the connection. */
+  /** The status of the last run; `idle` without a run. It does not depend on the connection. */
   status: 'idle' | RunView['status']
-  /** Whether a run is running or being started. */
+  /** Whether any run of the session is running or being started. */
   isLoading: boolean
-  /** The error of the last command or of the stream. */
+  /** The error that ended the stream, or the refusal of the last command. */
   error: Error | undefined
-  /** The state of the client's connections. */
+  /** The measurements of the client's connections. */
   connection: QualitySnapshot
   /** Whether the session is being followed. */
   following: boolean
-  /** Starts a run. Resolves with its id once the server has accepted it, with `undefined` when it was refused (see `error`). */
+  /**
+   * Starts a run. Resolves with its id once the server has accepted it, and with `undefined` when the server refused
+   * it. Never rejects; `error` has the refusal.
+   */
   start(agent: string, input: unknown, options?: RunOptions): Promise<string | undefined>
-  /** Cancels a run. Never rejects (see `error`). @param runId default the last run */
+  /** Cancels a run. Never rejects; `error` has the refusal. @param runId the run; by default the last one */
   cancel(reason?: string, runId?: string): Promise<void>
-  /** Answers a question. Never rejects (see `error`). */
+  /** Answers a question. Never rejects; `error` has the refusal. */
   answer(requestId: string, value: unknown): Promise<void>
-  /** Sends a message into a run. Never rejects (see `error`). @param runId default the last run */
+  /**
+   * Sends a message to the agent of a run. Never rejects; `error` has the refusal.
+   * @param runId the run; by default the last one
+   */
   steer(text: string, runId?: string): Promise<void>
-  /** Stops following. Runs go on. */
+  /** Stops following the session. Runs continue, and the view stays. */
   disconnect(): void
-  /** Follows again, from the last event shown. */
+  /** Follows the session again after `disconnect` or an error, from the last event shown. */
   connect(): void
 }
 
-/** The state of a client's connections. Redraws at most ten times a second. */
+/** Returns the measurements of a client's connections. Redraws the component at most ten times a second. */
 export function useQuality(client: Client): QualitySnapshot {
   const get = () => client.quality.current
   return useSyncExternalStore(client.quality.subscribe, get, get)
 }
 
 /**
- * Follows a session, which it creates if needed, and returns what a page shows of it. The functions keep their identity
- * while client and session stay the same.
+ * Follows a session while the component is mounted, and returns its view. Creates the session if it does not exist. The
+ * component is redrawn at most once per frame. The returned functions keep their identity while client and session stay
+ * the same.
+ * @param options `after`, `frame` and `onEvent` are read when the session or another option changes
  */
 export function useSession(client: Client, sessionId: string, options: StoreOptions = {}): UseSession {
   const { run: onlyRun, replay, lag, limit } = options
@@ -142,27 +154,34 @@ function useMessages(runs: readonly RunView[]): readonly ChatMessage[] {
   )
 }
 
+/** The result of {@link useRun}. */
 export interface UseRun extends Omit<UseSession, 'runs' | 'start'> {
-  /** The run's text, all parts joined. */
+  /** The run's text: all its text parts joined. */
   text: string
 }
 
-/** Follows one run to its end. */
+/** Follows one run to its end while the component is mounted. */
 export function useRun(client: Client, sessionId: string, runId: string): UseRun {
   const { runs: _, start: __, ...rest } = useSession(client, sessionId, { run: runId })
   const text = rest.messages.map(({ text }) => text).join('')
   return { ...rest, text }
 }
 
+/** The options of {@link useAIStream}. */
 export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transport' | 'auth'> {
+  /** The name of the agent that answers. */
   agent: string
-  /** @default a new random one */
+  /** The session of the chat. Later changes have no effect. @default a new random id */
   sessionId?: string
   /** Makes the agent's input from the user's text. @default `{ query: text }` */
   inputOf?: (text: string) => unknown
 }
 
-/** A chat with one agent in one session, over a client that lives as long as the component. */
+/**
+ * Runs a chat with one agent in one session. It creates a client for the component, and another one when `url` or
+ * `transport` changes. The result is that of {@link useSession}, with `sendMessage(text)`, which starts a run, and
+ * `connectionState`.
+ */
 export function useAIStream(options: UseAIStreamOptions) {
   const { url, transport, agent } = options
   const latest = useRef(options)

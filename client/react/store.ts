@@ -1,18 +1,23 @@
-/** Follows a session for a view: one change a frame, however many events arrived. */
+/** Follows a session for a view, which changes at most once per frame. */
 import type { SessionEvent } from '../events.ts'
 import { EventQueue } from '../queue.ts'
 import type { EventsOptions, Session } from '../session.ts'
 import { emptyView, reduce, type SessionView } from './view.ts'
 
+/** The options of {@link SessionStore} and of `useSession`. */
 export interface StoreOptions extends Pick<EventsOptions, 'after' | 'run' | 'replay' | 'lag'> {
-  /** Messages held between two frames; beyond it deltas are folded, then the stream waits. @default 100 */
+  /** Number of messages held between two frames. Beyond it deltas are folded, then the stream waits. @default 100 */
   limit?: number | undefined
-  /** Called with each event before it is shown; the stream waits for the promise that it returns. */
+  /** Called with each event before it is shown. The stream waits for the promise that it returns. @default none */
   onEvent?: ((event: SessionEvent) => unknown) | undefined
-  /** Schedules `draw` for the next frame; returns a cancel function. @default requestAnimationFrame */
+  /**
+   * Schedules `draw` for the next frame; returns a cancel function.
+   * @default requestAnimationFrame, or 16 ms without it
+   */
   frame?: ((draw: () => void) => () => void) | undefined
 }
 
+/** The view of a session, and the state of its stream. */
 export interface StoreSnapshot extends SessionView {
   /** Whether the session is being followed. */
   following: boolean
@@ -20,12 +25,12 @@ export interface StoreSnapshot extends SessionView {
   error: unknown
 }
 
-/** What a store needs of its session, whatever the session's schemas. */
+/** The part of a session that a store uses, independent of the session's schemas. */
 export type Followable = Pick<Session, 'id' | 'quality'> & {
   events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
 }
 
-/** Frames stop while a page is hidden, so the stream waits until it is visible. */
+/** Schedules `draw` for the next frame. A hidden page has no frames, so its stream waits until it is visible. */
 function nextFrame(draw: () => void): () => void {
   if (typeof requestAnimationFrame === 'undefined') {
     const timer = setTimeout(draw, 16)
@@ -35,7 +40,9 @@ function nextFrame(draw: () => void): () => void {
   return () => cancelAnimationFrame(id)
 }
 
-/** Follows a session while it has listeners. A listener that is replaced within one turn does not interrupt the stream. */
+/**
+ * Follows a session while it has listeners. Replacing the only listener within one turn does not interrupt the stream.
+ */
 export class SessionStore {
   readonly #session: Followable
   readonly #options: StoreOptions
@@ -55,8 +62,12 @@ export class SessionStore {
     this.#cursor = options.after
   }
 
+  /** The current snapshot. The object stays the same until something changes. */
   readonly current = (): StoreSnapshot => this.#snapshot
 
+  /**
+   * Calls `listener` after each change, and follows while there is a listener. Returns the function that removes it.
+   */
   readonly subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener)
     if (!this.#stop) void this.#follow()
@@ -74,7 +85,7 @@ export class SessionStore {
     if (!this.#stop) void this.#follow()
   }
 
-  /** Stops following. Runs go on, and the view stays. */
+  /** Stops following. Runs continue, and the view stays. */
   readonly disconnect = (): void => {
     this.#stop?.abort()
     this.#stop = undefined

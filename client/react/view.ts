@@ -1,4 +1,4 @@
-/** A session as a page shows it: a reducer over its events, without any framework. */
+/** The view of a session for a page: a reducer over its events, independent of any framework. */
 import type { SessionEvent } from '../events.ts'
 import type { EventOf } from '../protocol.ts'
 import type { Terminal } from '../run.ts'
@@ -7,64 +7,87 @@ import type { Terminal } from '../run.ts'
 export interface Part {
   partId: string
   kind: 'text' | 'reasoning' | 'artifact'
+  /** The author, such as `assistant`; of an artifact, its name. */
   role: string
+  /** The text that has arrived so far. */
   text: string
+  /** Whether the text is complete. */
   done: boolean
 }
 
+/** A tool call of a run. */
 export interface ToolView {
   toolCallId: string
   toolName: string
-  /** The input's JSON as far as it has arrived; `input` is set once it is complete. */
+  /** The JSON text of the input that has arrived so far; `input` is set once it is complete. */
   inputText: string
+  /** The complete input. */
   input?: unknown
+  /** The tool's output; set with the status `finished`. */
   output?: unknown
+  /** Whether the tool failed; set with the status `finished`. */
   isError?: boolean
   status: 'started' | 'called' | 'finished'
 }
 
+/** An open question of a run. Answer it with its `requestId`. */
 export type Question = EventOf<'input.requested'>['data'] & { runId: string | undefined }
+/** A source that a run cites. */
 export type Source = EventOf<'source.added'>['data']
+/** The plan of a run: its title and steps. */
 export type Plan = EventOf<'plan.updated'>['data']
+/** A user's message to a running agent; `applied` once the agent has read it. */
 export type Steered = { inputId: string; text: string; applied: boolean }
 
+/** One run of a session. */
 export interface RunView {
   runId: string
+  /** The agent's name. */
   agent: string
+  /** The input that the run was started with. */
   input: unknown
   /** The run's own status; it does not depend on the connection. */
   status: 'running' | 'completed' | 'failed' | 'cancelled'
   /** The agent's last `run.status`. */
   phase: { status: string; message?: string | undefined } | undefined
-  /** In the order in which they began. */
+  /** The texts of the run, in the order of their first events. */
   parts: readonly Part[]
+  /** The newest plan; `undefined` before the first. */
   plan: Plan | undefined
+  /** The sources, in the order of their events. */
   sources: readonly Source[]
+  /** The tool calls, in the order of their first events. */
   tools: readonly ToolView[]
+  /** The messages of users to the running agent, in the order of their events. */
   steered: readonly Steered[]
-  /** The event that ended the run. */
+  /** The event that ended the run; `undefined` while it is running. */
   terminal: Terminal | undefined
 }
 
+/** The view of a session. */
 export interface SessionView {
-  /** In the order in which they began; at most {@link RUNS}. */
+  /** The newest 100 runs, in the order of their starts. */
   runs: readonly RunView[]
-  /** Open questions. */
+  /** The open questions, in the order in which they were asked. */
   questions: readonly Question[]
   /** Whether the backlog has been delivered. */
   caughtUp: boolean
-  /** Ranges of offsets that are missing. */
+  /** The ranges of offsets that were not delivered. */
   gaps: readonly { from: string; to: string; reason: string }[]
-  /** Why the session ended for this client; `undefined` while it goes on. */
+  /** Why the session's stream ended, such as `deleted` or `forbidden`; `undefined` while it continues. */
   ended: string | undefined
 }
 
-/** Most runs that a view holds; the oldest are dropped. */
+/** Maximum number of runs in a view; older runs are dropped. */
 export const RUNS = 100
 
+/** The view of a session without events. */
 export const emptyView: SessionView = { runs: [], questions: [], caughtUp: false, gaps: [], ended: undefined }
 
-/** Applies events. Parts that did not change keep their identity, so a page redraws only those that did. */
+/**
+ * Applies events to a view and returns the new view. Unchanged parts keep their identity, so a page redraws changed
+ * parts only.
+ */
 export function reduce(view: SessionView, events: readonly SessionEvent[]): SessionView {
   for (const event of events) view = applied(view, event)
   return view

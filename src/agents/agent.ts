@@ -1,85 +1,107 @@
-/** What an agent is: an async generator that yields event bodies, and what it is given to work with. */
+/** The interface of an agent, which is an async generator of event bodies, and the context that a run gives to it. */
 import type { z } from 'zod'
 import type { EventBody, InputKind, TwinrailEvent } from '../protocol/index.ts'
 
 /** A question from a run to its users. */
 export interface AskRequest {
+  /** The kind of question: `approval`, `question` or `tool`. Clients may show each kind differently. */
   kind: z.output<typeof InputKind>
+  /** The question as users read it. */
   message: string
-  /** JSON Schema that an answer must meet; answers that don't are refused and change nothing. */
+  /** JSON Schema for answers. An answer that does not match is refused and changes nothing. @default any value */
   schema?: Record<string, unknown> | boolean
+  /** The tool call that the question is about. @default none */
   toolCallId?: string
-  /** When the question expires by itself, in ms since 1970. */
+  /** When the question expires, in ms since 1970. @default never */
   expiresAt?: number
-  /** Stable id of the question; generated when absent. */
+  /** Id of the question. An agent that resumes needs one that stays the same. @default a new random one */
   requestId?: string
 }
 
-/** The first answer in log order. */
+/** The first answer to a question in log order. */
 export interface Answer {
+  /** The answer; it matches the question's schema. */
   value: unknown
-  /** Who answered. */
+  /** The id of the principal that answered. */
   by: string | undefined
+  /** The offset of `input.answered`. */
   offset: string
 }
 
-/** A message that a user sent into the running run. */
+/** A message that a user sent to the running agent. */
 export interface Steer {
   inputId: string
   text: string
+  /** The id of the principal that sent it. */
   by: string | undefined
 }
 
-/** What a run gives its agent. */
+/** The context that a run gives to its agent. */
 export interface RunContext {
   readonly sessionId: string
   readonly runId: string
-  /** Who started the run. */
+  /** The id of the principal that started the run. */
   readonly by: string | undefined
-  /** Aborts when the run is cancelled, times out or the server stops. Nothing yielded after it is logged. */
+  /**
+   * Aborts when the run is cancelled, when it times out, and when the server stops. Events yielded later are not
+   * logged.
+   */
   readonly signal: AbortSignal
   /** The session's events before this run, oldest first, read from the log as they are iterated. */
   history(): AsyncIterable<TwinrailEvent>
+  /** The same events, newest first, for agents that need the latest of a long session. */
+  recent(): AsyncIterable<TwinrailEvent>
   /**
-   * Logs `input.requested` and resolves with the first answer in log order, whoever gave it on whatever transport.
-   * Time spent here does not count towards the run's maximum duration.
-   * @throws TwinrailError `input-expired` when nobody answered in time; an AbortError when the run was cancelled.
+   * Asks the run's users: logs `input.requested` and resolves with the first answer in log order, from any client on
+   * any transport. The wait does not count towards the run's maximum duration.
+   * @throws TwinrailError `input-expired` when the question expired; `too-large` or `bad-request` when the question is
+   * invalid; an AbortError when the run was cancelled
    */
   ask(request: AskRequest): Promise<Answer>
   /**
-   * What users say meanwhile, in log order; taking a message up logs `input.applied`. Ends with the run. One
-   * consumer at a time; {@link Steering.take} never waits.
+   * The messages of users to the running agent, in log order. Reading a message logs `input.applied`. The iteration
+   * ends with the run. Use one consumer at a time.
    */
   readonly steering: Steering
 }
 
+/** The messages of users to a running agent. Iterate over it to wait for the next message. */
 export interface Steering extends AsyncIterable<Steer> {
-  /** Everything said and not taken up so far, without waiting. */
+  /** Resolves with all unread messages, or with an empty list; does not wait for a message. */
   take(): Promise<Steer[]>
 }
 
-/** What an agent may return; it becomes the run's `run.completed`. */
+/** The result that an agent may return; it becomes the data of the run's `run.completed`. */
 export interface RunResult {
-  /** @default "stop" */
+  /** Why the agent finished. @default "stop" */
   finishReason?: string
+  /** The agent's result, as JSON. @default none */
   result?: unknown
+  /** What the run used, such as numbers of tokens. @default none */
   usage?: Record<string, unknown>
 }
 
 /**
- * An agent: `run` yields event bodies, logged in order. The generator may run up to 64 events ahead of the log. `ask`,
- * `steering.take` and the terminal are ordered after everything yielded before them. Returning completes the run,
- * throwing fails it: a {@link RunError} with its own code and message, anything else as `agent-error` without its text.
+ * An agent. Its generator `run` yields event bodies, which are logged in order. The generator may run up to 64 events
+ * or 256 K characters ahead of the log; then its `yield` waits. `ask`, `steering.take` and the terminal event come
+ * after everything that was yielded before them. The run is completed when the generator returns. It fails when the
+ * generator throws: with the code and message of a {@link RunError}, and with `agent-error` and no text for any other
+ * error.
  */
 export interface Agent<Input = unknown> {
+  /** The name in `run.start`; unique on a server. */
   readonly name: string
+  /** What the agent does, for people. */
   readonly description: string
+  /** The schema of the input; input that does not match is refused as `bad-request`. */
   readonly input: z.ZodType<Input>
+  /** Executes one run. @param input the parsed input */
   // biome-ignore lint/suspicious/noConfusingVoidType: a generator without a return statement returns void
   run(input: Input, context: RunContext): AsyncGenerator<EventBody, RunResult | void, void>
   /**
-   * Declares that a run survives its process: another one calls this with the run's events so far, oldest first,
-   * and the run goes on.
+   * Continues a run whose process died, in another process. An agent without this method cannot be taken over: its run
+   * fails as `producer-lost`.
+   * @param history the run's events so far, oldest first
    */
   resume?(
     history: readonly TwinrailEvent[],
@@ -89,15 +111,17 @@ export interface Agent<Input = unknown> {
   ): AsyncGenerator<EventBody, RunResult | void, void>
 }
 
-/** Types an agent; the input given to `run` is what its schema makes of the caller's. */
+/** Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`. */
 export function defineAgent<Input>(agent: Agent<Input>): Agent<Input> {
   return agent
 }
 
-/** Fails a run with a code and a message that users may see. */
+/** Thrown by an agent, fails the run with a code and a message that users see. */
 export class RunError extends Error {
   override readonly name = 'RunError'
+  /** The code of `run.failed`. */
   readonly code: string
+  /** Whether the same input may succeed later. @default false */
   readonly retryable: boolean
 
   constructor(code: string, message: string, options: { retryable?: boolean; cause?: unknown } = {}) {

@@ -43,8 +43,8 @@ export interface AiSdkAgentOptions {
  * An agent that answers with a language model, running tools on the way.
  *
  * Its input is `{prompt}` or `{messages}`. With a prompt, the session's earlier runs are the conversation before it:
- * inputs and texts, of all agents, the newest 100 messages and 200 000 characters, each message cut at 50 000. The
- * model's text, reasoning, tool calls, sources and steps become events; all that starts is ended before the run is.
+ * inputs and texts of all agents, and calls of this agent's tools with their results; the newest 100 of them, 200 000
+ * characters and 50 000 of each, read from the newest 20 000 events. The model's text, reasoning, tool calls, sources and steps become events; all that starts is ended before the run is.
  * What users say meanwhile (`input.steer`) reaches the model with its next call, and brings about one more when it
  * was done already. A failing model fails the run with `model-error` and a message without the provider's words; a
  * cancelled run ends the request to it.
@@ -65,7 +65,7 @@ export function aiSdkAgent(options: AiSdkAgentOptions): Agent<ChatInput> {
         maxRetries: options.maxRetries ?? 2,
         settings: options.settings ?? {},
       }
-      const messages = await conversation(input, () => context.history())
+      const messages = await conversation(input, () => context.recent(), new Set(Object.keys(setup.tools)))
       return yield* new ChatRun(setup, messages, context).run()
     },
   })

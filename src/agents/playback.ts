@@ -1,7 +1,7 @@
 /** Plays events at a given pace: made-up text, or a recording. For tests, demos and benchmarks. */
 import { performance } from 'node:perf_hooks'
 import { z } from 'zod'
-import { type EventBody, isTerminal, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import { type EventBody, isTerminal, listOf, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import { sleep } from '../protocol/timers.ts'
 import { defineAgent } from './agent.ts'
 import { safeId } from './ids.ts'
@@ -20,9 +20,18 @@ const Generated = z.object({
   messages: z.int().min(1).max(10_000).default(1).describe('Texts that the deltas are spread over'),
 })
 
+/** Events of one recording. A body of 1 MiB holds no more of any real one. */
+const MAX_RECORDED = 10_000
+
+/** UTF-8 bytes of text that one run makes up. */
+const MOST_TEXT = 256 * 1024 * 1024
+
+/** What a word takes on average, with a space, when `bytes` is not given. */
+const WORD_BYTES = 5
+
 const RecordedEvent = z
   .looseObject({
-    type: z.string(),
+    type: z.string().max(128),
     data: z.unknown(),
     time: z.number().optional().describe('ms since 1970; without it, right after the event before'),
   })
@@ -37,14 +46,19 @@ const RecordedEvent = z
   })
 
 const Recorded = z.object({
-  events: z.array(RecordedEvent).max(100_000),
+  events: listOf(RecordedEvent, MAX_RECORDED),
   speed: z.number().min(0).max(1_000_000).default(1).describe('2 = twice as fast; 0 = as fast as it may'),
 })
 
 /** What `playback` takes: how much to make up, or what was recorded. */
-export const PlaybackInput = z.union([Generated, Recorded], {
-  error: 'expected {count, rate} of generated text, or {events} of a recording',
-})
+export const PlaybackInput = z
+  .union([Generated, Recorded], {
+    error: 'expected {count, rate} of generated text, or {events} of a recording',
+  })
+  .refine(input => 'events' in input || input.count * (input.bytes ?? WORD_BYTES) <= MOST_TEXT, {
+    error: `expected at most ${MOST_TEXT} bytes of text: count times bytes is more`,
+    path: ['count'],
+  })
 
 export type PlaybackInput = z.output<typeof PlaybackInput>
 

@@ -25,6 +25,9 @@ function isLoopbackOrigin(origin: string): boolean {
   return (protocol === 'http:' || protocol === 'https:') && isLoopback(hostname)
 }
 
+/** Routes for load balancers and supervisors. They tell nothing of sessions. */
+const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
+
 /** Number of refused origins that are reported, once each. */
 const MAX_REPORTED = 100
 
@@ -54,10 +57,15 @@ export class Origins {
 
   /**
    * Checks a request. While the server listens on loopback, `Host` must be a loopback name, which prevents DNS rebinding.
-   * @throws TwinrailError `forbidden`
+   * Browsers always send a `Host`; load balancers that probe often do not.
+   * @throws TwinrailError `forbidden`; `bad-request` for HTTP/1.1 without `Host`
    */
-  check({ headers: { origin }, host }: Pick<FastifyRequest, 'headers' | 'host'>): void {
-    if (this.onLoopback && !isLoopback(hostName(host))) {
+  check({ headers: { origin }, host, raw, routeOptions }: FastifyRequest): void {
+    if (!host && origin === undefined) {
+      if (PROBES.has(routeOptions.url ?? '')) return
+      if (raw.httpVersion === '1.1') throw new TwinrailError('bad-request', 'HTTP/1.1 needs a Host header')
+    }
+    if (this.onLoopback && !isLoopback(hostName(host ?? ''))) {
       throw new TwinrailError('forbidden', 'the Host header must be a loopback name such as localhost')
     }
     if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return

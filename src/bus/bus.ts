@@ -30,16 +30,23 @@ export interface SubscribeRequest<B> {
   onEnd(reason: EndReason): void
 }
 
+/** The options of {@link Bus}: bounds of memory and lag. All are optional. */
 export interface BusOptions {
-  /** Recent events that a followed session keeps at hand. @default 1000 */
+  /** Number of recent events that a followed session keeps in memory. @default 1000 */
   ringEvents?: number
-  /** The same in UTF-16 units of JSON. @default 1 MiB */
+  /** The same bound in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
-  /** Memory for the folded pages that subscribers share while they catch up, in bytes, over all sessions. @default 16 MiB */
+  /**
+   * Memory for the folded pages that subscribers share while they catch up, in bytes, for all sessions.
+   * @default 16 MiB
+   */
   pageBytes?: number
-  /** How far subscribers may lag at the most, under the policies that have a limit. @default 1000 events, 1 MiB */
+  /**
+   * Maximum of the lag limits that a subscriber may choose, for the policies with a limit.
+   * @default 1000 events, 1 MiB
+   */
   lag?: LagLimits
-  /** Gets the figures for metrics. @default none */
+  /** Is called with the figures for metrics. @default none */
   observer?: BusObserver
   /** How long `wait` subscribers may hold producers. @default 30 s in any 60 s */
   hold?: HoldBounds
@@ -52,6 +59,7 @@ interface OpenTopic {
   users: number
 }
 
+/** Delivers the events of sessions to subscriptions and listeners of this process. */
 export class Bus {
   readonly #journal: Journal
   readonly #peers: Peers

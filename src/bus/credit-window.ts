@@ -1,12 +1,16 @@
 /** Flow control for clients that cannot pause reading: how many bytes may be on the way to one. */
 import type { LogEvent } from '../log/event.ts'
 
+/** Stretches that a full window is counted in. Credit comes back a stretch at a time. */
+const STRETCHES = 256
+
 /**
  * Counts the UTF-8 bytes of event JSON that were sent and that the client has not reported as consumed. With nothing
  * outstanding one event always fits, however large.
  */
 export class CreditWindow {
   readonly size: number
+  /** Neighbouring events that are small for the window are counted together, so that this list stays short. */
   #sent: { seq: number; bytes: number }[] = []
   #outstanding = 0
 
@@ -31,13 +35,22 @@ export class CreditWindow {
   take(events: readonly LogEvent[]): boolean {
     if (this.fit(events) < events.length) return false
     for (const { seq, bytes } of events) {
-      this.#sent.push({ seq, bytes })
+      const last = this.#sent.at(-1)
+      if (last && last.bytes + bytes <= this.size / STRETCHES) {
+        last.seq = seq
+        last.bytes += bytes
+      } else this.#sent.push({ seq, bytes })
       this.#outstanding += bytes
     }
     return true
   }
 
-  /** Frees the credit of everything up to `seq`: the client has consumed it. */
+  /** How many stretches are outstanding: what the window takes in memory. */
+  get stretches(): number {
+    return this.#sent.length
+  }
+
+  /** Frees the credit of everything up to `seq`: the client has consumed it. A stretch is freed once all of it is. */
   grant(seq: number): void {
     let count = 0
     for (const sent of this.#sent) {

@@ -17,6 +17,7 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
+import { shareLoop } from './share-loop.ts'
 
 /** An event as its producer gives it, already checked. */
 export interface Body {
@@ -33,6 +34,8 @@ export interface Growth {
   readonly first: number
   /** Number of the last event in the log. */
   readonly head: number
+  /** The keys that the call took; they tell which runs have ended and which questions have their answer. */
+  readonly taken: readonly string[]
 }
 
 /** The most bytes that the offset adds to an event's JSON. */
@@ -83,7 +86,8 @@ export class Journal {
     // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
     if (appended.accepted && texts.length > 0 && appended.first > 0) {
       const { epoch, first, head } = appended
-      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head })
+      const taken = conditions.once?.map(({ key }) => key) ?? []
+      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head, taken })
     }
     return appended
   }
@@ -98,7 +102,10 @@ export class Journal {
     return text
   }
 
-  /** Hands an event to the session's live subscribers on every node; nothing is logged. @throws TwinrailError `too-large` */
+  /**
+   * Hands an event to the session's live subscribers on every node; nothing is logged.
+   * @throws TwinrailError `too-large`
+   */
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
     const json = JSON.stringify({ sessionId, runId, type, time: Date.now(), by, ephemeral: true, data })
     if (Buffer.byteLength(json) > limits.eventBytes) throw tooLarge()
@@ -153,14 +160,22 @@ export class Journal {
     return page?.events[0]
   }
 
-  /** Events after a number, in order, read a page at a time; ends at `through`, or at the head. */
+  /**
+   * Events after a number, in order, read a page at a time; ends at `through`, or at the head. Whoever goes through a
+   * long session by it leaves the event loop to others every few ms.
+   */
   async *events(sessionId: string, after: number, through?: number): AsyncGenerator<LogEvent, void, void> {
     const bounds = through === undefined ? WALK : { ...WALK, through }
+    const sharing = shareLoop()
     while (through === undefined || after < through) {
       const page = await this.#log.read(sessionId, after, bounds)
       const last = page?.events.at(-1)
       if (!page || !last) return
-      yield* page.events
+      for (const event of page.events) {
+        yield event
+        const pause = sharing()
+        if (pause) await pause
+      }
       after = last.seq
     }
   }
@@ -175,37 +190,49 @@ export class Journal {
     return this.#log.follow(sessionId, follower)
   }
 
-  /** Makes a mark of the session last for `ttlMs`; 0 takes it away. */
+  /** Sets a mark of the session that expires in `ttlMs`; 0 removes it. */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void> {
     return this.#log.mark(sessionId, name, ttlMs)
   }
 
-  /** The session's marks that have not run out. */
+  /** The session's marks that have not expired. */
   marks(sessionId: string): Promise<Mark[]> {
     return this.#log.marks(sessionId)
   }
 
+  /** Stores a snapshot of the session's state, unless the log has a newer one or is of another epoch. */
   saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void> {
     return this.#log.saveSnapshot(sessionId, epoch, snapshot)
   }
 
+  /** The newest snapshot of this epoch; `undefined` without one. */
   loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined> {
     return this.#log.loadSnapshot(sessionId, epoch)
   }
 
-  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  /** Deletes the events up to and including `through`. The snapshot must reach as far. */
   trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void> {
     return this.#log.trim(sessionId, epoch, through, snapshot)
   }
 
-  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  /** Renews a lease from now on; `false` when another holder has it. */
   renew(sessionId: string, lease: Lease): Promise<boolean> {
     return this.#log.renew(sessionId, lease)
   }
 
-  /** Some of the leases that ran out, oldest first. They stay until released. */
+  /** Up to `limit` expired leases, oldest first. A lease stays in this list until it is released or renewed. */
   expired(limit: number): Promise<ExpiredLease[]> {
     return this.#log.expired(limit)
+  }
+
+  /** Resolves when the log accepts appends now. @throws TwinrailError `unavailable` with the reason in its message */
+  ready(): Promise<void> {
+    return this.#log.ready()
+  }
+
+  /** The number of incidents of each kind since the log was opened, for metrics. */
+  counts(): Readonly<Record<string, number>> {
+    return this.#log.counts?.() ?? {}
   }
 
   /** Closes the log. Calls after it are refused. */

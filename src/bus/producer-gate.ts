@@ -9,16 +9,19 @@ export interface Holder {
   readonly isRemote?: boolean
 }
 
+/** How long the slow `wait` subscribers of a session may hold its producers. */
 export interface HoldBounds {
-  /** All holders together hold producers for at most this long, in ms … */
+  /** Maximum time that all holders together hold producers within any `windowMs`, in ms. @default 30000 */
   readonly holdMs: number
-  /** … in any stretch of this length, in ms. A holder that is dropped may not hold again for as long. */
+  /** Length of the window, in ms. A dropped holder may not hold again for as long. @default 60000 */
   readonly windowMs: number
 }
 
 export const defaultHoldBounds: HoldBounds = { holdMs: 30_000, windowMs: 60_000 }
 
-/** The holders of one session. When their time is used up, the slowest is dropped, then the next, until the gate opens. */
+/**
+ * The holders of one session. When their time is used up, the slowest is dropped, then the next, until the gate opens.
+ */
 export class ProducerGate {
   readonly #bounds: HoldBounds
   readonly #holders = new Set<Holder>()

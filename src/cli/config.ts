@@ -52,6 +52,26 @@ export const serveSettings = {
       'where sessions are stored: lmdb:<folder>, memory, or redis://[:password@]host:port for several nodes (rediss:// for TLS)',
     schema: LogName.default('lmdb:./.twinrail'),
   },
+  reserveBytes: {
+    flag: '--reserve-bytes <bytes>',
+    about:
+      'free bytes that a log on disk leaves on it: with fewer, appends are refused and deleting goes on (default: 64 MiB)',
+    schema: z.coerce
+      .number()
+      .int()
+      .min(0)
+      .max(Number.MAX_SAFE_INTEGER)
+      .default(64 * 1024 * 1024),
+  },
+  redisPrefix: {
+    flag: '--redis-prefix <text>',
+    about:
+      'what the names of all keys and channels in Redis begin with, for several deployments in one Redis',
+    schema: z
+      .string()
+      .regex(/^[^{}\s]{1,100}$/, 'expected 1 to 100 characters without blanks, { and }')
+      .default('twinrail:'),
+  },
   corpus: {
     flag: '--corpus <dir...>',
     about: 'folders of documents that the agent deepsearch searches (default: Twinrail’s documentation)',
@@ -109,6 +129,12 @@ export const serveSettings = {
     about: 'maximum duration of a run, without the time that it waits for its users',
     schema: milliseconds(2 ** 31 - 1).default(60 * 60 * 1000),
   },
+  drainMs: {
+    flag: '--drain-ms <ms>',
+    about:
+      'time for which the server still serves when it is told to stop, while /readyz says 503, so that load balancers stop sending to it first',
+    schema: milliseconds(600_000).default(0),
+  },
   graceMs: {
     flag: '--grace-ms <ms>',
     about: 'time that runs get to end when the server stops',
@@ -118,6 +144,16 @@ export const serveSettings = {
     flag: '--spread-ms <ms>',
     about: 'time over which clients spread their reconnects when the server stops',
     schema: milliseconds(600_000).default(5000),
+  },
+  maxConnections: {
+    flag: '--max-connections <count>',
+    about: 'connections that may be open at a time; one more is closed without an answer',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(10_000),
+  },
+  maxConnectionsPerAddress: {
+    flag: '--max-connections-per-address <count>',
+    about: 'connections from one address; behind a proxy all come from the proxy (default: no limit)',
+    schema: z.coerce.number().int().min(1).max(10_000_000).optional(),
   },
   compression: {
     flag: '--compression',

@@ -85,7 +85,7 @@ function formatAdvice(
     const judged = { yes: 'That holds.', 'in part': 'That holds in part.', no: 'That does not hold.' }[holds]
     lines.push(
       '',
-      `A tutorial that this guide was checked against recommends ${transportNames[teaching.transport]}: “${reason}” ${paint('bold', judged)} ${why}`,
+      `The tutorial that this guide was checked against recommends ${transportNames[teaching.transport]}: “${reason}” ${paint('bold', judged)} ${why}`,
     )
   }
   return lines

@@ -3,6 +3,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { writeOutput } from '../process-output.ts'
 import {
   DEFAULT_URL,
   parseSettings,
@@ -41,7 +42,10 @@ for (const [name, { flag, about, schema }] of Object.entries(serveSettings)) {
 }
 serveCommand.action(async (given: Record<string, unknown>) => {
   for (const name of unknownVariables(process.env)) {
-    process.stderr.write(`twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`)
+    writeOutput(
+      process.stderr,
+      `twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`,
+    )
   }
   const { serve } = await import('./serve.ts')
   await serve(parseSettings(given))
@@ -153,15 +157,20 @@ program
       .env(variableOf('log'))
       .makeOptionMandatory(),
   )
+  .addOption(
+    new Option(serveSettings.redisPrefix.flag, serveSettings.redisPrefix.about).env(
+      variableOf('redisPrefix'),
+    ),
+  )
   .option('--session <id>', 'id of the new session (default: the exported id)')
-  .action(async (file: string, { log: driver, session }: { log: string; session?: string }) => {
-    const settings = parseSettings({ log: driver })
+  .action(async (file: string, { session, ...given }: { log: string; session?: string }) => {
+    const settings = parseSettings(given)
     await reportingErrors(async () => {
       const { openLog } = await import('./open-log.ts')
       const { Journal } = await import('../bus/journal.ts')
       const { importArchive, readArchive } = await import('../sessions/archive.ts')
       const archive = readArchive(readFileSync(file, 'utf8'))
-      const log = await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`))
+      const log = await openLog(settings, message => process.stderr.write(`twinrail: ${message}\n`))
       try {
         const made = await importArchive(new Journal(log), archive, session)
         process.stdout.write(`${made.sessionId}: ${made.events} events\n`)

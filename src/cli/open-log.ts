@@ -4,18 +4,18 @@ import { type ServeSettings, SettingsError } from './config.ts'
 
 /** @param warn receives warnings for the operator @throws SettingsError when the log cannot be opened */
 export async function openLog(
-  driver: ServeSettings['log'],
+  { log: driver, reserveBytes, redisPrefix }: Pick<ServeSettings, 'log' | 'reserveBytes' | 'redisPrefix'>,
   warn: (message: string) => void,
 ): Promise<EventLog> {
   if (driver === 'memory') return (await import('../log/memory.ts')).createMemoryLog()
   if (driver.startsWith('lmdb:')) {
     const { LogFolderError, openLmdbLog } = await import('../log/lmdb.ts')
-    return openLmdbLog({ folder: driver.slice('lmdb:'.length) }).catch(error => {
+    return openLmdbLog({ folder: driver.slice('lmdb:'.length), reserveBytes }).catch(error => {
       throw error instanceof LogFolderError ? new SettingsError(`--log: ${error.message}`) : error
     })
   }
   const { createRedisLog, RedisUnfit } = await import('../log/redis.ts')
-  return createRedisLog({ url: driver, warn }).catch(error => {
+  return createRedisLog({ url: driver, prefix: redisPrefix, warn }).catch(error => {
     throw error instanceof RedisUnfit ? new SettingsError(`--log: ${error.message}`) : error
   })
 }

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
 import { playback } from '../agents/playback.ts'
+import type { Tls } from '../http/server.ts'
+import { writeOutput } from '../process-output.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
-import type { Tls } from '../tls.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
 
@@ -23,20 +24,25 @@ function ownDocumentation(): string[] {
   return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
 }
 
+/** Tells the person who runs the server. */
+function say(message: string): void {
+  writeOutput(process.stderr, `twinrail: ${message}\n`)
+}
+
 /**
- * Serves until SIGTERM or SIGINT, then stops gracefully and exits 0; a second signal exits at once. Resolves when the
- * server listens.
+ * Serves until SIGTERM, SIGINT or SIGHUP, then stops gracefully and exits 0; a second SIGTERM or SIGINT exits at once.
+ * Resolves when the server listens.
  * @throws SettingsError when the server cannot listen, or a folder or file is missing
  */
 export async function serve(settings: ServeSettings): Promise<void> {
-  const { host, port, corpus, graceMs } = settings
+  const { host, port, corpus, graceMs, drainMs } = settings
   for (const path of corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
   const chat = agentFromEnv()
   const server = await createServer({
     agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation() }), playback, ...(chat ? [chat] : [])],
-    log: await openLog(settings.log, message => process.stderr.write(`twinrail: ${message}\n`)),
+    log: await openLog(settings, say),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),
@@ -46,34 +52,47 @@ export async function serve(settings: ServeSettings): Promise<void> {
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
+    connections: {
+      connections: settings.maxConnections,
+      ...(settings.maxConnectionsPerAddress && { connectionsPerAddress: settings.maxConnectionsPerAddress }),
+    },
     logger: process.stderr.isTTY
       ? stderrLog(settings.logLevel)
-      : { level: settings.logLevel, serializers: { err: describeError } },
+      : {
+          level: settings.logLevel,
+          serializers: { err: describeError },
+          stream: { write: line => writeOutput(process.stdout, line) },
+        },
   })
 
   let stopping = false
   const stop = (signal: NodeJS.Signals) => {
-    if (stopping) process.exit(1)
+    if (stopping) {
+      // A terminal that closes sends SIGHUP more than once: from the system and from the shell.
+      if (signal === 'SIGHUP') return
+      process.exit(1)
+    }
     stopping = true
-    process.stderr.write(
-      `\n${signal}: stopping; runs have ${graceMs / 1000} s to end. Send the signal again to stop at once\n`,
+    const draining = drainMs > 0 ? `serving on for ${drainMs / 1000} s, then ` : ''
+    say(
+      `${signal}: ${draining}stopping; runs have ${graceMs / 1000} s to end. Send SIGINT or SIGTERM to stop at once`,
     )
-    server.close({ graceMs }).then(
+    server.close({ graceMs, drainMs }).then(
       () => process.exit(0),
       error => {
-        process.stderr.write(`twinrail: could not stop cleanly: ${error}\n`)
+        say(`could not stop cleanly: ${error}`)
         process.exit(1)
       },
     )
   }
-  process.on('SIGTERM', stop)
-  process.on('SIGINT', stop)
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
 
   const address = await server.listen({ host, port }).catch(error => {
     throw new SettingsError(cannotListen(error, host, port))
   })
   const elsewhere = address === DEFAULT_URL ? '' : ` --url ${address}`
-  process.stdout.write(
+  writeOutput(
+    process.stdout,
     [
       `Twinrail listens on ${address}`,
       `  page    ${address}/`,
@@ -105,7 +124,7 @@ function agentFromEnv(): ReturnType<typeof openAiAgentFromEnv> {
     return openAiAgentFromEnv(process.env)
   } catch (error) {
     // Many machines have OPENAI_API_KEY set for other purposes. The other agents do not need it.
-    process.stderr.write(`twinrail: the agent chat is not available: ${(error as Error).message}\n`)
+    say(`the agent chat is not available: ${(error as Error).message}`)
     return undefined
   }
 }

@@ -1,4 +1,4 @@
-/** What the guide is asked and what it answers, over HTTP as on the command line. */
+/** Questions to the guide and its answers, the same over HTTP and on the command line. */
 import { z } from 'zod'
 import { chooseTransport, type Recommendation } from './choose.ts'
 import { type Evidence, evidenceFor, type Measured } from './evidence.ts'
@@ -7,13 +7,13 @@ import { type ScenarioName, scenarioNames } from './names.ts'
 import { Needs } from './needs.ts'
 import { recommend, scenarios, type Teaching } from './scenarios.ts'
 
-/** A scenario, needs, or a scenario with needs of one's own beside. */
+/** A question to the guide: a scenario, needs, or both. Given needs override those of the scenario. */
 export const GuideQuestion = Needs.extend({
-  scenario: z.enum(scenarioNames).describe('what is built; other needs override its own').optional(),
+  scenario: z.enum(scenarioNames).describe('a typical application; other needs override its own').optional(),
 })
 export type GuideQuestion = Needs & { scenario?: ScenarioName | undefined }
 
-/** {@link GuideQuestion} as it stands in a URL's query or on a command line: `5`, `0.5`, `true`, `false`. */
+/** {@link GuideQuestion} as text in a URL's query or on a command line: `5`, `0.5`, `true`, `false`. */
 export const GuideQuery = z.preprocess(
   query =>
     Object.fromEntries(
@@ -22,20 +22,28 @@ export const GuideQuery = z.preprocess(
   GuideQuestion,
 )
 
+/** An answer of the guide. */
 export interface Advice extends Omit<Recommendation, 'evidence'> {
+  /** The scenario of the question; absent without one. */
   scenario?: ScenarioName
+  /** The scenario's title. */
   title?: string
+  /** The scenario in a sentence or two. */
   about?: string
-  /** What it was judged by. */
+  /** The needs that the recommendation is based on: the scenario's, with those of the question. */
   needs: Needs
-  /** Measured figures; none before the first run of the benchmark. */
+  /** The measured figures that support the reasons; empty before the first run of the benchmark. */
   evidence: Evidence[]
-  /** When and where the figures were measured. */
+  /** The day and the machine of the measurement; absent without figures. */
   measured?: Pick<Measured, 'date' | 'machine'>
+  /** What the tutorial recommends for the scenario; absent for scenarios that the tutorial does not have. */
   teaching?: Teaching
 }
 
-/** Recommends a transport, with all reasons and what was measured. */
+/**
+ * Recommends a transport, with all reasons and the measured figures. Does not throw.
+ * @param figures the figures to cite; by default those of the last committed run of the benchmark
+ */
 export function advise({ scenario: name, ...more }: GuideQuestion, figures: Measured = measured): Advice {
   const scenario = name && scenarios[name]
   const choice = name ? recommend(name, more) : chooseTransport(more)
@@ -51,12 +59,12 @@ export function advise({ scenario: name, ...more }: GuideQuestion, figures: Meas
   }
 }
 
-/** {@link advise} on every scenario. */
+/** The answers of {@link advise} for all scenarios, in the order of {@link scenarioNames}. */
 export function adviseOnAll(figures: Measured = measured): Advice[] {
   return scenarioNames.map(scenario => advise({ scenario }, figures))
 }
 
-/** Leaves what is neither a number nor yes or no for the schema to refuse. */
+/** Converts text to a number or a boolean. Other values are returned unchanged; the schema refuses them. */
 function fromText(value: unknown): unknown {
   if (typeof value !== 'string') return value
   if (/^\d{1,9}(\.\d{1,9})?$/.test(value)) return Number(value)

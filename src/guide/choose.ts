@@ -1,40 +1,46 @@
 /**
- * Which transport to take: a few rules over what is needed, what lies between and what the client can. Knows where to
- * look for figures, not the figures themselves: pages load it, too.
+ * Recommends a transport by a few rules over the application's needs, the network and the client. Pages load this module,
+ * so it has the ids of measured figures only, not the figures.
  */
 import type { EvidenceId, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
 
-/** Why, in a sentence without its full stop. */
+/** One reason for a recommendation. */
 export interface Reason {
   /** The id of one of {@link rules}. */
   rule: string
+  /** A sentence without its full stop. */
   text: string
 }
 
+/** A recommended transport, with reasons and alternatives. */
 export interface Recommendation {
   transport: Transport
-  /** At least one. */
+  /** All reasons, at least one, in the order of {@link rules}. */
   because: Reason[]
-  /** What else can work, the likeliest first. */
+  /** The other transports that can work, the best first. */
   fallback: Transport[]
-  /** Where the measured figures stand that the reasons rest on; some may not have been measured. */
+  /** The ids of the figures that support the reasons. Some of them may not have been measured. */
   evidence: EvidenceId[]
 }
 
+/** One rule of the guide. */
 export interface Rule {
   readonly id: string
+  /** Whether the rule applies; `undefined` counts as no. */
   applies(needs: Needs): boolean | undefined
+  /** The reason for people: a sentence without its full stop. */
   because(needs: Needs): string
-  /** The transport that it moves; without one it only tells what does not decide. */
+  /** The transport that the rule moves, and where to. A rule without it only explains why a need changes nothing. */
   readonly moves?: readonly [Transport, 'to the front' | 'to the end' | 'out']
+  /** The figures that support the reason. */
   readonly evidence?: readonly EvidenceId[]
 }
 
-/** Commands a second above which a request for each costs more than a socket. */
+/** Commands per second above which one request per command costs more than a socket. */
 export const BUSY_UPSTREAM = 1
 
-/** Requests that stay free for commands and for the page itself. */
+/** Connections that should stay free for commands and for the page itself. */
 export const SPARE_CONNECTIONS = 2
 
 const busy = ({ upstreamPerSecond = 0 }: Needs) => upstreamPerSecond > BUSY_UPSTREAM
@@ -43,29 +49,31 @@ const crowded = ({ sessions = 1, connections = Number.POSITIVE_INFINITY }: Needs
   sessions > connections - SPARE_CONNECTIONS
 
 /**
- * In the order in which they apply: what one would like, then what works badly, then what does not work. Latency and
- * CPU per event have no rule: neither transport sends headers with an event, and both are written in the same turn. Nor
- * have bytes: framing differs by some thirty an event, and compression takes most of that away.
+ * The rules, in the order in which they apply: preferences first, then transports that work badly, then transports that
+ * do not work. Latency and CPU per event have no rule, since neither transport sends headers with an event and both are
+ * written in the same turn. Bytes have none either: framing differs by about thirty bytes per event, and compression
+ * removes most of that.
  */
 export const rules: readonly Rule[] = [
   {
     id: 'one-way',
     applies: needs => !busy(needs) && !crowded(needs) && !needs.buffers,
-    because: () => 'answers flow one way and commands are rare: plain HTTP passes the most proxies',
+    because: () => 'answers flow one way and commands are rare, and plain HTTP passes most proxies',
     moves: ['sse', 'to the front'],
     evidence: ['chat/deliver', 'chat/cpu', 'chat/bytes'],
   },
   {
     id: 'mobile',
     applies: needs => needs.mobile,
-    because: () => 'sleep and other networks do not decide: coming back costs as much on either',
+    because: () =>
+      'sleep and network changes do not matter: reconnecting costs the same on SSE and WebSocket',
     evidence: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
   },
   {
     id: 'busy-upstream',
     applies: busy,
     because: ({ upstreamPerSecond }) =>
-      `${upstreamPerSecond} commands a second would rather share one socket than take a request each`,
+      `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each`,
     moves: ['websocket', 'to the front'],
     evidence: ['editing/uplink', 'editing/cpu', 'game/uplink'],
   },
@@ -73,63 +81,66 @@ export const rules: readonly Rule[] = [
     id: 'many-sessions',
     applies: crowded,
     because: ({ sessions = 1, connections }) =>
-      `${sessions} streams would take up the ${connections} connections to this host`,
+      `${sessions} streams would use up the ${connections} connections to this host`,
     moves: ['websocket', 'to the front'],
     evidence: ['dashboards/handshake', 'dashboards/memory'],
   },
   {
     id: 'binary',
     applies: needs => needs.binary,
-    because: () => 'binary data does not decide: events are JSON, with base64 on every transport',
+    because: () => 'binary data does not matter: events are JSON, with base64 on every transport',
     evidence: ['binary/bytes', 'binary/deliver'],
   },
   {
     id: 'cuts-idle',
     applies: needs => needs.cutsIdleAfterSeconds !== undefined,
     because: ({ cutsIdleAfterSeconds }) =>
-      `silence of ${cutsIdleAfterSeconds} s is cut, on every transport: ask for heartbeats before`,
+      `connections are closed after ${cutsIdleAfterSeconds} s of silence on every transport: set heartbeats below that`,
     evidence: ['mobile/storm'],
   },
   {
     id: 'buffers',
     applies: needs => needs.buffers,
-    because: () => 'responses are held back on the way: a stream would come late',
+    because: () => 'a proxy buffers responses, so a stream would arrive late',
     moves: ['sse', 'to the end'],
     evidence: ['buffered/firstEvent', 'buffered/deliver'],
   },
   {
     id: 'strips-upgrade',
     applies: needs => needs.stripsUpgrade,
-    because: () => 'the upgrade of a WebSocket is stripped on the way',
+    because: () => 'a proxy strips the upgrade of a WebSocket',
     moves: ['websocket', 'out'],
   },
   {
     id: 'headers',
     applies: needs => needs.headers,
-    because: () => 'a page’s WebSocket cannot send the headers that auth gives',
+    because: () => 'a page’s WebSocket cannot send headers',
     moves: ['websocket', 'out'],
   },
   {
     id: 'plain-http',
     applies: needs => needs.plainHttp,
-    because: () => 'who reads has plain HTTP only',
+    because: () => 'the reader supports plain HTTP only',
     moves: ['websocket', 'out'],
   },
   {
     id: 'no-websocket',
     applies: needs => needs.webSocket === false,
-    because: () => 'there is no WebSocket here',
+    because: () => 'the client has no WebSocket',
     moves: ['websocket', 'out'],
   },
   {
     id: 'no-streams',
     applies: needs => needs.streams === false,
-    because: () => 'there are no streams here',
+    because: () => 'the client cannot read a response as a stream',
     moves: ['sse', 'out'],
   },
 ]
 
-/** Applies the rules; long-poll is always among what can work, since it needs nothing but requests. */
+/**
+ * Recommends a transport by {@link rules}. Long-poll is always recommended or among the fallbacks, since it needs only
+ * requests. Does not throw.
+ */
 export function chooseTransport(needs: Needs): Recommendation {
   const because: Reason[] = []
   const evidence: EvidenceId[] = []

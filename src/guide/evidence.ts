@@ -1,41 +1,46 @@
-/** What the benchmark measured, and how to say it. */
+/** The figures that the benchmark measured, and sentences about them. */
 import { type EvidenceId, type Measure, measures, type ScenarioName, type Transport } from './names.ts'
 
-/** What several rounds gave: the median, and the quartiles around it. */
+/** The result of several rounds: the median and the quartiles. */
 export interface Range {
   readonly median: number
+  /** The lower quartile. */
   readonly low: number
+  /** The upper quartile. */
   readonly high: number
 }
 
+/** One measured figure, with the result of each transport that was measured. */
 export type Figure = { readonly unit: string } & { readonly [T in Transport]?: Range | undefined }
 
-/** What one run of the benchmark measured. */
+/** The figures of one run of the benchmark. */
 export interface Measured {
-  /** The day of the run, `YYYY-MM-DD`; empty before the first. */
+  /** The day of the run, `YYYY-MM-DD`; empty before the first run. */
   readonly date: string
-  /** Processor, cores, system and runtime, in a line. */
+  /** Processor, cores, system and runtime, in one line. */
   readonly machine: string
+  /** The figures by id; figures that were not measured are absent. */
   readonly figures: { readonly [I in EvidenceId]?: Figure | undefined }
 }
 
-/** A figure that was measured, with the sentence that says it. */
+/** A measured figure with a sentence about it. */
 export interface Evidence {
   id: EvidenceId
+  /** The figure in words, for people. */
   text: string
   figure: Figure
 }
 
 /**
- * A difference smaller than the spread, both ranges together, is no difference. Of five rounds each of the same thing
- * that is wrong once in twenty; the wider range alone would be wrong once in seven.
+ * Whether two results differ by more than the spread, which is the sum of both interquartile ranges. With five rounds of
+ * the same variant this finds a difference by mistake once in twenty times; the wider range alone would once in seven.
  */
 export function isDifference(one: Range, other: Range): boolean {
   const spread = one.high - one.low + other.high - other.low
   return Math.abs(one.median - other.median) > spread
 }
 
-/** Puts ids into words, in their order and each once; leaves out what was not measured. */
+/** The figures with these ids, in this order and each once. Figures that were not measured are left out. */
 export function evidenceFor(ids: readonly EvidenceId[], { figures }: Measured): Evidence[] {
   return [...new Set(ids)].flatMap(id => {
     const figure = figures[id]
@@ -43,7 +48,7 @@ export function evidenceFor(ids: readonly EvidenceId[], { figures }: Measured): 
   })
 }
 
-/** Transports as they stand in a sentence. */
+/** The names of the transports in sentences. */
 export const transportNames = { sse: 'SSE', websocket: 'WebSocket', 'long-poll': 'long-poll' } as const
 
 function sentence(id: EvidenceId, figure: Figure): string {
@@ -55,7 +60,7 @@ function sentence(id: EvidenceId, figure: Figure): string {
   return `${workload}: ${measures[measure]} ${values.join(', ')}${comparison(figure)}`
 }
 
-/** How SSE and WebSocket compare, where both were measured. */
+/** The comparison of SSE and WebSocket; empty unless both were measured. */
 function comparison({ sse, websocket }: Figure): string {
   if (!sse || !websocket) return ''
   if (!isDifference(sse, websocket)) return ': no difference beyond the spread'
@@ -64,7 +69,7 @@ function comparison({ sse, websocket }: Figure): string {
   return `: ${less} ${Math.round((1 - small / large) * 100)} % less than ${more}`
 }
 
-/** A number with about three digits that mean something. */
+/** A number with two or three significant digits. */
 function short(value: number): string {
   return value >= 100 ? String(Math.round(value)) : String(Number(value.toPrecision(2 + Number(value >= 10))))
 }

@@ -1,8 +1,9 @@
-/** The names that the guide's parts share: transports, scenarios and measures. */
+/** Names that the parts of the guide share: transports, scenarios and measures. */
 
+/** The transports of the protocol. */
 export type Transport = 'sse' | 'websocket' | 'long-poll'
 
-/** What people build; each name is also that of a benchmark's workload. */
+/** Typical applications. Each has a workload of the same name in the benchmark. */
 export const scenarioNames = [
   'chat',
   'editing',
@@ -15,9 +16,10 @@ export const scenarioNames = [
   'binary',
   'approvals',
 ] as const
+/** The name of a typical application. */
 export type ScenarioName = (typeof scenarioNames)[number]
 
-/** What can be measured of a workload, and how it is called in a sentence. */
+/** The measures of a workload, with their names in sentences. */
 export const measures = {
   firstEvent: 'connect → first event',
   deliver: 'publish → receive p50',
@@ -30,10 +32,11 @@ export const measures = {
   slow: 'publish → receive p99 beside slow readers',
   storm: 'all connections cut → all clients current',
 } as const
+/** The name of a measure. */
 export type Measure = keyof typeof measures
 
 /**
- * One figure of one workload, such as `chat/deliver`. The memory of an idle connection depends on no workload: the same
- * figure stands under each.
+ * The id of one figure of one workload, such as `chat/deliver`. The memory of an idle connection does not depend on the
+ * workload, so every workload has the same figure for it.
  */
 export type EvidenceId = `${ScenarioName}/${Measure}`

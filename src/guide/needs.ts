@@ -1,17 +1,20 @@
-/** What decides between the transports: the one definition of it. */
+/** The needs that decide between the transports. Guide, HTTP API and command line share this definition. */
 import { z } from 'zod'
 
 const count = z.number().int().min(1).max(1_000_000)
 const yes = z.boolean()
 
-/** What an application does, what stands on the way and what the client can; what is left out is taken for ordinary. */
+/**
+ * What an application does, what the network does to it, and what the client supports. All fields are optional; an absent
+ * one has its default, and an absent boolean is `false` unless its description says otherwise.
+ */
 export const Needs = z
   .object({
     upstreamPerSecond: z
       .number()
       .min(0)
       .max(1_000_000)
-      .describe('commands that one client sends a second, ephemeral events among them; default 0'),
+      .describe('commands that one client sends per second, ephemeral events included; default 0'),
     sessions: count.describe('sessions that one client follows at a time; default 1'),
     connections: count.describe(
       'requests that may be open to the server at a time: 6 for a page over HTTP/1.1; default no limit',
@@ -19,14 +22,12 @@ export const Needs = z
     binary: yes.describe('events hold binary data'),
     mobile: yes.describe('clients sleep and change networks, as phones do'),
     headers: yes.describe('a page must send headers, as for a token'),
-    plainHttp: yes.describe('who reads has plain HTTP only, as curl or a bare EventSource'),
-    buffers: yes.describe('something on the way holds responses back in spite of `x-accel-buffering: no`'),
-    stripsUpgrade: yes.describe('something on the way strips the upgrade of a WebSocket'),
-    cutsIdleAfterSeconds: count.describe(
-      'something on the way cuts a connection that is silent for so many seconds',
-    ),
+    plainHttp: yes.describe('the reader supports plain HTTP only, as curl or a bare EventSource'),
+    buffers: yes.describe('a proxy buffers responses in spite of `x-accel-buffering: no`'),
+    stripsUpgrade: yes.describe('a proxy strips the upgrade of a WebSocket'),
+    cutsIdleAfterSeconds: count.describe('a proxy closes connections that are silent for this many seconds'),
     webSocket: yes.describe('the client has WebSocket; default true'),
-    streams: yes.describe('the client gets a response as a stream; default true'),
+    streams: yes.describe('the client can read a response as a stream; default true'),
   })
   .partial()
 export type Needs = { [N in keyof z.output<typeof Needs>]?: z.output<typeof Needs>[N] | undefined }

@@ -1,30 +1,36 @@
-/** Typical applications, what each needs, and what a tutorial recommends for it. Each name is also a benchmark's workload. */
+/** Typical applications, their needs, and the tutorial's recommendations. The benchmark has a workload for each. */
 import { chooseTransport, type Recommendation } from './choose.ts'
 import type { Measure, ScenarioName, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
 
-/** The recommendation of the tutorial that this guide was checked against, an introduction to streaming protocols. */
+/** A recommendation of the tutorial that this guide was checked against, an introduction to streaming protocols. */
 export interface Teaching {
   readonly transport: Transport
+  /** The tutorial's reason. */
   readonly reason: string
+  /** Whether the reason is right. */
   readonly holds: 'yes' | 'in part' | 'no'
-  /** Why the reason holds or does not. */
+  /** Why the reason is right or wrong. */
   readonly because: string
 }
 
+/** A typical application. */
 export interface Scenario {
   readonly title: string
+  /** The application in a sentence or two. */
   readonly about: string
   readonly needs: Needs
-  /** The figures that matter for it, the most telling first. */
+  /** The measures that matter for this application, the most important first. */
   readonly measures: readonly Measure[]
+  /** What the tutorial recommends; absent for applications that the tutorial does not have. */
   readonly teaching?: Teaching
 }
 
+/** All scenarios by name. */
 export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
   chat: {
     title: 'Chat with streamed answers',
-    about: 'A prompt now and then; the answer comes token by token, some dozens a second.',
+    about: 'A user sends a prompt now and then; the answer arrives token by token, dozens per second.',
     needs: { upstreamPerSecond: 0.1 },
     measures: ['firstEvent', 'deliver', 'cpu', 'bytes', 'slow'],
     teaching: {
@@ -32,13 +38,13 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       reason: 'SSE is plain HTTP, flows one way and reconnects by itself.',
       holds: 'in part',
       because:
-        'Plain HTTP and one way: yes. But only `EventSource` reconnects by itself, and only a GET that was answered with 200; an answer to a POST is not resumed, it is asked for again. Here a POST starts the run once and a GET with a cursor follows it.',
+        'Plain HTTP and one way: yes. But only `EventSource` reconnects by itself, and only after a GET that was answered with 200. An answer to a POST is not resumed; the client has to send the POST again. In Twinrail a POST starts the run once, and a GET with a cursor follows it.',
     },
   },
   editing: {
     title: 'Collaborative editing',
     about:
-      'Several people type in one document: small updates and cursor positions both ways, ten a second from each.',
+      'Several people type in one document. Small updates and cursor positions go both ways, ten per second from each person.',
     needs: { upstreamPerSecond: 11 },
     measures: ['uplink', 'deliver', 'bytes', 'cpu', 'storm'],
     teaching: {
@@ -46,12 +52,12 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       reason: 'Both directions are in use all the time.',
       holds: 'yes',
       because:
-        'Each update that a client sends is one frame on an open socket; beside SSE it is a request with its headers, and requests on several connections may overtake each other.',
+        'On a socket each update of a client is one frame. With SSE it is a request with headers, and requests on several connections may overtake each other.',
     },
   },
   training: {
     title: 'Training monitor',
-    about: 'A training job tells its loss and accuracy step by step, for hours; people only watch.',
+    about: 'A training job reports its loss and accuracy step by step, for hours; people only watch.',
     needs: {},
     measures: ['deliver', 'cpu', 'bytes', 'memory', 'slow'],
     teaching: {
@@ -59,12 +65,12 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       reason: 'The data flows one way, over a standard that every browser has.',
       holds: 'yes',
       because:
-        'Nothing is sent upwards. SSE is part of the HTML standard; WebSocket is one as well, so what decides is the direction.',
+        'Clients send nothing. SSE and WebSocket are both standards that every browser has, so the direction decides.',
     },
   },
   game: {
     title: 'Game against an AI',
-    about: 'Moves both ways at a fixed tick of 50 ms.',
+    about: 'Moves go both ways at a fixed tick of 50 ms.',
     needs: { upstreamPerSecond: 20 },
     measures: ['uplink', 'deliver', 'cpu', 'bytes'],
     teaching: {
@@ -72,12 +78,12 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       reason: 'WebSocket has lower latency because it has no HTTP headers.',
       holds: 'no',
       because:
-        'Neither sends headers per event: SSE sends them once per stream. What a socket saves is upwards: a frame per move instead of a request per move.',
+        'Neither sends headers per event: SSE sends them once per stream. A socket is cheaper for what clients send: one frame per move instead of one request.',
     },
   },
   documents: {
     title: 'Document analysis',
-    about: 'A document goes up once; plan, sources and summary come down over seconds to minutes.',
+    about: 'A client uploads a document once; plan, sources and summary arrive over seconds to minutes.',
     needs: { upstreamPerSecond: 0.01 },
     measures: ['firstEvent', 'deliver', 'bytes', 'storm'],
     teaching: {
@@ -85,34 +91,34 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       reason: 'Progress flows one way, and a long task survives by automatic reconnect.',
       holds: 'in part',
       because:
-        'One way: yes. What survives a lost connection is the cursor in the log, and that is the same on every transport.',
+        'One way: yes. But a task survives a lost connection because the client resumes at its cursor in the log, which works the same on every transport.',
     },
   },
   dashboards: {
     title: 'Dashboards with many streams',
     about:
-      'One page over HTTP/1.1 follows twenty sessions at a time. Over HTTP/2 the limit is gone, and SSE does.',
+      'One page over HTTP/1.1 follows twenty sessions at a time. Over HTTP/2 there is no limit of six connections, and SSE works as well.',
     needs: { sessions: 20, connections: 6 },
     measures: ['memory', 'handshake', 'firstEvent', 'cpu', 'deliver'],
   },
   mobile: {
     title: 'Mobile clients',
     about:
-      'Few events, but the phone sleeps and changes networks: what counts is how cheaply one comes back.',
+      'There are few events, but the phone sleeps and changes networks, so the cost of reconnecting matters most.',
     needs: { upstreamPerSecond: 0.1, mobile: true },
     measures: ['handshake', 'firstEvent', 'storm', 'memory'],
   },
   buffered: {
     title: 'Behind a buffering proxy',
     about:
-      'A proxy holds responses back and does not heed `x-accel-buffering: no`. (nginx heeds it, even as it comes, but passes no upgrade until told to.)',
+      'A proxy buffers responses and ignores `x-accel-buffering: no`. (nginx obeys this header with its default settings, but it forwards an upgrade only when configured to.)',
     needs: { buffers: true },
     measures: ['firstEvent', 'deliver'],
   },
   binary: {
     title: 'Binary payloads',
     about:
-      'An agent makes pictures or sound; pieces come as base64, since events are JSON on every transport.',
+      'An agent makes pictures or sound; pieces are sent as base64, since events are JSON on every transport.',
     needs: { binary: true },
     measures: ['bytes', 'deliver', 'cpu', 'knee'],
   },
@@ -125,8 +131,8 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
 }
 
 /**
- * What to take for a scenario, by the figures of its own workload.
- * @param more needs beside the scenario's own, or instead of them
+ * Recommends a transport for a scenario, with the figures of its own workload as evidence. Does not throw.
+ * @param more needs that are added to those of the scenario, or override them. @default none
  */
 export function recommend(name: ScenarioName, more: Needs = {}): Recommendation {
   const { needs, measures } = scenarios[name]

@@ -23,10 +23,13 @@ const SESSION_ID = '{"sessionId":"'.length
  * and on every transport. Type and run are read off the text's fixed beginning; only `event` parses.
  */
 export class LogEvent {
+  /** The event's number in its epoch; of a folded event, that of the last event in it. */
   readonly seq: number
+  /** The event's offset, `<epoch>-<seq>`. */
   readonly offset: string
-  /** The offset of the first event that this one folds together; of itself when it is not a fold. */
+  /** The number of the first event that this one folds together; its own number when it is not folded. */
   readonly fromSeq: number
+  /** The event as it is sent to clients. */
   readonly json: string
   readonly type: string
   readonly runId: string | undefined

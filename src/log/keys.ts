@@ -11,6 +11,11 @@ function keyOf(...parts: string[]): string {
   return parts.map(part => part.replace(/[%:]/g, encodeURIComponent)).join(':')
 }
 
+/** The parts that a key was made of, its kind first: `['end', runId]`. */
+export function partsOf(key: string): string[] {
+  return key.split(':').map(decodeURIComponent)
+}
+
 export const keys = {
   /** The run has begun. */
   run: (runId: string) => keyOf('run', runId),

@@ -1,7 +1,7 @@
 /**
  * The log in a folder, by LMDB: the server's default. Appends that come together share one commit, and each resolves
  * when that is on the disk. One process at a time may have the folder open. The file never shrinks; what is freed in it
- * is used again.
+ * is used again. While the disk is full appends are refused; reading, deleting and trimming go on.
  */
 import { entryOf, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
@@ -22,6 +22,11 @@ export { LogFolderError } from './lmdb/folder.ts'
 export interface LmdbLogOptions {
   /** Made when it is missing. */
   folder: string
+  /**
+   * The log takes no more room of its disk while the disk has fewer free bytes than this: appends are refused as
+   * `unavailable` with `details.reason` `full`, deleting and trimming go on. @default 64 MiB
+   */
+  reserveBytes?: number
   /** ms since 1970, for tests of what expires. */
   clock?: () => number
 }
@@ -31,14 +36,21 @@ export interface LmdbLog extends EventLog {
   settled(): Promise<void>
 }
 
+/** A job that is there to make room. */
+const FREES = { frees: true }
+
+/** See {@link LmdbLogOptions.reserveBytes}. */
+export const RESERVE_BYTES = 64 * 1024 * 1024
+
 /**
  * Gives the driver `lmdb`.
  * @throws LogFolderError when the folder is somebody else's, damaged, of another version or in use; it is left as it is
  */
-export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions): Promise<LmdbLog> {
-  const store = await openStore(folder)
+export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
+  const { folder, reserveBytes = RESERVE_BYTES, clock = Date.now } = options
+  const store = await openStore({ folder, reserveBytes })
   const { tables } = store
-  const writer = new Writer(transaction => store.commit(transaction))
+  const writer = new Writer((transaction, frees) => store.commit(transaction, frees))
   const sweeper = new Sweeper(tables, writer, clock)
   const followers = new Followers()
   const marks = new Marks(clock)
@@ -50,9 +62,9 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
   }
 
   /** Does a job in the next commit; resolves when that is on the disk. */
-  function write<T>(job: (transaction: Transaction) => T): Promise<T> {
+  function write<T>(job: (transaction: Transaction) => T, options?: { frees: boolean }): Promise<T> {
     mustBeOpen()
-    return writer.run(job)
+    return writer.run(job, options)
   }
 
   function rowOf(sessionId: string): SessionRow | undefined {
@@ -211,11 +223,11 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
         session.setSnapshot(snapshot)
         transaction.put(tables.garbage, numberKey(epoch), last)
         transaction.afterwards.push(() => sweeper.poke())
-      })
+      }, FREES)
     },
 
     async delete(sessionId) {
-      return write(transaction => {
+      const isDeleted = await write(transaction => {
         const session = find(transaction, sessionId)
         if (!session) return false
         transaction.remove(tables.sessions, Buffer.from(sessionId))
@@ -226,7 +238,10 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
           sweeper.poke()
         })
         return true
-      })
+      }, FREES)
+      // Whoever deletes because the disk is full appends next.
+      if (store.isShort) await sweeper.settled()
+      return isDeleted
     },
 
     async renew(sessionId, { runId, token, ttlMs }) {
@@ -247,6 +262,13 @@ export async function openLmdbLog({ folder, clock = Date.now }: LmdbLogOptions):
       }
       return expired
     },
+
+    async ready() {
+      mustBeOpen()
+      await store.ready()
+    },
+
+    counts: () => ({ ...store.counts }),
 
     settled: () => sweeper.settled(),
 

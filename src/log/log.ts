@@ -1,93 +1,98 @@
 /**
- * The log: append-only sessions behind one interface. A driver knows nothing of agents, buses or transports; whatever
- * passes the contract suite (`twinrail/log/contract`) is a driver.
+ * The interface of a log of append-only sessions. A driver implements it and must pass the contract suite
+ * (`twinrail/log/contract`).
  *
- * What every driver promises:
+ * Every driver promises:
  * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.
  *   Conditions are checked in the same step; a refused append changes nothing.
- * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and made again, or whose
- *   store lost data, gets a new epoch, greater than any this store ever gave.
- * - Every method that returns a promise rejects with TwinrailError `unavailable` while the store cannot be reached, or
- *   after `close`. An append that was rejected may still have been stored; a retry needs a `once` key or a producer.
+ * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and created again, or
+ *   whose   store lost data, gets a new epoch, greater than any earlier epoch of this store.
+ * - Methods reject with TwinrailError `unavailable` while the store cannot be reached, and after `close`. An append
+ *   that was rejected may still have been stored; a retry needs a `once` key or a producer.
  * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.
  */
 import type { LogEvent } from './event.ts'
 
-/** Where a session's log stands. */
+/** The range of a session's log. */
 export interface LogPosition {
+  /** The epoch: one incarnation of the session's log. */
   readonly epoch: number
-  /** Number of the last event, 0 when there was none yet. */
+  /** Number of the newest event; 0 before the first. */
   readonly head: number
-  /** Number of the oldest event held; head + 1 when nothing is held. */
+  /** Number of the oldest event in the log; head + 1 when the log holds no events. */
   readonly earliest: number
 }
 
-/** A session as its creator described it. */
+/** A session, with the range of its log. */
 export interface SessionInfo extends LogPosition {
   readonly sessionId: string
-  /** ms since 1970. */
+  /** When the session was created, in ms since 1970. */
   readonly createdAt: number
+  /** The metadata that the session was created with. */
   readonly metadata: Record<string, unknown>
 }
 
-/** What the log remembers of a key that was taken. */
+/** The log's record of a taken key. */
 export interface KeyEntry {
-  /** Number of the event it points to; 0 when nothing was appended with it. */
+  /** Number of the event that the key points to; 0 when no event was appended with the key. */
   readonly seq: number
-  /** What the taker left for those who come later. */
+  /** The note that was stored with the key. */
   readonly note: unknown
 }
 
 /** A key to take with an append. */
 export interface OnceKey {
   readonly key: string
+  /** JSON that is stored with the key; a later `lookup` returns it. @default none */
   readonly note?: unknown
-  /** Which of the appended events it points to. @default 0 */
+  /** Index of the appended event that the key points to. @default 0 */
   readonly index?: number
-  /** Forgotten after so many ms. @default kept as long as the session */
+  /** The key is deleted after this many ms. @default kept as long as the session */
   readonly ttlMs?: number
 }
 
-/** A run's lease: who holds the token may append to the run. */
+/** A run's lease: the holder of the token may append to the run. */
 export interface Lease {
   readonly runId: string
+  /** Identifies the holder. */
   readonly token: string
-  /** Runs out after so many ms unless renewed. */
+  /** The lease expires after this many ms unless it is renewed. */
   readonly ttlMs: number
-  /** The token of a lease that ran out, which this one may replace. */
+  /** The token of an expired lease that this lease may replace. @default none */
   readonly from?: string
 }
 
-/** Checked in the order given here, together with the append, all or nothing. */
+/** The conditions of an append. They are checked in this order, in one step with the append. All are optional. */
 export interface AppendConditions {
-  /** Makes the session when it is missing; without it a missing session refuses. */
+  /** Creates the session when it is missing. Without it the append to a missing session is refused. */
   readonly create?: boolean
-  /** The log must be of this incarnation. */
+  /** The log must have this epoch. */
   readonly epoch?: number | undefined
-  /** None of these keys may be taken, none may come twice; all are taken with the append. Checked in order. */
+  /** No key may be taken, and no key may occur twice. All are taken with the append. They are checked in this order. */
   readonly once?: readonly OnceKey[]
   /** None of these keys may be taken. */
   readonly absent?: readonly string[]
-  /** Each run's lease must carry this token, or nobody holds one; it is taken or renewed. */
+  /** Each run's lease must have this token or no holder. The append takes or renews the lease. */
   readonly leases?: readonly Lease[]
-  /** Gives these runs' leases up, whoever holds them. */
+  /** The append releases the leases of these runs, whatever their holder. */
   readonly release?: readonly string[]
   /**
-   * Numbers the producer's events: `seq` is the first one's. What the log already has from that producer is left out
-   * and counts as done, with the keys that point to it; a hole refuses. A call that is done as a whole is accepted
-   * without further checks and writes nothing. A producer that the log does not know begins at 0 or 1.
+   * Numbers the producer's events: `seq` is the number of the first one. Events that the log already has from that
+   * producer are left out and count as appended, with the keys that point to them; a hole is refused. A call without
+   * new events is accepted without further checks and writes nothing. A producer that is new to the log begins at 0 or
+   * 1.
    */
   readonly producer?: { readonly id: string; readonly seq: number } | undefined
 }
 
-/** What became of an append. */
+/** The result of an append: accepted, or refused with the condition that did not hold. */
 export type Appended =
   | {
       readonly accepted: true
       readonly epoch: number
-      /** Number of the first event of the call (as first appended, where a producer repeats itself), 0 if unknown. */
+      /** Number of the first event of the call; of a repeated event, its original number. 0 if unknown. */
       readonly first: number
-      /** Number of the last event in the log now. */
+      /** Number of the newest event in the log after the append. */
       readonly head: number
     }
   | { readonly accepted: false; readonly reason: 'session'; readonly epoch?: undefined }
@@ -107,112 +112,178 @@ export type Appended =
       readonly expected: number
     }
 
-/** A stretch of a log. */
+/** A page of a log: events without holes, and the range of the log at the same moment. */
 export interface LogPage extends LogPosition {
+  /** The events, in order. */
   readonly events: readonly LogEvent[]
 }
 
-/** How much `read` gives at the most; at least one event if there is one. */
+/** The maximum size of a page that `read` returns. A page has at least one event if there is one. */
 export interface ReadBounds {
+  /** Number of events. */
   readonly events: number
-  /** UTF-16 units of text, a driver's cheap measure of bytes. */
+  /** UTF-16 units of text, a cheap measure of bytes. */
   readonly bytes: number
-  /** Nothing beyond this number. */
+  /** Number of the last event to read. @default the newest */
   readonly through?: number
 }
 
-/** Gets what anybody appends to a session. Called synchronously, must not throw. */
+/**
+ * Is called with everything that any process appends to a session. Calls are synchronous; a follower must not throw.
+ */
 export interface Follower {
-  /** In order, without holes, from the first append after `follow`. */
+  /** New events, in order and without holes, from the first append after `follow`. */
   events(epoch: number, events: readonly LogEvent[]): void
-  /** JSON of an ephemeral event. */
+  /** An ephemeral event, as JSON. */
   ephemeral(json: string): void
-  /** The session was deleted; nothing follows. */
+  /** The session was deleted. No call follows. */
   deleted(): void
-  /** A mark of the session lasts so long from now on, in ms; 0: it was taken away. Expiry is not notified. */
+  /** A mark of the session was set and expires in `ttlMs`, or was removed when `ttlMs` is 0. Expiry is not notified. */
   marked?(name: string, ttlMs: number): void
   /**
-   * The store lost events that were seen here. What is left is now the log of this epoch, up to `head`; `events` goes
-   * on from there. Only drivers whose store can forget call it.
+   * The store lost events that this process has seen. The remaining events are now the log of this epoch, up to `head`;
+   * `events` continues from there. Only drivers whose store can lose data call it.
    */
   lost?(epoch: number, head: number): void
 }
 
-/** A named sign that a process leaves on a session for all others. It expires unless it is renewed. */
+/** A named sign that a process leaves on a session for all other processes. It expires unless it is renewed. */
 export interface Mark {
   readonly name: string
-  /** How long it lasts from now on, in ms. */
+  /** Time until it expires, in ms. */
   readonly leftMs: number
 }
 
 /** A session's state folded up to `seq`, so that folding need not start at the first event. */
 export interface Snapshot {
+  /** Number of the last event in the state. */
   readonly seq: number
+  /** The state, as JSON. */
   readonly state: unknown
 }
 
-/** A lease that ran out without being given up. */
+/** A lease that expired without being released. */
 export interface ExpiredLease {
   readonly sessionId: string
   readonly epoch: number
   readonly runId: string
+  /** The token of the last holder. */
   readonly token: string
 }
 
+/**
+ * A log of sessions; see the top of this file for the promises of every driver. All methods may be called concurrently.
+ */
 export interface EventLog {
-  /** Makes the session, or gives the one that is there (`created: false`, its metadata unchanged). */
+  /**
+   * Creates a session, or returns the existing one with `created: false` and its metadata unchanged.
+   * @throws TwinrailError `unavailable`
+   */
   create(
     sessionId: string,
     metadata: Record<string, unknown>,
   ): Promise<{ created: boolean; session: SessionInfo }>
 
-  /** The session as it is now, judged on the store and never on a cache; `undefined` when there is none. */
+  /**
+   * The session as it is now, read from the store and not from a cache; `undefined` when there is none.
+   * @throws TwinrailError `unavailable`
+   */
   session(sessionId: string): Promise<SessionInfo | undefined>
 
-  /** Sessions in the order of their ids, after the given one. */
+  /**
+   * Up to `limit` sessions in the order of their ids, from the first id greater than `after`.
+   * @throws TwinrailError `unavailable`
+   */
   list(after: string | undefined, limit: number): Promise<SessionInfo[]>
 
-  /** Appends event texts made by `encodeEvent`. An empty list appends nothing but may take keys. */
+  /**
+   * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.
+   * Resolves once the events are stored. A refused condition resolves with `accepted: false`; it does not throw.
+   * @throws TwinrailError `unavailable`; the events may have been stored nevertheless
+   */
   append(sessionId: string, texts: readonly string[], conditions?: AppendConditions): Promise<Appended>
 
-  /** What the log knows of these keys, in their order. */
+  /**
+   * The entries of these keys, in the same order; `undefined` for a key that is not taken or whose session is missing.
+   * @throws TwinrailError `unavailable`
+   */
   lookup(sessionId: string, keys: readonly string[]): Promise<(KeyEntry | undefined)[]>
 
-  /** Events with a number greater than `after`, from the oldest held on; `undefined` when there is no session. */
+  /**
+   * The events after number `after`, in order; from the oldest held on when that was trimmed. Returns fewer than
+   * `bounds.events` when they reach `bounds.bytes`. `undefined` when there is no session.
+   * @throws TwinrailError `unavailable`
+   */
   read(sessionId: string, after: number, bounds: ReadBounds): Promise<LogPage | undefined>
 
-  /** Reports what is appended from now on, until the returned function is called. Never throws. */
+  /**
+   * Calls the follower for everything that is appended from now on, by any process. Returns the function that ends
+   * this. The session need not exist. Never throws.
+   */
   follow(sessionId: string, follower: Follower): () => void
 
-  /** Hands an ephemeral event's JSON to whoever follows the session now. */
+  /**
+   * Sends the JSON of an ephemeral event to all current followers of the session, on every node. Nothing is stored.
+   * @throws TwinrailError `unavailable`
+   */
   publishEphemeral(sessionId: string, json: string): Promise<void>
 
   /**
    * Sets a mark that expires in `ttlMs`; 0 removes it. All followers of the session are notified. Without a session it
    * does nothing; marks are deleted with their session.
+   * @param ttlMs in ms
+   * @throws TwinrailError `unavailable`
    */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void>
 
-  /** The session's marks that have not run out. */
+  /** The session's marks that have not expired. @throws TwinrailError `unavailable` */
   marks(sessionId: string): Promise<Mark[]>
 
-  /** Keeps a snapshot, unless the log is of another epoch or has a newer one. */
+  /**
+   * Stores a snapshot. Does nothing when the log is of another epoch or has a newer snapshot.
+   * @throws TwinrailError `unavailable`
+   */
   saveSnapshot(sessionId: string, epoch: number, snapshot: Snapshot): Promise<void>
 
+  /** The latest snapshot of this epoch; `undefined` when there is none. @throws TwinrailError `unavailable` */
   loadSnapshot(sessionId: string, epoch: number): Promise<Snapshot | undefined>
 
-  /** Forgets the events up to and including `through`. The snapshot must reach as far. */
+  /**
+   * Deletes the events up to and including number `through`, and stores the snapshot. Does nothing in another epoch.
+   * @throws RangeError when the snapshot does not reach `through`
+   * @throws TwinrailError `unavailable`
+   */
   trim(sessionId: string, epoch: number, through: number, snapshot: Snapshot): Promise<void>
 
-  /** Forgets the session and all it holds; `false` when there was none. Later appends to its epoch are refused. */
+  /**
+   * Deletes the session with its events, keys, leases and marks. Resolves with `false` when there was none. Later
+   * appends to its epoch are refused.
+   * @throws TwinrailError `unavailable`
+   */
   delete(sessionId: string): Promise<boolean>
 
-  /** Makes a lease last from now on; `false` when the token is not the holder's any more. */
+  /**
+   * Renews a lease for `lease.ttlMs` from now on. Resolves with `false` when the token does not hold it.
+   * @throws TwinrailError `unavailable`
+   */
   renew(sessionId: string, lease: Lease): Promise<boolean>
 
-  /** Some of the leases that ran out, oldest first. They stay until released. */
+  /**
+   * Up to `limit` expired leases, oldest first. A lease stays in this list until it is released or renewed.
+   * @throws TwinrailError `unavailable`
+   */
   expired(limit: number): Promise<ExpiredLease[]>
 
-  /** Frees everything. Calls after it are refused. */
+  /**
+   * Resolves when the store accepts appends now.
+   * @throws TwinrailError `unavailable` with the reason in its message; `details.reason` is `full` when the store is
+   * full
+   */
+  ready(): Promise<void>
+
+  /** The number of incidents of each kind since the driver was opened, for metrics. */
+  counts?(): Readonly<Record<string, number>>
+
+  /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>
 }

@@ -220,6 +220,10 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
         .map(({ sessionId, epoch, runId, token }) => ({ sessionId, epoch, runId, token }))
     },
 
+    async ready() {
+      if (closed) throw logClosed()
+    },
+
     async close() {
       closed = true
       held.clear()

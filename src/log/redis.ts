@@ -9,14 +9,16 @@ import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
 import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
 import type { RedisClient, RedisClientOptions } from './redis/client.ts'
-import { Connection, clientOptions, mustFit, RedisUnfit } from './redis/connection.ts'
+import { Connection, clientOptions } from './redis/connection.ts'
+import { mustFit, mustHear, RedisUnfit } from './redis/fitness.ts'
+import { Heartbeat } from './redis/heartbeat.ts'
 import { LeaseIndex } from './redis/leases.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
 import { Tails } from './redis/tails.ts'
 import { logClosed, mustReach } from './refusals.ts'
 
 export type { RedisClient, RedisClientOptions } from './redis/client.ts'
-export { RedisUnfit } from './redis/connection.ts'
+export { RedisUnfit } from './redis/fitness.ts'
 
 export interface RedisLogOptions {
   /** Such as `redis://:password@host:6379/0`, `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
@@ -27,15 +29,24 @@ export interface RedisLogOptions {
    * `enableOfflineQueue: false`).
    */
   connect?: (options: RedisClientOptions) => RedisClient
-  /** What every key begins with. @default "twinrail:" */
+  /**
+   * What the names of all keys and channels begin with. Deployments in one database need different ones; those in
+   * different databases do not hear each other. @default "twinrail:"
+   */
   prefix?: string
   /** How long a call waits for Redis before it is refused as `unavailable`, in ms. @default 5 s */
   deadlineMs?: number
-  /** A followed session without news is read again after so long, in ms. @default 5 s */
+  /**
+   * A followed session without news is read again after so long, in ms, or later where many are followed: at most
+   * fifteen are read per fifth of it. @default 5 s
+   */
   recheckMs?: number
   /** What an operator should know, in words. @default process.emitWarning */
   warn?: (message: string) => void
-  /** Failures that nobody waits for: a connection is away, a check could not be made. @default ignored */
+  /**
+   * Failures that nobody waits for: a connection is away, a check could not be made.
+   * @default `warn` is told, once a minute of those with the same message
+   */
   onError?: (error: unknown) => void
   /** ms since 1970, for tests of what expires. @default Redis's own time, so that nodes' clocks need not agree */
   clock?: () => number
@@ -55,21 +66,32 @@ const PAGE = { events: 1000, bytes: 1024 * 1024 }
  * @throws RedisUnfit when Redis may evict sessions, is too old or cannot be reached
  */
 export async function createRedisLog(options: RedisLogOptions = {}): Promise<EventLog> {
-  const { prefix = 'twinrail:', deadlineMs = 5000, recheckMs = 5000, onError = () => {} } = options
+  const { prefix = 'twinrail:', deadlineMs = 5000, recheckMs = 5000 } = options
   const { url = 'redis://127.0.0.1:6379', warn = message => process.emitWarning(message) } = options
+  const { onError = rarely(message => warn(`the log in Redis: ${message}`)) } = options
   const connect = options.connect ?? (await connectorTo(url))
   const client = () => connect(clientOptions(deadlineMs))
   const node = randomUUID()
   let closed = false
   const pending = new Set<Promise<unknown>>()
 
-  const commands: Connection = new Connection(client(), deadlineMs, async () => tails.pullAll(), onError)
-  const subscriber: Connection = new Connection(
-    client(),
-    deadlineMs,
-    async () => tails.subscribeAll(),
-    onError,
-  )
+  const counts = { 'silent-subscriber': 0, 'not-master': 0 }
+  const onNotMaster = () => {
+    counts['not-master']++
+    commands.renew()
+    subscriber.renew()
+  }
+  const common = { deadlineMs, onNotMaster, onError }
+  const commands: Connection = new Connection({
+    client: client(),
+    onReady: async () => tails.pullAll(),
+    ...common,
+  })
+  const subscriber: Connection = new Connection({
+    client: client(),
+    onReady: async () => tails.subscribeAll(),
+    ...common,
+  })
   const store = new Store(commands, prefix, node, options.clock)
   const leases = new LeaseIndex(store.leases, options.clock ?? (() => performance.now()))
   const tails: Tails = new Tails({
@@ -85,11 +107,16 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       if (!(error instanceof TwinrailError)) onError(error)
     },
   })
+  const heartbeat = new Heartbeat(subscriber, () => {
+    counts['silent-subscriber']++
+  })
   try {
     await commands.connect()
     await mustFit(commands.client, warn)
     await subscriber.connect()
+    await mustHear(commands.client, subscriber.client, store.channelOf('probe'), store.channelPattern)
   } catch (error) {
+    heartbeat.close()
     tails.close()
     await Promise.all([commands.close(), subscriber.close()])
     if (error instanceof RedisUnfit) throw error
@@ -264,12 +291,37 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
 
     expired: open(limit => leases.expired(limit)),
 
+    ready: open(() => store.probe()),
+
+    counts: () => ({ ...counts }),
+
     async close() {
       if (closed) return
       closed = true
+      heartbeat.close()
       tails.close()
       await Promise.allSettled([...pending])
       await Promise.all([commands.close(), subscriber.close()])
     },
+  }
+}
+
+/** How often the same message is passed on, in ms. */
+const REPEAT_MS = 60_000
+
+/** Messages whose last time is remembered. */
+const REMEMBERED = 100
+
+/** Passes errors on, but not the same one again and again while Redis is away. */
+function rarely(tell: (message: string) => void): (error: unknown) => void {
+  const told = new Map<string, number>()
+  return error => {
+    const message = error instanceof Error ? error.message || error.name : String(error)
+    const now = performance.now()
+    if (now - (told.get(message) ?? -Infinity) < REPEAT_MS) return
+    told.delete(message)
+    told.set(message, now)
+    if (told.size > REMEMBERED) told.delete(told.keys().next().value as string)
+    tell(message)
   }
 }

@@ -10,6 +10,8 @@ export interface PeerMarksParts {
   readonly node: string
   /** Called when the viewers on other nodes may have changed. */
   onViewers(): void
+  /** Called when {@link PeerMarks.isAsking} may have changed. */
+  onAsking(): void
   /** Called when the subscribers of that node begin or cease to hold producers, and again while it lasts. */
   onHold(node: string, holds: boolean): void
   onClose(): void
@@ -43,6 +45,11 @@ export class PeerMarks implements SessionPeers {
     return false
   }
 
+  /** Whether another node has a run that ends without viewers: it needs marks of those here. */
+  get isAsking(): boolean {
+    return [...this.#marks.keys()].some(name => name.startsWith('ask '))
+  }
+
   marked(name: string, ttlMs: number): void {
     if (this.#refreshing) this.#newer.add(name)
     this.#set(name, ttlMs)
@@ -73,18 +80,18 @@ export class PeerMarks implements SessionPeers {
   }
 
   #set(name: string, ttlMs: number): void {
-    const { node: own, onHold, onViewers } = this.#parts
+    const { node: own, onAsking, onHold, onViewers } = this.#parts
     const [kind, node = ''] = name.split(' ')
     if (this.#isClosed || node === own) return
     const known = this.#marks.get(name)
     known?.()
     this.#marks.delete(name)
-    if (ttlMs > 0)
-      this.#marks.set(
-        name,
-        startTimer(ttlMs, () => this.#set(name, 0), { unref: true }),
-      )
+    if (ttlMs > 0) {
+      const end = () => this.#set(name, 0)
+      this.#marks.set(name, startTimer(ttlMs, end, { unref: true }))
+    }
     if (kind === 'hold') onHold(node, ttlMs > 0)
+    else if (kind === 'ask') onAsking()
     else if ((known !== undefined) !== ttlMs > 0) onViewers()
   }
 }

@@ -21,11 +21,17 @@ export class Presence implements Peers {
   readonly #viewers: Viewers
   /** Of the sessions that are followed in this process. */
   readonly #peers = new Map<string, PeerMarks>()
+  /** The sessions with runs here that end without viewers, and how many such runs each has. */
+  readonly #asking = new Map<string, { runs: number; stop: () => void }>()
 
   constructor(journal: Journal) {
     this.#journal = journal
     this.#marks = new LocalMarks(journal, this.#node)
-    this.#viewers = new Viewers((sessionId, run) => this.#marks.keepViewer(sessionId, run))
+    this.#viewers = new Viewers({
+      mark: (sessionId, run) => this.#marks.viewer(sessionId, run),
+      // Where a session is not followed here nobody would hear who asks.
+      isAsked: sessionId => this.#peers.get(sessionId)?.isAsking ?? true,
+    })
   }
 
   addViewer(sessionId: string, run: string | undefined): () => void {
@@ -46,17 +52,22 @@ export class Presence implements Peers {
       sessionId,
       node: this.#node,
       onViewers: () => this.#viewers.changed(sessionId),
+      onAsking: () => this.#viewers.askedChanged(sessionId),
       onHold,
       onClose: () => {
         if (this.#peers.get(sessionId) === peers) this.#peers.delete(sessionId)
+        // Most often the last viewer is about to leave in this very turn.
+        queueMicrotask(() => this.#viewers.askedChanged(sessionId))
       },
     })
     this.#peers.set(sessionId, peers)
+    this.#viewers.askedChanged(sessionId)
     return peers
   }
 
   /**
-   * Calls back at once and after every change with whether anybody watches the run, on any node.
+   * Calls back at once and after every change with whether anybody watches the run, on any node. Other nodes are asked
+   * for marks of their viewers from now on; until they have answered, theirs are not known.
    * @throws TwinrailError `session-not-found`
    */
   async trackViewers(
@@ -67,6 +78,7 @@ export class Presence implements Peers {
   ): Promise<ViewerTracking> {
     // Other nodes' marks are notified only while the session is followed.
     const release = await bus.follow(sessionId)
+    const stopAsking = this.#ask(sessionId)
     const peers = this.#peers.get(sessionId)
     let before: boolean | undefined
     const look = () => {
@@ -83,8 +95,20 @@ export class Presence implements Peers {
       refresh: async () => peers?.refresh(),
       stop() {
         stopListening()
+        stopAsking()
         release()
       },
+    }
+  }
+
+  #ask(sessionId: string): () => void {
+    const asking = this.#asking.get(sessionId) ?? { runs: 0, stop: this.#marks.keepAsking(sessionId) }
+    this.#asking.set(sessionId, asking)
+    asking.runs++
+    return () => {
+      if (--asking.runs > 0) return
+      asking.stop()
+      this.#asking.delete(sessionId)
     }
   }
 }

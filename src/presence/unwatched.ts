@@ -6,6 +6,9 @@ import type { Presence } from './presence.ts'
 /** Pause before a failed `end` is tried again, in ms; `afterMs` where that is longer. */
 const RETRY_MS = 1000
 
+/** Other nodes get at least so long to say that somebody watches there, in ms. */
+const ANSWER_MS = 1000
+
 export interface UnwatchedParts {
   readonly presence: Presence
   readonly bus: Bus
@@ -18,7 +21,7 @@ export interface UnwatchedParts {
 }
 
 /**
- * Calls `end` once nobody on any node has watched the run for `afterMs`.
+ * Calls `end` once nobody on any node has watched the run for `afterMs`, and not before other nodes could answer.
  * @returns a function that calls this off
  * @throws TwinrailError `session-not-found`
  */
@@ -26,6 +29,7 @@ export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
   const { presence, bus, sessionId, runId, afterMs, end, onError } = parts
   let timer: Cancel | undefined
   let isOver = false
+  const answeredAt = performance.now() + ANSWER_MS
 
   const wait = (ms: number) => {
     const mine = startTimer(ms, () => {
@@ -41,7 +45,7 @@ export async function endUnwatched(parts: UnwatchedParts): Promise<() => void> {
   const tracking = await presence.trackViewers(bus, sessionId, runId, watched => {
     timer?.()
     timer = undefined
-    if (!watched) wait(afterMs)
+    if (!watched) wait(Math.max(afterMs, answeredAt - performance.now()))
   })
   return () => {
     isOver = true

@@ -1,21 +1,28 @@
 /** The viewers in this process, by session and run. */
+import type { LocalMark } from './local-marks.ts'
 
 interface SessionViewers {
   /** Open subscriptions of the whole session, under `''`, and of single runs. */
   readonly counts: Map<string, number>
-  /** Withdraws the announcement of each. */
-  readonly withdraw: Map<string, () => void>
+  /** What tells other nodes of each. */
+  readonly marks: Map<string, LocalMark>
   readonly listeners: Set<() => void>
 }
 
-/** Counts the viewers of sessions and runs; announces them to other nodes, and changes to listeners. */
+export interface ViewersParts {
+  /** The mark that tells other nodes of viewers here. */
+  mark(sessionId: string, run: string): LocalMark
+  /** Whether other nodes need these marks, or may need them. */
+  isAsked(sessionId: string): boolean
+}
+
+/** Counts the viewers of sessions and runs; tells other nodes of them where one has asked, and listeners of changes. */
 export class Viewers {
   readonly #sessions = new Map<string, SessionViewers>()
-  readonly #announce: (sessionId: string, run: string) => () => void
+  readonly #parts: ViewersParts
 
-  /** @param announce tells other nodes of viewers here, until the function that it returns is called */
-  constructor(announce: (sessionId: string, run: string) => () => void) {
-    this.#announce = announce
+  constructor(parts: ViewersParts) {
+    this.#parts = parts
   }
 
   /**
@@ -25,7 +32,11 @@ export class Viewers {
   add(sessionId: string, run = ''): () => void {
     const viewers = this.#viewersOf(sessionId)
     viewers.counts.set(run, (viewers.counts.get(run) ?? 0) + 1)
-    if (!viewers.withdraw.has(run)) viewers.withdraw.set(run, this.#announce(sessionId, run))
+    if (!viewers.marks.has(run)) {
+      const mark = this.#parts.mark(sessionId, run)
+      viewers.marks.set(run, mark)
+      if (this.#parts.isAsked(sessionId)) mark.keep()
+    }
     this.changed(sessionId)
     let isHere = true
     return () => {
@@ -35,11 +46,20 @@ export class Viewers {
       if (left > 0) viewers.counts.set(run, left)
       else {
         viewers.counts.delete(run)
-        viewers.withdraw.get(run)?.()
-        viewers.withdraw.delete(run)
+        viewers.marks.get(run)?.remove()
+        viewers.marks.delete(run)
       }
       this.changed(sessionId)
       this.#forget(sessionId, viewers)
+    }
+  }
+
+  /** Other nodes need marks of the viewers here from now on, or do not any more. */
+  askedChanged(sessionId: string): void {
+    const isAsked = this.#parts.isAsked(sessionId)
+    for (const mark of this.#sessions.get(sessionId)?.marks.values() ?? []) {
+      if (isAsked) mark.keep()
+      else mark.lapse()
     }
   }
 
@@ -67,7 +87,7 @@ export class Viewers {
   #viewersOf(sessionId: string): SessionViewers {
     const viewers = this.#sessions.get(sessionId) ?? {
       counts: new Map(),
-      withdraw: new Map(),
+      marks: new Map(),
       listeners: new Set(),
     }
     this.#sessions.set(sessionId, viewers)

@@ -1,11 +1,13 @@
-/** Checks foreign values against a schema at the door. */
+/** Checks values from outside against a schema. */
 import type { z } from 'zod'
 import { TwinrailError } from './errors.ts'
 import { NESTING } from './limits.ts'
 
 /**
- * Gives the parsed value or throws `bad-request`. The message names the first bad field and `details.issues` the
- * first five, by path; the value itself is never repeated.
+ * Returns the value as the schema parsed it. The message of the error names the first wrong field, and `details.issues`
+ * the first five, by path; neither repeats the value.
+ * @param what the name of the value in the message
+ * @throws TwinrailError `bad-request` when the value does not match, or is nested more than {@link NESTING} deep
  */
 export function check<S extends z.ZodType>(schema: S, value: unknown, what: string): z.output<S> {
   if (isDeeper(value, NESTING)) {
@@ -27,7 +29,7 @@ export function check<S extends z.ZodType>(schema: S, value: unknown, what: stri
   )
 }
 
-/** Whether arrays and objects stand within each other more than `depth` times. */
+/** Whether arrays and objects are nested more than `depth` deep. */
 export function isDeeper(value: unknown, depth: number): boolean {
   if (value === null || typeof value !== 'object') return false
   if (depth === 0) return true

@@ -1,26 +1,27 @@
-/** Commands: what a client asks for, over WebSocket or HTTP POST alike. PROTOCOL.md, "Commands". */
+/** Commands: the requests of a client, the same over WebSocket and HTTP POST. PROTOCOL.md, "Commands". */
 import { z } from 'zod'
 import { CustomBody } from './events.ts'
 import { Id, Offset } from './ids.ts'
+import { TEXT_CHARS, WINDOW_BYTES } from './limits.ts'
 import { SubscriptionOptions } from './subscription.ts'
 
 const CommandId = z.string().min(1).max(64)
 const base = { id: CommandId, key: Id.optional() }
 const inSession = { ...base, sessionId: Id }
 
-/** client → server: follow a session. */
+/** Client → server: subscribe to a session on this WebSocket. Answered by `ack` and the subscription's messages. */
 export const Subscribe = z.object({
   ...inSession,
   type: z.literal('subscribe'),
   ...SubscriptionOptions.shape,
-  /** UTF-8 bytes of event JSON that may be on the way beyond the last `window`. */
-  windowBytes: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  /** UTF-8 bytes of event JSON that the server may send beyond the last `window`. Without it there is no window. */
+  windowBytes: z.number().int().min(1).max(WINDOW_BYTES).optional(),
 })
 
-/** client → server: stop following. */
+/** Client → server: end the subscription to a session. */
 export const Unsubscribe = z.object({ ...inSession, type: z.literal('unsubscribe') })
 
-/** client → server: everything up to `offset` is consumed. */
+/** Client → server: the client has consumed everything up to `offset`. Moves the window of the subscription. */
 export const Window = z.object({
   id: CommandId.optional(),
   type: z.literal('window'),
@@ -28,16 +29,17 @@ export const Window = z.object({
   offset: Offset,
 })
 
-/** client → server: answered by `pong`. */
+/** Client → server: answered by `pong`. */
 export const Ping = z.object({ id: CommandId.optional(), type: z.literal('ping'), time: z.number() })
 
-/** What becomes of a run while nobody watches it. */
+/** What happens to a run while nobody watches it: it continues, or it is cancelled after a time (0 to 24 h). */
 export const OnNoViewers = z.union([
   z.literal('continue'),
   z.object({ cancelAfterMs: z.number().int().min(0).max(86_400_000) }),
 ])
 export type OnNoViewers = z.output<typeof OnNoViewers>
 
+/** Client → server: start a run of an agent. A known `runId` attaches to its run. */
 export const RunStart = z.object({
   ...inSession,
   type: z.literal('run.start'),
@@ -47,6 +49,7 @@ export const RunStart = z.object({
   onNoViewers: OnNoViewers.default('continue'),
 })
 
+/** Client → server: cancel a run. */
 export const RunCancel = z.object({
   ...inSession,
   type: z.literal('run.cancel'),
@@ -54,6 +57,7 @@ export const RunCancel = z.object({
   reason: z.string().max(1000).optional(),
 })
 
+/** Client → server: answer a question of a run. The first answer in log order wins. */
 export const InputAnswer = z.object({
   ...inSession,
   type: z.literal('input.answer'),
@@ -61,13 +65,15 @@ export const InputAnswer = z.object({
   value: z.unknown().refine(value => value !== undefined, 'expected any JSON value'),
 })
 
+/** Client → server: send a message to the agent of a run. */
 export const InputSteer = z.object({
   ...inSession,
   type: z.literal('input.steer'),
   runId: Id,
-  text: z.string().min(1),
+  text: z.string().min(1).max(TEXT_CHARS),
 })
 
+/** Client → server: append an event of the application's own, or send an ephemeral one. */
 export const Publish = z.object({
   ...inSession,
   type: z.literal('publish'),
@@ -75,7 +81,7 @@ export const Publish = z.object({
   ephemeral: z.boolean().default(false),
 })
 
-/** Commands that change a session; they go over either transport. */
+/** The commands that change a session. They can be sent over WebSocket and HTTP POST. */
 export const SessionCommand = z.discriminatedUnion('type', [
   RunStart,
   RunCancel,
@@ -85,7 +91,7 @@ export const SessionCommand = z.discriminatedUnion('type', [
 ])
 export type SessionCommand = z.output<typeof SessionCommand>
 
-/** Commands that only make sense on a WebSocket. */
+/** The commands that concern one WebSocket and its subscriptions. */
 export const ConnectionCommand = z.discriminatedUnion('type', [Subscribe, Unsubscribe, Window, Ping])
 export type ConnectionCommand = z.output<typeof ConnectionCommand>
 
@@ -93,7 +99,7 @@ export type ConnectionCommand = z.output<typeof ConnectionCommand>
 export const Command = z.discriminatedUnion('type', [SessionCommand, ConnectionCommand])
 export type Command = z.output<typeof Command>
 
-/** Types that HTTP POST refuses. */
+/** The types of {@link ConnectionCommand}, which HTTP POST refuses. */
 export const connectionCommandTypes: ReadonlySet<string> = new Set([
   'subscribe',
   'unsubscribe',

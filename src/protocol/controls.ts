@@ -1,6 +1,6 @@
 /**
- * Control messages: about one connection, never in the log. server → client. A control type has no dot, an event
- * type has one. PROTOCOL.md, "Control messages".
+ * Control messages: messages of the server about one connection or subscription. They are never in the log. A control
+ * type has no dot, an event type has one. PROTOCOL.md, "Control messages".
  */
 import { z } from 'zod'
 import { type ErrorCode, errorTable } from './errors.ts'
@@ -9,10 +9,11 @@ import { Replay } from './subscription.ts'
 
 const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]])
 
-/** Reasons of `end`. */
+/** The reasons of `end`. */
 export const EndReason = z.enum(['run-ended', 'deleted', 'forbidden'])
 export type EndReason = z.output<typeof EndReason>
 
+/** The schema of each control message, by its type. Unknown fields are let through. */
 export const controlSchemas = {
   hello: z.looseObject({
     type: z.literal('hello'),
@@ -81,9 +82,10 @@ export const controlSchemas = {
   }),
 } as const
 
+/** The types of control messages. */
 export type ControlType = keyof typeof controlSchemas
 
-/** Any control message; the source of the JSON Schema in the docs. */
+/** The schema of any control message. `protocolJsonSchema` and the OpenAPI document are made from it. */
 export const ControlSchema = z.discriminatedUnion('type', [
   controlSchemas.hello,
   controlSchemas.subscribed,
@@ -97,7 +99,8 @@ export const ControlSchema = z.discriminatedUnion('type', [
   controlSchemas.end,
   controlSchemas.closing,
 ])
+/** Any control message. */
 export type Control = z.output<typeof ControlSchema>
 
-/** One control message by its type. */
+/** The control message of one type. */
 export type ControlOf<T extends ControlType> = Extract<Control, { type: T }>

@@ -9,7 +9,7 @@ interface ErrorRow {
   readonly retryable: boolean
 }
 
-/** Every error code, with how it is sent. */
+/** Every error code, with its HTTP status, its WebSocket close code and whether a retry may help. */
 export const errorTable = {
   'bad-request': { status: 400, close: 4400, retryable: false },
   unauthorized: { status: 401, close: 4401, retryable: false },
@@ -33,55 +33,62 @@ export const errorTable = {
   restart: { status: 503, close: 1012, retryable: true },
 } as const satisfies Record<string, ErrorRow>
 
+/** The stable codes of all errors that the server sends. */
 export type ErrorCode = keyof typeof errorTable
 
 /**
- * The meaning of each code and what to do about it, for the docs; PROTOCOL.md has the same table. Apart from the table
- * above, so that bundlers drop it from pages.
+ * What each code means and what a client should do about it. PROTOCOL.md has the same table. This object is separate
+ * from `errorTable`, so that bundlers can drop it from pages.
  */
 export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
-  'bad-request': 'The request has the wrong shape; `details` names the field. Correct it.',
-  unauthorized: 'No valid credentials. Authenticate, then try again.',
-  forbidden: 'The principal, the page’s origin or the Host is not allowed to do this.',
+  'bad-request': 'The request has the wrong shape; `details` names the field. Correct the request.',
+  unauthorized: 'The request has no valid credentials. Authenticate, then try again.',
+  forbidden: 'The principal, the page’s origin or the `Host` is not allowed to do this.',
   'not-found': 'There is no such route.',
-  'session-not-found': 'No such session. Create it, or start a run or publish in it.',
-  'run-not-found': 'The session has no such run. Start it first.',
-  'agent-not-found': 'No agent of that name; `GET /v1/agents` lists them.',
-  'input-not-found': 'The session has no input request of that id.',
-  timeout: 'It took too long. Try again.',
+  'session-not-found': 'The session does not exist. Create it, start a run in it, or publish in it.',
+  'run-not-found': 'The session has no such run. Start the run first.',
+  'agent-not-found': 'The server has no agent of that name; `GET /v1/agents` lists its agents.',
+  'input-not-found': 'The session has no question with that `requestId`.',
+  timeout: 'The request took too long. Try again.',
   conflict:
-    'The id is already in use for something else, or a producer’s numbers have a hole; see `details`.',
-  'already-answered': 'Somebody else’s answer was first; `details` holds its offset, value and by.',
-  'input-expired': 'The input request expired before an answer came.',
-  'run-ended': 'The run has its terminal; `details` holds its type and offset.',
-  'too-large': 'Larger than `hello.limits` allows. Send less.',
-  'unsupported-media-type': 'Send `application/json`, or `application/x-ndjson` where events are ingested.',
-  'rate-limited': 'Too many at once. Wait `retryAfterMs`, then try again.',
-  'too-slow': 'The connection fell too far behind. Come back with the last offset received.',
+    'The id is already in use for something else, or the producer’s numbers have a hole; see `details`.',
+  'already-answered': 'Another answer to the question was first; `details` has its offset, value and author.',
+  'input-expired': 'The question expired before it was answered.',
+  'run-ended': 'The run has ended; `details` has the type and offset of its terminal event.',
+  'too-large': 'The request is larger than a limit, such as those of `hello.limits`. Send less.',
+  'unsupported-media-type':
+    'The content type is not supported. Send `application/json`, or `application/x-ndjson` for ingest.',
+  'rate-limited': 'There are too many connections or requests. Wait `retryAfterMs`, then try again.',
+  'too-slow': 'The client fell too far behind. Reconnect with the last received offset.',
   internal:
-    'The server failed; the cause is in its log, if it keeps one, under the `requestId`. Try again later.',
-  unavailable: 'The log cannot be reached now. Try again.',
+    'The server failed; its diagnostic log, if it is on, has the cause under the `requestId`. Try again later.',
+  unavailable:
+    'The log cannot be reached now, or takes no appends; `details.reason` is `full` when it has no room. Try again later.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
 }
 
-/** The optional parts of a {@link TwinrailError}. */
+/** Optional parts of a {@link TwinrailError}. */
 export interface ErrorOptions {
-  /** Data for programs, such as the path of a bad field or the answer that won. Sent to clients. */
+  /** Data for programs, such as the path of a wrong field or the winning answer. Sent to clients. @default none */
   details?: Record<string, unknown>
-  /** How long to wait before a retry, in ms. Sent to clients. */
+  /** How long to wait before a retry, in ms. Sent to clients. @default none; the client chooses */
   retryAfterMs?: number
-  /** The underlying error. Logged, never sent. */
+  /** The underlying error. Logged, never sent to clients. @default none */
   cause?: unknown
 }
 
 /**
- * An error that is sent to the client unchanged. The message says what was received, what was expected and what to do;
- * it must not contain secrets. Any other error is sent as `internal` without its text, and logged.
+ * An error whose code, message and details are sent to the client unchanged. The message says what was received, what
+ * was expected and what to do; it must not contain secrets. Errors of any other class are sent as `internal` without
+ * their text, and logged.
  */
 export class TwinrailError extends Error {
   override readonly name = 'TwinrailError'
+  /** A stable code for programs. */
   readonly code: ErrorCode
+  /** Data for programs, such as the path of a wrong field or the winning answer. */
   readonly details: Record<string, unknown> | undefined
+  /** How long to wait before a retry, in ms. */
   readonly retryAfterMs: number | undefined
 
   constructor(code: ErrorCode, message: string, options: ErrorOptions = {}) {
@@ -91,29 +98,37 @@ export class TwinrailError extends Error {
     this.retryAfterMs = options.retryAfterMs
   }
 
+  /** The status of an HTTP response with this error. */
   get status(): number {
     return errorTable[this.code].status
   }
 
+  /** The close code when this error closes a WebSocket. */
   get close(): number {
     return errorTable[this.code].close
   }
 
+  /** Whether the same request may succeed later. */
   get retryable(): boolean {
     return errorTable[this.code].retryable
   }
 }
 
-/** An error as sent in a `nack` and in the body of an HTTP response. */
+/** An error in the form that a `nack` and the body of an HTTP response have. */
 export interface Refusal {
+  /** A stable code for programs. */
   code: ErrorCode
+  /** What was received, what was expected and what to do, for people. */
   message: string
+  /** Whether the same request may succeed later. */
   retryable: boolean
+  /** Data for programs, such as the path of a wrong field. */
   details?: Record<string, unknown>
+  /** How long to wait before a retry, in ms. */
   retryAfterMs?: number
 }
 
-/** An error in the form that is sent. Errors other than {@link TwinrailError} become `internal` without their text. */
+/** The form of an error that is sent. Errors other than {@link TwinrailError} become `internal` without their text. */
 export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof TwinrailError)) {
     return {

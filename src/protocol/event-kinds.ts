@@ -3,6 +3,7 @@ import type { KnownType } from './events.ts'
 
 /** The types of terminal events. Every run has exactly one, and no event of the run follows it. */
 export const terminalTypes = ['run.completed', 'run.failed', 'run.cancelled'] as const satisfies KnownType[]
+/** The type of a terminal event. */
 export type TerminalType = (typeof terminalTypes)[number]
 
 /** Whether an event of this type ends its run. */
@@ -17,7 +18,7 @@ export const commandOnlyTypes: ReadonlySet<string> = new Set<KnownType>([
   'input.steered',
 ])
 
-/** The delta types, whose neighbours fold. The value is the field of `data` with the id of the part. */
+/** The types of deltas, which fold with their neighbours. The value is the field of `data` with the id of the part. */
 export const deltaParts: Readonly<Record<string, 'partId' | 'toolCallId' | 'artifactId'>> = {
   'text.delta': 'partId',
   'reasoning.delta': 'partId',

@@ -2,12 +2,14 @@
 import { z } from 'zod'
 import { check } from './check.ts'
 import { TwinrailError } from './errors.ts'
-import { Id, Offset, ProviderId } from './ids.ts'
+import { FreeObject, Id, Offset, ProviderId } from './ids.ts'
+import { PLAN_STEPS, TEXT_CHARS } from './limits.ts'
+import { listOf } from './list.ts'
 
 const name = z.string().min(1).max(256)
-const text = z.string()
+const text = z.string().max(TEXT_CHARS)
 
-/** The kinds of question that a run may ask its users. */
+/** The kinds of questions that a run may ask its users. */
 export const InputKind = z.enum(['approval', 'question', 'tool'])
 
 const partStart = z.looseObject({
@@ -19,7 +21,7 @@ const partDelta = z.looseObject({ partId: ProviderId, delta: text })
 const partEnd = z.looseObject({ partId: ProviderId })
 const step = z.looseObject({ stepId: ProviderId, name })
 
-/** `data` of every event type of the protocol. Unknown fields pass through untouched. */
+/** The schema of `data` for each event type of the protocol. Unknown fields are let through unchanged. */
 export const eventData = {
   'run.started': z.looseObject({
     agent: name,
@@ -31,14 +33,17 @@ export const eventData = {
   'run.completed': z.looseObject({
     finishReason: name.default('stop'),
     result: z.unknown().optional(),
-    usage: z.record(z.string(), z.unknown()).optional(),
+    usage: FreeObject.optional(),
   }),
   'run.failed': z.looseObject({ code: name, message: text, retryable: z.boolean().default(false) }),
   'run.cancelled': z.looseObject({ reason: text.default('requested') }),
   'run.cancel-requested': z.looseObject({ reason: text.optional() }),
   'plan.updated': z.looseObject({
     title: text.optional(),
-    steps: z.array(z.looseObject({ title: text, status: z.enum(['pending', 'running', 'done', 'failed']) })),
+    steps: listOf(
+      z.looseObject({ title: text, status: z.enum(['pending', 'running', 'done', 'failed']) }),
+      PLAN_STEPS,
+    ),
   }),
   'step.started': step,
   'step.finished': step,
@@ -69,9 +74,9 @@ export const eventData = {
     requestId: Id,
     kind: InputKind,
     message: text,
-    schema: z.union([z.record(z.string(), z.unknown()), z.boolean()]).optional(),
+    schema: z.union([FreeObject, z.boolean()]).optional(),
     toolCallId: ProviderId.optional(),
-    /** When the request expires by itself, in ms since 1970. */
+    /** When the question expires, in ms since 1970. Without it the question does not expire. */
     expiresAt: z.number().int().positive().optional(),
   }),
   'input.answered': z.looseObject({ requestId: Id, value: z.unknown() }),
@@ -80,7 +85,7 @@ export const eventData = {
   'input.applied': z.looseObject({ inputId: ProviderId }),
 } as const
 
-/** Types of the protocol's own events. */
+/** The event types of the protocol. */
 export type KnownType = keyof typeof eventData
 
 /** Any event type: the protocol's, or the application's own `x.<name>`. */
@@ -100,38 +105,40 @@ type Exact<T> = T extends readonly (infer E)[]
 
 type Named<T> = { [K in keyof T as string extends K ? never : K]: true }
 
-/** What a producer gives for an event; the server adds the rest of the envelope. */
+/** An event as an agent or a producer gives it. The server adds the other fields. */
 export type EventBody =
   | { [T in KnownType]: { type: T; runId?: string; data: Exact<z.input<(typeof eventData)[T]>> } }[KnownType]
   | { type: `x.${string}`; runId?: string; data: unknown }
 
 type Data<T extends string> = T extends KnownType ? Exact<z.output<(typeof eventData)[T]>> : unknown
 
-/** An event as every client gets it. Keys stand in this order on the wire. */
+/** An event as clients get it. The keys are in this order on the wire. */
 export interface EventOf<T extends string> {
-  /** Place in the log; absent on ephemeral events only. */
+  /** The position in the log; absent on ephemeral events only. */
   offset: string
   sessionId: string
+  /** The run that the event belongs to; absent on events outside a run. */
   runId?: string
   type: T
-  /** The appending process's clock, ms since 1970. For people; order is the offset. */
+  /** The clock of the process that appended the event, in ms since 1970. For display; the offset gives the order. */
   time: number
-  /** The principal behind it. */
+  /** The id of the principal that caused the event; absent on events of agents and of the server. */
   by?: string
-  /** On a folded event: the offset of the first event that it stands for. */
+  /** On a folded event: the offset of the first event in it. */
   from?: string
   data: Data<T>
 }
 
+/** Any event of a log. Narrow it by `type`. */
 export type TwinrailEvent = { [T in KnownType]: EventOf<T> }[KnownType] | EventOf<`x.${string}`>
 
-/** An event for who is connected now: never logged, so without an offset. */
+/** An event for the current live subscriptions only. It is never logged, so it has no offset. */
 export interface EphemeralEvent extends Omit<EventOf<`x.${string}`>, 'offset' | 'from'> {
   ephemeral: true
 }
 
 const CustomType = z
-  .templateLiteral(['x.', z.string()])
+  .templateLiteral(['x.', z.string().max(126)])
   .refine(type => /^x\.[A-Za-z0-9][A-Za-z0-9._-]{0,125}$/.test(type), 'expected x.<name>')
 
 /** The application's own events: any JSON under a type `x.<name>`. */
@@ -147,7 +154,7 @@ const knownBodies = Object.entries(eventData).map(([type, data]) =>
 
 const KnownBody = z.discriminatedUnion('type', knownBodies as [(typeof knownBodies)[number]])
 
-/** The body of any event; the source of the JSON Schema in the docs. */
+/** The schema of the body of any event. */
 export const EventBodySchema = z.union([KnownBody, CustomBody])
 
 const envelope = {
@@ -155,11 +162,11 @@ const envelope = {
   sessionId: Id,
   runId: Id.optional(),
   time: z.number().int(),
-  by: z.string().optional(),
+  by: text.optional(),
   from: Offset.optional(),
 }
 
-/** Any event on the wire; the source of the JSON Schema in the docs. */
+/** The schema of any event on the wire. `protocolJsonSchema` and the OpenAPI document are made from it. */
 export const EventSchema = z.union([
   ...Object.entries(eventData).map(([type, data]) =>
     z.looseObject({ ...envelope, type: z.literal(type), data }),
@@ -168,8 +175,9 @@ export const EventSchema = z.union([
 ])
 
 /**
- * Checks the body of an event that came from outside and gives it back in the schema's form.
- * @throws TwinrailError `bad-request` naming the field.
+ * Checks the body of an event from outside and returns it as the schema parsed it.
+ * @param what the name of the value in the error's message
+ * @throws TwinrailError `bad-request` with the wrong field in the message
  */
 export function parseEventBody(value: unknown, what = 'event'): EventBody {
   const type = (value as { type?: unknown } | null)?.type

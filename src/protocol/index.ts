@@ -1,4 +1,4 @@
-/** The wire protocol: schemas, types and codes. Runs in browsers and in Node alike. */
+/** The wire protocol: schemas, types and error codes. Runs in browsers and in Node. */
 export * from './check.ts'
 export * from './commands.ts'
 export * from './controls.ts'
@@ -8,5 +8,6 @@ export * from './events.ts'
 export * from './ids.ts'
 export * from './json-schema.ts'
 export * from './limits.ts'
+export * from './list.ts'
 export * from './offsets.ts'
 export * from './subscription.ts'

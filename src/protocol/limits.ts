@@ -1,30 +1,45 @@
-/** The bounds that every client can rely on; `hello.limits` repeats them on the wire. */
+/** Limits of the protocol, the same on every server. `hello.limits` sends them to clients. */
 export const limits = {
-  /** UTF-8 bytes of one event's JSON. */
+  /** Maximum size of one event's JSON, in UTF-8 bytes. */
   eventBytes: 1024 * 1024,
-  /** Bytes of one command, or of one line or array of ingested events. */
+  /** Maximum size of one command, or of one line or array of ingested events, in bytes. */
   messageBytes: 1024 * 1024,
-  /** Subscriptions on one WebSocket. */
+  /** Maximum number of subscriptions on one WebSocket. */
   subscriptions: 100,
 } as const
 
-/** UTF-8 bytes of JSON that one folded event reaches at the most. */
+/** Maximum size of the JSON of one folded event, in UTF-8 bytes. */
 export const FOLD_BYTES = 64 * 1024
 
-/** Bytes that one WebSocket message holds, unless one event alone is larger. */
+/** Maximum size of one WebSocket message of the server, in bytes, unless one event alone is larger. */
 export const FRAME_BYTES = 32 * 1024
 
-/** What a connection is pinged after when nothing else was sent, in ms, unless the client asks otherwise. */
+/** Default time of silence after which a server sends a ping, in ms. A server or a client may choose another time. */
 export const HEARTBEAT_MS = 15_000
 
-/** Events in one page of `GET …/events`, at the most and by default. */
+/** Maximum and default number of events in one page of `GET …/events`. */
 export const PAGE_EVENTS = 1000
 
-/** UTF-8 bytes of event JSON in one page, unless one event alone is larger. */
+/** Maximum size of the event JSON in one page, in UTF-8 bytes, unless one event alone is larger. */
 export const PAGE_BYTES = 1024 * 1024
 
-/** The longest long-poll, in ms. */
+/** Maximum wait of a long-poll, in ms. */
 export const WAIT_MS = 30_000
 
-/** Arrays and objects within each other. What is nested deeper overflows the stack of whoever walks through it. */
+/**
+ * Maximum number of characters of a text in an event or command. A longer text would not fit into an event; the schemas
+ * state the bound explicitly.
+ */
+export const TEXT_CHARS = 1024 * 1024
+
+/** Maximum number of steps of one `plan.updated`. Each step is checked separately; an invalid one costs about 20 µs. */
+export const PLAN_STEPS = 1000
+
+/** Maximum number of names in one object with arbitrary names, such as `usage`. */
+export const FREE_NAMES = 1000
+
+/** Maximum nesting of arrays and objects. Code that walks through deeper JSON recursively overflows the stack. */
 export const NESTING = 500
+
+/** Maximum `windowBytes` of a subscription. */
+export const WINDOW_BYTES = 16 * 1024 * 1024

@@ -1,20 +1,21 @@
 /**
- * Timers for delays that are configured, or that somebody else sent. `setTimeout` takes at most 2^31 − 1 ms (24.8 days)
- * and fires after 1 ms when given more, `Infinity` included; these wait as long as they were told to.
+ * Timers for delays of any length, for delays that are configured or come from outside. `setTimeout` accepts at most
+ * 2^31 − 1 ms (24.8 days) and fires after 1 ms for a longer delay, such as `Infinity`.
  */
 
-/** The longest delay that a timer of the platform takes, in ms. */
+/** The longest delay that `setTimeout` accepts, in ms. */
 export const MAX_DELAY_MS = 2 ** 31 - 1
 
 /** Stops a timer. May be called at any time and more than once. */
 export type Cancel = () => void
 
+/** The options of timers. */
 export interface TimerOptions {
-  /** The process may end while the timer waits; means nothing in browsers. @default false */
+  /** Whether the process may end while the timer waits. Has no effect in browsers. @default false */
   readonly unref?: boolean
 }
 
-/** Calls `callback` once after `ms`, however long that is; never when `ms` is `Infinity`. */
+/** Calls `callback` once after `ms`, which may have any length; never when `ms` is `Infinity`. */
 export function startTimer(ms: number, callback: () => void, { unref = false }: TimerOptions = {}): Cancel {
   let timer: ReturnType<typeof setTimeout>
   const wait = (left: number): void => {
@@ -26,7 +27,7 @@ export function startTimer(ms: number, callback: () => void, { unref = false }: 
   return () => clearTimeout(timer)
 }
 
-/** Calls `callback` every `ms`, however long that is; never when `ms` is `Infinity`. */
+/** Calls `callback` every `ms`, which may have any length; never when `ms` is `Infinity`. */
 export function startInterval(ms: number, callback: () => void, options: TimerOptions = {}): Cancel {
   let cancel: Cancel
   const wait = (): void => {
@@ -43,7 +44,7 @@ export function startInterval(ms: number, callback: () => void, options: TimerOp
   return () => cancel()
 }
 
-/** Resolves after `ms`, however long that is. @throws the signal's reason, as soon as it aborts */
+/** Resolves after `ms`, which may have any length. Rejects with the signal's reason as soon as the signal aborts. */
 export function sleep(ms: number, signal?: AbortSignal, options: TimerOptions = {}): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason)

@@ -36,10 +36,19 @@ export function answerWith(
   form: (refusal: Refusal) => unknown,
 ): void {
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000))
+  if (endsConnection(error, reply.request)) reply.header('connection', 'close')
+  // Fastify sets `connection` for 415 on every protocol, but HTTP/2 has no such header.
+  else if (reply.request.raw.httpVersionMajor > 1) reply.removeHeader('connection')
   void reply
     .code(error.status)
     .type('application/json; charset=utf-8')
     .send(form(refusalOf(error)))
+}
+
+/** After a body that did not come in time, and after a request that HTTP/1.1 does not allow, nothing can follow. */
+function endsConnection({ code }: TwinrailError, { raw }: FastifyRequest): boolean {
+  if (raw.httpVersionMajor > 1) return false
+  return (code === 'timeout' && !raw.complete) || raw.headers.host === undefined
 }
 
 /** Answers `{"error":{…}}`. */
@@ -74,10 +83,3 @@ export function errorHandling(app: FastifyInstance): void {
     answer(new TwinrailError('not-found', 'there is no such route; see /openapi.json'), request, reply),
   )
 }
-
-/** The response to bytes that are not an HTTP request, such as a header with a line break. */
-export const unreadableRequest = (() => {
-  const message = 'the request is not valid HTTP'
-  const body = JSON.stringify({ error: { code: 'bad-request', message, requestId: '' } })
-  return `HTTP/1.1 400 Bad Request\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n${body}`
-})()

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 import { StringDecoder } from 'node:string_decoder'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import { chunksOf } from '../http/bodies.ts'
 import { check, Id, limits, SubscriptionQuery, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import type { Producer } from '../sessions/ingest.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
@@ -17,7 +18,7 @@ export function lastEventId(request: FastifyRequest): { after?: string } {
   return typeof id === 'string' && id !== '' ? { after: id } : {}
 }
 
-const ProducerQuery = z
+export const ProducerQuery = z
   .object({ producer: Id.optional(), seq: wholeNumber('the number of the first event').optional() })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
     message: 'producer and seq go together',
@@ -43,6 +44,7 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     }
     const query = { ...(request.query as object), ...lastEventId(request) }
     const options = check(SubscriptionQuery, query, 'query')
+    if (form === 'stream') refuseForDoctor(request)
     if (form === 'page') return servePage(context, request, reply, sessionId, options)
     await serveSse(context, reply, { sessionId, options })
     return reply
@@ -55,27 +57,35 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     const principal = await allow(context, request, 'ingest', sessionId)
     const { body } = request
     if (isStream(body)) {
-      return context.sessions.ingestLines(sessionId, lines(body), principal, producer)
+      const pieces = chunksOf(body, context.limits.linesMs)
+      return context.sessions.ingestLines(sessionId, lines(body, pieces), principal, producer)
     }
     const values = Array.isArray(body) ? body : [body]
     return context.sessions.ingest(sessionId, values, principal, producer)
   })
 }
 
-/** Passes NDJSON bodies of any length on as streams, which are read line by line. */
-export function ndjsonBodies(app: FastifyInstance): void {
-  app.addContentTypeParser('application/x-ndjson', (_request, payload, done) => done(null, payload))
+/**
+ * `twinrail doctor` asks for a 503 on an event stream, to see what the proxies make of it; they often send one themselves
+ * while a server restarts. The details hold a header that every proxy for HTTP changes.
+ * @throws TwinrailError `unavailable`
+ */
+function refuseForDoctor({ headers }: FastifyRequest): void {
+  if (headers['twinrail-doctor'] !== 'unavailable') return
+  throw new TwinrailError('unavailable', 'the doctor asked for this answer', {
+    details: { connection: headers.connection ?? '' },
+  })
 }
 
 const isStream = (body: unknown): body is Readable =>
   body !== null && typeof body === 'object' && Symbol.asyncIterator in body
 
 /** The complete lines of each chunk as it arrives. The last line may have no line feed. */
-async function* lines(body: Readable): AsyncGenerator<string[]> {
+async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   try {
-    for await (const chunk of body.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+    for await (const chunk of pieces) {
       const parts = (rest + decoder.write(chunk)).split('\n')
       rest = parts.pop() as string
       if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {

@@ -7,7 +7,7 @@ import { allow, type TransportContext } from '../transports/context.ts'
 import { openApi } from './openapi.ts'
 
 export function metaRoutes(app: FastifyInstance, context: TransportContext, metrics: Metrics): void {
-  const { sessions, connections } = context
+  const { journal, sessions, connections } = context
   const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
     name,
     description,
@@ -27,12 +27,14 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
   app.get('/healthz', async () => ({ status: 'ok' }))
 
   app.get('/readyz', async () => {
-    connections.mustBeOpen()
-    try {
-      await sessions.list(undefined, 1)
-    } catch (cause) {
-      throw new TwinrailError('unavailable', 'the log cannot be reached', { cause, retryAfterMs: 1000 })
-    }
+    connections.mustBeReady()
+    await journal.ready().catch(cause => {
+      if (cause instanceof TwinrailError) throw cause
+      throw new TwinrailError('unavailable', 'the log takes no appends; the server’s log has the cause', {
+        cause,
+        retryAfterMs: 1000,
+      })
+    })
     return { status: 'ready' }
   })
 

@@ -53,7 +53,7 @@ export function openApi(): Json {
       title: 'Twinrail',
       version: '1',
       description:
-        'Agent runs as durable sessions over SSE, WebSocket and long-poll. PROTOCOL.md has the whole.',
+        'Agent runs as durable sessions over SSE, WebSocket and long-poll. PROTOCOL.md is the full description.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     paths: {
@@ -61,7 +61,7 @@ export function openApi(): Json {
         post: {
           summary: 'Create a session, or return the existing one',
           ...body(json(jsonSchemaOf(CreateSession))),
-          responses: { 201: answer('Made'), 200: answer('It was there'), ...refusals },
+          responses: { 201: answer('Created'), 200: answer('The session exists'), ...refusals },
         },
         get: {
           summary: 'List the sessions that the caller may read',
@@ -77,7 +77,7 @@ export function openApi(): Json {
         },
         delete: {
           summary: 'Delete a session',
-          responses: { 204: answer('The session does not exist any more'), ...refusals },
+          responses: { 204: answer('The session does not exist'), ...refusals },
         },
       },
       '/v1/sessions/{sessionId}/commands': {
@@ -124,7 +124,7 @@ export function openApi(): Json {
                 }),
               },
             },
-            204: answer('The run has ended and the cursor is past it: nothing will come'),
+            204: answer('The run has ended and the cursor is past it: there are no more events'),
             ...refusals,
           },
         },
@@ -135,7 +135,7 @@ export function openApi(): Json {
             ...json({ oneOf: [ref('EventBody'), { type: 'array', items: ref('EventBody') }] }),
             'application/x-ndjson': { schema: ref('EventBody') },
           }),
-          responses: { 200: answer('Where they stand', jsonSchemaOf(Ingested)), ...refusals },
+          responses: { 200: answer('The offsets of the events', jsonSchemaOf(Ingested)), ...refusals },
         },
       },
       '/v1/ws': {
@@ -160,8 +160,8 @@ export function openApi(): Json {
       '/healthz': { get: { summary: 'Is the process alive?', responses: { 200: answer('Yes') } } },
       '/readyz': {
         get: {
-          summary: 'Is the server ready for traffic?',
-          responses: { 200: answer('Yes'), 503: answer('Not now') },
+          summary: 'Is the server ready for traffic, and does the log take appends?',
+          responses: { 200: answer('Yes'), 503: answer('Not now; the message says why') },
         },
       },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: answer('Metrics') } } },

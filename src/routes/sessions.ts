@@ -2,25 +2,28 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { mustBeAllowed } from '../auth/authorize.ts'
-import { check, Id, TwinrailError, wholeNumber } from '../protocol/index.ts'
+import { check, FreeObject, Id, PAGE_BYTES, TwinrailError, wholeNumber } from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
 /** Maximum size of a session's metadata, in UTF-8 bytes of JSON. */
 const METADATA_BYTES = 16 * 1024
 
+/** Sessions that are read at a time. Each may have as much metadata as is allowed. */
+const LIST_BATCH = 50
+
+/** Sessions that one request looks at. Those that the principal may not see count. */
+const LIST_LOOKED = 1000
+
 export const CreateSession = z.object({
   sessionId: Id.optional(),
-  metadata: z
-    .record(z.string(), z.unknown())
-    .refine(
-      metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
-      `expected at most ${METADATA_BYTES} bytes of JSON`,
-    )
-    .optional(),
+  metadata: FreeObject.refine(
+    metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
+    `expected at most ${METADATA_BYTES} bytes of JSON`,
+  ).optional(),
 })
 
-const ListQuery = z.object({
+export const ListQuery = z.object({
   after: Id.optional(),
   limit: wholeNumber('a count of sessions')
     .refine(limit => limit >= 1 && limit <= 1000, 'expected 1 to 1000')
@@ -47,16 +50,26 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
     const { after, limit } = check(ListQuery, request.query, 'query')
     await allow(context, request, 'session.list')
     const seen: SessionSummary[] = []
-    // Skips sessions that the principal may not see, so that an empty page means the end.
-    for (let from = after; seen.length < limit; ) {
-      const found = await sessions.list(from, limit)
+    let bytes = 0
+    let looked = 0
+    let last = after
+    const batch = Math.min(limit, LIST_BATCH)
+    for (;;) {
+      const found = await sessions.list(last, batch)
       for (const session of found) {
-        if (seen.length < limit && (await maySee(session.sessionId))) seen.push(session)
+        const size = Buffer.byteLength(JSON.stringify(session))
+        const full = seen.length >= limit || (seen.length > 0 && bytes + size > PAGE_BYTES)
+        if (full || looked >= LIST_LOOKED) return { sessions: seen, next: last }
+        looked++
+        last = session.sessionId
+        if (!(await maySee(session.sessionId))) continue
+        seen.push(session)
+        bytes += size
       }
-      from = found.at(-1)?.sessionId
-      if (found.length < limit) break
+      if (found.length < batch) return { sessions: seen }
+      // Logs in memory answer without a turn of the event loop in between.
+      await new Promise(resolve => setImmediate(resolve))
     }
-    return { sessions: seen }
 
     async function maySee(sessionId: string): Promise<boolean> {
       try {

@@ -37,6 +37,8 @@ export async function registerWebSocket(app: FastifyInstance, options: WebSocket
       maxPayload: options.maxPayload,
       perMessageDeflate: options.compression && deflate,
       handleProtocols: offered => offered.has(options.subprotocol) && options.subprotocol,
+      // Pings are answered by the transport: ws ends a connection that has 60 pongs to send.
+      autoPong: false,
       // ws documents this option; its types lack it.
       ...{ closeTimeout: options.closeTimeoutMs },
     } satisfies ServerOptions,
@@ -51,14 +53,30 @@ export async function registerWebSocket(app: FastifyInstance, options: WebSocket
 }
 
 /**
- * ws never deflates a message here: the transport writes frames that were deflated once for all receivers. These
- * options accept the extension only with what those frames need.
+ * ws never deflates a message here: the transport writes frames that were deflated once for all receivers, which takes
+ * over the context and needs a window of its own size.
  */
-const deflate = {
-  clientNoContextTakeover: true,
-  serverNoContextTakeover: false,
-  // False refuses offers that ask for a smaller window; ws documents it, its types lack it.
-  serverMaxWindowBits: false as unknown as number,
+const deflate = { clientNoContextTakeover: true }
+
+/** The one extension that is spoken here, with parameters that its frames can meet. RFC 7692, section 7.1. */
+const ACCEPTABLE =
+  /^permessage-deflate(\s*;\s*(client_no_context_takeover|client_max_window_bits(\s*=\s*("(8|9|1[0-5])"|8|9|1[0-5]))?))*$/
+
+/** Drops offers that cannot be met. ws would refuse the whole upgrade for one of them, where a server declines. */
+function declineOffers({ headers }: IncomingMessage): void {
+  const offered = headers['sec-websocket-extensions']
+  if (offered === undefined) return
+  const kept = offered
+    .split(',')
+    .map(offer => offer.trim())
+    .filter(offer => ACCEPTABLE.test(offer) && !repeatsParameter(offer))
+  if (kept.length > 0) headers['sec-websocket-extensions'] = kept.join(', ')
+  else delete headers['sec-websocket-extensions']
+}
+
+function repeatsParameter(offer: string): boolean {
+  const names = offer.split(';').map(part => part.split('=')[0]?.trim())
+  return new Set(names).size < names.length
 }
 
 /**
@@ -95,10 +113,11 @@ function onlyWebSocketUpgrades(server: Server): Server {
     (server as { shouldUpgradeCallback(request: IncomingMessage): boolean }).shouldUpgradeCallback =
       isWebSocket
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
-    if (isWebSocket(request))
+    if (isWebSocket(request)) {
+      declineOffers(request)
       // An empty head is a view on all that was read, which the plugin would keep for as long as the socket lives: 1 KiB.
       upgrades.emit('upgrade', request, socket, head.length > 0 ? head : EMPTY)
-    else ignoreUpgrade(server, request, socket, head)
+    } else ignoreUpgrade(server, request, socket, head)
   })
   // The plugin only listens for `upgrade` on what it is given as its server.
   return upgrades as Server

@@ -9,7 +9,7 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
   await registerWebSocket(app, {
     maxPayload: limits.messageBytes,
     compression: context.compression,
-    // A farewell may wait as long as any other write.
+    // A `closing` message may wait as long as any other write.
     closeTimeoutMs: context.stallMs,
     subprotocol: SUBPROTOCOL,
   })
@@ -18,7 +18,7 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
     method: 'GET',
     url: '/v1/ws',
     exposeHeadRoute: false,
-    // The subprotocol is judged before the upgrade, while the answer can still be a 400.
+    // The subprotocol is checked before the upgrade, while a 400 is still possible.
     onRequest: async request => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map(name => name.trim())
       if (offered && !offered.includes(SUBPROTOCOL))

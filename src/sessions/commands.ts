@@ -179,8 +179,7 @@ export class Commands {
     const [end] = runId === undefined ? [] : await journal.lookup(sessionId, [keys.end(runId)])
     if (end) throw runEnded(epoch, runId as string, end)
 
-    const { pendingInputs } = await states.get(await journal.session(sessionId))
-    const pending = pendingInputs.find(input => input.requestId === requestId)
+    const pending = await states.pendingInput(await journal.session(sessionId), requestId)
     if (pending?.expiresAt !== undefined && pending.expiresAt <= Date.now()) {
       await expiry.expire(sessionId, epoch, runId, requestId)
     }
@@ -202,7 +201,6 @@ export class Commands {
     if (!appended.accepted && appended.reason === 'key' && appended.key === keys.answer(requestId)) {
       return repeatedAnswer(epoch, requestId, appended.entry, value, principal)
     }
-    expiry.cancel(sessionId, requestId)
     return this.#settle(command, principal, appended)
   }
 

@@ -76,7 +76,7 @@ export class Ingest {
     const bodies = values.map((value, i) =>
       parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
     )
-    for (const body of bodies) await checkQuestion(body, this.#parts.schemas)
+    for (const body of bodies) await checkQuestion(body, this.#parts)
     const batch = await this.#batch(sessionId, bodies, principal)
     const appended = await this.#append(sessionId, batch, principal, producer)
     if (!appended.accepted) {

@@ -18,6 +18,7 @@ import {
   TwinrailError,
   type TwinrailEvent,
 } from '../protocol/index.ts'
+import type { Expiry } from './expiry.ts'
 import { Inbox } from './inbox.ts'
 import { RunClock } from './run-clock.ts'
 import { contextOf } from './run-context.ts'
@@ -44,8 +45,7 @@ export interface RunParts {
   /** Time limit in ms, not counting time spent in `ask`. */
   readonly maxMs: number
   readonly lease: Lease
-  /** Called when a question with `expiresAt` is in the log. */
-  onExpiring(runId: string, requestId: string, expiresAt: number): void
+  readonly expiry: Expiry
   /** Reports an exception of the agent. Users see only `errorId`, not the exception. */
   onAgentError(error: unknown, errorId: string): void
 }

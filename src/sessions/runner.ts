@@ -8,6 +8,7 @@ import type { ExpiredLease, Lease } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { isTerminal, type OnNoViewers, type TwinrailEvent } from '../protocol/index.ts'
 import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
+import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
 import { KeyedJobs } from './keyed-jobs.ts'
 import { Run } from './run.ts'
@@ -24,8 +25,7 @@ export interface RunnerOptions {
   maxRunMs: number
   /** Lifetime of a lease in ms: other nodes take this process's runs over that long after it dies. */
   leaseMs: number
-  /** Called when a question with `expiresAt` is in the log. */
-  onExpiring(sessionId: string, epoch: number, runId: string, requestId: string, expiresAt: number): void
+  expiry: Expiry
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -110,8 +110,8 @@ export class Runner {
 
   /** Runs the agent of a run whose `run.started` is in the log. */
   start(started: StartedRun): void {
-    const { sessionId, epoch, runId } = started
-    const { journal, bus, presence, schemas, maxRunMs, onExpiring, onError } = this.#options
+    const { runId } = started
+    const { journal, bus, presence, schemas, expiry, maxRunMs, onError } = this.#options
     const run = new Run({
       ...started,
       journal,
@@ -120,7 +120,7 @@ export class Runner {
       schemas,
       maxMs: maxRunMs,
       lease: this.lease(runId),
-      onExpiring: (run, requestId, expiresAt) => onExpiring(sessionId, epoch, run, requestId, expiresAt),
+      expiry,
       onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
     })
     this.#runs.add(run)

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
+import { partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { formatOffset, type SessionCommand } from '../protocol/index.ts'
@@ -44,8 +45,8 @@ export interface SessionDescription {
   metadata: Record<string, unknown>
   head: string
   earliest: string
-  runs: RunState[]
-  pendingInputs: PendingInput[]
+  runs: readonly RunState[]
+  pendingInputs: readonly PendingInput[]
 }
 
 /** An entry of the response of `GET /v1/sessions`. */
@@ -56,9 +57,15 @@ export function newSessionId(): string {
   return `s-${randomBytes(18).toString('hex')}`
 }
 
+/**
+ * Creates and deletes sessions, executes commands, takes ingest and reads the state of sessions. Does not authorize:
+ * its callers do. Every method throws TwinrailError `unavailable` while the log cannot be reached.
+ */
 export class Sessions {
   readonly #journal: Journal
+  /** The agents of this server by name. */
   readonly agents: ReadonlyMap<string, Agent>
+  /** Executes the runs of this process. */
   readonly runner: Runner
   readonly #states: SessionStates
   readonly #expiry: Expiry
@@ -79,7 +86,12 @@ export class Sessions {
       everyMs: options.retentionEveryMs,
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
-    journal.onAppended(({ sessionId, epoch, first, head }) => {
+    journal.onAppended(({ sessionId, epoch, first, head, taken }) => {
+      for (const key of taken) {
+        const [kind, id = ''] = partsOf(key)
+        if (kind === 'end') this.#expiry.runEnded(sessionId, id)
+        else if (kind === 'answer') this.#expiry.cancel(sessionId, id)
+      }
       this.#retention.appended(sessionId)
       this.#states
         .appended(sessionId, epoch, first, head)
@@ -99,7 +111,7 @@ export class Sessions {
       agents: this.agents,
       maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
       leaseMs: options.leaseMs ?? 15_000,
-      onExpiring: (...question) => this.#expiry.schedule(...question),
+      expiry: this.#expiry,
       onError,
     })
     this.#commands = new Commands({
@@ -144,7 +156,13 @@ export class Sessions {
   /** Deletes the session. Its runs are aborted and its streams end. Resolves with `false` when there was none. */
   async delete(sessionId: string): Promise<boolean> {
     this.#states.forget(sessionId)
+    this.#expiry.sessionDeleted(sessionId)
     return this.#journal.delete(sessionId)
+  }
+
+  /** Questions with an end that this process will expire. */
+  get waitingQuestions(): number {
+    return this.#expiry.size
   }
 
   /** See {@link Commands.execute}. */

@@ -1,4 +1,4 @@
-/** The open connections of this server, so that a stop can tell them. */
+/** The open connections of this server. A stopping server notifies and closes them. */
 import { TwinrailError } from '../protocol/index.ts'
 
 /** Transports that hold a connection open. */
@@ -7,11 +7,11 @@ export type TransportName = 'sse' | 'websocket'
 /** A connection that the server can end. */
 export interface Connection {
   readonly transport: TransportName
-  /** Bytes that wait for its socket in this process. */
+  /** Bytes that this process has buffered for the socket. */
   readonly waitingBytes: number
-  /** How many sessions it follows. */
+  /** Number of sessions that it follows. */
   readonly subscriptions: number
-  /** Says why and ends; the connection leaves the registry by itself. */
+  /** Sends the reason and ends the connection, which then leaves the registry. */
   close(reason: TwinrailError): void
 }
 
@@ -19,10 +19,11 @@ export class Connections {
   readonly #open = new Set<Connection>()
   readonly #waiting = new Set<() => void>()
   readonly #spreadMs: number
+  #draining = false
   #stopping = false
   #closed = false
 
-  /** @param spreadMs over how long clients are told to spread their reconnects when the server stops */
+  /** @param spreadMs time over which clients spread their reconnects when the server stops, in ms */
   constructor(spreadMs: number) {
     this.#spreadMs = spreadMs
   }
@@ -31,7 +32,7 @@ export class Connections {
     return this.#stopping
   }
 
-  /** The open ones, for who measures them. */
+  /** The open connections, for metrics. */
   [Symbol.iterator](): Iterator<Connection> {
     return this.#open.values()
   }
@@ -44,7 +45,17 @@ export class Connections {
     this.#open.delete(connection)
   }
 
-  /** From now on nothing new is let in. */
+  /** The server will stop soon. It works as before, and tells load balancers to send no new requests. */
+  drain(): void {
+    this.#draining = true
+  }
+
+  /** @throws TwinrailError `restart` once the server is draining or stopping */
+  mustBeReady(): void {
+    if (this.#draining || this.#stopping) throw this.restart()
+  }
+
+  /** Refuses new connections from now on. */
   stop(): void {
     this.#stopping = true
   }
@@ -54,21 +65,24 @@ export class Connections {
     if (this.#stopping) throw this.restart()
   }
 
-  /** A request waits for news: it is let go when everything is closed. @returns what to call when it waits no more */
+  /**
+   * Registers a request that waits for events. `closeAll` ends its wait.
+   * @returns the function that ends the registration
+   */
   wait(letGo: () => void): () => void {
     if (this.#closed) letGo()
     this.#waiting.add(letGo)
     return () => this.#waiting.delete(letGo)
   }
 
-  /** Tells every connection to come back, each at a time of its own, and ends it. */
+  /** Sends every connection a time to reconnect, spread at random, and ends it. */
   closeAll(): void {
     this.#closed = true
     for (const connection of [...this.#open]) connection.close(this.restart())
     for (const letGo of [...this.#waiting]) letGo()
   }
 
-  /** The reason that clients get when the server stops: come back, but not all at once. */
+  /** The reason that a client gets when the server stops, with a random time to reconnect. */
   restart(): TwinrailError {
     const retryAfterMs = Math.round(Math.random() * this.#spreadMs)
     return new TwinrailError('restart', 'the server is stopping; reconnect with your last offset', {

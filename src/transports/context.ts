@@ -1,4 +1,4 @@
-/** What every transport works with, and what they have in common. */
+/** The context of every transport, and their common functions. */
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
@@ -6,6 +6,8 @@ import { type Action, type Authorize, mustBeAllowed } from '../auth/authorize.ts
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
+import type { Answers } from '../http/answers.ts'
+import type { ConnectionLimits } from '../http/limits.ts'
 import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
@@ -13,7 +15,7 @@ import type { Sessions } from '../sessions/sessions.ts'
 import type { Connections, TransportName } from './connections.ts'
 import type { Heartbeats } from './heartbeat.ts'
 
-/** Why the server gives a connection up: it lags too far, takes no bytes, or shows no sign of life. */
+/** Why the server closes a connection: it lags too far, takes no bytes, or does not answer pings. */
 export type LossReason = 'too-slow' | 'stalled' | 'silent'
 
 export interface TransportContext {
@@ -24,21 +26,31 @@ export interface TransportContext {
   readonly authorize: Authorize
   readonly heartbeats: Heartbeats
   readonly connections: Connections
-  /** Silence after which a connection is pinged unless the client asks otherwise, in ms. */
+  readonly answers: Answers
+  readonly limits: ConnectionLimits
+  /** Silence after which a connection is pinged, in ms; a client may choose another time. */
   readonly heartbeatMs: number
-  /** A write that waits longer ends its connection, in ms. */
+  /** Maximum time that a write may wait, in ms; then its connection is closed. */
   readonly stallMs: number
-  /** Whether clients that ask for it get their streams compressed. */
+  /** Whether streams are compressed for clients that ask for it. */
   readonly compression: boolean
-  /** Tells whoever measures that a connection was given up. */
+  /** Counts a connection that the server closed, for metrics. */
   onLost(transport: TransportName, reason: LossReason): void
-  /** Tells whoever measures that a ping was left without a sign of life. */
+  /** Counts a ping without an answer, for metrics. */
   onMissedHeartbeat(): void
-  /** What an `EventSource` waits before it reconnects, in ms. */
+  /** Mean time that an `EventSource` waits before it reconnects, in ms. */
   readonly retryMs: number
 }
 
-/** Asks the door. @throws TwinrailError */
+/**
+ * The `retry` of one event stream: from half to one and a half times `retryMs`, a random time for each connection, so
+ * that the clients of a crashed server do not all reconnect at the same moment.
+ */
+export function retryOf({ retryMs }: Pick<TransportContext, 'retryMs'>): number {
+  return Math.round(retryMs * (0.5 + Math.random()))
+}
+
+/** Authorizes an action. @throws TwinrailError the refusal */
 export function allow(
   context: TransportContext,
   request: FastifyRequest,
@@ -48,7 +60,10 @@ export function allow(
   return mustBeAllowed(context.authorize, request, action, sessionId)
 }
 
-/** Asks the door for a subscription, and for the right to slow producers down where that is wanted. */
+/**
+ * Authorizes a subscription, and with `lag=wait` also the right to hold producers.
+ * @throws TwinrailError the refusal
+ */
 export async function allowSubscription(
   context: TransportContext,
   request: FastifyRequest,
@@ -62,14 +77,14 @@ export async function allowSubscription(
 }
 
 /**
- * What emits `close` when the client has left, and says whether it has: the response, but for a pipelined one that
- * waits for its turn and is never told.
+ * The emitter of `close` when the client has left. It is the response, except for a pipelined response: while that
+ * waits for its turn, it is not notified, so the socket is used.
  */
 export function connectionOf({ raw, request }: FastifyReply): FastifyReply['raw'] | Socket {
   return raw.socket ? raw : request.raw.socket
 }
 
-/** The greeting of every connection. */
+/** The `hello` of a connection. */
 export function hello(heartbeatMs: number): ControlOf<'hello'> {
   return {
     type: 'hello',
@@ -85,15 +100,15 @@ export function ping(): ControlOf<'ping'> {
   return { type: 'ping', time: Date.now() }
 }
 
-/** When the ping that follows the greeting is sent, in ms: late enough to show whether something buffers. */
+/** Time from `hello` to the first ping, in ms. It is long enough for a client to detect a buffering proxy. */
 export const SECOND_MESSAGE_MS = 500
 
-/** The farewell before the server closes a connection. */
+/** The `closing` message before the server closes a connection. */
 export function closing({ code, message, retryAfterMs }: TwinrailError): ControlOf<'closing'> {
   return { type: 'closing', code, reason: message, ...(retryAfterMs !== undefined && { retryAfterMs }) }
 }
 
-/** The lag limits that a client asks for; the server's own are the bounds. */
+/** The lag limits of a client's request. The server's own limits are their maximum. */
 export function lagLimits({ lagEvents, lagBytes }: SubscriptionOptions): Partial<LagLimits> {
   return {
     ...(lagEvents !== undefined && { events: lagEvents }),
@@ -101,7 +116,7 @@ export function lagLimits({ lagEvents, lagBytes }: SubscriptionOptions): Partial
   }
 }
 
-/** The end of a connection that fell too far behind. */
+/** The reason for closing a connection that fell too far behind. */
 export function tooSlow(): TwinrailError {
   return new TwinrailError('too-slow', 'you fell too far behind; reconnect with your last offset')
 }

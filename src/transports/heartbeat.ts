@@ -1,21 +1,21 @@
-/** One timer for everybody's heartbeats and write deadlines. */
+/** One timer for the heartbeats and write deadlines of all connections. */
 
-/** A connection that wants to be looked at. */
+/** A connection with heartbeats. */
 export interface Beating {
-  /** When it was last written to, on the wheel's clock. */
+  /** Time of the last write, on the wheel's clock. */
   readonly wroteAt: number
-  /** Silence after which it is pinged, in ms. */
+  /** Silence after which the connection is pinged, in ms. */
   readonly heartbeatMs: number
-  /** Nothing was written for so long. */
+  /** Called when nothing was written for `heartbeatMs`. */
   beat(): void
 }
 
-/** How often the wheel turns, in ms; heartbeats are late by this much at the most. */
+/** Interval between the turns of the wheel, in ms. Heartbeats are late by at most this much. */
 const TICK_MS = 250
 
 /**
- * A wheel of due times: each connection is looked at once per heartbeat, not once per tick, so that thousands of idle
- * ones cost nothing in between. Idle-based: whoever was written to meanwhile is put further on.
+ * A wheel of due times. Each connection is checked once per heartbeat and not once per tick, so thousands of idle
+ * connections cost nothing in between. A connection that was written to since its last check is moved to a later time.
  */
 export class Heartbeats {
   readonly #slots = new Map<number, Set<Beating>>()
@@ -24,17 +24,20 @@ export class Heartbeats {
   #tickEnd = 0
   #timer: NodeJS.Timeout | undefined
 
-  /** ms, monotonic. */
+  /** Monotonic time, in ms. */
   now(): number {
     return performance.now()
   }
 
-  /** What a write notes: the end of the current tick, so that a flush to many asks no clock; while nothing ticks, now. */
+  /**
+   * Coarse time for writes: the end of the current tick, so a flush to many needs no clock read. Exact while no tick
+   * runs.
+   */
   get lately(): number {
     return this.#timer ? this.#tickEnd : this.now()
   }
 
-  /** Looks after the connection, or looks at it anew after its `heartbeatMs` changed. */
+  /** Adds a connection, or schedules it again after its `heartbeatMs` changed. */
   add(beating: Beating): void {
     this.remove(beating)
     if (!this.#timer) {

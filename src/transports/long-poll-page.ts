@@ -1,4 +1,4 @@
-/** One page of a session's events: the answer of `GET …/events`, which waits for events if asked to. */
+/** One page of a session's events, for `GET …/events`. It waits for events if the request says so. */
 
 import type { Bus } from '../bus/bus.ts'
 import { type RunRange, startOf } from '../bus/cursor.ts'
@@ -18,7 +18,7 @@ import {
 } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
 
-/** What pages are read from. */
+/** The parts of the server that pages are read from. */
 export interface PageContext {
   readonly journal: Journal
   readonly bus: Bus
@@ -28,13 +28,15 @@ export interface PageContext {
 export interface PageRequest {
   sessionId: string
   options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>
-  /** Events at the most. @default 1000 */
+  /** Maximum number of events. @default 1000 */
   limit?: number | undefined
-  /** Pages backwards: the events just before this offset, in their order. */
+  /** Reads backwards: the events just before this offset, in ascending order. */
   before?: string | undefined
-  /** Waits so long for something to come when there is nothing, in ms. @default 0 */
+  /** Maximum wait for events when there are none, in ms. @default 0 */
   waitMs?: number | undefined
-  /** Ends the waiting: the client has left. */
+  /** `begin` is called before the wait, `end` after it. The page is read further once `end` has resolved. */
+  aroundWait?: { begin(): void; end(): Promise<void> } | undefined
+  /** Aborts the wait when the client has left. */
   signal?: AbortSignal | undefined
 }
 
@@ -46,11 +48,11 @@ export interface Page {
   earliest: string
   /** The cursor after this page: the next `after`, or the next `before` of a backward page. */
   next: string
-  /** There was nothing more in this direction. */
+  /** Whether the log has no more events in this direction. */
   caughtUp: boolean
 }
 
-/** Raw events read for one page: a compact page folds many into few. */
+/** Maximum number of raw events read for one page: a compact page folds many events into few. */
 const SCAN_EVENTS = 10 * PAGE_EVENTS
 
 /** @throws TwinrailError `session-not-found`, `run-not-found` */
@@ -63,7 +65,9 @@ export async function readPage(context: PageContext, request: PageRequest): Prom
     const page = await readForwards(journal, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
+    request.aroundWait?.begin()
     const news = await somethingNew(bus, after, page.next)
+    await request.aroundWait?.end()
     if (news === 'events') return await readForwards(journal, after)
     return news === 'deleted' ? { ...page, controls: [endOf(request, 'deleted')] } : page
   } finally {
@@ -81,7 +85,7 @@ function addViewer(presence: Presence, sessionId: string, run: string | undefine
   }
 }
 
-/** Resolves when the session has events that the request wants, was deleted, or the time is over. */
+/** Resolves when the session has matching events, when it was deleted, or after the maximum wait. */
 async function somethingNew(
   bus: Bus,
   request: PageRequest,
@@ -98,7 +102,7 @@ async function somethingNew(
       cancel()
       signal?.removeEventListener('abort', gone)
       stop?.()
-      // What the same turn still brings belongs to the same page.
+      // Events of the same event-loop turn belong to the same page.
       setImmediate(resolve, news)
     }
     const gone = () => finish('nothing')
@@ -111,13 +115,13 @@ async function somethingNew(
           if (options.run === undefined || event.runId === options.run) finish('events')
         },
         deleted: () => finish('deleted'),
-        // Reading again tells of it.
+        // The next read reports it.
         lost: () => finish('events'),
       })
       .then(listening => {
         stop = listening.stop
         if (over) stop()
-        // Something came between the reading and the listening.
+        // An event was appended between the read and the start of listening.
         else if (listening.head > seen) finish('events')
       }, reject)
   })
@@ -157,7 +161,9 @@ async function readForwards(journal: Journal, request: PageRequest): Promise<Pag
   }
 }
 
-/** Reads on until the page is full or the log has no more; the cursor moves over what the filter leaves out. */
+/**
+ * Reads until the page is full or the log has no more events. The cursor also moves past events that the filter drops.
+ */
 async function scan(
   journal: Journal,
   sessionId: string,
@@ -183,10 +189,11 @@ async function scan(
     const whole = events.length === 0 || events.at(-1)?.seq === seen.at(-1)?.seq
     cursor = whole ? last.seq : (events.at(-1) as LogEvent).seq
     if (events.length > 0 || cursor >= page.head) return { events, cursor, head: page.head }
+    await new Promise(resolve => setImmediate(resolve))
   }
 }
 
-/** The first events that a page may hold. */
+/** The longest beginning of `events` that fits into a page. */
 function fit(events: readonly LogEvent[], limit: number): LogEvent[] {
   let bytes = 0
   const count = events.findIndex((event, i) => {
@@ -213,14 +220,21 @@ async function readBackwards(
   let first = Math.max(oldest, Math.min(given, (run?.end ?? head) + 1))
   const events: LogEvent[] = []
   let bytes = 0
+  let count = limit
   while (first > oldest && events.length < limit && bytes < PAGE_BYTES) {
-    const from = Math.max(oldest, first - limit)
+    const from = Math.max(oldest, first - count)
     const page = await journal.read(sessionId, from - 1, {
-      events: limit,
-      bytes: Number.MAX_SAFE_INTEGER,
+      events: first - from,
+      bytes: PAGE_BYTES,
       through: first - 1,
     })
     if (!page || page.epoch !== epoch) break
+    // A log is read forwards only. When this many events are too large together, fewer are tried.
+    const last = page.events.at(-1)
+    if (last && last.seq < first - 1) {
+      count = Math.max(1, Math.floor(count / 2))
+      continue
+    }
     let full = false
     for (const event of [...page.events].reverse()) {
       const wanted = options.run === undefined || event.runId === options.run
@@ -233,6 +247,7 @@ async function readBackwards(
     }
     if (full) break
     first = from
+    await new Promise(resolve => setImmediate(resolve))
   }
   return {
     events: options.replay === 'full' ? events : fold(epoch, events),

@@ -1,4 +1,4 @@
-/** Long-poll: a session's events a page at a time, the last resort where streams are blocked. PROTOCOL.md, "Pages". */
+/** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import {
@@ -12,7 +12,7 @@ import {
 import { allow, connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
 
-/** What a page's query says beside the subscription's own names. */
+/** The names of a page's query that subscriptions do not have. */
 const PageQuery = z.object({
   limit: wholeNumber('a count of events')
     .refine(limit => limit >= 1 && limit <= PAGE_EVENTS, `expected 1 to ${PAGE_EVENTS} events`)
@@ -23,7 +23,7 @@ const PageQuery = z.object({
     .default(0),
 })
 
-/** Answers with one page; waits for something to come when the query says so. @throws TwinrailError */
+/** Answers with one page. Waits for events if the query says so. @throws TwinrailError the refusal */
 export async function servePage(
   context: TransportContext,
   request: FastifyRequest,
@@ -46,6 +46,10 @@ export async function servePage(
     limit,
     before,
     waitMs: wait,
+    aroundWait: {
+      begin: () => context.answers.park(reply.raw),
+      end: () => context.answers.unpark(reply.raw),
+    },
     signal: gone.signal,
   }).finally(() => {
     waited()
@@ -58,7 +62,7 @@ export async function servePage(
     .send(pageJson(page))
 }
 
-/** The page's JSON, with every event's text as the log has it. */
+/** The page's JSON, with the text of every event as in the log. */
 function pageJson({ events, controls, head, earliest, next, caughtUp }: Page): string {
   const texts = events.map(event => event.json).join(',')
   const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })

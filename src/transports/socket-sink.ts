@@ -1,5 +1,5 @@
 /**
- * Writes shared bytes straight to a connection's socket, for SSE and WebSocket alike. The owner may use it only after
+ * Writes shared bytes directly to a connection's socket, for SSE and WebSocket. The owner may use it only after
  * Node has reported that everything it wrote through `http` or `ws` before was handed to the socket.
  */
 import type { Duplex } from 'node:stream'
@@ -12,15 +12,17 @@ const EMPTY = Buffer.alloc(0)
 
 export interface SocketSinkOptions<B> {
   encoding: Encoding<B>
-  /** The bytes of a batch; called once per batch written, in order. */
+  /** Returns the bytes of a batch. Called once per written batch, in order. */
   bytesOf(batch: B): Buffer
   heartbeats: Heartbeats
   heartbeatMs: number
-  /** A write that waits longer than this ends the connection, in ms. */
+  /** Maximum time that a write may wait, in ms; then `onStalled` is called. */
   stallMs: number
-  /** Writes what keeps an idle connection alive and tells a dead one; called only when nothing waits. */
+  /**
+   * Writes a heartbeat, which keeps an idle connection open and detects a dead one. Called only when no write waits.
+   */
   ping(): void
-  /** A write has waited for too long. */
+  /** Called when a write has waited for too long. */
   onStalled(): void
 }
 
@@ -31,7 +33,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   readonly #resumes = new Set<() => void>()
   #probing = false
   #closed = false
-  /** Since when bytes wait, on the wheel's clock; 0 when none do. */
+  /** Time since which bytes have been waiting, on the wheel's clock; 0 when none wait. */
   #waitingSince = 0
   heartbeatMs: number
   wroteAt: number
@@ -53,7 +55,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     return this.#closed
   }
 
-  /** Bytes that wait in this process. */
+  /** Bytes that this process has buffered for the socket. */
   get waitingBytes(): number {
     return this.#socket.writableLength
   }
@@ -75,7 +77,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     if (this.#probing) return
     this.#probing = true
     this.#waitingSince = this.#options.heartbeats.now()
-    // `drain` never comes for small writes; the callback of an empty one always does, once all before it is out.
+    // Small writes emit no `drain`. The callback of an empty write is always called, after all earlier writes.
     this.#socket.write(EMPTY, error => {
       this.#probing = false
       this.#waitingSince = 0
@@ -86,7 +88,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     })
   }
 
-  /** Begins to beat, or changes how much silence is allowed. Not before the head is out. */
+  /** Starts heartbeats, or changes their interval. Call it only after the response's head was written. */
   beatEvery(ms: number): void {
     this.heartbeatMs = ms
     if (!this.#closed) this.#options.heartbeats.add(this)
@@ -99,7 +101,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     else this.whenReady(() => {})
   }
 
-  /** Forgets the socket: nothing is written any more, nobody is called back. */
+  /** Releases the socket. Later writes do nothing, and no callback is called. */
   close(): void {
     this.#closed = true
     this.#resumes.clear()

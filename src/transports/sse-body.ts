@@ -1,22 +1,25 @@
-/** The forms that an event stream's body takes: plain or gzip, in chunks or not. */
+/** The forms of an event stream's body: plain or gzip, with or without chunked encoding. */
 import type { FastifyRequest } from 'fastify'
 import { GZIP_HEAD, type GzipPiece, GzipTrailer, gzipText, sseGzip } from '../bus/compression.ts'
 import { type Encoding, sseChunked, ssePlain } from '../bus/encoding.ts'
 
-/** How one response's bytes are made. */
+/** The encoding of one response's body. */
 export interface SseBody<B> {
   readonly encoding: Encoding<B>
-  /** Headers that it needs. */
+  /** Headers of the response. */
   readonly headers: Record<string, string>
-  /** What goes through the response's own `write`, right after its head. */
+  /** The first bytes, written by the response's own `write` right after the head. */
   first(text: string): string | Buffer
   /** The bytes of a batch for the socket itself, or for the HTTP/2 stream. */
   bytesOf(batch: B): Buffer
-  /** What goes through the response's own `end`. */
+  /** The last bytes, written by the response's own `end`. */
   last(text: string): string | Buffer
 }
 
-/** Chooses by what the client takes and the server allows; only HTTP/1.1 has chunks, HTTP/1.0 has no compression. */
+/**
+ * Chooses the form that the client accepts and the server allows. Only HTTP/1.1 has chunks; HTTP/1.0 gets no
+ * compression.
+ */
 export function sseBody({ raw, headers }: FastifyRequest, compression: boolean): SseBody<unknown> {
   const chunked = raw.httpVersion === '1.1'
   const compressed = compression && raw.httpVersion !== '1.0' && acceptsGzip(headers['accept-encoding'])

@@ -13,6 +13,7 @@ import {
   hello,
   lagLimits,
   ping,
+  retryOf,
   SECOND_MESSAGE_MS,
   type TransportContext,
   tooSlow,
@@ -20,7 +21,7 @@ import {
 import { SocketSink } from './socket-sink.ts'
 import { type SseBody, sseBody } from './sse-body.ts'
 
-/** Kept from caches, compressors and nginx's buffer. */
+/** Headers that prevent caching, compression by proxies, and buffering by nginx. */
 const sseHeaders = {
   'content-type': 'text/event-stream; charset=utf-8',
   'cache-control': 'no-cache, no-transform',
@@ -28,11 +29,11 @@ const sseHeaders = {
   vary: 'Accept',
 } as const
 
-/** What an event stream is asked for. */
+/** The request for an event stream. */
 export interface SseRequest {
   sessionId: string
   options: SubscriptionOptions
-  /** The answer to the `run.start` that this stream answers; it follows `hello`. */
+  /** The `ack` of the `run.start` that this stream answers; it is sent after `hello`. */
   ack?: ControlOf<'ack'>
 }
 
@@ -46,6 +47,8 @@ export async function serveSse(
   reply: FastifyReply,
   { sessionId, options, ack }: SseRequest,
 ): Promise<void> {
+  // An event stream buffers no more than its socket does.
+  context.answers.park(reply.raw)
   const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
@@ -77,12 +80,12 @@ export async function serveSse(
   }
 }
 
-/** Answers 200 with `retry`, `closing` and the end: a stream for one reader, so it goes through fastify-sse-v2. */
+/** Answers 200 with `retry` and `closing`, and ends the stream. It has one reader, so it uses fastify-sse-v2. */
 function refuseForNow(context: TransportContext, reply: FastifyReply, reason: TwinrailError): void {
   reply.hijack()
   writeHead(reply)
   const control = closing(reason)
-  reply.raw.write(`retry: ${reason.retryAfterMs ?? context.retryMs}\n\n`)
+  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n\n`)
   reply.sse(
     (async function* () {
       yield { event: control.type, data: JSON.stringify(control) }
@@ -90,7 +93,7 @@ function refuseForNow(context: TransportContext, reply: FastifyReply, reason: Tw
   )
 }
 
-/** Writes the stream's head. A hijacked reply sends nothing by itself, so what hooks have set (CORS) is copied. */
+/** Writes the stream's head. A hijacked reply sends no headers by itself, so those set by hooks (CORS) are copied. */
 function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): void {
   const set = reply.getHeaders() as Record<string, string>
   const vary = set['vary'] ? `${sseHeaders.vary}, ${set['vary']}` : sseHeaders.vary
@@ -106,7 +109,7 @@ class SseStream<B> implements Connection {
   readonly #reply: FastifyReply
   readonly #body: SseBody<B>
   readonly #ack: ControlOf<'ack'> | undefined
-  /** What shared bytes are written to: the connection's socket, or on HTTP/2 the stream, which frames by itself. */
+  /** The target of shared bytes: the connection's socket, or on HTTP/2 the stream, which adds the framing. */
   readonly #wire: Duplex
   #subscription: Subscription<B> | undefined
   #second: NodeJS.Timeout | undefined
@@ -133,7 +136,7 @@ class SseStream<B> implements Connection {
     })
   }
 
-  /** Sends the head, the greeting and then the subscription's events. */
+  /** Sends the head, `hello` and then the subscription's events. */
   async open(heartbeatMs: number, subscription: Subscription<B>): Promise<void> {
     const { raw } = this.#reply
     const request = this.#reply.request.raw
@@ -141,14 +144,14 @@ class SseStream<B> implements Connection {
     this.#reply.hijack()
     raw.once('close', () => this.forget())
     if (raw.destroyed || this.#wire.destroyed) return this.forget()
-    // Authorization and the subscription may have taken until the server stops.
+    // The server may have begun to stop during authorization and subscribing.
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
-    const handedOver = await this.#handOver(this.#body.first(`retry: ${this.#context.retryMs}\n\n`))
+    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n\n`))
     if (!handedOver || this.sink.closed) return this.forget()
     if (!streamOf(this.#reply)) {
-      // Nobody asks for the request's headers any more: 1.5 KiB for every open stream of a browser.
+      // The request's headers are not needed any more; a browser's take 1.5 KiB per open stream.
       request.rawHeaders.length = 0
       request.headers = {}
     }
@@ -205,13 +208,13 @@ class SseStream<B> implements Connection {
   }
 
   close(reason: TwinrailError): void {
-    const retryMs = reason.retryAfterMs ?? this.#context.retryMs
+    const retryMs = reason.retryAfterMs ?? retryOf(this.#context)
     this.forget()
     this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
     cutOff(this.#reply.raw, this.#context.stallMs)
   }
 
-  /** Frees everything; nothing is written any more. */
+  /** Frees all resources. Later writes do nothing. */
   forget(): void {
     clearTimeout(this.#second)
     this.#subscription?.close()
@@ -225,7 +228,9 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
   return (raw as unknown as Partial<Http2ServerResponse>).stream
 }
 
-/** Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good. */
+/**
+ * Ends the connection of a client that does not read its farewell within `ms`: it may have stopped reading for good.
+ */
 function cutOff(raw: FastifyReply['raw'], ms: number): void {
   raw.once(
     'close',

@@ -34,18 +34,18 @@ import { SocketSink } from './socket-sink.ts'
 /** The subprotocol that this server speaks. */
 export const SUBPROTOCOL = 'twinrail.v1'
 
-/** Commands that may wait on one connection; the socket is not read beyond them. */
+/** Maximum number of pending commands on one connection. The socket is not read while there are as many. */
 const PENDING_COMMANDS = 100
 
-/** Bytes of answers that may wait for one connection; the socket is not read while there are more. */
+/** Maximum number of buffered bytes of answers for one connection. The socket is not read while there are more. */
 const UNREAD_BYTES = 256 * 1024
 
-/** Heartbeats without a sign of life after which the peer counts as dead. */
+/** Number of heartbeats without any message after which the peer counts as dead. */
 const DEAD_AFTER_BEATS = 3
 
 type Of<T extends ConnectionCommand['type']> = Extract<ConnectionCommand, { type: T }>
 
-/** Takes over an upgraded socket. */
+/** Serves an upgraded socket until it closes. */
 export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
   new WebSocketConnection(context, socket, request)
 }
@@ -61,6 +61,8 @@ class WebSocketConnection implements Connection {
   readonly #last = new Map<string, Promise<void>>()
   #pending = 0
   #silentBeats = 0
+  /** The data of the last ping that has no pong yet. */
+  #pinged: Buffer | undefined
   #second: NodeJS.Timeout | undefined
 
   constructor(context: TransportContext, socket: WebSocket, request: FastifyRequest) {
@@ -80,8 +82,9 @@ class WebSocketConnection implements Connection {
     socket.on('pong', () => {
       this.#silentBeats = 0
     })
+    socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
-    // What the client sends meanwhile stays in the socket.
+    // Messages that the client sends in the meantime stay in the socket.
     socket.pause()
     void this.#open()
   }
@@ -97,7 +100,7 @@ class WebSocketConnection implements Connection {
   close(reason: TwinrailError): void {
     if (this.#socket.readyState !== this.#socket.OPEN) return
     this.#send(closing(reason))
-    // Raw frames and ws must not write side by side once ws has begun to close.
+    // Once ws has begun to close, only ws may write to the socket.
     this.#forget()
     this.#socket.close(reason.close, truncated(reason.message))
     // The client's own close frame must be read, even where its commands were not.
@@ -127,7 +130,7 @@ class WebSocketConnection implements Connection {
     this.#sink.control(control)
   }
 
-  /** Cuts a connection off that no farewell would reach. */
+  /** Destroys a connection that no `closing` message would reach. */
   #lose(reason: LossReason): void {
     this.#context.onLost('websocket', reason)
     this.#socket.terminate()
@@ -140,6 +143,23 @@ class WebSocketConnection implements Connection {
     this.#socket.ping()
   }
 
+  /**
+   * One pong may answer several pings, with the data of the last one (RFC 6455, 5.5.3). Peers that do not read get one
+   * pong.
+   */
+  #answerPing(data: Buffer): void {
+    this.#silentBeats = 0
+    const waits = this.#pinged !== undefined
+    this.#pinged = data
+    if (this.#sink.ready()) this.#pong()
+    else if (!waits) this.#sink.whenReady(this.#pong)
+  }
+
+  readonly #pong = () => {
+    if (this.#pinged && this.#isOpen) this.#socket.pong(this.#pinged)
+    this.#pinged = undefined
+  }
+
   #message(data: Buffer, isBinary: boolean): void {
     this.#silentBeats = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
@@ -147,7 +167,7 @@ class WebSocketConnection implements Connection {
     try {
       if (!isBinary) value = JSON.parse(data.toString())
     } catch {
-      // Answered below, like everything else that is not a JSON object.
+      // Refused below, like any other message that is not a JSON object.
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
       const fault = new TwinrailError('bad-request', 'expected one JSON object in a text message')
@@ -164,7 +184,10 @@ class WebSocketConnection implements Connection {
     this.#enqueue(command)
   }
 
-  /** Commands on one session take effect in the order sent; on several they don't wait for each other. */
+  /**
+   * Executes commands of one session in the order in which they were sent. Commands of different sessions are
+   * independent.
+   */
   #enqueue(command: Command): void {
     const lane = command.type === 'ping' ? '' : command.sessionId
     this.#pending++
@@ -181,7 +204,7 @@ class WebSocketConnection implements Connection {
     this.#last.set(lane, done)
   }
 
-  /** Stops reading from a client that asks faster than it is answered, or that does not read its answers. */
+  /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
   #throttle(): void {
     if (!this.#isOpen) return
     const unread = this.#sink.waitingBytes > UNREAD_BYTES
@@ -250,7 +273,7 @@ class WebSocketConnection implements Connection {
     })
     if (!this.#isOpen) return subscription.close()
     try {
-      // Those of other sessions were let in meanwhile.
+      // Subscriptions to other sessions may have been added in the meantime.
       this.#mustHaveRoom(sessionId)
     } catch (error) {
       subscription.close()
@@ -264,7 +287,7 @@ class WebSocketConnection implements Connection {
     subscription.start()
   }
 
-  /** @throws TwinrailError `conflict`: it does not help to wait, the client must end a subscription itself */
+  /** @throws TwinrailError `conflict`, which is not retryable: the client must end a subscription first */
   #mustHaveRoom(sessionId: string): void {
     if (this.#subscriptions.has(sessionId) || this.#subscriptions.size < limits.subscriptions) return
     throw new TwinrailError(
@@ -291,7 +314,7 @@ function failed(): TwinrailError {
   return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
 }
 
-/** The id of a message that is no command, if it can be told. */
+/** The `id` of a message that is not a valid command; `null` when it has none. */
 function idOf(value: object): string | null {
   const { id } = value as { id?: unknown }
   return typeof id === 'string' && id.length > 0 && id.length <= 64 ? id : null

@@ -1,9 +1,10 @@
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { RunError } from '../../src/agents/agent.ts'
+import { openAiAgentFromEnv } from '../../src/agents/ai-sdk/openai.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { API_KEY, agentOver, type Generation, generations, seed } from '../fixtures/ai-generations.ts'
-import { calls, type Reply, says, stops } from '../fixtures/openai-server.ts'
+import { calls, openAiServer, type Reply, says, stops } from '../fixtures/openai-server.ts'
 import { fakeRun, flaws, play, textOf } from '../fixtures/run-context.ts'
 
 t.comment(`SEED=${seed}`)
@@ -50,7 +51,28 @@ const failures: { what: string; reply: Reply; text?: string; message: RegExp; re
       end: 'open',
     },
     text: 'Hel',
-    message: /connection to the model broke off/,
+    message: /provider reported an error in the middle/,
+    retryable: true,
+  },
+  {
+    what: 'the provider reports an error without a word of what it is in the middle',
+    reply: { chunks: [...says('Hel'), { error: { message: `no good: ${API_KEY}` } }], end: 'open' },
+    text: 'Hel',
+    message: /provider reported an error in the middle/,
+    retryable: true,
+  },
+  {
+    what: 'the provider reports an error with a status in the middle',
+    reply: { chunks: [...says('Hel'), { error: { message: 'bad gateway', code: '502' } }], end: 'open' },
+    text: 'Hel',
+    message: /failed \(status 502\)/,
+    retryable: true,
+  },
+  {
+    what: 'the provider finishes with “error”',
+    reply: { chunks: [...says('Hel', 'lo'), ...stops('error')] },
+    text: 'Hello',
+    message: /provider reported an error in the middle/,
     retryable: true,
   },
   {
@@ -88,7 +110,7 @@ for (const generation of generations) {
       })
     }
 
-    t.test('fails retryable when nobody listens', async t => {
+    t.test('fails as retryable when no server listens', async t => {
       const { agent, server } = await agentOver(t, generation, [])
       await server.close()
       const { events, error } = await play(agent, prompt, fakeRun())
@@ -150,7 +172,7 @@ for (const generation of generations) {
       await server.requests[0]?.closed
     })
 
-    t.test('ends the request when nobody reads the run any more', async t => {
+    t.test('ends the request when the run is not read any more', async t => {
       const { agent, server } = await agentOver(t, generation, [{ chunks: says('Hel'), end: 'open' }])
       for await (const event of agent.run({ prompt: 'Hello' }, fakeRun().context)) {
         if (event.type === 'text.delta') break
@@ -182,7 +204,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 1)
     })
 
-    t.test('fails as the question did when nobody answers, all ended', async t => {
+    t.test('fails like the question when it expires, with all parts ended', async t => {
       const { agent } = await agentOver(t, generation, [asking, hello], { tools })
       const expired = new TwinrailError('input-expired', 'Nobody answered.')
       const { events, error } = await play(
@@ -223,6 +245,63 @@ for (const generation of generations) {
       t.equal((await play(agent, prompt, run)).error, lost)
     })
   })
+}
+
+for (const { name, ai, provider } of generations) {
+  const failing = async (t: Test, reply: Reply) => {
+    const server = await openAiServer([reply], seed)
+    t.teardown(() => server.close())
+    const env = { OPENAI_BASE_URL: server.baseURL, OPENAI_MODEL: 'm' }
+    return play(openAiAgentFromEnv(env, { ai, provider, maxRetries: 0 })!, prompt, fakeRun())
+  }
+  const responses: { what: string; type: string; body: string; message: RegExp; retryable: boolean }[] = [
+    {
+      what: 'a web page',
+      type: 'text/html; charset=utf-8',
+      body: `<html>${API_KEY}</html>`,
+      message: /answered with a web page in place of a stream .* base URL/,
+      retryable: false,
+    },
+    {
+      what: 'JSON',
+      type: 'application/json',
+      body: '{"choices":[]}',
+      message: /answered with JSON in place of a stream/,
+      retryable: false,
+    },
+    {
+      what: 'half of JSON',
+      type: 'application/json',
+      body: '{"choi',
+      message: /answered with JSON in place of a stream/,
+      retryable: false,
+    },
+    {
+      what: 'JSON that is an error with a status',
+      type: 'application/json',
+      body: '{"error":{"message":"slow down","code":429}}',
+      message: /limits the rate/,
+      retryable: true,
+    },
+    {
+      what: 'JSON that is an error of the request',
+      type: 'application/problem+json',
+      body: '{"error":{"message":"no such model","type":"invalid_request_error"}}',
+      message: /^The model failed\.$/,
+      retryable: false,
+    },
+  ]
+  for (const { what, type, body, message, retryable } of responses) {
+    t.test(
+      `${name} over an OpenAI-compatible server fails as what it is when status 200 has ${what}`,
+      async t => {
+        const { events, error } = await failing(t, { chunks: [], headers: { 'content-type': type }, body })
+        t.match(error, { name: 'RunError', code: 'model-error', message, retryable })
+        t.notMatch((error as Error).message, API_KEY)
+        t.same(flaws(events), [])
+      },
+    )
+  }
 }
 
 t.test('says so when the packages of ai and the provider do not fit', async t => {

@@ -9,7 +9,7 @@ const hook = `export function resolve(specifier, context, next) {
 }`
 register(`data:text/javascript,${encodeURIComponent(hook)}`)
 
-t.test('the modules load without the AI SDK; a run says what to install', async t => {
+t.test('the modules load without the AI SDK; functions that need it say what to install', async t => {
   const { aiSdkAgent } = await import('../../src/agents/ai-sdk.ts')
   const { openAiAgentFromEnv } = await import('../../src/agents/ai-sdk/openai.ts')
   const ai = { streamText: () => t.fail('called') as never }
@@ -18,6 +18,10 @@ t.test('the modules load without the AI SDK; a run says what to install', async 
   const chat = await play(aiSdkAgent({ model: 'any/model' }), { prompt: 'Hi' }, fakeRun())
   t.match(chat.error, { name: 'RunError', code: 'not-installed', message: /npm install ai$/ })
 
-  const openAi = await play(openAiAgentFromEnv(env, { ai })!, { prompt: 'Hi' }, fakeRun())
-  t.match(openAi.error, { code: 'not-installed', message: /npm install ai @ai-sdk\/openai-compatible$/ })
+  t.throws(() => openAiAgentFromEnv(env, { ai }), {
+    code: 'not-installed',
+    message: /npm install ai @ai-sdk\/openai-compatible$/,
+  })
+  t.throws(() => openAiAgentFromEnv(env), { code: 'not-installed' })
+  t.equal(openAiAgentFromEnv({}), undefined, 'nothing is asked for')
 })

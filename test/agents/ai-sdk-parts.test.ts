@@ -67,7 +67,7 @@ t.test('events', async t => {
     )
   })
 
-  t.test('ends what a step leaves open with the step, and tools with the run', async t => {
+  t.test('ends the open parts of a step with the step, and open tools with the run', async t => {
     const events = eventsOf([
       { type: 'start-step' },
       { type: 'text-start', id: '0' },
@@ -96,7 +96,7 @@ t.test('events', async t => {
     t.same(inShort(events), ['tool.started', 'tool.called:null', 'tool.finished:whole'])
   })
 
-  t.test('keeps out of the log what it cannot hold', async t => {
+  t.test('keeps values out of the log that it cannot store', async t => {
     const circular: Record<string, unknown> = {}
     circular['self'] = circular
     const outputs = [undefined, 10n, circular, 'x'.repeat(2_000_000), new Date(0)]
@@ -127,9 +127,10 @@ t.test('events', async t => {
   })
 })
 
+/** The events of a log, newest first. */
 function log(...bodies: EventBody[]): () => AsyncGenerator<TwinrailEvent> {
   return async function* () {
-    for (const [index, body] of bodies.entries()) {
+    for (const [index, body] of [...bodies.entries()].reverse()) {
       yield { offset: `1-${index + 1}`, sessionId: 's', time: 0, ...body } as TwinrailEvent
     }
   }
@@ -170,7 +171,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('has what users said into earlier runs, where the agent took it up', async t => {
+  t.test('has the users’ messages to earlier runs, at the place where the agent read them', async t => {
     const [started, start, delta, end, completed] = earlier('r1', { prompt: 'Hi' }, 'One.')
     const more = earlier('p2', {}, 'Two.').slice(1, 4)
     const history = log(
@@ -193,7 +194,7 @@ t.test('conversation', async t => {
     ])
   })
 
-  t.test('starts anew where a caller gave the whole of it', async t => {
+  t.test('starts a new conversation when the caller gave all messages', async t => {
     const whole = { messages: [user('A'), assistant('B'), user('C')] }
     const history = log(...earlier('r1', { prompt: 'old' }, 'old'), ...earlier('r2', whole, 'D'))
     t.same(await conversation({ prompt: 'E' }, history), [
@@ -223,9 +224,134 @@ t.test('conversation', async t => {
     )
     const few = await conversation({ prompt: 'So?' }, log(...wordy.flat()))
     t.same(
-      few.map(({ content }) => content.length),
+      few.map(({ content }) => (content as string).length),
       [2, 50_000, 2, 50_000, 2, 50_000, 3],
     )
+  })
+
+  t.test('keeps overlapping runs apart that use the same ids', async t => {
+    const part = (runId: string, delta: string): EventBody => ({
+      type: 'text.delta',
+      runId,
+      data: { partId: 'p', delta },
+    })
+    const start = (runId: string): EventBody => ({ type: 'text.start', runId, data: { partId: 'p' } })
+    const ask = (runId: string, prompt: string): EventBody => ({
+      type: 'run.started',
+      runId,
+      data: { agent: 'chat', input: { prompt } },
+    })
+    const steer = (runId: string, text: string): EventBody => ({
+      type: 'input.steered',
+      runId,
+      data: { inputId: 'i', text },
+    })
+    const apply = (runId: string): EventBody => ({ type: 'input.applied', runId, data: { inputId: 'i' } })
+    const history = log(
+      ...[ask('r1', 'one?'), start('r1'), part('r1', 'On'), ask('r2', 'two?'), start('r2'), part('r2', 'Tw')],
+      ...[
+        part('r1', 'e.'),
+        part('r2', 'o.'),
+        steer('r1', 'left'),
+        steer('r2', 'right'),
+        apply('r1'),
+        apply('r2'),
+      ],
+    )
+    t.same(await conversation({ prompt: 'So?' }, history), [
+      user('one?'),
+      assistant('One.'),
+      user('two?'),
+      assistant('Two.'),
+      user('left\n\nright\n\nSo?'),
+    ])
+  })
+
+  t.test('gives a repeated prompt once when its first run failed without text', async t => {
+    const failed = (runId: string): EventBody[] => [
+      { type: 'run.started', runId, data: { agent: 'chat', input: { prompt: 'Hi' } } },
+      { type: 'run.failed', runId, data: { code: 'model-error', message: 'failed', retryable: true } },
+    ]
+    t.same(await conversation({ prompt: 'Hi' }, log(...failed('r1'), ...failed('r2'))), [user('Hi')])
+    t.same(await conversation({ prompt: 'Hello?' }, log(...failed('r1'), ...failed('r2'))), [
+      user('Hi\n\nHello?'),
+    ])
+  })
+
+  t.test('has earlier calls of the agent’s tools with their results, and those of no others', async t => {
+    const call = (runId: string, toolName: string, output?: unknown, isError = false): EventBody[] => [
+      { type: 'tool.started', runId, data: { toolCallId: 'c', toolName } },
+      { type: 'tool.called', runId, data: { toolCallId: 'c', toolName, input: { city: runId } } },
+      ...(output === undefined
+        ? []
+        : [
+            {
+              type: 'tool.finished',
+              runId,
+              data: { toolCallId: 'c', output, ...(isError && { isError }) },
+            } as const,
+          ]),
+    ]
+    const [started, start, delta, end] = earlier('Oslo', { prompt: 'Oslo?' }, 'Sunny.')
+    const history = log(
+      ...[started!, ...call('Oslo', 'weather', { sky: 'clear' }), start!, delta!, end!],
+      ...earlier('Rome', { prompt: 'Rome?' }).slice(0, 1),
+      ...[
+        ...call('Rome', 'weather', 'away', true),
+        ...call('Rome', 'search_corpus', 1),
+        ...call('Bonn', 'weather'),
+      ],
+    )
+    const called = (city: string) => ({
+      type: 'tool-call',
+      toolCallId: 'c',
+      toolName: 'weather',
+      input: { city },
+    })
+    const result = (output: object) => ({ type: 'tool-result', toolCallId: 'c', toolName: 'weather', output })
+    t.same(await conversation({ prompt: 'So?' }, history, new Set(['weather'])), [
+      user('Oslo?'),
+      { role: 'assistant', content: [called('Oslo')] },
+      { role: 'tool', content: [result({ type: 'text', value: '{"sky":"clear"}' })] },
+      assistant('Sunny.'),
+      user('Rome?'),
+      { role: 'assistant', content: [called('Rome')] },
+      { role: 'tool', content: [result({ type: 'error-text', value: 'away' })] },
+      user('So?'),
+    ])
+  })
+
+  t.test('stops reading when its bounds are full, and gives the end of a long text', async t => {
+    let read = 0
+    async function* endless(): AsyncGenerator<TwinrailEvent> {
+      for (;;) {
+        read++
+        const data = { partId: 'p', delta: '👋x' }
+        yield {
+          offset: `1-${read}`,
+          sessionId: 's',
+          runId: 'r',
+          time: 0,
+          type: 'text.delta',
+          data,
+        } as TwinrailEvent
+      }
+    }
+    const messages = await conversation({ prompt: 'So?' }, endless)
+    t.equal(read, historyBounds.events)
+    t.same(messages, [user('So?')], 'begins with the user')
+  })
+
+  t.test('never holds half a character, whatever was cut', async t => {
+    const { messageCharacters } = historyBounds
+    const long = `${'x'.repeat(messageCharacters)}👋`
+    for (const shift of [0, 1, 2]) {
+      const text = `${'👋'.repeat(messageCharacters / 2)}${'x'.repeat(shift)}`
+      const history = log(...earlier('r1', { prompt: text }, ...text.split('')), ...earlier('r2', long, long))
+      const messages = await conversation({ prompt: `${'a'}\ud83d` }, history)
+      for (const { content } of messages) t.notMatch(content, /\p{Surrogate}/u)
+      t.equal(messages.at(-1)?.content, 'a\ufffd')
+    }
   })
 
   t.test('starts with the user also after a trim in the middle of a run', async t => {
@@ -257,7 +383,7 @@ t.test('input', async t => {
     t.same(parsed.data?.messages, [user('Hi'), assistant('Hello'), user('a\n\nb')])
   })
 
-  t.test('refuses what it cannot do, and says so', async t => {
+  t.test('refuses unsupported input with a message', async t => {
     const refused: [unknown, RegExp][] = [
       [{}, /either prompt or messages/],
       [{ prompt: 'a', messages: [user('b')] }, /either prompt or messages/],
@@ -271,7 +397,7 @@ t.test('input', async t => {
   })
 })
 
-t.test('modelError knows what may pass', async t => {
+t.test('modelError knows which errors may pass', async t => {
   const passing: unknown[] = [
     new TypeError('terminated', { cause: Object.assign(new Error('closed'), { code: 'UND_ERR_SOCKET' }) }),
     Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }),
@@ -370,7 +496,7 @@ t.test('openAiAgentFromEnv', async t => {
     t.equal(openAiAgentFromEnv({ OPENAI_MODEL: 'm', OPENAI_API_KEY: '' }), undefined)
   })
 
-  t.test('says what is missing', async t => {
+  t.test('names the missing setting', async t => {
     t.throws(() => openAiAgentFromEnv({ OPENAI_API_KEY: 'sk-1' }), /OPENAI_API_KEY is set.*OPENAI_MODEL/)
     t.throws(
       () => openAiAgentFromEnv({ OPENAI_BASE_URL: 'http://x/v1', OPENAI_MODEL: '' }),

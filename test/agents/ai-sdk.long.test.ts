@@ -1,5 +1,6 @@
 import t from 'tap'
 import { z } from 'zod'
+import { limits } from '../../src/protocol/index.ts'
 import { agentOver, generations, seed } from '../fixtures/ai-generations.ts'
 import { calls, type Reply, says, stops, thinks } from '../fixtures/openai-server.ts'
 import { type FakeRun, fakeRun, flaws, inShort, play, textOf } from '../fixtures/run-context.ts'
@@ -82,7 +83,7 @@ for (const generation of generations) {
       t.notOk(server.requests[0]?.body['tools'])
     })
 
-    t.test('gives the same text however the bytes are cut', async t => {
+    t.test('gives the same text for any split of the bytes', async t => {
       const texts = ['Grüße ', '👩‍👩‍👧 ', 'line\nbreak ', 'data: {"no":1}\n\n', '日本語']
       const reply = { chunks: [...says(...texts), ...stops()] }
       for (let times = 0; times < 5; times++) {
@@ -110,14 +111,61 @@ for (const generation of generations) {
       ])
     })
 
-    t.test('tells calls apart when the server numbers them anew in each response', async t => {
+    t.test('distinguishes calls when the server restarts their numbers in each response', async t => {
       const { agent } = await agentOver(t, generation, [oslo, oslo, sunny], { tools: { weather } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
       t.equal(events.filter(event => event.type === 'tool.finished').length, 2)
       t.same(flaws(events), [])
     })
 
-    t.test('logs a tool that throws as an error and lets the model go on', async t => {
+    t.test('ends plainly when the output limit is reached in the middle of a tool call', async t => {
+      const cut: Reply = { chunks: [...calls(0, 'c', 'weather', '{"ci'), ...stops('length')] }
+      const { agent, server } = await agentOver(t, generation, Array(20).fill(cut), { tools: { weather } })
+      const { events, result } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
+      t.equal(server.requests.length, 1)
+      t.equal(result?.finishReason, 'length')
+      t.match(
+        events.find(({ type }) => type === 'tool.finished'),
+        { data: { isError: true } },
+      )
+      t.same(flaws(events), [])
+    })
+
+    t.test('splits a chunk of the model that is larger than an event may be', async t => {
+      const text = '\u0001👋'.repeat(250_000)
+      const { agent } = await agentOver(t, generation, [
+        { chunks: [...thinks(text), ...says(text), ...stops()], whole: true },
+      ])
+      const { events, result, error } = await play(agent, { prompt: 'Hello' }, fakeRun())
+      t.equal(error, undefined)
+      t.equal(result?.finishReason, 'stop')
+      t.ok(textOf(events) === text, 'the text is whole')
+      for (const event of events) t.ok(Buffer.byteLength(JSON.stringify(event)) < limits.eventBytes)
+      t.same(flaws(events), [])
+    })
+
+    t.test('joins a character that the model sends in two halves, and never logs half of one', async t => {
+      const halves = ['a\ud83d', '\udc4bb', '\udc4b', 'c\ud83d']
+      const input = ['{"city":"\ud83d', '\udc4b"}']
+      const { agent, server } = await agentOver(
+        t,
+        generation,
+        [
+          { chunks: [...says(...halves), ...calls(0, 'c', 'weather', ...input), ...stops('tool_calls')] },
+          sunny,
+        ],
+        { tools: { weather } },
+      )
+      const { events } = await play(agent, { prompt: 'Hello' }, fakeRun())
+      t.equal(textOf(events), 'a👋b\ufffdc\ufffdSunny.')
+      const deltas = events.flatMap(event => (event.type === 'tool.delta' ? [event.data.delta] : []))
+      t.equal(deltas.join(''), '{"city":"👋"}')
+      for (const event of events) t.notMatch(JSON.stringify(event), /\\ud[89a-f]/)
+      t.notMatch(JSON.stringify(server.requests[1]?.body), /\\ud[89a-f]/)
+      t.same(flaws(events), [])
+    })
+
+    t.test('logs a tool that throws as an error, and the model continues', async t => {
       const failing = { ...weather, execute: () => Promise.reject(new Error('no such city')) }
       const { agent } = await agentOver(t, generation, [oslo, sunny], { tools: { weather: failing } })
       const { events } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
@@ -158,7 +206,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: clear })
     })
 
-    t.test('goes on without a tool that was denied, and says why', async t => {
+    t.test('continues without a tool that was denied, and gives the reason', async t => {
       let runs = 0
       const counted = { ...guarded, execute: async () => ++runs }
       const { agent, server } = await agentOver(t, generation, [oslo, sunny], { tools: { weather: counted } })
@@ -174,7 +222,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: /too far/ })
     })
 
-    t.test('asks for all calls of a step at once, beside tools that need no approval', async t => {
+    t.test('asks for all calls of a step at once, while tools without approval run', async t => {
       const three = [
         ...calls(0, 'a', 'send', '{"city":"A"}'),
         ...calls(1, 'b', 'weather', '{"city":"B"}'),
@@ -237,7 +285,7 @@ for (const generation of generations) {
       t.match(server.requests[1]?.body.messages.at(-1), { role: 'tool', content: '"rain"' })
     })
 
-    t.test('gives the model what users say meanwhile, after the results of tools', async t => {
+    t.test('gives the model the users’ messages after the results of tools', async t => {
       const { agent, server } = await agentOver(t, generation, [oslo, sunny], { tools: { weather } })
       const run = fakeRun()
       await play(agent, { prompt: 'Oslo?' }, run, sayAt(run, 'tool.called', 'In Celsius'))
@@ -249,7 +297,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 2)
     })
 
-    t.test('gives it what users say while an approval is open after the result too', async t => {
+    t.test('gives it messages that were sent during an approval after the result, too', async t => {
       const more = { chunks: [...says('Done'), ...stops()] }
       const { agent, server } = await agentOver(t, generation, [oslo, oslo, sunny, more], {
         tools: { weather: guarded },
@@ -269,7 +317,7 @@ for (const generation of generations) {
       )
     })
 
-    t.test('goes on for another turn when users say something while the last one is made', async t => {
+    t.test('takes another turn when users send a message during the last one', async t => {
       const { agent, server } = await agentOver(t, generation, [
         sunny,
         { chunks: [...says('Bye'), ...stops()] },
@@ -298,7 +346,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('ends a tool call that nobody is asked about any more', async t => {
+    t.test('ends a tool call whose question is closed', async t => {
       const { agent, server } = await agentOver(t, generation, [oslo], {
         tools: { weather: guarded },
         maxSteps: 1,
@@ -325,7 +373,7 @@ for (const generation of generations) {
 t.test('ai 7 alone: the developer’s own rule of approval', async t => {
   const generation = generations[1]!
 
-  t.test('gives its reason to who is asked', async t => {
+  t.test('gives its reason to the users that it asks', async t => {
     const toolApproval = { weather: { type: 'user-approval', reason: 'It costs money' } }
     const { agent } = await agentOver(t, generation, [oslo, sunny], {
       tools: { weather },

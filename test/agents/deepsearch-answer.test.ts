@@ -1,3 +1,5 @@
+import fc from 'fast-check'
+import { marked } from 'marked'
 import t, { type Test } from 'tap'
 import {
   chooseQuotes,
@@ -12,7 +14,20 @@ import { loadCorpus } from '../../src/agents/deepsearch/corpus.ts'
 async function onePage(t: Test, ...lines: string[]) {
   const { index } = await loadCorpus(t.testdir({ 'page.md': lines.join('\n') }))
   return async (question: string, earlier: Quote[] = [], limit = 3) =>
-    chooseQuotes(index, await index.search(question, '', 24), earlier, limit)
+    chooseQuotes(await index.search(question, '', 24), earlier, limit)
+}
+
+const emptyPassage = {
+  id: '',
+  number: 1,
+  title: '',
+  heading: '',
+  url: 'u',
+  kind: 'prose' as const,
+  text: '',
+  language: '',
+  opensSection: false,
+  lead: '',
 }
 
 const texts = (quotes: Quote[]) => quotes.map(({ text }) => text)
@@ -42,7 +57,7 @@ t.test('prefers sentences that begin with the subject of the question, and prose
     '|---|---|',
     '| other | also with a lease in it |',
   )
-  t.equal(texts(await ask('What is a lease?'))[0], 'A lease is the right to write to a run.')
+  t.same(texts(await ask('What is a lease?', [], 1)), ['A lease is the right to write to a run.'])
 })
 
 t.test('quotes nothing that another quote says already', async t => {
@@ -121,16 +136,7 @@ t.test('never quotes code', async t => {
 })
 
 t.test('writes paragraphs, bullets and code with citations', async t => {
-  const passage = {
-    id: '',
-    number: 1,
-    title: '',
-    heading: '',
-    url: 'u',
-    language: '',
-    opensSection: false,
-    lead: '',
-  }
+  const passage = emptyPassage
   const quote = (
     kind: 'prose' | 'item' | 'row',
     text: string,
@@ -163,6 +169,40 @@ t.test('writes paragraphs, bullets and code with citations', async t => {
   t.equal(writeHeading(' What is\n <b>? '), '**What is \\<b>?**')
 })
 
-t.test('escapes what Markdown would read as HTML or emphasis, but not code', async t => {
+t.test('escapes text that Markdown would read as HTML or emphasis, but not code', async t => {
   t.equal(escapeMarkdown('<img> a < b *x* 2 * 3 `<b> *y*`'), '\\<img> a < b \\*x\\* 2 * 3 `<b> *y*`')
+})
+
+t.test(
+  'no script, image or hidden link of a text is live in the answer, whatever stands around it',
+  async t => {
+    const texts = [
+      '[x](javascript:alert(1))',
+      '![](https://example.org/pixel.png)',
+      '[x][1]',
+      '[1]: javascript:alert(1)',
+      '<javascript:alert(1)>',
+      '<img src=x onerror=alert(1)>',
+      '[![](https://example.org/p.png)](javascript:alert(1))',
+    ]
+    const around = fc.array(fc.constantFrom('`', '``', '\\', '[', ']', '!', '*', 'a', ' ', '<', '(', ')'), {
+      maxLength: 6,
+    })
+    const property = fc.property(around, fc.constantFrom(...texts), around, (before, text, after) => {
+      const whole = `${before.join('')}${text}${after.join('')}`
+      const html = marked.parse(`${escapeMarkdown(whole)} [1]\n\n${writeHeading(whole)}`, { async: false })
+      // GitHub's Markdown makes a link of any bare address, which shows where it leads.
+      t.notMatch(html.replace(/<code>.*?<\/code>/gs, ''), /<img\b|href="(?!https?:)/, JSON.stringify(whole))
+    })
+    fc.assert(property, { numRuns: 2_000 })
+  },
+)
+
+t.test('a code block stays one, whatever its language is called', async t => {
+  const code = { ...emptyPassage, kind: 'code' as const, language: 'a`b', text: '[x](javascript:alert(1))' }
+  const quote: Quote = { passage: { ...emptyPassage, text: 'Do:' }, text: 'Do:', following: [code] }
+  t.equal(
+    writeQuotes([quote], () => 1),
+    'Do: [1]\n\n```\n[x](javascript:alert(1))\n```',
+  )
 })

@@ -4,13 +4,14 @@ import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { type Corpus, loadCorpus, passagesOf } from '../../src/agents/deepsearch/corpus.ts'
 import { documentBlocks } from '../../src/agents/deepsearch/document.ts'
+import { decodeText } from '../../src/agents/deepsearch/encoding.ts'
 
 async function urls(corpus: Corpus, question = 'ferry'): Promise<string[]> {
   const { hits } = await corpus.index.search(question, '', 50)
   return hits.map(({ passage }) => passage.url).sort()
 }
 
-t.test('reads Markdown, text and HTML below a folder, and nothing else', async t => {
+t.test('reads documents of all kinds below a folder, and nothing else', async t => {
   const folder = t.testdir({
     'a.md': 'ferry',
     'b.TXT': 'ferry',
@@ -18,6 +19,11 @@ t.test('reads Markdown, text and HTML below a folder, and nothing else', async t
     'd.htm': '<p>ferry</p>',
     'e.markdown': 'ferry',
     'f.js': 'ferry',
+    'h.mdx': "import { Note } from './note'\n\n<Note>ferry</Note>",
+    'i.rst': 'Ferry\n=====\n\nferry',
+    'j.adoc': '= Ferry\n\nferry',
+    README: 'ferry',
+    LICENSE: 'ferry',
     sub: { 'g.md': '# Ferry\nferry' },
     dist: { 'a.md': 'ferry' },
     node_modules: { pkg: { 'a.md': 'ferry' } },
@@ -25,8 +31,15 @@ t.test('reads Markdown, text and HTML below a folder, and nothing else', async t
     '.a.md': 'ferry',
   })
   const corpus = await loadCorpus(folder)
-  t.same(await urls(corpus), ['a.md', 'b.TXT', 'c.html', 'd.htm', 'e.markdown', 'sub/g.md#ferry'])
-  t.match(corpus, { documents: 6, index: { size: 6 }, unreadable: 0, truncated: false })
+  t.same(await urls(corpus), [
+    ...['README', 'a.md', 'b.TXT', 'c.html', 'd.htm', 'e.markdown', 'h.mdx', 'i.rst#ferry', 'j.adoc#ferry'],
+    'sub/g.md#ferry',
+  ])
+  t.match(corpus, {
+    documents: 10,
+    index: { size: 10 },
+    leftOut: { unreadable: 0, notText: 0, tooLarge: 0, beyondLimits: 0 },
+  })
 })
 
 t.test('reads a given folder or file of any name, also inside node_modules', async t => {
@@ -53,19 +66,56 @@ t.test('follows a symbolic link that is given, but none below a folder', async t
 
 t.test('leaves out and counts files that cannot be read', async t => {
   const folder = t.testdir({ 'a.md': 'ferry', 'large.md': 'ferry '.repeat(100), 'binary.txt': 'fer\0ry' })
-  await writeFile(path.join(folder, 'latin1.txt'), Buffer.from('f\xe9rry', 'latin1'))
   await writeFile(path.join(folder, 'deep.html'), `${'<div>'.repeat(20_000)}ferry`)
   const corpus = await loadCorpus([folder, path.join(folder, 'missing')], { maxFileBytes: 200_000 })
-  t.match(corpus, { documents: 2, unreadable: 4 })
-  t.same(await urls(await loadCorpus(folder, { maxFileBytes: 100 })), ['a.md'])
+  t.match(corpus, { documents: 2, leftOut: { unreadable: 2, notText: 1, tooLarge: 0 } })
+  const small = await loadCorpus(folder, { maxFileBytes: 100 })
+  t.same(await urls(small), ['a.md'])
+  t.match(small, { leftOut: { tooLarge: 2 } })
 })
 
-t.test('is bounded in files, folders and bytes', async t => {
+t.test('reads files in any of the usual encodings', async t => {
+  const texts: [name: string, encoding: string, text: string][] = [
+    ['utf-8', 'utf8', 'Grüße von der Fähre, 渡轮'],
+    ['latin-1', 'latin1', 'Grüße von der Fähre über den Øresund'],
+    ['utf-16', 'utf16le', 'Grüße von der Fähre, 渡轮'],
+  ]
+  for (const [name, encoding, text] of texts)
+    t.equal(decodeText(Buffer.from(text, encoding as BufferEncoding)), text, name)
+  const utf16 = Buffer.from('\ufeffFähre 渡轮', 'utf16le')
+  t.equal(decodeText(utf16), 'Fähre 渡轮', 'a byte order mark')
+  t.equal(decodeText(Buffer.from(utf16).swap16()), 'Fähre 渡轮', 'the other byte order')
+  t.equal(decodeText(Buffer.from('\ufeffFähre')), 'Fähre', 'a mark of UTF-8')
+  // “购买后七天内申请退款。” in GBK.
+  const gbk = Buffer.from('b9bac2f2bac6dfcceca7c4dac9eac7eb', 'hex')
+  const refund = Buffer.from('b9bac2f2baf3c6dfccecc4dac9eac7ebcdcbbfeea1a3', 'hex')
+  t.equal(decodeText(refund), '购买后七天内申请退款。', 'GBK')
+  t.not(decodeText(gbk), undefined, 'what fits no encoding is read as Latin-1')
+  t.equal(decodeText(Buffer.from([0x80, 0x20, 0x93, 0x61, 0x94])), '€ “a”', 'Windows-1252')
+  t.equal(
+    decodeText(Buffer.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, 0, 0, 0, 13, 1, 2])),
+    undefined,
+    'a picture',
+  )
+  t.equal(decodeText(new Uint8Array()), '')
+
+  const folder = t.testdir({})
+  await writeFile(path.join(folder, 'latin1.txt'), Buffer.from('die F\xe4hre', 'latin1'))
+  await writeFile(path.join(folder, 'gbk.txt'), refund)
+  const corpus = await loadCorpus(folder)
+  t.same(await urls(corpus, 'Fähre'), ['latin1.txt'])
+  t.same(await urls(corpus, '退款期限是几天'), ['gbk.txt'])
+})
+
+t.test('is bounded in files, folders and bytes, and counts what is beyond', async t => {
   const folder = t.testdir({ 'a.md': 'ferry', 'b.md': 'ferry', sub: { 'c.md': 'ferry' } })
-  t.match(await loadCorpus(folder, { maxFiles: 2 }), { documents: 2, truncated: true })
-  t.match(await loadCorpus(folder, { maxTotalBytes: 6 }), { documents: 2, truncated: true })
-  t.match(await loadCorpus(folder, { maxFiles: 3 }), { documents: 3, truncated: false })
-  t.match(await loadCorpus(folder, { maxFiles: 1 }), { documents: 1, truncated: true })
+  const bounded = async (options: object) => {
+    const { documents, leftOut } = await loadCorpus(folder, options)
+    return [documents, leftOut.beyondLimits]
+  }
+  t.same(await bounded({ maxFiles: 2 }), [2, 1])
+  t.same(await bounded({ maxTotalBytes: 6 }), [2, 1])
+  t.same(await bounded({ maxFiles: 3 }), [3, 0])
 })
 
 t.test('yields to the event loop while loading, and stops when aborted', async t => {

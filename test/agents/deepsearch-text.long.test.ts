@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { deltas, joinLines, sentences, slices, stem, terms } from '../../src/agents/deepsearch/text.ts'
+import { roots, stem } from '../../src/agents/deepsearch/stem.ts'
+import { deltas, joinLines, sentences, slices, terms } from '../../src/agents/deepsearch/text.ts'
 
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 3000 }),
@@ -20,11 +21,32 @@ t.test('terms', async t => {
     t.same(terms('run.started query_decomposition long-poll'), [
       'run',
       'start',
+      'querydecomposition',
       'queri',
       'decomposition',
       'long',
       'pol',
     ])
+  })
+
+  t.test('the terms of a compound name are the whole and its parts, in every spelling', async t => {
+    for (const name of ['bodyLimit', 'BodyLimit', 'BODY_LIMIT', 'body_limit']) {
+      t.same(terms(name), ['bodylimit', 'bodi', 'limit'], name)
+    }
+    t.same(terms('HTTPServer URLs __proto__ 127.0.0.1'), [
+      'httpserver',
+      'http',
+      'server',
+      'url',
+      'proto',
+      '127.0.0.1',
+    ])
+  })
+
+  t.test('are the same for a Chinese number of a unit and the question for it', async t => {
+    for (const text of ['几天', '七天', '七天内', '30天', '30 天内', '7日'])
+      t.ok(terms(text).includes('#天'), text)
+    t.notOk(terms('今天').includes('#天'))
   })
 
   t.test('hold Chinese words, and pairs of characters for words that the dictionary lacks', async t => {
@@ -53,11 +75,31 @@ t.test('the forms of a word have one stem, different words have different ones',
     ['reply', 'replied', 'replies'],
     ['fall', 'falls', 'falling'],
     ['box', 'boxes'],
+    ['request', 'requests', 'requested', 'requesting'],
+    ['send', 'sends', 'sent', 'sending'],
+    ['lose', 'loses', 'lost', 'losing'],
+    ['write', 'wrote', 'written', 'writing'],
+    ['index', 'indices', 'indexes', 'indexed'],
   ]
   for (const family of families) t.equal(new Set(family.map(stem)).size, 1, family.join())
   const apart = ['string', 'speed', 'need', 'status', 'bring', 'sse', 'bus', 'thing', 'red']
   t.equal(new Set(apart.map(stem)).size, apart.length)
   t.equal(stem('Größe'), 'Größe')
+})
+
+t.test('a derived word has a root in common with the word that it comes from', async t => {
+  for (const [word, derived] of [
+    ['redirect', 'redirections'],
+    ['rotate', 'rotation'],
+    ['validate', 'validation'],
+    ['configure', 'configuration'],
+    ['log', 'logger'],
+    ['deploy', 'deployment'],
+    ['encrypt', 'encryption'],
+  ] as const) {
+    t.ok(roots(stem(derived)).includes(stem(word)), `${derived} ${roots(stem(derived))}`)
+  }
+  t.same(roots('order'), ['order'])
 })
 
 t.test('sentences', async t => {

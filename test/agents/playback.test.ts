@@ -30,6 +30,19 @@ function stall(ms: number): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
 }
 
+t.test('the text that a run generates is bounded by count times bytes', async t => {
+  const refused = playback.input.safeParse({ count: 10_000_000, bytes: 65_536, rate: 0 })
+  t.match(refused.error?.issues, [{ path: ['count'], message: /at most 268435456 bytes/ }])
+  for (const input of [
+    { count: 4096, bytes: 65_536, rate: 0 },
+    { count: 10_000_000, rate: 0 },
+    { events: [], speed: 1 },
+  ]) {
+    t.equal(playback.input.safeParse(input).success, true, JSON.stringify(input))
+  }
+  t.equal(playback.input.safeParse({ count: 4097, bytes: 65_536, rate: 0 }).success, false)
+})
+
 t.test('generated text', async t => {
   t.test('is one text of count deltas: a word each, lower-case, with spaces and punctuation', async t => {
     const { events, result } = await play(playback, { count: 500, rate: 0 }, fakeRun())
@@ -69,7 +82,7 @@ t.test('generated text', async t => {
     t.equal((await play(playback, { count: 0, rate: 0, messages: 2 }, fakeRun())).events.length, 4)
   })
 
-  t.test('has parts that no other run has, however long the run’s id', async t => {
+  t.test('has parts with unique ids, also with a long run id', async t => {
     const ids = new Set<unknown>()
     for (const runId of ['a', 'b', `${'r'.repeat(127)}1`, `${'r'.repeat(127)}2`]) {
       const { events } = await play(playback, { count: 0, rate: 0, messages: 2 }, fakeRun({ runId }))
@@ -78,7 +91,7 @@ t.test('generated text', async t => {
     t.equal(ids.size, 8)
   })
 
-  t.test('comes at its rate, never early', async t => {
+  t.test('yields events at its rate, never early', async t => {
     const rate = 500
     const times = await timed({ count: 100, rate })
     const early = times.slice(1, -1).filter((time, index) => time < (index * 1000) / rate)
@@ -143,7 +156,7 @@ t.test('a recording', async t => {
     at(1170, 'run.completed', {}),
   ]
 
-  t.test('plays what agents may yield, with nothing of the old envelope', async t => {
+  t.test('plays the events that agents may yield, without the old envelope', async t => {
     const played = await play(playback, { events, speed: 0 }, fakeRun())
     t.same(inShort(played.events), ['text.start', 'text.delta:Hel', 'text.delta:lo', 'x.tick', 'text.end'])
     t.same(
@@ -164,7 +177,7 @@ t.test('a recording', async t => {
     }
   })
 
-  t.test('goes on at once where its clock was set back', async t => {
+  t.test('continues at once when its clock was set back', async t => {
     const times = await timed({ events: [delta(9_000_000, 'a'), delta(0, 'b'), delta(9_000_000, 'c')] })
     t.equal(times.length, 3)
   })

@@ -59,7 +59,7 @@ t.test('the page', { skip }, async t => {
     t.equal(await answerOn(direct, 'SSE'), left, 'and what the log says is the same')
   })
 
-  t.test('the page’s own cut and mend', async t => {
+  t.test('the page cuts and restores its own network', async t => {
     const page = await open(t, url)
     await ask(page, 'playback', paced(3))
     const rail = page.locator('[data-rail="WebSocket"]')
@@ -71,7 +71,7 @@ t.test('the page', { skip }, async t => {
     t.equal(left, right)
   })
 
-  t.test('the rail is switched in mid-answer', async t => {
+  t.test('the transport is switched in the middle of an answer', async t => {
     const page = await open(t, url)
     await ask(page, 'playback', paced(4))
     const rail = page.locator('[data-rail="SSE"]')

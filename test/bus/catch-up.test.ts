@@ -7,7 +7,7 @@ import { completed, range, subscribed } from '../fixtures/subscribed.ts'
 
 const skip = { policy: 'skip', limits: { events: 3, bytes: 1e6 } } as const
 
-t.test('what is trimmed while a subscriber lags is reported by a gap', async t => {
+t.test('events that are trimmed while a subscriber lags are reported by a gap', async t => {
   const { journal, sink, numbers, drained } = await subscribed(t)
   sink.isFull = true
   await numbers(10)
@@ -45,7 +45,7 @@ t.test('skip leaves nothing out before its limit is reached', async t => {
   }
 })
 
-t.test('skip sends what clients wait for in its place', async t => {
+t.test('skip sends terminal events and questions in place', async t => {
   const { sink, numbers, append, drained } = await subscribed(t, { lag: skip })
   sink.isFull = true
   await numbers(3)
@@ -81,7 +81,7 @@ t.test('a run’s stream ends when its terminal is reached by skipping', async t
   t.equal(bus.topics, 0, 'and the topic is let go')
 })
 
-t.test('skip goes on when its sink is full again, and nothing waits in it meanwhile', async t => {
+t.test('skip continues after its sink was full again, and queues nothing in between', async t => {
   const { sink, numbers, append, drained } = await subscribed(t, { lag: skip })
   sink.isFull = true
   for (let n = 0; n < 3; n++) {
@@ -121,7 +121,7 @@ t.test('skip sends no more than the window of credit holds', async t => {
   t.same(await grant(7), ['gap 2–6 skipped', 7, 'gap 8–11 skipped', 12])
 })
 
-t.test('a log that is away for a while makes no hole in what skip reports', async t => {
+t.test('a log that is unavailable for a while leaves no hole in the gaps of skip', async t => {
   const log = createMemoryLog()
   let reads = 0
   const flaky: EventLog = {
@@ -151,7 +151,7 @@ t.test('a log that is away for a while makes no hole in what skip reports', asyn
   t.same(sink.seen.slice(3), ['gap 2–5 skipped', 6])
 })
 
-t.test('what is trimmed in the middle of a jump comes after what was skipped before it', async t => {
+t.test('a gap for events trimmed during a jump comes after the gap for events skipped before', async t => {
   const log = createMemoryLog()
   let trim: (() => Promise<unknown>) | undefined
   const trimming: EventLog = {
@@ -192,7 +192,7 @@ t.test('a long backlog leaves turns to others', async t => {
   t.ok(Math.max(...perTurn) >= 4, `several pages in one turn: ${perTurn}`)
 })
 
-t.test('a log that fails is read again, from where the subscriber stands', async t => {
+t.test('a failed read of the log is repeated at the subscriber’s cursor', async t => {
   const log = createMemoryLog()
   let failures = 0
   const failing: EventLog = {

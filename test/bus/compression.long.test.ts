@@ -228,7 +228,7 @@ t.test('history makes batches small', async t => {
   t.ok(after * 3 < alone, `${after} bytes after ${alone}`)
 })
 
-t.test('joined checksums are what summing everything gives', async t => {
+t.test('combined checksums equal the checksum of everything', async t => {
   const seed = seedOf(t)
   fc.assert(
     fc.property(fc.array(fc.uint8Array({ maxLength: 5000 }), { maxLength: 8 }), parts => {

@@ -81,7 +81,7 @@ t.test('a WebSocket batch is compressed frames of 32 KiB, each referring to the 
   )
 })
 
-t.test('what is not live is compressed by itself; control messages are not compressed', async t => {
+t.test('replayed events are compressed separately; control messages are not compressed', async t => {
   const batch = framesOf(websocketDeflate.events([event('a'), event('b')]))
   t.same(
     batch.map(({ payload }) => inflate(payload)),

@@ -25,7 +25,7 @@ function runsOf({ head }: LogPosition): (RunRange | undefined)[] {
 }
 
 /**
- * The rules of section 4.1, told by the numbers that a subscriber may expect rather than by arithmetic on cursors:
+ * The cursor rules of PROTOCOL.md, stated by the numbers that a subscriber may expect rather than by arithmetic on cursors:
  * those wanted are either held, or make up the gap.
  */
 function expected(log: LogPosition, options: Options, run: RunRange | undefined): Start {
@@ -97,7 +97,7 @@ t.test('no cursor: from the earliest, with a gap when something is trimmed', asy
   t.same(startOf({ epoch: EPOCH, head: 0, earliest: 1 }, compact).gap, undefined)
 })
 
-t.test('a cursor: on from it, with a gap for what is trimmed after it', async t => {
+t.test('a cursor: delivery continues after it, with a gap for trimmed events', async t => {
   const at = (seq: number) => startOf(log, { ...compact, after: `5-${seq}` })
   t.match(at(10), { cursor: 10, gap: undefined, reset: undefined })
   t.match(at(4), { cursor: 4, gap: undefined })
@@ -149,7 +149,7 @@ t.test('a run: from its start, a gap only within it, over once its terminal is b
   t.match(of({ start: 6, end: undefined }, { last: 2 }), { cursor: 8 })
 })
 
-t.test('last: so many before the head, with a gap when they reach into what is trimmed', async t => {
+t.test('last: this many events before the head, with a gap when some of them are trimmed', async t => {
   const last = (last: number) => startOf(log, { ...compact, last })
   t.match(last(0), { cursor: 10, gap: undefined })
   t.match(last(7), { cursor: 3, gap: undefined })

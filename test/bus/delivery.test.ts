@@ -117,7 +117,7 @@ function unfolded(events: readonly TwinrailEvent[]): string[] {
   )
 }
 
-t.test('every subscriber gets exactly what the log has after its cursor', async t => {
+t.test('every subscriber gets exactly the events of the log after its cursor', async t => {
   const seed = seedOf(t)
   const seen = { clients: 0, gaps: 0, folds: 0, tooSlow: 0 }
   await fc.assert(

@@ -73,7 +73,7 @@ function told(events: readonly LogEvent[]): unknown[] {
   return out
 }
 
-t.test('for any sequence of events, whatever was told is told', async t => {
+t.test('for any sequence of events, folding loses no text', async t => {
   const seed = seedOf(t)
   let folds = 0
   const property = fc.property(steps, fc.constantFrom(FOLD_BYTES, 2000, 300), (steps, maxBytes) => {
@@ -110,7 +110,7 @@ t.test('for any sequence of events, whatever was told is told', async t => {
   t.ok(folds > 500, `${folds} folds`)
 })
 
-t.test('folding in two goes says the same as in one, wherever it is cut', async t => {
+t.test('folding in two steps gives the same text as in one, for any cut', async t => {
   const property = fc.property(steps, fc.double({ min: 0, max: 1, noNaN: true }), (steps, share) => {
     const events = log(steps)
     const cut = Math.round(events.length * share)
@@ -125,7 +125,7 @@ t.test('folding in two goes says the same as in one, wherever it is cut', async 
   t.pass()
 })
 
-t.test('folds as much as fits', async t => {
+t.test('folds as many events as fit', async t => {
   const events = log(
     Array.from({ length: 5000 }, (_, i) => ({
       type: 'text.delta',
@@ -185,6 +185,6 @@ t.test('an event that is too large by itself passes as it is', async t => {
   t.equal(folded[1], events[1])
 })
 
-t.test('nothing comes of nothing', async t => {
+t.test('no events give no events', async t => {
   t.same(fold(EPOCH, []), [])
 })

@@ -81,7 +81,7 @@ t.test('a walk gives all events in order, page by page, up to its end', async t 
   t.same(none, [])
 })
 
-t.test('listeners hear of what was added, before the append resolves', async t => {
+t.test('listeners are called with the new events before the append resolves', async t => {
   const { journal, epoch } = await session()
   const heard: Growth[] = []
   const stop = journal.onAppended(growth => heard.push(growth))
@@ -89,7 +89,7 @@ t.test('listeners hear of what was added, before the append resolves', async t =
     { type: 'x.n', data: 1 },
     { type: 'x.n', data: 2 },
   ])
-  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2 }])
+  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2, taken: [] }])
   await journal.append('s', [], { once: [{ key: 'k' }] })
   await journal.append('s', [{ type: 'x.n', data: 3 }], { once: [{ key: 'k' }] })
   t.equal(heard.length, 1, 'nothing was added')

@@ -118,7 +118,7 @@ function group(spec: Partial<GroupSpec<Batch>> = {}) {
 
 const ephemeral = (type: string): WireEvent => ({ json: JSON.stringify({ type }), bytes: 1 })
 
-t.test('members share one batch of what came since the last flush, in order', async t => {
+t.test('members share one batch of the events since the last flush, in order', async t => {
   const { tail, group: made, join } = group()
   const [one, two] = [join(), join()]
   for (let n = 0; n < 3; n++) tail.add()
@@ -195,7 +195,7 @@ t.test('without members a group moves on', async t => {
   t.same(member.seen, [[2]], 'an ephemeral event is for those who are there when it comes')
 })
 
-t.test('a member whose sink is full falls behind to where it stood, and the others go on', async t => {
+t.test('a member with a full sink falls behind at its own cursor, and the others continue', async t => {
   const { tail, group: made, join } = group()
   const [slow, quick] = [join(), join()]
   tail.add()
@@ -221,7 +221,7 @@ t.test('a member whose sink is full falls behind to where it stood, and the othe
   t.equal(slow.left.length, 1)
 })
 
-t.test('a full sink is not asked to take what it does not need', async t => {
+t.test('a full sink is not written to without need', async t => {
   const { tail, group: made, join } = group({ run: 'r' })
   const slow = join()
   slow.isFull = true
@@ -352,7 +352,7 @@ t.test('a member that fell behind at the terminal is not ended by the group', as
   t.same(quick.ends, ['run-ended'])
 })
 
-t.test('a group of the whole session goes on after a terminal', async t => {
+t.test('a group of the whole session continues after a terminal event', async t => {
   const { tail, group: made, join } = group()
   const member = join()
   tail.add('r', 'run.completed')
@@ -370,7 +370,7 @@ const written = (member: TestMember) =>
 /** The folded text of a batch. */
 const textOf = (batch: Batch | undefined) => batch?.events.map(({ json }) => JSON.parse(json).data.delta)
 
-t.test('a coalescing window gathers and folds what comes within it', async t => {
+t.test('a coalescing window collects and folds the events within it', async t => {
   const { tail, group: made, join } = group({ coalesceMs: 5 })
   const member = join()
   const flushed = written(member)

@@ -40,7 +40,7 @@ async function filled(t: Test, pages: number, deltaSize = 4) {
   return { epoch, head: pages * EVENTS, reads, make }
 }
 
-t.test('a page is folded and encoded once for all who need it, however far apart they are', async t => {
+t.test('a page is folded and encoded once for all subscribers that need it, at any distance', async t => {
   const { epoch, head, reads, make } = await filled(t, 40)
   const pages = make(new PageBudget(BUDGET))
   const first = []
@@ -66,7 +66,7 @@ t.test('a page is encoded once for each wire', async t => {
   t.equal(page?.encoded(ssePlain), text)
 })
 
-t.test('two who ask at once wait for one reading', async t => {
+t.test('two concurrent requests share one read', async t => {
   const { epoch, head, reads, make } = await filled(t, 1)
   const pages = make(new PageBudget(BUDGET))
   const [one, other] = await Promise.all([pages.folded(epoch, 0, head), pages.folded(epoch, 0, head)])
@@ -97,7 +97,7 @@ t.test('pages of all sessions share one budget; those not used for longest go', 
   t.equal(small.bytes, 0, 'who is closed keeps nothing')
 })
 
-t.test('what is too large to be shared is not folded again to find that out', async t => {
+t.test('events that are too large to share are not folded twice', async t => {
   const { epoch, head, reads, make } = await filled(t, 1, 200)
   const budget = new PageBudget(BUDGET)
   const pages = make(budget)
@@ -120,7 +120,7 @@ t.test('a log that is away is asked again', async t => {
   t.ok(await pages.folded(epoch, 0, head))
 })
 
-t.test('who closes while a page is made keeps nothing of it', async t => {
+t.test('a subscriber that closes while a page is made holds no memory of it', async t => {
   const { epoch, head, make } = await filled(t, 1)
   const budget = new PageBudget(BUDGET)
   const pages = make(budget)

@@ -18,7 +18,7 @@ const gc = runInNewContext('gc') as () => void
 const range = (from: number, to: number) =>
   Array.from({ length: Math.max(0, to - from + 1) }, (_, i) => from + i)
 
-t.test('gives what follows a number as long as it holds all of it', async t => {
+t.test('gives the events after a number as long as it holds all of them', async t => {
   const ring = new Ring({ events: 3, bytes: 1e6 })
   t.equal(ring.after(0, 0), undefined, 'an empty one holds nothing')
   for (const seq of range(5, 9)) ring.push(event(seq))
@@ -30,7 +30,7 @@ t.test('gives what follows a number as long as it holds all of it', async t => {
   t.equal(ring.after(0, 9), undefined)
 })
 
-t.test('the newest stays, however large', async t => {
+t.test('the newest event stays, whatever its size', async t => {
   const ring = new Ring({ events: 10, bytes: 500 })
   for (const seq of range(1, 3)) ring.push(event(seq))
   ring.push(event(4, 5000))
@@ -85,7 +85,7 @@ t.test('for any sizes it holds as many of the newest as the bounds allow', async
   t.pass()
 })
 
-t.test('wouldDrop tells what a push would cost', async t => {
+t.test('wouldDrop gives the number of events that a push would drop', async t => {
   const property = fc.property(
     fc.array(fc.nat(400), { minLength: 1, maxLength: 30 }),
     fc.nat(3000),
@@ -115,7 +115,7 @@ t.test('wouldDrop tells what a push would cost', async t => {
   t.pass()
 })
 
-t.test('a hole in what is pushed is never read over', async t => {
+t.test('a hole in the pushed events is never skipped', async t => {
   // A topic jumps ahead when the log was trimmed beyond it.
   const ring = new Ring({ events: 100, bytes: 1e6 })
   for (const seq of [...range(1, 3), ...range(10, 12)]) ring.push(event(seq))
@@ -124,7 +124,7 @@ t.test('a hole in what is pushed is never read over', async t => {
   t.same(seqs(ring.after(11, 12)), [12])
 })
 
-t.test('what was dropped is freed', async t => {
+t.test('dropped events are freed', async t => {
   const ring = new Ring({ events: 1000, bytes: 1000 })
   const held: WeakRef<LogEvent>[] = []
   for (const seq of range(1, 500)) {
@@ -139,7 +139,7 @@ t.test('what was dropped is freed', async t => {
   t.same(seqs(ring.after(499, 500)), [500])
 })
 
-t.test('the places of what was dropped are freed', async t => {
+t.test('the slots of dropped events are freed', async t => {
   const ring = new Ring({ events: 4, bytes: 1e6 })
   const used = () => {
     gc()

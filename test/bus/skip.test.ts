@@ -5,7 +5,7 @@ import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 const event = (seq: number, type = 'text.delta') =>
   new LogEvent(1, seq, encodeEvent({ sessionId: 's', runId: 'r', type, time: 1, data: {} }))
 
-t.test('what clients wait for is never skipped', async t => {
+t.test('terminal events and questions are never skipped', async t => {
   const kept = ['run.completed', 'run.failed', 'run.cancelled', 'input.requested', 'input.answered']
   for (const type of kept) t.equal(mustNotSkip(event(1, type)), true, type)
   for (const type of ['run.started', 'run.status', 'text.delta', 'x.answered']) {
@@ -31,7 +31,7 @@ t.test('a single event is sent without a gap', async t => {
   t.equal(newest?.event.seq, 3)
 })
 
-t.test('nothing comes of nothing', async t => {
+t.test('no events give no events', async t => {
   const skipper = new Skipper()
   t.equal(skipper.newest(), undefined)
   t.equal(skipper.leaveOut(), undefined)

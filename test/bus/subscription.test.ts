@@ -32,7 +32,7 @@ t.test('one whose session is deleted before its start ends when it starts', asyn
   t.equal(bus.topics, 0)
 })
 
-t.test('a deleted session ends it, wherever it stands', async t => {
+t.test('a deleted session ends the subscription in every state', async t => {
   for (const isFull of [false, true]) {
     const { sink, ends, journal, numbers, turns } = await subscribed(t)
     sink.isFull = isFull
@@ -65,7 +65,7 @@ t.test('after a close nothing is sent, and the topic is let go', async t => {
   t.same(subscription.lag, { events: 0, bytes: 0 })
 })
 
-t.test('a live one that closes gets nothing more, though its topic goes on', async t => {
+t.test('a live subscription that closes gets no further events, although its topic continues', async t => {
   const { sink, bus, subscription, numbers, turns } = await subscribed(t)
   t.teardown(await bus.follow('s'))
   await numbers(1)
@@ -75,7 +75,7 @@ t.test('a live one that closes gets nothing more, though its topic goes on', asy
   t.same(sink.seen, ['subscribed', 1, 'caught-up'])
 })
 
-t.test('it counts as a viewer of its session or run until it is over', async t => {
+t.test('a subscription counts as a viewer of its session or run until it ends', async t => {
   for (const run of [undefined, 'r']) {
     const viewers: string[] = []
     const addViewer = (sessionId: string, seenRun: string | undefined) => {
@@ -94,7 +94,7 @@ t.test('it counts as a viewer of its session or run until it is over', async t =
   }
 })
 
-t.test('what was trimmed before its start is reported by a gap', async t => {
+t.test('events that were trimmed before its start are reported by a gap', async t => {
   const { sink } = await subscribed(t, {
     after: 0,
     before: async journal => {
@@ -106,7 +106,7 @@ t.test('what was trimmed before its start is reported by a gap', async t => {
   t.same(sink.seen, ['subscribed', 'gap 1–3 trimmed', 4, 5, 'caught-up'])
 })
 
-t.test('a run that has ended: what its subscriber has not, then the end', async t => {
+t.test('a subscription of an ended run gets the missing events, then the end', async t => {
   const before = (journal: Journal) => {
     const [type, data, runId] = completed
     return journal.append('s', [{ type, data, runId }], { once: [{ key: 'end:r' }] })
@@ -128,7 +128,7 @@ t.test('a run that has ended: what its subscriber has not, then the end', async 
   t.same(ahead.sink.seen, ['subscribed', 'reset', 'caught-up', 'end'])
 })
 
-t.test('lag is what the subscriber has not got, and nothing once it is live', async t => {
+t.test('lag counts the events that the subscriber lacks, and is 0 once it is live', async t => {
   const { sink, journal, epoch, subscription, numbers, turns, drained } = await subscribed(t)
   await numbers(2)
   await turns(2)
@@ -146,7 +146,7 @@ t.test('lag is what the subscriber has not got, and nothing once it is live', as
   t.notOk(subscription.isLagging, 'credit changes nothing for one that is live')
 })
 
-t.test('lag counts what the credit of a window holds back', async t => {
+t.test('lag counts the events that a window holds back', async t => {
   const { journal, epoch, subscription, numbers, turns, drained } = await subscribed(t, { windowBytes: 250 })
   await numbers(8)
   await drained()

@@ -76,7 +76,7 @@ t.test('a hole is filled from the log', async t => {
   made.close()
 })
 
-t.test('an ephemeral event of a run reaches the session’s members and that run’s, nobody else’s', async t => {
+t.test('an ephemeral event of a run reaches the members of the session and of that run only', async t => {
   const { topic: made } = await topic()
   const [all, one, other] = [member(made), member(made, 'one'), member(made, 'other')]
   made.ephemeral('{"sessionId":"s","runId":"one","type":"x.here","time":1,"ephemeral":true,"data":null}')
@@ -139,7 +139,7 @@ t.test(
   },
 )
 
-t.test('events of another epoch mean that the session was deleted meanwhile', async t => {
+t.test('events of another epoch mean that the session was deleted', async t => {
   const { topic: made, epoch, event } = await topic()
   const { sink, ends } = member(made)
   made.events(epoch, [event(1)])

@@ -15,7 +15,7 @@ const docs = readFileSync(new URL('../../docs/proxies.md', import.meta.url), 'ut
 function documented(language: string, url: string): string {
   const [, config = ''] = new RegExp(`\`\`\`${language}\n(.*?)\`\`\``, 's').exec(docs) ?? []
   return config
-    .replace('127.0.0.1:8787', new URL(url).host)
+    .replaceAll('127.0.0.1:8787', new URL(url).host)
     .replace(/listen 8080|bind :8080|http:\/\/localhost:8080/, found =>
       found.startsWith('http') ? 'http://127.0.0.1:PORT' : `${found.split(' ')[0]} 127.0.0.1:PORT`,
     )
@@ -46,7 +46,7 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
     async t => {
       const { code, report, text } = await runDoctor(await passing(''))
       t.equal(code, 1)
-      t.same(codes(report), ['page-refused', 'upgrade'])
+      t.same(codes(report), ['page-refused', 'restart-final', 'upgrade'])
       t.same(working(report), ['sse', 'sse-post', 'long-poll'])
       t.match(report.server, { intermediaries: [/^nginx\//], changedHeaders: ['x-accel-buffering'] })
       t.equal(report.advice?.transport, 'sse')
@@ -60,7 +60,7 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
     async t => {
       const ignoring = 'proxy_ignore_headers X-Accel-Buffering;'
       const { report, text } = await runDoctor(await passing(ignoring))
-      t.same(codes(report), ['buffered', 'page-refused', 'upgrade'])
+      t.same(codes(report), ['buffered', 'page-refused', 'restart-final', 'upgrade'])
       t.same(working(report), ['long-poll'])
       t.equal(report.advice?.transport, 'long-poll')
       for (const line of printed(report).join('\n').split('\n')) t.ok(text.includes(line), line)
@@ -86,7 +86,9 @@ t.test('nginx', { skip: missing('nginx') }, async t => {
 
   t.test('before a server on loopback with a public name: localhost as Host, and --origin', async t => {
     const port = await freePort()
-    const lines = [remedies.upgrade.lines.nginx, remedies['host-refused'].lines.nginx].join('\n')
+    const lines = (['upgrade', 'host-refused', 'restart-final'] as const)
+      .map(code => remedies[code].lines.nginx)
+      .join('\n')
     const location = `location / { proxy_pass http://127.0.0.1:${port};\n${lines}\n}`
     const proxy = await startNginx(t, `server { listen 127.0.0.1:PORT; ${location} }`)
     const server = await createServer({ agents, origins: [proxy] })
@@ -112,6 +114,12 @@ t.test('HAProxy', { skip: missing('haproxy') }, async t => {
     t.match(text, /! SSE \(GET\) .*every event comes \d{3} ms late/)
   })
 
+  t.test('that passes its own 503 on to event streams', async t => {
+    const { report, text } = await runDoctor(await startHaproxy(t, config.replace(/use_backend .*/, '')))
+    t.same(codes(report), ['restart-final'])
+    t.match(text, /a 503 reaches event streams.*\n[\s\S]*HAProxy\n[\s\S]*backend streams/)
+  })
+
   t.test('as documented', async t => isWell(t, await startHaproxy(t, config)))
 })
 
@@ -119,9 +127,12 @@ t.test('Caddy', { skip: missing('caddy') }, async t => {
   const { url } = await serve(t)
   const config = documented('caddy', url)
 
-  t.test('with nothing but reverse_proxy all is well', async t => {
+  t.test('with nothing but reverse_proxy all is well until the server restarts', async t => {
     const host = new URL(url).host
-    const report = await isWell(t, await startCaddy(t, `http://127.0.0.1:PORT {\n  reverse_proxy ${host}\n}`))
+    const proxy = await startCaddy(t, `http://127.0.0.1:PORT {\n  reverse_proxy ${host}\n}`)
+    const { report } = await runDoctor(proxy)
+    t.same(codes(report), ['restart-final'])
+    t.same(working(report), ['sse', 'sse-post', 'websocket', 'long-poll'])
     t.same(report.server?.intermediaries, ['Caddy'])
   })
 
@@ -136,7 +147,7 @@ t.test('Caddy', { skip: missing('caddy') }, async t => {
   t.test('as documented', async t => isWell(t, await startCaddy(t, config)))
 })
 
-t.test('docs/proxies.md says of every finding what the doctor prints', async t => {
+t.test('docs/proxies.md has the text of every finding that the doctor prints', async t => {
   for (const [code, { meaning, lines }] of Object.entries(remedies)) {
     const fixes = Object.entries(lines).map(([proxy, text]) => `${proxy}:\n\n\`\`\`\n${text}\n\`\`\``)
     t.ok(docs.includes([`### ${code}`, meaning, ...fixes].join('\n\n')), code)

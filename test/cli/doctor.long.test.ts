@@ -70,7 +70,7 @@ t.test('a proxy that strips Upgrade', async t => {
   const { url } = await serve(t)
   const { code, report, text } = await runDoctor(await middlebox(t, url))
   t.equal(code, 1)
-  t.same(codes(report), ['upgrade'])
+  t.same(codes(report), ['restart-final', 'upgrade'])
   t.same(working(report), ['sse', 'sse-post', 'long-poll'])
   t.same([report.advice?.transport, report.advice?.fallback], ['sse', ['long-poll']])
   t.same(report.server?.intermediaries, ['middlebox'])
@@ -88,7 +88,7 @@ t.test('a proxy that strips Upgrade', async t => {
 t.test('a proxy that holds responses until they are large: GET, POST and verdict', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { holdsBytes: 16_384 }))
-  t.same(codes(report), ['buffered', 'upgrade'])
+  t.same(codes(report), ['buffered', 'restart-final', 'upgrade'])
   t.same(working(report), ['long-poll'])
   t.equal(report.advice?.transport, 'long-poll')
   for (const row of report.rows.slice(0, 2)) {
@@ -102,7 +102,7 @@ t.test('a proxy that holds responses until they are large: GET, POST and verdict
 t.test('a proxy that compresses and waits until it has enough', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { compresses: true }))
-  t.same(codes(report), ['compressed', 'upgrade'])
+  t.same(codes(report), ['compressed', 'restart-final', 'upgrade'])
   t.match(report.rows[0], { compressed: 'gzip', works: false })
   t.match(text, /held back, by up to \d+\.\d s, by what compresses it \(gzip\)/)
   t.match(text, /gzip off;/)
@@ -111,11 +111,11 @@ t.test('a proxy that compresses and waits until it has enough', async t => {
 t.test('a proxy that drops Last-Event-ID', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await middlebox(t, url, { drops: ['last-event-id'] }))
-  t.same(codes(report), ['resume-lost', 'upgrade'])
+  t.same(codes(report), ['restart-final', 'resume-lost', 'upgrade'])
   t.match(text, /✗ SSE: a proxy strips Last-Event-ID/)
 })
 
-t.test('a proxy that cuts what is silent: how long it may be, and that heartbeats help', async t => {
+t.test('a proxy that closes silent connections: its timeout, and that heartbeats help', async t => {
   const { url } = await serve(t, { compression: true })
   const { code, report, text } = await runDoctor(await cutter(t, url, { idleMs: 2700 }), 4500)
   t.equal(code, 1)
@@ -142,7 +142,7 @@ t.test('a proxy that refuses POST', async t => {
   t.match(text, /^✗ .*: commands do not get through \(POST: 405 by middlebox: Method not allowed here\)$/)
 })
 
-t.test('a server that lets nobody in by WebSocket says so itself', async t => {
+t.test('a server that refuses WebSockets reports it itself', async t => {
   const { url } = await serve(t, {
     authorize: (_request, action) => (action === 'connect' ? undefined : { id: 'somebody' }),
   })
@@ -163,7 +163,7 @@ t.test('a server that wants credentials', async t => {
   t.same(withThem.report.faults, [], 'they go with every request and with the upgrade')
 })
 
-t.test('over TLS: its version, what browsers would speak, and a certificate that is not trusted', async t => {
+t.test('over TLS: its version, the protocol of browsers, and a certificate that is not trusted', async t => {
   const tls = (name: string) => new URL(`../fixtures/tls/${name}.pem`, import.meta.url)
   const [cert, key] = [readFileSync(tls('cert')), readFileSync(tls('key'))]
   const { url } = await serve(t, { tls: { cert, key } })

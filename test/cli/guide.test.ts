@@ -19,15 +19,18 @@ function stage(
 
 const plain = (value: unknown) => JSON.parse(JSON.stringify(value))
 
-t.test('flags: the transport, each reason with its rule, what is taught and whether it holds', async t => {
-  const { ended, stdout, stderr } = stage({ scenario: 'game' })
-  t.equal(await ended, 0)
-  t.match(stdout.text, /^Game against an AI: /)
-  t.match(stdout.text, /^Use WebSocket\. Otherwise SSE, then long-poll\.$/m)
-  t.match(stdout.text, /^ {2}20 commands a second .* \(busy-upstream\)$/m)
-  t.match(stdout.text, /no HTTP headers.*That does not hold\. Neither sends headers per event/)
-  t.equal(stderr.text, '')
-})
+t.test(
+  'flags: the transport, each reason with its rule, the tutorial’s reason and whether it holds',
+  async t => {
+    const { ended, stdout, stderr } = stage({ scenario: 'game' })
+    t.equal(await ended, 0)
+    t.match(stdout.text, /^Game against an AI: /)
+    t.match(stdout.text, /^Use WebSocket\. Otherwise SSE, then long-poll\.$/m)
+    t.match(stdout.text, /^ {2}20 commands per second .* \(busy-upstream\)$/m)
+    t.match(stdout.text, /no HTTP headers.*That does not hold\. Neither sends headers per event/)
+    t.equal(stderr.text, '')
+  },
+)
 
 t.test('colour on a terminal only, and not where it is not wanted', async t => {
   const ESC = '\x1b['
@@ -44,7 +47,7 @@ t.test('colour on a terminal only, and not where it is not wanted', async t => {
   }
 })
 
-t.test('JSON is what the server answers', async t => {
+t.test('JSON is the same as the server’s answer', async t => {
   const one = stage({ scenario: 'mobile', stripsUpgrade: 'true' }, { json: true })
   t.equal(await one.ended, 0)
   t.same(JSON.parse(one.stdout.text), plain(advise({ scenario: 'mobile', stripsUpgrade: true })))
@@ -53,7 +56,7 @@ t.test('JSON is what the server answers', async t => {
   t.same(JSON.parse(all.stdout.text), { scenarios: plain(adviseOnAll()) })
 })
 
-t.test('what cannot be is refused by the name of its flag', async t => {
+t.test('an invalid value is refused with the name of its flag', async t => {
   for (const [typed, told] of [
     [{ upstreamPerSecond: 'fast' }, /^--upstream: /],
     [{ scenario: 'poker' }, /^--scenario: .*"chat"/],
@@ -66,7 +69,7 @@ t.test('what cannot be is refused by the name of its flag', async t => {
   }
 })
 
-t.test('a person is asked: a scenario first, then what lies between', async t => {
+t.test('a person is asked for a scenario first, then for the network', async t => {
   const { ended, stdout, stderr, stdin } = stage({}, { tty: true, env: { NO_COLOR: '1' } })
   await shown(stderr, 'Enter for something else: ')
   t.match(stderr.text, / 1 chat +Chat with streamed answers/)
@@ -87,7 +90,7 @@ t.test('a person is asked: a scenario first, then what lies between', async t =>
   t.match(stdout.text, /^Use SSE\. Otherwise long-poll\.$/m)
 })
 
-t.test('a person who builds something else says what it does', async t => {
+t.test('without a scenario a person is asked about the usage', async t => {
   const { ended, stdout, stderr, stdin } = stage({}, { tty: true, env: { NO_COLOR: '1' } })
   const answers: [question: string, line: string][] = [
     ['something else: ', ''],
@@ -105,7 +108,7 @@ t.test('a person who builds something else says what it does', async t => {
   }
   t.equal(await ended, 0)
   t.match(stdout.text, /^Use WebSocket\./)
-  t.match(stdout.text, /8 streams would take up the 6 connections .*\(many-sessions\)/)
+  t.match(stdout.text, /8 streams would use up the 6 connections .*\(many-sessions\)/)
 })
 
 t.test('Ctrl-C and Ctrl-D leave', async t => {
@@ -122,7 +125,7 @@ t.test('Ctrl-C and Ctrl-D leave', async t => {
   t.equal(await ended, 130)
 })
 
-t.test('every need has a flag that says what it means', async t => {
+t.test('every need has a flag with a description', async t => {
   t.same(guideFlags.map(({ name }) => name).sort(), Object.keys(GuideQuestion.shape).sort())
   for (const { flag, about } of guideFlags) {
     t.match(flag, /^--[a-z-]+( <[a-z ]+>)?$/)
@@ -151,7 +154,7 @@ async function twinrail(...args: string[]): Promise<Ended> {
   }
 }
 
-t.test('as a process: flags in all forms, and in a pipe nobody is asked', async t => {
+t.test('as a process: flags in all forms, and no questions in a pipe', async t => {
   const [pipe, flags] = await Promise.all([
     twinrail('guide'),
     twinrail('guide', '--json', '--upstream', '5', '--no-websocket', '--cuts-idle=60', '--plain-http'),

@@ -90,7 +90,7 @@ t.test('Ctrl-C at the prompt interrupts', async t => {
   t.match(commands.at(-1), { type: 'run.cancel' })
 })
 
-t.test('where nobody can be asked it says how to answer', async t => {
+t.test('without a terminal it says how to answer', async t => {
   const { options, fake, stderr } = await waiting(t, {}, { tty: false })
   const running = runCommand({ ...options, ...deepsearch })
   await shown(stderr, 'To answer')

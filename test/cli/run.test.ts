@@ -39,7 +39,7 @@ t.test('follows only its own run', async t => {
   t.equal(url.searchParams.get('run'), commands[0]!['runId'])
 })
 
-t.test('--json prints one event a line, as it came', async t => {
+t.test('--json prints one event per line, as received', async t => {
   const { options, stdout, stderr, fake } = await stage(t, { events: answer })
   t.equal(await runCommand({ ...options, ...deepsearch, json: true }), 0)
   t.equal(stdout.text, fake.events.map(event => `${JSON.stringify(event)}\n`).join(''))
@@ -137,7 +137,7 @@ t.test('shows a result when there was no text', async t => {
   t.same(JSON.parse(stdout.text), { sum: 3 })
 })
 
-t.test('shows a plan once and then what changes', async t => {
+t.test('shows a plan once and then its changes', async t => {
   const plan = (...statuses: string[]) => ({
     type: 'plan.updated',
     data: { title: 'Plan', steps: statuses.map((status, i) => ({ title: `Step ${i}`, status })) },
@@ -183,7 +183,7 @@ t.test('shows every kind of event, unknown ones in one line', async t => {
   t.equal(stdout.text, '1,2\n')
 })
 
-t.test('what an agent says cannot steer the terminal', async t => {
+t.test('an agent’s text cannot control the terminal', async t => {
   const { options, stdout, stderr } = await stage(t, {
     events: [
       text('a\x1b[2Jb\x9b31mc\td\n'),
@@ -215,7 +215,7 @@ t.test('NO_COLOR takes colours away, a dumb terminal everything', async t => {
   }
 })
 
-t.test('stops when nobody reads its output any more', async t => {
+t.test('stops when its output is closed', async t => {
   const { options } = await stage(t, { events: [text('Half')], open: true })
   const stdout = stream()
   const running = runCommand({ ...options, ...deepsearch, stdout })

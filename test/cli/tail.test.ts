@@ -49,7 +49,7 @@ t.test('an unknown session exits 2', async t => {
   t.match(stderr.text, '✗ session-not-found: No such session')
 })
 
-t.test('says that a connection was lost, where no status line does', async t => {
+t.test('reports a lost connection when there is no status line', async t => {
   const { options, stderr, fake } = await stage(t, { events: [text('a')] })
   fake.plans.push({ cutAfter: 1 })
   t.equal(await tailCommand({ ...options, sessionId: 's1' }), 0)

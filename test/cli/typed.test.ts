@@ -8,7 +8,7 @@ const agent = (input: unknown) => ({ name: 'a', description: '', input })
 const object = (properties: object, required: string[] = []) => ({ type: 'object', properties, required })
 const string = { type: 'string' }
 
-t.test('text goes where the agent’s schema has a place for it', async t => {
+t.test('text is put into the field that the agent’s schema has for it', async t => {
   t.same(agentInput(agent(object({ query: string, limit: {} })), 'why?'), { query: 'why?' })
   t.same(agentInput(agent(object({ message: string, input: string })), 'why?'), { message: 'why?' })
   t.same(agentInput(agent(object({ query: string, input: string }, ['input'])), 'why?'), { input: 'why?' })
@@ -66,7 +66,7 @@ t.test('other questions take text, or JSON where the schema wants it', async t =
   t.equal(hintOf(question('tool', { type: 'object' })), '[JSON]')
 })
 
-t.test('the status line says how the stream stands', async t => {
+t.test('the status line shows the state of the stream', async t => {
   const open = { transport: 'sse', state: 'open', attempts: 1, bytes: 31_400 } as const
   t.equal(statusText(open, 132, 4200), 'sse · open · 132 events · 4.2 s · 31.4 kB')
   const error = new Error('cut')

@@ -146,7 +146,7 @@ t.test('when all fail, the first failure is the reason', async t => {
   t.same(closed.toSorted(), all.toSorted())
 })
 
-t.test('what the server refuses it would refuse over any transport', async t => {
+t.test('a refusal of the server ends the race of transports', async t => {
   for (const refusal of [new ClientError('forbidden', 'no'), new Error('an accident')]) {
     const { open, opened, closed, feed } = network()
     const race = raceTransports(all, open, 60_000)

@@ -14,7 +14,7 @@ t.test('jitter is of the whole bound, after the cap', async t => {
   t.equal(backoffMs(9, 0, { random: () => 0.5 }), 15_000)
 })
 
-t.test('nobody comes back before the floor, nor all at the floor', async t => {
+t.test('waits are longer than the floor, and differ', async t => {
   t.equal(backoffMs(0, 5000, { random: () => 0 }), 5000)
   t.equal(backoffMs(0, 5000, longest), 6000)
 })
@@ -28,7 +28,7 @@ t.test('sleep ends with the signal’s reason', async t => {
   await sleep(1)
 })
 
-t.test('without settings it retries for ever, at random', async t => {
+t.test('by default it retries without limit, at random intervals', async t => {
   t.strictSame(defaultBackoff, {
     baseMs: 1000,
     capMs: 30_000,

@@ -6,7 +6,7 @@ import { choose } from '../../client/guide.ts'
 import { createClient } from '../../client/index.ts'
 import { collect, connect, stage, until } from './stage.ts'
 
-t.test('what the client can and what the application needs go to the guide together', async t => {
+t.test('the guide gets the client’s capabilities and the application’s needs', async t => {
   const { document } = globalThis
   t.teardown(() => Object.assign(globalThis, { document }))
   const busy = { upstreamPerSecond: 20 }
@@ -84,24 +84,27 @@ async function badProxy(t: Test, target: string, how: { strip?: boolean; holdMs?
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen }
 }
 
-t.test('a stripped upgrade: on to the next rung at once, remembered for the origin', async t => {
-  const { url, seen } = await badProxy(t, await stage(t), { strip: true })
-  const client = connect(t, url, { needs: { upstreamPerSecond: 30 } })
-  t.equal(client.quality.current.transport, 'websocket')
-  const run = client.session().run('playback', { count: 20, rate: 0 })
-  t.equal((await collect(run.events)).at(-1)?.type, 'end')
-  t.equal(seen.filter(kind => kind === 'upgrade').length, 1, 'it is not tried again')
-  t.equal(client.quality.current.transport, 'sse')
-  t.match(client.quality.current.because.at(-1), /websocket did not get through/)
-  seen.length = 0
-  const second = createClient({ url, WebSocket, needs: { upstreamPerSecond: 30 } })
-  t.teardown(() => second.close())
-  t.equal(second.quality.current.transport, 'sse')
-  await second.session().run('playback', { count: 1, rate: 0 }).done
-  t.notOk(seen.includes('upgrade'))
-})
+t.test(
+  'a stripped upgrade: the next transport is tried at once, and the verdict is kept for the origin',
+  async t => {
+    const { url, seen } = await badProxy(t, await stage(t), { strip: true })
+    const client = connect(t, url, { needs: { upstreamPerSecond: 30 } })
+    t.equal(client.quality.current.transport, 'websocket')
+    const run = client.session().run('playback', { count: 20, rate: 0 })
+    t.equal((await collect(run.events)).at(-1)?.type, 'end')
+    t.equal(seen.filter(kind => kind === 'upgrade').length, 1, 'it is not tried again')
+    t.equal(client.quality.current.transport, 'sse')
+    t.match(client.quality.current.because.at(-1), /websocket did not get through/)
+    seen.length = 0
+    const second = createClient({ url, WebSocket, needs: { upstreamPerSecond: 30 } })
+    t.teardown(() => second.close())
+    t.equal(second.quality.current.transport, 'sse')
+    await second.session().run('playback', { count: 1, rate: 0 }).done
+    t.notOk(seen.includes('upgrade'))
+  },
+)
 
-t.test('a stream without its hello in time: the next rung races it', async t => {
+t.test('a stream without its hello in time: the next transport races it', async t => {
   const { url } = await badProxy(t, await stage(t), { holdMs: Number.POSITIVE_INFINITY })
   const client = connect(t, url)
   const run = client.session().run('playback', { count: 20, rate: 0 })
@@ -118,7 +121,7 @@ t.test('a stream whose two time-stamped messages come together: it is buffered, 
   const text: string[] = []
   for await (const part of run.text) text.push(part)
   t.equal(client.quality.current.transport, 'websocket')
-  t.match(client.quality.current.because.at(-1), /holds sse back|sse did not get through/)
+  t.match(client.quality.current.because.at(-1), /a proxy buffers sse|sse did not get through/)
   t.equal(text.join(''), (await collect(run.text)).join(''))
 })
 
@@ -151,7 +154,7 @@ t.test('a page with eight sessions moves them to one socket before it runs out o
   t.equal(sockets, 1)
 })
 
-t.test('a rung that was asked for and fails is not replaced', async t => {
+t.test('a transport that was asked for and fails is not replaced', async t => {
   const { url } = await badProxy(t, await stage(t), { strip: true })
   const client = connect(t, url, { transport: 'websocket', backoff: { attempts: 1, baseMs: 1 } })
   const session = client.session()

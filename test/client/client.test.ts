@@ -23,7 +23,7 @@ for (const transport of transports) {
       t.match(await run.started, { type: 'ack', runId: run.runId })
     })
 
-    t.test('done works without anybody reading, and rejects for what was never started', async t => {
+    t.test('done resolves without a reader, and rejects for a refused start', async t => {
       const client = connect(t, await stage(t), { transport })
       t.match(await client.session().run('playback', played).done, { type: 'run.completed' })
       const refused = client.session().run('nobody', {})
@@ -145,7 +145,7 @@ t.test('switches the transport in mid-stream: no gap, no duplicate', async t => 
   t.equal(client.quality.current.reconnects, 0, 'no connection was lost for it')
 })
 
-t.test('quality tells how it goes', async t => {
+t.test('quality has the measurements of the streams', async t => {
   const client = connect(t, await stage(t), { transport: 'websocket' })
   t.equal(client.quality.current.state, 'idle')
   const states = new Set<string>()

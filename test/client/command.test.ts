@@ -76,7 +76,7 @@ t.test('a refusal is thrown with its code and evidence, and not repeated', async
   t.equal(got.length, 1)
 })
 
-t.test('gives up after so many attempts', async t => {
+t.test('gives up after the maximum number of attempts', async t => {
   const { url, got } = await server(t, Array(9).fill({ status: 503, body: {} }))
   await t.rejects(sendCommand({ url, sessionId: 's', command, attempts: 2, backoff: fast }), {
     code: 'unavailable',

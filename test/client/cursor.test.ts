@@ -130,7 +130,7 @@ t.test('passes ephemeral events by', async t => {
   t.equal(cursor.offset, '5-2')
 })
 
-t.test('says what is wrong with a malformed offset', async t => {
+t.test('a malformed offset is a protocol error with the offset in its message', async t => {
   t.throws(() => new Cursor(undefined, true).take(event('five')), {
     code: 'protocol-error',
     message: 'The server sent a malformed offset: five',

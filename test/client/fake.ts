@@ -1,4 +1,4 @@
-/** A scripted server: speaks section 4 from a list of events, and fails as each connection's plan says. */
+/** A scripted server: speaks the protocol of PROTOCOL.md from a list of events, and fails as each connection's plan says. */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { type WebSocket, WebSocketServer } from 'ws'

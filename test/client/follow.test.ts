@@ -43,7 +43,7 @@ for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
       t.same(fake.cursors, came, 'a page that broke off held nothing')
     })
 
-    t.test('drops what the server sends again', async t => {
+    t.test('drops duplicates', async t => {
       const fake = await fakeServer(t, { events: deltas(6), plans: [{ back: 2 }] })
       t.same(await offsets(open(fake, transport, { after: offsetOf(3) })), upTo(6).slice(3))
     })
@@ -75,7 +75,7 @@ for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
       t.equal(fake.cursors.length, 1)
     })
 
-    t.test('comes back when the server refuses for now', async t => {
+    t.test('reconnects after a temporary refusal', async t => {
       const error = { code: 'rate-limited', message: 'Too many', retryable: true, retryAfterMs: 20 }
       const refuse = { status: 429, body: { error } }
       const fake = await fakeServer(t, { events: deltas(2), plans: [{ refuse }] })
@@ -136,7 +136,7 @@ for (const transport of ['sse', 'websocket', 'long-poll'] as const) {
       t.equal(fake.cursors.length, 1)
     })
 
-    t.test('tells connecting, open and closed, and counts bytes', async t => {
+    t.test('reports connecting, open and closed, and counts bytes', async t => {
       const fake = await fakeServer(t, { events: deltas(2) })
       const statuses: FollowStatus[] = []
       await offsets(open(fake, transport, { onStatus: status => statuses.push(status) }))
@@ -215,7 +215,7 @@ t.test('sse: does not read on while the consumer is busy', async t => {
   await messages.return()
 })
 
-t.test('websocket: tells its window once it consumed', async t => {
+t.test('websocket: sends its window after it has consumed events', async t => {
   const fake = await fakeServer(t, { events: deltas(4), ends: false })
   const stop = new AbortController()
   const messages = open(fake, 'websocket', { signal: stop.signal })
@@ -306,7 +306,7 @@ t.test(
   },
 )
 
-t.test('websocket: says what is missing where there is none', async t => {
+t.test('websocket: without a constructor the error names it', async t => {
   const { WebSocket: own } = globalThis
   Object.assign(globalThis, { WebSocket: undefined }) // Node 22 and later have one
   t.teardown(() => Object.assign(globalThis, { WebSocket: own }))

@@ -73,7 +73,7 @@ t.test('still full, the stream is no longer read', async t => {
   t.ok(room)
 })
 
-t.test('taking costs the same however much waits, and nothing runs by itself', async t => {
+t.test('taking costs the same at any length, and no timer runs', async t => {
   const queue = new EventQueue(1e6)
   // The best of some rounds, against what pushing took: the machine may do something else in any of them.
   let best = Number.POSITIVE_INFINITY

@@ -68,7 +68,7 @@ t.test('StrictMode mounts twice and follows once, starts once', async t => {
   t.equal(last().runs.length, 1)
 })
 
-t.test('tokens are drawn once a frame, and a token does not make all of them anew', async t => {
+t.test('tokens are drawn once per frame, and unchanged messages keep their identity', async t => {
   const client = connect(t, await stage(t), { transport: 'websocket' })
   const { last, seen } = mount(t, () => useSession(client, 'frames'))
   await until(() => last()?.caughtUp)

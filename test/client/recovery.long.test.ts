@@ -122,7 +122,7 @@ t.test('the watchdog finds a half-open stream, and any byte feeds it, comments t
   t.equal(requests(), 2)
 })
 
-t.test('leaving closes the connection, tells closed, and delivers nothing that was read already', async t => {
+t.test('leaving the loop closes the connection, reports closed, and delivers no more messages', async t => {
   const { fake } = await scripted(t, { events: deltas(50), ends: false })
   const client = sse(t, fake.url)
   const stop = new AbortController()
@@ -200,7 +200,7 @@ t.test('an error of the consumer reaches the consumer and ends the stream', asyn
   t.equal(client.quality.current.state, 'idle')
 })
 
-t.test('waits grow from failure to failure, and after so many the error comes, once', async t => {
+t.test('waits grow with each failure, and after the last attempt the error is thrown once', async t => {
   const plans = Array.from({ length: 20 }, () => ({ refuse: { status: 500 } }))
   const { fake } = await scripted(t, { plans })
   const waits: number[] = []
@@ -254,7 +254,7 @@ t.test('close clears the timer: nothing is sent after it', async t => {
   t.equal(fake.requests.length, 1)
 })
 
-t.test('what is not the protocol is fatal, not a reason to come back', async t => {
+t.test('a violation of the protocol is fatal, not retried', async t => {
   const { url, requests } = await raw(t, response => {
     response.writeHead(200, stream)
     response.end(`${hello}data: {"half\n\n`)
@@ -321,7 +321,7 @@ t.test('events that share a message id, or have none, are all delivered', async 
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(5))
 })
 
-t.test('what is sent again is dropped, in constant memory', async t => {
+t.test('duplicates are dropped, in constant memory', async t => {
   const plans = [{ cutAfter: 90 }, { back: 90, cutAfter: 150 }, { back: 100 }]
   const { fake } = await scripted(t, { events: deltas(200), plans })
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(200))

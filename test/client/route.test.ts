@@ -18,7 +18,7 @@ t.test('all transports are tried until one has opened, then that one alone', asy
   t.same(route.candidates(2), ['websocket', 'sse', 'long-poll'], 'after two failures it is in doubt')
 })
 
-t.test('another transport that opened comes first, what was before it last', async t => {
+t.test('the transport that opened moves to the front, those before it to the end', async t => {
   const route = new Route(choice, origin)
   let changes = 0
   const remove = route.onChange(() => changes++)
@@ -60,7 +60,7 @@ t.test('a transport that is held back gives way to its fallback', async t => {
   t.equal(route.transport, 'websocket', 'sse is not in use')
   route.buffers('websocket')
   t.equal(route.transport, 'sse')
-  t.match(route.choice.because.at(-1), /holds websocket back/)
+  t.match(route.choice.because.at(-1), /buffers websocket/)
   route.opened('websocket')
   t.equal(route.transport, 'sse', 'its first message came late')
   route.buffers('websocket')
@@ -71,7 +71,7 @@ t.test('a transport that is held back gives way to its fallback', async t => {
   t.equal(alone.transport, 'websocket', 'there is nothing else')
 })
 
-t.test('a change replaces the choice and is told', async t => {
+t.test('a change replaces the choice and notifies listeners', async t => {
   const route = new Route(choice, origin)
   let changes = 0
   route.onChange(() => changes++)

@@ -143,7 +143,7 @@ t.test('sessions share a socket; the same session twice needs another', async t 
   t.same(a.types(), [])
 })
 
-t.test('without a constructor it says what is missing', async t => {
+t.test('without a constructor the error names the missing WebSocket', async t => {
   const stream = reading(new SocketPool('http://host', undefined), 'a')
   t.match(await stream.ended, { name: 'TypeError', message: /no global WebSocket/ })
 })
@@ -170,7 +170,7 @@ t.test('each session gets its own messages, from its ack on', async t => {
   t.same([a.types().at(-1), b.types()], ['closing', ['closing']], 'this concerns all')
 })
 
-t.test('a refused subscription fails with the refusal, and the others go on', async t => {
+t.test('a refused subscription fails with the refusal, and the others continue', async t => {
   const made = pool(t)
   const [a, b] = [reading(made, 'a'), reading(made, 'b')]
   const socket = socketAt(0)
@@ -184,7 +184,7 @@ t.test('a refused subscription fails with the refusal, and the others go on', as
   t.same(b.types(), ['x.n'])
 })
 
-t.test('a socket that nobody needs any more is closed', async t => {
+t.test('a socket without subscriptions and commands is closed', async t => {
   const made = pool(t)
   const a = reading(made, 'a')
   const socket = socketAt(0)
@@ -277,7 +277,7 @@ t.test('a broken socket fails all that waits on it, after what came', async t =>
   t.equal(made.ready, undefined)
 })
 
-t.test('what is no message of the protocol ends the connection', async t => {
+t.test('a message that violates the protocol ends the connection', async t => {
   for (const [data, code] of [
     [new ArrayBuffer(1), 'protocol-error'],
     ['<html>', 'protocol-error'],
@@ -325,7 +325,7 @@ t.test('a socket that is silent for two and a half heartbeats is given up', asyn
   t.equal(socket.closedWith, undefined)
   mock.timers.tick(1)
   t.equal(socket.closedWith, 1000)
-  t.match(await a.ended, { code: 'silent', message: 'Nothing came for 2.5 s' })
+  t.match(await a.ended, { code: 'silent', message: /for 2.5 s$/ })
 })
 
 t.test('a server that never says hello is given up as soon', async t => {
@@ -351,7 +351,7 @@ t.test('a timer that fires late shows that this process slept: the peer is asked
   t.match(await a.ended, { code: 'silent' })
 })
 
-t.test('the server may send ahead as much as is consumed, told in halves or when idle', async t => {
+t.test('the window is granted again by halves, or when the consumer is idle', async t => {
   const made = pool(t)
   const a = reading(made, 'a')
   const socket = socketAt(0)

@@ -104,7 +104,7 @@ t.test('plan, phase, sources, tools, artifacts and steering', async t => {
   })
 })
 
-t.test('reset forgets everything; gap and end are told', async t => {
+t.test('reset empties the view; gap and end are shown', async t => {
   const view = reduce(emptyView, [started(), delta('a')])
   const reset = { type: 'reset', sessionId: 's', reason: 'epoch', head: '8-0' } as SessionEvent
   t.same(reduce(view, [reset]), emptyView)

@@ -16,7 +16,7 @@ import { ClientError } from '../../client/errors.ts'
 
 const never = new Promise<never>(() => {})
 
-t.test('a wait gives what the network gives, and leaves no timer', async t => {
+t.test('a wait settles like the network’s promise, and leaves no timer', async t => {
   const timers = () => process.getActiveResourcesInfo().filter(name => name === 'Timeout').length
   const before = timers()
   t.equal(await new Watchdog(undefined).wait(Promise.resolve(7)), 7)
@@ -27,7 +27,7 @@ t.test('a wait gives what the network gives, and leaves no timer', async t => {
 t.test('a wait for too long is silent', async t => {
   await t.rejects(new Watchdog(undefined).wait(never, 5), { code: 'silent', retryable: true })
   await t.rejects(new Watchdog(2).wait(never), { code: 'silent' }, 'two and a half heartbeats')
-  t.equal(silent(2449.7).message, 'Nothing came for 2.45 s')
+  t.match(silent(2449.7).message, /for 2.45 s$/)
 })
 
 t.test('the longer of both heartbeats counts', async t => {
@@ -119,7 +119,7 @@ t.test('on waking, a connection that was silent for more than a heartbeat is giv
     window.dispatchEvent(new Event('online'))
     return waiting
   }
-  await t.rejects(wait(12_001), { code: 'silent', message: 'Nothing came for 12.001 s' })
+  await t.rejects(wait(12_001), { code: 'silent', message: /for 12.001 s$/ })
   const pending = wait(12_000)
   const first = await Promise.race([
     pending.catch(() => 'given up'),
@@ -156,7 +156,7 @@ t.test('a linked controller aborts with its parents, and leaves nothing on them'
   )
 })
 
-t.test('the status is told with each change', async t => {
+t.test('the status is reported at each change', async t => {
   const told: FollowStatus[] = []
   const tracker = new StatusTracker('sse', status => told.push(status))
   const error = new Error('broken')
@@ -191,7 +191,7 @@ t.test('a message is an event when its type has a dot', async t => {
   }
 })
 
-t.test('addresses stay below the path of the server, and have only what is given', async t => {
+t.test('addresses are below the path of the server, and have the given parameters only', async t => {
   t.equal(
     endpoint('http://host/base/', 'sessions', { a: 1, b: undefined }).href,
     'http://host/base/v1/sessions?a=1',

@@ -92,7 +92,7 @@ t.test('several nodes on one Redis', { skip: noRedis }, async t => {
     t.equal(events.filter(({ type }) => type === 'run.failed').length, 2)
   })
 
-  t.test('a killed node’s runs end or go on elsewhere', async t => {
+  t.test('a killed node’s runs end or continue on another node', async t => {
     const failing = await startRun(one.url, 's4', 'idle', {})
     const resuming = await startRun(one.url, 's4', 'counting', { count: 300, paceMs: 5 })
     const sse = await follow(t, 'sse', two.url, 's4', { replay: 'full' })
@@ -109,7 +109,7 @@ t.test('several nodes on one Redis', { skip: noRedis }, async t => {
     t.same((await everything(one.url, 's4')).events, events)
   })
 
-  t.test('a run is watched by whoever watches any node', async t => {
+  t.test('viewers of a run count on every node', async t => {
     const admin = new Redis(redis.url)
     t.teardown(() => admin.disconnect())
     const statusOf = async (runId: string) =>

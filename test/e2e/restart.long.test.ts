@@ -2,7 +2,7 @@
 import t from 'tap'
 import { finished, serve, twinrail } from './stage.ts'
 
-t.test('what was seen before a kill is there after it, and the run that died has its terminal', async t => {
+t.test('delivered events survive a kill, and the interrupted run has its terminal event', async t => {
   const folder = t.testdir()
   const log = ['--log', `lmdb:${folder}/log`]
   const first = await serve(t, log)

@@ -96,7 +96,7 @@ t.test('a question is answered with citations over every transport and by bare c
   t.equal(code, 0, 'stops gracefully')
 })
 
-t.test('SIGINT tells subscribers to come back and lets a run end', async t => {
+t.test('SIGINT sends closing to subscribers and lets a run end', async t => {
   const { url, child } = await serve(t, ['--grace-ms', '20000', '--spread-ms', '3000'])
   const command = { ...start, agent: 'playback', input: { count: 40, rate: 40 }, runId: 'r1' }
   await fetch(`${url}/v1/sessions/s/commands`, {

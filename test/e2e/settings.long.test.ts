@@ -31,7 +31,7 @@ t.test('bad settings are refused with what to do', async t => {
   await each(cases.length, refuses, 2)
 })
 
-t.test('a port in use is told', async t => {
+t.test('a port in use is reported', async t => {
   const { url } = await serve(t)
   const { code, stderr } = await finished(twinrail(['serve', '--port', new URL(url).port]))
   t.equal(code, 2)

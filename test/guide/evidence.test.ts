@@ -55,7 +55,7 @@ t.test('figures in words', async t => {
   ])
 })
 
-t.test('what was not measured is left out, what is named twice comes once', async t => {
+t.test('figures that were not measured are left out, and repeated ids give one figure', async t => {
   t.same(
     evidenceFor(['chat/memory', 'chat/deliver', 'chat/storm', 'chat/deliver'], figures).map(({ id }) => id),
     ['chat/deliver'],

@@ -55,7 +55,7 @@ t.test('a scenario, needs, and both', async t => {
   }
 })
 
-t.test('bad questions are refused with the name of what is wrong', async t => {
+t.test('bad questions are refused with the name of the wrong field', async t => {
   const { url } = await serve(t)
   const cases: [query: string, path: string][] = [
     ['?scenario=poker', 'scenario'],

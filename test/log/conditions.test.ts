@@ -64,7 +64,7 @@ t.test('a key is taken once', async t => {
     appended: { accepted: false, reason: 'key', epoch: EPOCH, key, entry },
   })
 
-  await t.test('a held one refuses and tells what it points to, an expired one does not', async t => {
+  await t.test('a taken key refuses and names its event, an expired key does not', async t => {
     const held = refused('mine', { seq: 4, note: 'theirs' })
     t.strictSame(judge(session({ keys }), 1, { once: [{ key: 'mine' }] }, NOW), held)
     t.strictSame(judge(session({ keys }), 1, { absent: ['free', 'mine'] }, NOW), held)
@@ -141,7 +141,7 @@ t.test('a producer’s events are numbered', async t => {
     judge(held, count, { producer: { id: 'p', seq }, ...more }, NOW)
   const accepted = (first: number, head: number) => ({ accepted: true, epoch: EPOCH, first, head })
 
-  await t.test('what follows is appended, and remembered', async t => {
+  await t.test('the numbers that follow are appended, and remembered', async t => {
     t.strictSame(call(6, 2), {
       appended: accepted(HEAD + 1, HEAD + 2),
       writes: { ...nothing, skip: 0, producer: ['p', { next: 8, lastSeq: 6, lastFirst: HEAD + 1 }] },
@@ -182,7 +182,7 @@ t.test('a producer’s events are numbered', async t => {
     t.match(call(6, 1, { once: [{ key: 'k' }] }).appended, { reason: 'key' }, 'and those of a new call')
   })
 
-  await t.test('a hole refuses and tells which number was expected', async t => {
+  await t.test('a hole is refused with the expected number', async t => {
     const refused = (expected: number) => ({
       appended: { accepted: false, reason: 'producer', epoch: EPOCH, expected },
     })

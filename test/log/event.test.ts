@@ -42,7 +42,7 @@ const parts = fc.record({
 })
 const number = fc.integer({ min: 1, max: 999_999_999_999_999 })
 
-t.test('an event is told without parsing as parsing tells it', async t => {
+t.test('type, run and id are read without parsing as parsing reads them', async t => {
   const property = fc.property(parts, number, number, (given, epoch, seq) => {
     const text = encodeEvent(given)
     const event = new LogEvent(epoch, seq, text)
@@ -64,7 +64,7 @@ t.test('an event is told without parsing as parsing tells it', async t => {
   t.pass('for any ids, types, principals and data')
 })
 
-t.test('keys stand in the order of the wire', async t => {
+t.test('keys are in the order of the wire', async t => {
   const event = new LogEvent(
     7,
     8,
@@ -79,7 +79,7 @@ t.test('keys stand in the order of the wire', async t => {
   t.equal(bare.runId, undefined)
 })
 
-t.test('a run that is named like the words around it is told', async t => {
+t.test('a run is recognised whose name looks like the JSON around it', async t => {
   for (const runId of ['type', 'runId', 'x.type', 'data', 'time:1']) {
     const text = encodeEvent({ sessionId: 'runId', runId, type: 'x.runId', time: 1, data: { runId: 'no' } })
     const event = new LogEvent(1, 1, text)

@@ -74,7 +74,7 @@ t.test('entries that are wrong are corrected and make room for others', async t 
   )
 })
 
-t.test('sessions that cannot be read hold up no younger lease, however many they are', async t => {
+t.test('any number of unreadable sessions delays no younger lease', async t => {
   const { commands, index } = made()
   for (let i = 0; i < 10; i++) {
     commands.expire(`down${i}`, 'r', 100 + i)
@@ -90,7 +90,7 @@ t.test('sessions that cannot be read hold up no younger lease, however many they
   t.equal((await index.expired(20)).length, 11, 'and looked at again')
 })
 
-t.test('where nothing can be read the caller is told why', async t => {
+t.test('the caller gets the error when nothing can be read', async t => {
   const { commands, index } = made()
   commands.expire('down', 'r', 100)
   commands.down.add('down')
@@ -111,7 +111,7 @@ t.test('a lease is announced once for as long as it lasts, and again after it wa
   t.equal(commands.touched, 3)
 })
 
-t.test('a lease that is shorter than the known entry is announced anew', async t => {
+t.test('a lease that is shorter than its known entry is announced again', async t => {
   const { commands, index } = made()
   await index.announce('s', [{ runId: 'r', token: 'token', ttlMs: 1000 }])
   t.same(await index.announce('s', [{ runId: 'r', token: 'token', ttlMs: 10 }]), [1010])

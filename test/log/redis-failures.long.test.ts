@@ -172,7 +172,7 @@ async function untilAccepted(log: EventLog, stored: string) {
   }
 }
 
-t.test('a Redis that forgot everything gives a new epoch, and everybody is told', skip, async t => {
+t.test('a Redis that lost everything gives a new epoch, and every follower is notified', skip, async t => {
   const redis = await RedisServer.start(t)
   const [one, two] = [await open(t, redis), await open(t, redis)]
   const old = await put(one, texts(1, 10), { create: true, once: [{ key: 'k' }] })
@@ -261,7 +261,7 @@ t.test('other events under offsets that were seen are noticed', skip, async t =>
   t.equal(witness.heard.length, 3)
 })
 
-t.test('a session that another process deleted meanwhile is deleted, not lost', skip, async t => {
+t.test('a session that another process deleted is reported as deleted, not as lost', skip, async t => {
   const redis = await RedisServer.start(t)
   const [one, two] = [await open(t, redis), await open(t, redis)]
   await put(one, texts(1, 3), { create: true })

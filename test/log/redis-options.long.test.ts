@@ -37,7 +37,7 @@ async function works(t: Test, log: EventLog): Promise<void> {
   t.same(seqs(await readAll(log)), [1, 2, 3, 4, 5])
 }
 
-t.test('a password in the URL is used, and never told', skip, async t => {
+t.test('a password in the URL is used, and never shown', skip, async t => {
   const redis = await RedisServer.start(t, ['--requirepass', 'open sesame'])
   const url = redis.url.replace('//', `//:${encodeURIComponent('open sesame')}@`)
   await works(t, await opened(t, { url }))
@@ -73,7 +73,7 @@ t.test('TLS', { skip: noTls }, async t => {
     await works(t, await opened(t, { connect: options => new Redis(url, { ...options, tls } as object) }))
   })
 
-  t.test('a server that nobody vouches for is refused', async t => {
+  t.test('a server whose certificate is not trusted is refused', async t => {
     await t.rejects(createRedisLog({ url, warn() {} }), { name: 'RedisUnfit', message: /self-signed/ })
   })
 
@@ -101,7 +101,7 @@ t.test('TLS', { skip: noTls }, async t => {
   })
 })
 
-t.test('a Sentinel tells where the master is, also after it has moved', skip, async t => {
+t.test('a Sentinel names the master, also after a failover', skip, async t => {
   const master = await RedisServer.start(t)
   const replica = await RedisServer.start(t, ['--replicaof', '127.0.0.1', `${master.port}`])
   const port = await freePort()

@@ -52,7 +52,7 @@ t.test('the value itself is never repeated, nor are foreign names at any length'
   }
 })
 
-t.test('a query’s numbers are digits, and options without a meaning are passed over', async t => {
+t.test('a query’s numbers are digits, and unknown options are ignored', async t => {
   t.match(
     check(SubscriptionQuery, { last: '5', coalesceMs: '0', unknown: 'x', heartbeatMs: '1000' }, 'query'),
     {

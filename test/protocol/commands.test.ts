@@ -57,7 +57,7 @@ t.test('every command needs its fields', async t => {
   }
 })
 
-t.test('what is left out has its default', async t => {
+t.test('absent fields have their defaults', async t => {
   t.match(Command.parse({ id: '1', type: 'subscribe', sessionId: 's' }), {
     replay: 'compact',
     lag: 'conflate',

@@ -26,7 +26,7 @@ t.test('every code has a status, a close code and something to say', async t => 
   }
 })
 
-t.test('an error has what its row says', async t => {
+t.test('an error has the status, close code and retryability of its row', async t => {
   for (const code of codes) {
     const error = new TwinrailError(code, 'why')
     const { status, close, retryable } = errorTable[code]
@@ -35,7 +35,7 @@ t.test('an error has what its row says', async t => {
   }
 })
 
-t.test('details and the time to wait are told when there are any', async t => {
+t.test('details and the time to wait are sent when there are any', async t => {
   const cause = new Error('inner')
   const error = new TwinrailError('conflict', 'why', { details: { a: 1 }, retryAfterMs: 0, cause })
   t.equal(error.cause, cause)
@@ -48,7 +48,7 @@ t.test('details and the time to wait are told when there are any', async t => {
   })
 })
 
-t.test('what is not meant for users stays here', async t => {
+t.test('causes and unexpected errors are not sent to users', async t => {
   for (const error of [
     new Error('password: hunter2'),
     'hunter2',

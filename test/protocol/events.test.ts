@@ -122,7 +122,7 @@ t.test('every type of the protocol parses, with all its fields and with few', as
   }
 })
 
-t.test('unknown fields of data and of the envelope pass through untouched', async t => {
+t.test('unknown fields of data and of the envelope are kept unchanged', async t => {
   const more = { extra: { nested: [1, null] }, 'x-y': '' }
   for (const type of types) {
     const data = { ...samples[type][0], ...more }
@@ -232,7 +232,7 @@ t.test('the lists of types name types', async t => {
   for (const type of types) t.match(type, /^[a-z]+\.[a-z-]+$/, 'types are noun.verb')
 })
 
-t.test('the JSON Schema tells every type', async t => {
+t.test('the JSON Schema has every type', async t => {
   const schema = JSON.stringify(protocolJsonSchema().event)
   for (const type of types) t.ok(schema.includes(`"${type}"`), type)
 })

@@ -5,7 +5,7 @@ import { formatOffset, Id, Offset, ProviderId, parseOffset } from '../../src/pro
 
 const digits16 = '9'.repeat(16)
 
-t.test('offsets: what is one and what is not', async t => {
+t.test('offsets: valid and invalid ones', async t => {
   const good = [
     '1-0',
     '1-1',
@@ -54,7 +54,7 @@ t.test('any two numbers go through an offset and back', async t => {
   t.pass()
 })
 
-t.test('ids: what is one and what is not', async t => {
+t.test('ids: valid and invalid ones', async t => {
   const good = ['a', 'Z', '0', 'a.b_c:d-e', 'x'.repeat(128), 's-0123', '9:9']
   const bad = [
     ...[

@@ -101,7 +101,7 @@ function foreignDelays(file: string): string[] {
   return found
 }
 
-t.test('every delay that is configured or foreign goes through them', async t => {
+t.test('every delay that is configured or comes from outside uses these timers', async t => {
   const files = ['src', 'client'].flatMap(folder =>
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
       .filter(entry => entry.isFile() && /\.tsx?$/.test(entry.name))

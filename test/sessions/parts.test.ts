@@ -76,29 +76,32 @@ t.test('a question that expires is refused, before it is asked or after', async 
   await t.rejects(inbox.answer('b'), { ...refusal, details: { requestId: 'b' } })
 })
 
-t.test('steering is taken in order, and not again what the log has as applied', async t => {
-  const inbox = new Inbox()
-  let woken = 0
-  const waiting = inbox.untilSteered().then(result => {
-    woken++
-    return result
-  })
-  await turn()
-  t.equal(woken, 0)
-  inbox.event(event(2, 'input.steered', { inputId: 'a', text: 'left' }, 'ann'))
-  t.equal(await waiting, true)
-  inbox.event(event(3, 'input.steered', { inputId: 'b', text: 'right' }))
-  inbox.event(event(4, 'input.steered', { inputId: 'c', text: 'on' }))
-  inbox.event(event(5, 'input.applied', { inputId: 'b' }))
-  inbox.event(event(6, 'input.applied', { inputId: 'unknown' }))
-  inbox.event(event(7, 'text.start', { partId: 'p' }))
-  t.equal(await inbox.untilSteered(), true, 'some wait already')
-  t.same(inbox.takeSteers(), [
-    { inputId: 'a', text: 'left', by: 'ann' },
-    { inputId: 'c', text: 'on', by: undefined },
-  ])
-  t.same(inbox.takeSteers(), [])
-})
+t.test(
+  'steering is taken in order, and messages that the log has as applied are not taken again',
+  async t => {
+    const inbox = new Inbox()
+    let woken = 0
+    const waiting = inbox.untilSteered().then(result => {
+      woken++
+      return result
+    })
+    await turn()
+    t.equal(woken, 0)
+    inbox.event(event(2, 'input.steered', { inputId: 'a', text: 'left' }, 'ann'))
+    t.equal(await waiting, true)
+    inbox.event(event(3, 'input.steered', { inputId: 'b', text: 'right' }))
+    inbox.event(event(4, 'input.steered', { inputId: 'c', text: 'on' }))
+    inbox.event(event(5, 'input.applied', { inputId: 'b' }))
+    inbox.event(event(6, 'input.applied', { inputId: 'unknown' }))
+    inbox.event(event(7, 'text.start', { partId: 'p' }))
+    t.equal(await inbox.untilSteered(), true, 'some wait already')
+    t.same(inbox.takeSteers(), [
+      { inputId: 'a', text: 'left', by: 'ann' },
+      { inputId: 'c', text: 'on', by: undefined },
+    ])
+    t.same(inbox.takeSteers(), [])
+  },
+)
 
 t.test('a closed inbox refuses all that waits, with its first reason', async t => {
   const inbox = new Inbox()
@@ -205,7 +208,7 @@ t.test('as many jobs run as have a slot, in the order of their start', async t =
   await made.close()
 })
 
-t.test('a slow job gives its slot away and goes on, within the greater limit', async t => {
+t.test('a slow job frees its slot and continues, within the larger limit', async t => {
   const { jobs: made, start, end, running } = jobs({ concurrency: 1, maxConcurrency: 2 })
   for (const key of ['a', 'b', 'c']) start(key)
   t.same(running(), ['a'])
@@ -265,7 +268,7 @@ t.test('a failure is forgotten by itself, and by a close', async t => {
   t.equal(made.busy, 0)
 })
 
-t.test('a close drops what waits, and lasts until what runs has ended', async t => {
+t.test('a close drops waiting jobs, and resolves when running jobs have ended', async t => {
   const { jobs: made, start, end, running } = jobs({ concurrency: 1 })
   start('a')
   start('b')

@@ -6,6 +6,7 @@ import { keys } from '../../src/log/keys.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { Presence } from '../../src/presence/presence.ts'
+import { Expiry } from '../../src/sessions/expiry.ts'
 import { Runner } from '../../src/sessions/runner.ts'
 import { SchemaChecker } from '../../src/sessions/schemas/checker.ts'
 import { counting } from '../fixtures/resumable.ts'
@@ -51,7 +52,7 @@ async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise
     agents: new Map([[counting.name, counting]]) as never,
     maxRunMs: 1000,
     leaseMs: 30,
-    onExpiring: () => {},
+    expiry: new Expiry({ journal, onError: error => errors.push(error) }),
     onError: error => errors.push(error),
   })
   // The runner's own timer does not keep the process alive.

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import t from 'tap'
 import { between, random, seedOf } from '../../src/log/contract/random.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
-import { applyEvent, ENDED_RUNS, emptyState, type SessionState } from '../../src/sessions/state.ts'
+import { ENDED_RUNS, FoldedState, type SessionState } from '../../src/sessions/state.ts'
 
 const EPOCH = 9
 
@@ -19,9 +19,10 @@ const log = (steps: readonly Step[], start = 1) =>
       new LogEvent(EPOCH, start + i, encodeEvent({ sessionId: 's', time: 1000 + start + i, ...step })),
   )
 
-function folded(events: readonly LogEvent[], state: SessionState = emptyState()): SessionState {
-  for (const event of events) applyEvent(state, EPOCH, event)
-  return state
+function folded(events: readonly LogEvent[], from?: SessionState): SessionState {
+  const state = new FoldedState(from)
+  for (const event of events) state.add(event)
+  return state.snapshot()
 }
 
 const started = (runId: string): Step => ({ type: 'run.started', runId, data: { agent: 'a', input: null } })
@@ -140,6 +141,39 @@ t.test('the state keeps all open runs and the last 100 ended ones', async t => {
   t.match(runs[0], { runId: 'open', status: 'running' })
   t.match(runs[1], { runId: 'r20' })
   t.match(runs.at(-1), { runId: `r${ENDED_RUNS + 19}`, status: 'completed' })
+})
+
+t.test('a snapshot does not change when the state changes, and shares its entries', async t => {
+  const [one, two, end] = log([started('a'), asked('a', 'q'), ended('a')]) as [LogEvent, LogEvent, LogEvent]
+  const state = new FoldedState()
+  for (const event of [one, two]) state.add(event)
+  const before = state.snapshot()
+  const told = JSON.stringify(before)
+  t.equal(before.pendingInputs[0], state.pendingInput('q'), 'the very same object')
+  t.ok(state.bytes > 0)
+  state.add(end)
+  t.equal(JSON.stringify(before), told)
+  t.equal(state.pendingInput('q'), undefined)
+  t.match(state.snapshot(), { seq: 3, runs: [{ runId: 'a', status: 'completed' }], pendingInputs: [] })
+})
+
+t.test('the memory of a state grows and shrinks with its questions', async t => {
+  const state = new FoldedState()
+  const events = log([
+    started('a'),
+    asked('a', 'q', { message: 'x'.repeat(1000) }),
+    { type: 'input.answered', runId: 'a', data: { requestId: 'q', value: 1 } },
+    asked('a', 'q2', { message: 'x'.repeat(1000) }),
+    ended('a'),
+  ])
+  const sizes = events.map(event => {
+    state.add(event)
+    return state.bytes
+  })
+  t.ok((sizes[1] as number) > (sizes[0] as number) + 2000)
+  t.equal(sizes[2], sizes[0])
+  t.equal(sizes[3], (sizes[1] as number) + 2, 'one more letter')
+  t.equal(sizes[4], sizes[0])
 })
 
 t.test('events other than run.* and input.* are not parsed', async t => {

@@ -103,3 +103,38 @@ t.test('a session that is deleted and created again has a new state', async t =>
   await startRun('two')
   t.match(await states.get(await journal.session('s')), { seq: 1, runs: [{ runId: 'two' }] })
 })
+
+t.test('folding a long session leaves the event loop to others', async t => {
+  const { journal, startRun } = stage()
+  await startRun('one')
+  // Questions are parsed one by one, a few ms for each page of them.
+  for (let i = 0; i < 40; i++) {
+    await journal.append(
+      's',
+      Array.from({ length: 500 }, (_, j) => ({
+        type: 'input.requested',
+        runId: 'one',
+        data: { requestId: `q${i}.${j}`, kind: 'question', message: 'x'.repeat(500) },
+      })),
+    )
+  }
+  let turns = 0
+  const count = setInterval(() => turns++, 0)
+  t.teardown(() => clearInterval(count))
+  const { pendingInputs } = await new SessionStates(journal).get(await journal.session('s'))
+  t.equal(pendingInputs.length, 20_000)
+  t.ok(turns > 2, `timers came ${turns} times meanwhile`)
+})
+
+t.test('states take a bounded memory, and the least recently used go first', async t => {
+  const { journal, reads } = stage()
+  const states = new SessionStates(journal)
+  const question = { requestId: 'q', kind: 'question', message: 'x'.repeat(500_000) }
+  for (let i = 0; i < 80; i++) {
+    await journal.append(`s${i}`, [{ type: 'input.requested', runId: 'r', data: question }], { create: true })
+    await states.get(await journal.session(`s${i}`))
+  }
+  reads.length = 0
+  for (const id of ['s79', 's30', 's0']) await states.get(await journal.session(id))
+  t.same(reads, [0], 'only the oldest is read anew')
+})

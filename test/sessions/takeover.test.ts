@@ -58,7 +58,7 @@ t.test('three nodes that find an expired lease write one terminal event', async 
   t.same(await log.expired(100), [], 'and no lease is left')
 })
 
-t.test('a node that comes back after a takeover appends nothing', async t => {
+t.test('a node that returns after a takeover appends nothing', async t => {
   const log = createMemoryLog()
   const [away, other] = [await node(t, log), await node(t, log)]
   const runId = await startRun(away.url, 's', 'endless', { ignoreSignal: true })

@@ -19,7 +19,7 @@ function connection(connections: Connections) {
   return made
 }
 
-t.test('a stop lets nothing in, and closes what is open when told to', async t => {
+t.test('a stopping server refuses connections, and closeAll closes the open ones', async t => {
   const connections = new Connections(1000)
   const [one, gone] = [connection(connections), connection(connections)]
   connections.remove(gone)
@@ -51,7 +51,7 @@ t.test('requests that wait are let go with the connections, and at once after th
   t.same(released, ['waits', 'late'])
 })
 
-t.test('clients are told to come back at different times within the spread', async t => {
+t.test('clients get different times to reconnect within the spread', async t => {
   const connections = new Connections(1000)
   const times = Array.from({ length: 200 }, () => connections.restart().retryAfterMs as number)
   t.ok(Math.min(...times) >= 0 && Math.max(...times) <= 1000)

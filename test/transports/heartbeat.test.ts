@@ -87,7 +87,7 @@ t.test('one whose beat writes nothing is looked at again at every turn', async t
   t.equal(new Set(stalled.beats).size, stalled.beats.length)
 })
 
-t.test('one that is removed is not looked at, and without any the wheel stands still', async t => {
+t.test('a removed connection is not checked, and without connections the wheel stops', async t => {
   const { clock, pass, connection } = wheel(t)
   const [gone, stays] = [connection(1000), connection(1000)]
   clock.add(gone)
@@ -120,7 +120,7 @@ t.test('a heartbeat that was changed counts from the last write', async t => {
   t.ok((one.beats[0] as number) >= 1000)
 })
 
-t.test('a turn that comes late looks at everybody who is due', async t => {
+t.test('a late turn checks every connection that is due', async t => {
   const { clock, connection } = wheel(t)
   const due = [300, 1000, 1700, 2900].map(ms => connection(ms))
   const later = connection(9000)

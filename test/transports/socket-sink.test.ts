@@ -108,7 +108,7 @@ t.test('it is ready when all that was written is out', async t => {
   t.equal(resumed, 3, 'also when nothing waits')
 })
 
-t.test('who is called back may wait again', async t => {
+t.test('a callback may wait again', async t => {
   const { stream, sink } = sinkOn(t)
   let calls = 0
   const again = () => {
@@ -120,7 +120,7 @@ t.test('who is called back may wait again', async t => {
   t.same(stream.written, ['', '', ''])
 })
 
-t.test('after its close nothing is written, and nobody is called back', async t => {
+t.test('after its close nothing is written and no callback is called', async t => {
   const { stream, sink, calls } = sinkOn(t)
   stream.isOpen = false
   sink.write('a')
@@ -140,7 +140,7 @@ t.test('after its close nothing is written, and nobody is called back', async t 
   t.same(calls, { pings: 0, stalls: 0 })
 })
 
-t.test('a stream that breaks calls nobody back', async t => {
+t.test('a stream that breaks calls no callback', async t => {
   const { stream, sink } = sinkOn(t)
   stream.on('error', () => {})
   stream.isOpen = false

@@ -1,10 +1,10 @@
-/** Promise 9 for producers: what is no event is refused, and nothing of it stays but what stood before. */
+/** Bad input of producers: a value that is not an event is refused, and only the events before it stay in the log. */
 import { Agent, request } from 'node:http'
 import t from 'tap'
 import { ask, type Call, type Case, events, ndjson, post, refuses, stage } from '../fixtures/wire-refusals.ts'
 import { headOf, serve } from '../fixtures/wire-server.ts'
 
-t.test('ingest of what is no event', async t => {
+t.test('ingest of values that are not events', async t => {
   const s = await stage(t)
   const wrong = (body: unknown, path?: string): Case => [post(body, events), 400, 'bad-request', path]
   const line = (body: unknown): [Call, number, string] => [
@@ -74,7 +74,7 @@ t.test('ingest of what is no event', async t => {
   )
 })
 
-t.test('NDJSON: the first bad line ends it, what stood before stays', async t => {
+t.test('NDJSON: the first bad line ends the request, and the lines before it stay', async t => {
   const { url, server } = await serve(t)
   await server.sessions.create('s')
   const ok = (i: number) => JSON.stringify({ type: 'x.ok', data: i })
@@ -119,7 +119,7 @@ t.test('NDJSON: the first bad line ends it, what stood before stays', async t =>
   t.equal(answer, 400)
 })
 
-t.test('what is left of a refused body is read, so that the connection can be used again', async t => {
+t.test('the rest of a refused body is read, so that the connection can be used again', async t => {
   const { url, server } = await serve(t)
   await server.sessions.create('s')
   const agent = new Agent({ keepAlive: true, maxSockets: 1 })

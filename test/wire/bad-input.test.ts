@@ -292,7 +292,7 @@ t.test('queries that cannot be read', async t => {
   t.match(page, { status: 200, body: { head: s.head } })
 })
 
-t.test('cursors that mean nothing here say reset, and all is told', async t => {
+t.test('cursors of another epoch or past the head get reset and all events', async t => {
   const s = await stage(t)
   const log = await logged(s, 's')
   const [epoch, seq] = s.head.split('-')

@@ -1,4 +1,4 @@
-/** Promise 9 on a WebSocket: a nack where the socket can stay, a close code where it cannot. */
+/** Bad input on a WebSocket: a nack if the socket can stay open, a close code if it cannot. */
 import t from 'tap'
 import { type Message, openWs, WsClient } from '../fixtures/wire-clients.ts'
 import { ask, publish, stage } from '../fixtures/wire-refusals.ts'
@@ -24,6 +24,7 @@ t.test('WebSocket messages that are no command', async t => {
     ['a cursor that is null', { ...sub, after: null }, 'a', 'bad-request', 'after'],
     ['numbers as texts', { ...sub, last: '5' }, 'a', 'bad-request', 'last'],
     ['a window of nothing', { ...sub, windowBytes: 0 }, 'a', 'bad-request', 'windowBytes'],
+    ['a window over 16 MiB', { ...sub, windowBytes: 2 ** 24 + 1 }, 'a', 'bad-request', 'windowBytes'],
     ['a heartbeat that is too fast', { ...sub, heartbeatMs: 10 }, 'a', 'bad-request', 'heartbeatMs'],
     ['an unknown session', { ...sub, sessionId: 'new' }, 'a', 'session-not-found'],
     ['an unknown session with a run', { ...sub, sessionId: 'new', run: 'r' }, 'a', 'session-not-found'],

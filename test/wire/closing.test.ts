@@ -14,7 +14,7 @@ import {
 } from '../fixtures/wire-clients.ts'
 import { call, command, createSession, eventually, ingest, serve, startRun } from '../fixtures/wire-server.ts'
 
-t.test('streams and sockets are told to come back, each at a time of its own', async t => {
+t.test('streams and sockets get different times to reconnect', async t => {
   const { server, url } = await serve(t, { spreadMs: 60_000 })
   await ingest(url, 's', { type: 'x.n', data: 1 })
   const runId = await startRun(url, 's', 'idle', null)
@@ -61,7 +61,7 @@ t.test('streams and sockets are told to come back, each at a time of its own', a
   t.equal((await unsubscribed.closed).code, 1012)
 })
 
-t.test('who waits for a page is answered', async t => {
+t.test('a waiting long-poll is answered', async t => {
   const { server, url } = await serve(t)
   await ingest(url, 's', { type: 'x.n', data: 1 })
   const { next } = await fetchPage(url, 's')
@@ -74,7 +74,7 @@ t.test('who waits for a page is answered', async t => {
   t.match(page, { events: [], controls: [], next })
 })
 
-t.test('while it stops, what is new is refused for now, and what works may end', async t => {
+t.test('a stopping server refuses new requests as retryable and lets open runs end', async t => {
   const { server, url } = await serve(t)
   await createSession(url, 's')
   const runId = await startRun(url, 's', 'steered', {})
@@ -143,7 +143,7 @@ t.test('a client that does not read does not hold the server', async t => {
   await server.close({ graceMs: 0 })
 })
 
-t.test('what was acknowledged before is there after', async t => {
+t.test('acknowledged events are in the log after the stop', async t => {
   const log = createMemoryLog()
   // The server closes its log; this one shall outlive it.
   const kept = { ...log, close: async () => {} }

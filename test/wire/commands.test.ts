@@ -97,7 +97,7 @@ t.test('a key makes a retry safe, on either transport and across them', async t 
     t.equal(told.length, 1, 'told once')
   })
 
-  t.test('a refused one is judged anew', async t => {
+  t.test('a refused command with the same key is executed again', async t => {
     const bad = await over.http({ type: 'run.start', agent: 'nobody', input: null, key: 'again' })
     t.match(bad, { type: 'nack', code: 'agent-not-found' })
     const good = await over.websocket({ type: 'run.start', agent: 'idle', input: null, key: 'again' })
@@ -106,7 +106,7 @@ t.test('a key makes a retry safe, on either transport and across them', async t 
   })
 })
 
-t.test('a runId starts one run, however often it is sent', async t => {
+t.test('a runId starts one run, also when it is sent several times', async t => {
   const wire = await serve(t, { authorize: byHeader })
   const { url } = wire
   const client = await openWs(t, url)

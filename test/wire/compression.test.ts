@@ -100,7 +100,7 @@ for (const [name, client] of Object.entries(clients)) {
   })
 }
 
-t.test('who does not ask for it gets plain bytes beside those who do', async t => {
+t.test('clients that do not ask for compression get plain bytes', async t => {
   const wire = await serve(t, { compression: true })
   await createSession(wire.url, 's')
   const compressed = await fetches(t, wire)

@@ -36,7 +36,7 @@ async function trim({ server }: Wire, sessionId: string, through: number): Promi
   await log.trim(sessionId, session?.epoch as number, through, { seq, state: { seq, ...state } })
 }
 
-t.test('what opens a stream, in its order', async t => {
+t.test('the first messages of a stream, in their order', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 5)
@@ -74,14 +74,28 @@ t.test('what opens a stream, in its order', async t => {
   }
 })
 
+t.test('retry is another time for each connection, from half to one and a half times retryMs', async t => {
+  const { url } = await serve(t, { retryMs: 2000 })
+  await numbers(url, 's', 1)
+  const retries: number[] = []
+  for (let i = 0; i < 40; i++) {
+    const stream = await openSse(t, eventsUrl(url, 's'))
+    await stream.until('hello')
+    retries.push(stream.retry ?? Number.NaN)
+    stream.close()
+  }
+  t.ok(Math.min(...retries) >= 1000 && Math.max(...retries) <= 3000, String(retries))
+  // 40 values of 2001 that are all within 500 ms of each other: once in 10^21 runs.
+  t.ok(Math.max(...retries) - Math.min(...retries) > 500, 'they are spread')
+})
+
 t.test('SSE framing: ids, names and headers', async t => {
-  const wire = await serve(t, { retryMs: 1234 })
+  const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 2)
   const stream = await openSse(t, eventsUrl(url, 's', { heartbeatMs: 1000 }))
   const got = [...(await stream.until('caught-up')), ...(await stream.until('ping'))]
-  t.match(stream.head, /^retry: 1234\n\nevent: hello\ndata: \{"type":"hello",/)
-  t.equal(stream.retry, 1234)
+  t.match(stream.head, /^retry: \d+\n\nevent: hello\ndata: \{"type":"hello",/)
   for (const { message, id, event } of got) {
     t.equal(
       event,
@@ -104,7 +118,7 @@ t.test('SSE framing: ids, names and headers', async t => {
   })
   t.match(run.headers, wanted)
   await run.until('end')
-  t.match(run.head, /^retry: 1234\n\nevent: hello\n/)
+  t.match(run.head, /^retry: \d+\n\nevent: hello\n/)
   for (const accept of ['*/*', 'text/event-stream;q=0.9, application/json;q=0.1', 'text/*', undefined]) {
     const other = await openSse(t, eventsUrl(url, 's'), { headers: accept ? { accept } : {} })
     t.match(other.headers, wanted, `Accept: ${accept}`)
@@ -202,7 +216,7 @@ t.test('reset and gap come right after subscribed', async t => {
   ])
 })
 
-t.test('pings tell that a silent stream is alive, and only then', async t => {
+t.test('pings are sent on silent streams only', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 1)
@@ -295,7 +309,7 @@ t.test('a second subscribe replaces the first, at once', async t => {
   t.equal(last, 5000)
 })
 
-t.test('nothing of a session comes after unsubscribe was acknowledged', async t => {
+t.test('no message of a session is sent after the ack of unsubscribe', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 'other', 1)
@@ -396,7 +410,7 @@ t.test('last, and replay=none', async t => {
   }
 })
 
-t.test('coalesceMs gathers what comes into one write', async t => {
+t.test('coalesceMs collects events into one write', async t => {
   const wire = await serve(t)
   const { url } = wire
   await numbers(url, 's', 1)

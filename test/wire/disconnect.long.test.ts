@@ -1,4 +1,4 @@
-/** Promise 5: a connection that closes, however it does, changes nothing but who watches. Cancel is a command. */
+/** Closing is not cancelling: a connection that closes in any way changes only the viewers. Cancel is a command. */
 import { request } from 'node:http'
 import t from 'tap'
 import type { Authorize } from '../../src/auth/authorize.ts'
@@ -30,7 +30,7 @@ import {
   type Wire,
 } from '../fixtures/wire-server.ts'
 
-t.test('a run goes on when everybody has left, and whoever comes back gets everything', async t => {
+t.test('a run continues without viewers, and a viewer that returns gets everything', async t => {
   const wire = await serve(t)
   const { url, server } = wire
   const start = { id: 'a', type: 'run.start', runId: 'r', agent: 'halves', input: { count: 200 } }
@@ -291,7 +291,7 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-t.test('a reader that has stalled is cut off; the run goes on without it', async t => {
+t.test('a stalled reader is cut off, and the run continues', async t => {
   const wire = await serve(t, { stallMs: 1000 })
   const { url, server } = wire
   const body = { id: 'a', type: 'run.start', runId: 'r', agent: 'steered', input: {} }

@@ -60,7 +60,7 @@ t.test('every route asks the hook before anything else happens', async t => {
   t.equal((await socket.closed).code, 4403, 'a WebSocket is told by its close code')
 })
 
-t.test('a principal stands in what it causes, and may be refused single things', async t => {
+t.test('events have the principal that caused them, and single actions can be refused', async t => {
   const { url, server } = await serve(t, { authorize: byName })
   t.equal((await call(`${url}/v1/sessions`)).status, 401)
   t.equal((await openWs(t, url).then(ws => ws.closed)).code, 4401)
@@ -98,7 +98,7 @@ t.test('a principal stands in what it causes, and may be refused single things',
   await t.rejects(fetchPage(url, 'hidden1', {}), /401/)
 })
 
-t.test('a hook that throws is a defect of the server, told without its text', async t => {
+t.test('a hook that throws is answered as internal, without the error’s text', async t => {
   const { url } = await serve(t, {
     authorize() {
       throw new Error('secret of the hook')

@@ -179,7 +179,7 @@ t.test("a waiting stream's heartbeat does not disturb the answer before it", asy
   t.same(typesOf((await raw.response()).body), ofRun)
 })
 
-t.test('being let in takes its time, and no byte goes before the head', async t => {
+t.test('with slow authorization no byte is sent before the head', async t => {
   const authorize: Authorize = async (_, action) => {
     if (action === 'subscribe') await new Promise(resolve => setTimeout(resolve, 1200))
     return { id: 'local' }
@@ -231,7 +231,7 @@ t.test('one connection for many requests, one after the other', async t => {
   }
 })
 
-t.test('a connection that closes takes what it waited for with it', async t => {
+t.test('a connection that closes ends its pending work', async t => {
   const { url, server } = await stage(t)
   await createSession(url, 'waited')
   const raw = new Raw(t, url)
@@ -291,7 +291,7 @@ t.test('a browser that asks for gzip gets plain bytes unless the server compress
   t.same(typesOf(body), ofRun)
 })
 
-t.test('whoever would rather speak another protocol is answered in this one', async t => {
+t.test('a request for another protocol is answered over this one', async t => {
   const wire = await stage(t)
   const { url } = wire
   // As curl --http2 and Java's HttpClient begin every connection without TLS.
@@ -313,7 +313,7 @@ t.test('whoever would rather speak another protocol is answered in this one', as
   t.equal((await logged(wire, 's')).length, 6)
 })
 
-t.test('what is no HTTP on the connection of a stream ends it and puts nothing into it', async t => {
+t.test('bytes that are not HTTP on a stream’s connection end it and add nothing to the stream', async t => {
   const { url, server } = await stage(t)
   const raw = new Raw(t, url)
   raw.send(get(events, sse))

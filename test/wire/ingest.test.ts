@@ -127,7 +127,7 @@ t.test('an array is all or nothing', async t => {
   t.equal((await ingest(url, 's', [started('r'), delta('r', 'a'), completed('r')])).status, 200)
 })
 
-t.test('lines are live as they come, however long the body lasts', async t => {
+t.test('lines are delivered as they arrive, during a body of any length', async t => {
   const wire = await serve(t)
   const { url } = wire
   await createSession(url, 's')
@@ -171,7 +171,7 @@ t.test('lines are live as they come, however long the body lasts', async t => {
   t.same((await stream.nextOf('x.n')).data as unknown, 'after', 'a line that was cut is none')
 })
 
-t.test('a run belongs to who opened it', async t => {
+t.test('a run belongs to the principal that opened it', async t => {
   const wire = await serve(t, { authorize: byHeader })
   const { url } = wire
   const as = (user: string, body: object, session = 's') =>
@@ -270,7 +270,7 @@ t.test('commands reach the runs of producers, too', async t => {
   })
 })
 
-t.test('a producer that falls silent is lost, one that goes on is not', async t => {
+t.test('a producer that falls silent is lost, one that continues is not', async t => {
   const wire = await serve(t, { producerLeaseMs: 2000 })
   const { url } = wire
   await ingest(url, 's', [started('silent'), started('alive')])
@@ -357,7 +357,7 @@ t.test('producer and seq make retries exact', async t => {
     )
   })
 
-  t.test('runs that begin and end in what is repeated', async t => {
+  t.test('runs that begin and end within repeated events', async t => {
     const events = [x(0), started('r'), delta('r', 'a'), completed('r')]
     const whole = await post(`${eventsUrl(url, 'w')}?producer=p&seq=1`, events)
     t.equal(whole.status, 200)

@@ -65,7 +65,7 @@ t.test('a page: its fields, its cursor, its end', async t => {
   t.match(last, { next: `${epoch}-10`, caughtUp: true, controls: [] })
 })
 
-t.test('a page holds 1000 events or 1 MiB at the most, and one event at the least', async t => {
+t.test('a page holds at most 1000 events or 1 MiB, and at least one event', async t => {
   const wire = await serve(t)
   const { url } = wire
   await ingest(url, 'many', numbers(1500))
@@ -87,7 +87,7 @@ t.test('a page holds 1000 events or 1 MiB at the most, and one event at the leas
   t.same(sizes, [5, 5, 2, 1])
 })
 
-t.test('wait: answers at once when there is something, else when it comes, else empty', async t => {
+t.test('wait: answers at once with events, otherwise when one arrives, otherwise empty', async t => {
   const wire = await serve(t)
   const { url } = wire
   await ingest(url, 's', numbers(3))

@@ -60,7 +60,7 @@ async function scene(t: Test) {
   return { log, wire, url: wire.url }
 }
 
-t.test('whoever follows gets reset, what is left, caught-up again, and what comes', async t => {
+t.test('subscribers get reset, the remaining events, caught-up again, and new events', async t => {
   const { log, wire, url } = await scene(t)
   const sse = await follow(t, 'sse', url, 's')
   const ws = await follow(t, 'websocket', url, 's')

@@ -79,7 +79,7 @@ t.test('connections, subscriptions and what live subscribers are sent', async t 
   t.equal(await metric(wire, 'twinrail_subscriptions{transport="websocket"}'), 0)
 })
 
-t.test('lag, and what is folded, skipped and given up for it', async t => {
+t.test('lag, folded and skipped events, and closed connections', async t => {
   const wire = await serve(t)
   await createSession(wire.url, SESSION)
   const policies = ['conflate', 'skip', 'disconnect'] as const

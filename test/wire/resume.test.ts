@@ -1,4 +1,4 @@
-/** Promise 3: every offset is a safe cursor on every transport, whichever transport it came from. */
+/** Resuming: every offset, from any transport, is a safe cursor on every transport. */
 import t, { type Test } from 'tap'
 import { random as seeded, seedOf } from '../../src/log/contract/random.ts'
 import {
@@ -60,7 +60,7 @@ async function fill(t: Test, wire: Wire, sessionId: string, random: () => number
   return all
 }
 
-t.test('what was read up to any offset on one transport goes on at it on every other', async t => {
+t.test('an offset read on one transport is a safe cursor on every other', async t => {
   const random = seeded(seedOf(t))
   const wire = await serve(t)
   const { url } = wire
@@ -178,7 +178,7 @@ t.test('a client that hops between transports while events come gets each once',
   for (const { got } of hopped) t.ok(got.join('\n') === log.join('\n'), 'the whole log, each event once')
 })
 
-t.test('a bare EventSource comes back by itself and misses nothing', async t => {
+t.test('a bare EventSource reconnects by itself and misses nothing', async t => {
   const wire = await serve(t)
   const { server, url } = wire
   await ingest(url, 's', { type: 'x.n', data: 0 })
@@ -196,7 +196,7 @@ t.test('a bare EventSource comes back by itself and misses nothing', async t => 
   t.ok(stream.opened >= cuts, `connected ${stream.opened} times`)
 })
 
-t.test('a session without events resumes where it stands', async t => {
+t.test('a session without events resumes at its cursor', async t => {
   const wire = await serve(t)
   const { url } = wire
   await wire.server.sessions.create('s')

@@ -326,7 +326,7 @@ t.test('a run started over HTTP without a stream answers its ack at once', async
   await command(url, 's', { type: 'run.cancel', runId: body.runId as string })
 })
 
-t.test('what agents do wrong fails their run, and only that', async t => {
+t.test('an error of an agent fails its run only', async t => {
   const wire = await serve(t)
   const { url } = wire
   const cases: [object, string][] = [

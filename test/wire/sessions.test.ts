@@ -16,7 +16,7 @@ import {
   terminalOf,
 } from '../fixtures/wire-server.ts'
 
-t.test('what happens when nobody watches is the own setting of a run', async t => {
+t.test('each run has its own setting for the time without viewers', async t => {
   const wire = await serve(t)
   const { url } = wire
   const cancelled = async (sessionId: string, runId: string) => {
@@ -103,7 +103,7 @@ t.test('what happens when nobody watches is the own setting of a run', async t =
   t.match((await state(url, 'polled')).runs, [{ runId: polled, status: 'running' }], 'who polls comes back')
 })
 
-t.test('ephemeral events reach who is there, and nobody else', async t => {
+t.test('ephemeral events reach the current subscribers only', async t => {
   const wire = await serve(t)
   const { url } = wire
   const runId = await startRun(url, 's', 'idle', null)
@@ -263,4 +263,66 @@ t.test("a session's state tells its runs and open questions", async t => {
       { offset: offsetOf('input.requested', asking), runId: asking, requestId: 'q', kind: 'approval' },
     ],
   })
+})
+
+t.test('a list is bounded by bytes, and next leads through all of it', async t => {
+  const { url, server } = await serve(t)
+  const metadata = { text: 'x'.repeat(16_000) }
+  const ids = Array.from({ length: 150 }, (_, i) => `s${String(i).padStart(3, '0')}`)
+  await Promise.all(ids.map(id => server.sessions.create(id, metadata)))
+  const seen: string[] = []
+  let pages = 0
+  for (let after: string | undefined; ; pages++) {
+    const query = after === undefined ? '' : `&after=${after}`
+    const response = await fetch(`${url}/v1/sessions?limit=1000${query}`)
+    const text = await response.text()
+    t.ok(text.length < 1.1 * 2 ** 20, `${text.length} bytes`)
+    const { sessions, next } = JSON.parse(text) as { sessions: { sessionId: string }[]; next?: string }
+    seen.push(...sessions.map(({ sessionId }) => sessionId))
+    if (next === undefined) break
+    after = next
+  }
+  t.same(seen, ids)
+  t.ok(pages >= 2)
+})
+
+t.test('a list looks at 1000 sessions, and says where to go on', async t => {
+  const { url, server } = await serve(t, {
+    authorize: (_request, action, sessionId) =>
+      action === 'session.read' && sessionId !== 's2599' ? undefined : { id: 'a' },
+  })
+  for (let i = 1000; i < 2600; i++) await server.sessions.create(`s${i}`)
+  const list = async (query: string) => (await call(`${url}/v1/sessions?limit=1${query}`)).body
+  t.same(await list(''), { sessions: [], next: 's1999' }, 'none of them may be seen')
+  t.match(await list('&after=s1999'), { sessions: [{ sessionId: 's2599' }] })
+  t.same(await list('&after=s2599'), { sessions: [] }, 'that is all')
+})
+
+t.test('a page backwards reads no more than it may hold', async t => {
+  const { url, server } = await serve(t)
+  await server.sessions.create('s')
+  const data = { text: 'x'.repeat(300_000) }
+  for (let i = 0; i < 40; i++) await server.journal.append('s', [{ type: 'x.n', data }])
+  for (let i = 0; i < 10; i++) await server.journal.append('s', [{ type: 'x.small', data: i }])
+  const { journal } = server
+  const read = journal.read.bind(journal)
+  let most = 0
+  journal.read = async (...args) => {
+    const page = await read(...args)
+    most = Math.max(most, page?.events.reduce((sum, { bytes }) => sum + bytes, 0) ?? 0)
+    return page
+  }
+  const seen: string[] = []
+  let before = `${((await journal.session('s')) as { epoch: number }).epoch}-51`
+  for (;;) {
+    const page = await fetchPage(url, 's', { before, replay: 'full' })
+    seen.unshift(...page.events.map(({ offset }) => offset as string))
+    if (page.caughtUp) break
+    before = page.next
+  }
+  t.same(
+    seen.map(offset => Number(offset.split('-')[1])),
+    Array.from({ length: 50 }, (_, i) => i + 1),
+  )
+  t.ok(most <= 2 ** 20 + 310_000, `${most} bytes at a time`)
 })

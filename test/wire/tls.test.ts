@@ -156,7 +156,7 @@ t.test('a foreign page and a foreign name are refused on HTTP/2 as on HTTP/1.1',
   t.equal(rebound.headers[':status'], 403)
 })
 
-t.test('a stop tells every stream and ends every connection', async t => {
+t.test('a stop sends closing to every stream and ends every connection', async t => {
   const { server, url, session } = await serveTls(t)
   const streams = await Promise.all(Array.from({ length: 3 }, () => ask(session, path, stream)))
   await eventually(t, 'everything has come', () =>

@@ -124,7 +124,7 @@ t.test('live events wait for the window, too', async t => {
   t.same(consumer.flaws, [])
 })
 
-t.test('with nothing outstanding one event always goes out', async t => {
+t.test('with nothing outstanding one event is always sent', async t => {
   const wire = await serve(t)
   await fill(wire, () => 0.01, 5)
   const log = await logged(wire, 's')
@@ -143,7 +143,7 @@ t.test('with nothing outstanding one event always goes out', async t => {
   }
 })
 
-t.test('what is said of another incarnation or session frees nothing', async t => {
+t.test('a window for another epoch or session frees nothing', async t => {
   const wire = await serve(t)
   const { url } = wire
   await fill(wire, () => 0.01, 5)

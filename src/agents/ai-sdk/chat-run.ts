@@ -1,7 +1,8 @@
 /** One run of a chat agent: model calls, and between them the users' answers and what they say meanwhile. */
 import type { EventBody } from '../../protocol/index.ts'
 import type { RunContext, RunResult } from '../agent.ts'
-import { modelError } from './errors.ts'
+import { wellFormed, wellFormedValue } from '../well-formed.ts'
+import { answerBrokeOff, errorInAnswer, modelError } from './errors.ts'
 import { ModelEvents } from './events.ts'
 import { addUsage, Outcome } from './outcome.ts'
 import type { AiSdk, ApprovalRequest, Model, ModelMessage, StreamPart, ToolCall, Tools } from './sdk.ts'
@@ -99,18 +100,22 @@ export class ChatRun {
     })
     const outcome = new Outcome()
     for await (const part of result.fullStream as AsyncIterable<StreamPart>) {
-      if (part.type === 'error') throw part.error
+      if (part.type === 'error') throw errorInAnswer(part.error)
       outcome.note(part)
       yield* this.#events.of(part)
     }
     this.#context.signal.throwIfAborted()
-    const added = await (result.responseMessages ?? result.response.then(({ messages }) => messages))
+    if (outcome.finishReason === 'error' || outcome.rawFinishReason === 'error') throw answerBrokeOff()
+    const response = await (result.responseMessages ?? result.response.then(({ messages }) => messages))
+    const added = wellFormedValue(response)
     this.#messages.push(...added.slice(0, toolResults), ...said, ...added.slice(toolResults))
     return outcome
   }
 
   /** Gets the model what it waits for; `false` when the run is done. */
-  async *#goesOn({ open, approvals, hasResults }: Outcome): AsyncGenerator<EventBody, boolean, void> {
+  async *#goesOn(outcome: Outcome): AsyncGenerator<EventBody, boolean, void> {
+    const { open, approvals, hasResults } = outcome
+    if (outcome.isCutInCall) return false
     for (const { toolCall } of approvals) open.delete(toolCall.toolCallId)
     const calls = [...open.values()].filter(call => !call.providerExecuted)
     const forClients = calls.filter(call => this.#isForClients(call))
@@ -164,7 +169,7 @@ export class ChatRun {
       toolCallId: this.#events.toolCallId(toolCallId),
       message: `Run ${toolName} and answer with its output.`,
     })
-    const output = { type: 'json', value: value ?? null }
+    const output = { type: 'json', value: wellFormedValue(value ?? null) }
     return {
       parts: [{ type: 'tool-result', toolCallId, toolName, output }],
       ended: [toolCallId, value],
@@ -189,6 +194,6 @@ export class ChatRun {
 
   async #takeSteering(): Promise<ModelMessage[]> {
     const steers = await this.#context.steering.take()
-    return steers.map(({ text }) => ({ role: 'user', content: text }))
+    return steers.map(({ text }) => ({ role: 'user', content: wellFormed(text) }))
   }
 }

@@ -35,6 +35,29 @@ export function modelError(error: unknown): RunError | TwinrailError {
   return new RunError('model-error', text, { retryable, cause: error })
 }
 
+/** Says that the provider itself gave up in the middle of an answer. */
+export function answerBrokeOff(cause?: unknown): RunError {
+  const text = 'The model provider reported an error in the middle of its answer. Try again.'
+  return new RunError('model-error', text, { retryable: true, cause })
+}
+
+/** Types and codes of providers that say: the request itself is at fault, or the account. */
+const LASTING =
+  /invalid|unsupported|not_?found|auth|permission|forbidden|denied|quota|billing|credit|context|too_(?:long|large)|moderation|content_?(?:filter|policy)/i
+
+/**
+ * The error that a model's stream told, as {@link modelError} reads it. A provider that began an answer took the
+ * request, so what it reports afterwards passes, unless it says that the request is at fault.
+ */
+export function errorInAnswer(error: unknown): unknown {
+  // ai 7 makes an error of what the provider reported, and so tells it from one of its own.
+  if (error instanceof Error && error.name !== 'AI_StreamProviderError') return error
+  const { code, type, status } = (error instanceof Object ? error : {}) as Evidence
+  const isLasting = [code, type, status].some(word => typeof word === 'string' && LASTING.test(word))
+  if (isLasting || statusOf((error ?? {}) as Evidence) !== undefined) return error
+  return answerBrokeOff(error)
+}
+
 /** An error and what caused it, outermost first. */
 function chain(error: unknown): Evidence[] {
   const errors: Evidence[] = []
@@ -47,9 +70,8 @@ function chain(error: unknown): Evidence[] {
 }
 
 function statusOf({ statusCode, status, code }: Evidence): number | undefined {
-  return [statusCode, status, code].find(
-    (found): found is number => typeof found === 'number' && found >= 400 && found < 600,
-  )
+  const numbers = [statusCode, status, code].map(found => (/^\d{3}$/.test(String(found)) ? Number(found) : 0))
+  return numbers.find(found => found >= 400 && found < 600)
 }
 
 function isPassing(status: number): boolean {

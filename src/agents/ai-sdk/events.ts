@@ -1,16 +1,22 @@
 /** From the parts of a model's stream to events. */
 import type { EventBody } from '../../protocol/index.ts'
 import { safeId } from '../ids.ts'
+import { beginning, endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { StreamPart } from './sdk.ts'
 
 /** UTF-8 bytes of a tool's value that an event can hold; the rest of its 1 MiB is left to the envelope. */
 const VALUE_BYTES = 1_000_000
+
+/** UTF-16 units of one delta; a longer one becomes several. Escaped, each takes at most six bytes of an event's 1 MiB. */
+const DELTA_UNITS = 64 * 1024
 
 type TextKind = 'text' | 'reasoning'
 
 interface ToolState {
   readonly toolCallId: string
   finished: boolean
+  /** The half character at the end of the latest delta, which waits for the other. */
+  half: string
 }
 
 /**
@@ -22,8 +28,8 @@ export class ModelEvents {
   #ids = 0
   #steps = 0
   #step: string | undefined
-  /** Open text and reasoning: by kind and the model's id, our partId. */
-  readonly #texts = new Map<string, { kind: TextKind; partId: string }>()
+  /** Open text and reasoning: by kind and the model's id, our partId, and the half character that waits for the other. */
+  readonly #texts = new Map<string, { kind: TextKind; partId: string; half: string }>()
   /** By the model's id, its latest tool call of that id. */
   readonly #tools = new Map<string, ToolState>()
   readonly #sources = new Set<string>()
@@ -121,20 +127,25 @@ export class ModelEvents {
     const key = `${kind} ${id}`
     const ended = this.#endText(key)
     const partId = this.#nextId()
-    this.#texts.set(key, { kind, partId })
+    this.#texts.set(key, { kind, partId, half: '' })
     return [...ended, { type: `${kind}.start`, data: { partId } }]
   }
 
   #delta(kind: TextKind, id: string, delta: string): EventBody[] {
     const text = this.#texts.get(`${kind} ${id}`)
-    return text && delta !== '' ? [{ type: `${kind}.delta`, data: { partId: text.partId, delta } }] : []
+    if (!text) return []
+    const { partId } = text
+    return withoutHalves(text, delta).map(delta => ({ type: `${kind}.delta`, data: { partId, delta } }))
   }
 
   #endText(key: string): EventBody[] {
     const text = this.#texts.get(key)
     if (!text) return []
     this.#texts.delete(key)
-    return [{ type: `${text.kind}.end`, data: { partId: text.partId } }]
+    const { kind, partId, half } = text
+    const last: EventBody[] =
+      half === '' ? [] : [{ type: `${kind}.delta`, data: { partId, delta: wellFormed(half) } }]
+    return [...last, { type: `${kind}.end`, data: { partId } }]
   }
 
   #startTool(id: string, toolName: string): EventBody[] {
@@ -142,14 +153,15 @@ export class ModelEvents {
     if (known && !known.finished) return []
     // Some servers count tool calls anew in every response, so an id alone may have been used before.
     const toolCallId = known ? this.#nextId() : safeId(id)
-    this.#tools.set(id, { toolCallId, finished: false })
+    this.#tools.set(id, { toolCallId, finished: false, half: '' })
     return [{ type: 'tool.started', data: { toolCallId, toolName: nameOf(toolName) } }]
   }
 
   #toolDelta(id: string, delta: string): EventBody[] {
     const tool = this.#tools.get(id)
-    if (!tool || tool.finished || delta === '') return []
-    return [{ type: 'tool.delta', data: { toolCallId: tool.toolCallId, delta } }]
+    if (!tool || tool.finished) return []
+    const { toolCallId } = tool
+    return withoutHalves(tool, delta).map(delta => ({ type: 'tool.delta', data: { toolCallId, delta } }))
   }
 
   #addSource({ id, url, title }: Extract<StreamPart, { type: 'source' }>): EventBody[] {
@@ -158,15 +170,26 @@ export class ModelEvents {
     return [
       {
         type: 'source.added',
-        data: { sourceId: safeId(id), title: title ?? url ?? id, ...(url && { url }) },
+        data: {
+          sourceId: safeId(id),
+          title: wellFormed(title ?? url ?? id),
+          ...(url && { url: wellFormed(url) }),
+        },
       },
     ]
   }
 }
 
+/** The deltas of a model's delta: within bounds, without half characters. The half at its end is kept in `part`. */
+function withoutHalves(part: { half: string }, delta: string): string[] {
+  const text = part.half + delta
+  part.half = endsInHalf(text) ? text.slice(-1) : ''
+  return [...pieces(wellFormed(part.half === '' ? text : text.slice(0, -1)), DELTA_UNITS)]
+}
+
 /** Models make names up; the protocol bounds them. */
 function nameOf(toolName: string): string {
-  return toolName.slice(0, 256) || 'unknown'
+  return wellFormed(beginning(toolName, 256)) || 'unknown'
 }
 
 function messageOf(error: unknown): unknown {
@@ -178,7 +201,7 @@ function loggable(value: unknown): unknown {
   try {
     const json = JSON.stringify(value) ?? 'null'
     const bytes = Buffer.byteLength(json)
-    return bytes > VALUE_BYTES ? { omitted: `${bytes} bytes of JSON` } : (value ?? null)
+    return bytes > VALUE_BYTES ? { omitted: `${bytes} bytes of JSON` } : (wellFormedValue(value) ?? null)
   } catch {
     return String(value)
   }

@@ -2,8 +2,9 @@
 import type { Agent } from '../agent.ts'
 import { type AiSdkAgentOptions, aiSdkAgent } from '../ai-sdk.ts'
 import type { ChatInput } from './conversation.ts'
-import { loadPeer } from './peer.ts'
+import { loadPeer, requirePeer } from './peer.ts'
 import type { Model } from './sdk.ts'
+import { streamingFetch } from './streaming-fetch.ts'
 
 /** What is used of `@ai-sdk/openai-compatible`: generation 2 goes with ai 6, generation 3 with ai 7. */
 export interface OpenAiCompatible {
@@ -12,6 +13,7 @@ export interface OpenAiCompatible {
     baseURL: string
     apiKey?: string
     includeUsage?: boolean
+    fetch?: typeof fetch
   }): (model: string) => Model
 }
 
@@ -23,7 +25,7 @@ export interface OpenAiAgentOptions extends Omit<AiSdkAgentOptions, 'model'> {
 /**
  * The agent `chat` when `OPENAI_BASE_URL` or `OPENAI_API_KEY` is set, else `undefined`. Without a base URL it talks
  * to OpenAI; a server that needs no key needs no `OPENAI_API_KEY`. An empty variable counts as not set.
- * @throws Error when `OPENAI_MODEL` is missing then.
+ * @throws Error when `OPENAI_MODEL` is missing then; RunError `not-installed` when a package is that it needs
  */
 export function openAiAgentFromEnv(
   env: Readonly<Record<string, string | undefined>> = process.env,
@@ -37,6 +39,9 @@ export function openAiAgentFromEnv(
       `${set} is set, but not which model to use: set OPENAI_MODEL to its name, or unset ${set}`,
     )
   }
+  const packages = 'ai @ai-sdk/openai-compatible'
+  if (!options.ai) requirePeer('ai', packages)
+  if (!provider) requirePeer('@ai-sdk/openai-compatible', packages)
   return aiSdkAgent({
     description: `Chats with ${modelId}.`,
     ...options,
@@ -47,6 +52,7 @@ export function openAiAgentFromEnv(
         baseURL: baseURL || 'https://api.openai.com/v1',
         ...(apiKey && { apiKey }),
         includeUsage: true,
+        fetch: streamingFetch,
       })(modelId)
     },
   })

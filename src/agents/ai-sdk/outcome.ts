@@ -3,6 +3,8 @@ import type { ApprovalRequest, StreamPart, ToolCall, Usage } from './sdk.ts'
 
 export class Outcome {
   finishReason = 'other'
+  /** The provider's own word for it. */
+  rawFinishReason: string | undefined
   usage: Usage = {}
   /** The call's tool calls without a result, by id. */
   readonly open = new Map<string, ToolCall>()
@@ -10,11 +12,19 @@ export class Outcome {
   readonly approvals: ApprovalRequest[] = []
   /** Whether there are results that the model has not seen. */
   hasResults = false
+  /** Whether a tool call is no call that can be run. */
+  #hasInvalid = false
+
+  /** Whether the output limit was reached in the middle of a tool call, which another model call would only repeat. */
+  get isCutInCall(): boolean {
+    return this.finishReason === 'length' && (this.#hasInvalid || this.open.size > 0)
+  }
 
   note(part: StreamPart): void {
     switch (part.type) {
       case 'tool-call':
         this.open.set(part.toolCallId, part)
+        if (part.invalid) this.#hasInvalid = true
         break
       case 'tool-result':
         if (!part.preliminary) this.#noteResult(part.toolCallId)
@@ -28,6 +38,7 @@ export class Outcome {
         break
       case 'finish-step':
         this.finishReason = part.finishReason
+        this.rawFinishReason = part.rawFinishReason
         this.usage = part.usage
     }
   }

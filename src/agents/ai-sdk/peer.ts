@@ -10,14 +10,30 @@ export async function loadPeer<Module>(packages: string, load: () => Promise<Mod
     return await load()
   } catch (cause) {
     if (!isMissing(cause)) throw cause
-    throw new RunError(
-      'not-installed',
-      `This agent needs a package that is missing: npm install ${packages}`,
-      {
-        cause,
-      },
-    )
+    throw notInstalled(packages, cause)
   }
+}
+
+/**
+ * Makes sure that an optional peer can be loaded, without loading it.
+ * @throws RunError `not-installed` that names the command which installs what is missing.
+ */
+export function requirePeer(name: string, packages: string): void {
+  try {
+    import.meta.resolve(name)
+  } catch (cause) {
+    throw notInstalled(packages, cause)
+  }
+}
+
+function notInstalled(packages: string, cause: unknown): RunError {
+  return new RunError(
+    'not-installed',
+    `This agent needs a package that is missing: npm install ${packages}`,
+    {
+      cause,
+    },
+  )
 }
 
 function isMissing(error: unknown): boolean {

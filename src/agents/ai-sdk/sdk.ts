@@ -19,6 +19,8 @@ export interface ToolCall {
   input: unknown
   /** The provider runs the tool itself. */
   providerExecuted?: boolean | undefined
+  /** The tool is unknown, or the input is no JSON that it takes. */
+  invalid?: boolean | undefined
 }
 
 /** A tool call that waits for somebody's consent. */
@@ -53,7 +55,7 @@ export type StreamPart =
   | ({ type: 'tool-approval-request' } & ApprovalRequest)
   | { type: 'source'; id: string; url?: string; title?: string | undefined }
   | { type: 'start-step' }
-  | { type: 'finish-step'; finishReason: string; usage: Usage }
+  | { type: 'finish-step'; finishReason: string; rawFinishReason?: string | undefined; usage: Usage }
   | { type: 'error'; error: unknown }
 
 interface StreamOptions {

@@ -1,20 +1,22 @@
 /** Writes the answer to a question: chooses sentences from the passages found, cites their sources, writes Markdown. */
-import type { Corpus } from './corpus.ts'
-import type { Hit, Passage, SearchIndex, SearchResult } from './search-index.ts'
+import type { Corpus, LeftOut } from './corpus.ts'
+import {
+  type Hit,
+  MIN_HEADING_MATCH,
+  type Passage,
+  type QueryWord,
+  type SearchResult,
+} from './search-index.ts'
 import { joinLines, sentences, terms } from './text.ts'
 
 /** A further quote needs at least this share of the first quote's value. */
-const MIN_VALUE_SHARE = 0.45
+const MIN_VALUE_SHARE = 0.4
 
 /** A quoted sentence is extended by its neighbours up to this length, in chars. */
 const QUOTE_CHARS = 320
 
-/** Limits for the passages that follow a quote. */
-const MAX_FOLLOWING = 10
+/** Limit for the passages that follow a quote, in chars. */
 const MAX_FOLLOWING_CHARS = 1_000
-
-/** A heading with this share of the question's weight asks the same question. */
-const SAME_QUESTION_SHARE = 0.7
 
 /** Two quotes with this share of terms in common say the same. */
 const SAME_QUOTE_SHARE = 0.7
@@ -28,6 +30,16 @@ const FRAGMENT = /^(?:\p{Script=Latin}+[.:!]?)?$/u
 /** The start of a sentence that refers to the one before it. */
 const REFERS_BACK =
   /^(?:this|that|these|those|it|they|he|she|so|then|but|and|also|both|otherwise|therefore|however|instead|such|dies|diese[rs]?|er|sie|es|aber|und|also|sonst|deshalb)\b|^(?:这|那|它|他|但|因此|所以|否则|不过)/i
+
+/** What a sentence and a further quote are worth without a word of the question, relative to all its words. */
+const SENTENCE_BASE = 0.6
+const QUOTE_BASE = 1
+
+/** Value of a sentence that begins with the subject of the question, relative to others. */
+const SUBJECT_FACTOR = 1.3
+
+/** The start of a remark beside the point. */
+const ASIDE = /^(?:[^\p{L}]*)(?:note|warning|caution|tip|hinweis|achtung|注意|提示)\b/iu
 
 /** A section of a document that an answer cites. The first source of a run is cited as `[1]`. */
 export interface Source {
@@ -70,7 +82,7 @@ export class AnswerWriter {
     maxNewSources: number,
   ): Answer {
     const before = this.sources.length
-    const chosen = chooseQuotes(corpus.index, result, this.quotes, maxQuotes)
+    const chosen = chooseQuotes(result, this.quotes, maxQuotes)
     const cited = chosen.filter(quote => this.cite(quote, before + maxNewSources))
     this.quotes.push(...cited)
     const newSources = this.sources.slice(before)
@@ -80,9 +92,9 @@ export class AnswerWriter {
     if (chosen.length > 0) {
       return { text: 'Not answered: the limit `maxSources` is reached.', answered: false, newSources }
     }
-    const isRepeated = this.quotes.length > 0 && chooseQuotes(corpus.index, result, [], 1).length > 0
+    const isRepeated = this.quotes.length > 0 && chooseQuotes(result, [], 1).length > 0
     if (isRepeated) return { text: 'The answer above covers this question too.', answered: true, newSources }
-    return { text: noAnswer(question, corpus), answered: false, newSources }
+    return { text: noAnswer(question, result, corpus), answered: false, newSources }
   }
 
   /** Adds the quote's source unless it is known. False when that would exceed `maxSources`. */
@@ -116,13 +128,7 @@ interface Candidate {
  * Chooses at most `limit` quotes that cover most of the question, in reading order. Leaves out what `earlier` quotes say
  * already. Empty when no sentence answers the question.
  */
-export function chooseQuotes(
-  index: SearchIndex,
-  result: SearchResult,
-  earlier: readonly Quote[],
-  limit: number,
-): Quote[] {
-  const questionShare = shareOfQuestion(result)
+export function chooseQuotes(result: SearchResult, earlier: readonly Quote[], limit: number): Quote[] {
   let candidates = result.hits.flatMap(hit => candidatesOf(hit, result))
   const dropSimilar = ({ passage, text, following }: Quote) => {
     const quoted = [text, ...following.map(passage => passage.text)].map(text => new Set(terms(text)))
@@ -133,76 +139,75 @@ export function chooseQuotes(
   earlier.forEach(dropSimilar)
   const chosen: Quote[] = []
   const covered = new Set<string>()
-  const worthOf = ({ relevance, terms }: Candidate) => relevance * (0.25 + questionShare(terms, covered))
+  const worthOf = ({ relevance, terms }: Candidate) =>
+    relevance * (QUOTE_BASE + shareOf(result, terms, covered))
   let minValue = 0
   while (chosen.length < limit) {
     const [best] = candidates.toSorted((a, b) => worthOf(b) - worthOf(a))
     if (!best || worthOf(best) < minValue) break
     minValue ||= worthOf(best) * MIN_VALUE_SHARE
-    const quote = quoteAround(index, best)
+    const quote = quoteAround(best)
     chosen.push(quote)
     dropSimilar(quote)
     for (const term of best.terms) covered.add(term)
   }
-  const isShownElsewhere = ({ passage }: Quote) => chosen.some(({ following }) => following.includes(passage))
+  const isShownElsewhere = ({ passage }: Quote) =>
+    chosen.some(({ following }) => following.some(({ id }) => id === passage.id))
   return inReadingOrder(chosen.filter(quote => !isShownElsewhere(quote)))
 }
 
 function candidatesOf(hit: Hit, result: SearchResult): Candidate[] {
-  const { passage, score, coverage } = hit
+  const { passage, score } = hit
   if (passage.kind === 'code') return []
-  const questionShare = shareOfQuestion(result)
   const all = passage.kind === 'row' ? [passage.text] : sentences(passage.text)
-  const headingMatch = passage.opensSection ? headingMatchOf(passage, result) : 0
-  return all.flatMap((text, position) => {
+  const headingMatch = passage.opensSection ? hit.heading : 0
+  return all.map((text, position) => {
     const ownTerms = new Set(terms(text))
-    const share = questionShare(ownTerms) + (position === 0 ? 0.4 * headingMatch : 0)
-    if (share === 0) return []
-    const rank = Math.sqrt(score / result.hits[0]!.score)
-    const relevance =
-      rank * (share + 0.3 * coverage) * subjectFactor(ownTerms, result) * independenceFactor(text)
-    return [{ hit, sentences: all, position, terms: ownTerms, relevance, headingMatch }]
+    const answersHeading = position === 0 && headingMatch >= MIN_HEADING_MATCH
+    const share = answersHeading ? 1 : shareOf(result, ownTerms)
+    const subject = answersHeading ? SUBJECT_FACTOR : subjectFactor(ownTerms, result)
+    const rank = score / result.hits[0]!.score
+    const relevance = rank * (SENTENCE_BASE + share) * subject * independenceFactor(text)
+    return { hit, sentences: all, position, terms: ownTerms, relevance, headingMatch }
   })
 }
 
-/** Returns a function for the share of the question's weight that is in a set of terms, 0 to 1; `covered` terms count half. */
-function shareOfQuestion({ weights, hints, total }: SearchResult) {
-  const all = [...weights, ...hints]
-  return (own: ReadonlySet<string>, covered?: ReadonlySet<string>): number => {
-    let sum = 0
-    for (const [term, weight] of all) if (own.has(term)) sum += covered?.has(term) ? weight / 2 : weight
-    return Math.min(1, sum / total)
-  }
-}
-
-/** How well the heading of a passage matches the question, 0 to 1. */
-function headingMatchOf({ heading }: Passage, result: SearchResult): number {
-  const own = new Set(terms(heading))
-  const common = [...own].filter(term => result.weights.has(term)).length
-  return own.size === 0 ? 0 : shareOfQuestion(result)(own) * Math.sqrt(common / own.size)
+/** The share of the question's weight that a set of terms covers, 0 to 1; `covered` terms count half. */
+function shareOf(
+  { words }: SearchResult,
+  own: ReadonlySet<string>,
+  covered: ReadonlySet<string> = new Set(),
+): number {
+  const total = words.reduce((sum, { weight }) => sum + weight, 0)
+  const worth = ({ terms }: QueryWord) =>
+    Math.max(
+      0,
+      ...[...terms].map(([term, worth]) => (!own.has(term) ? 0 : covered.has(term) ? worth / 2 : worth)),
+    )
+  return words.reduce((sum, word) => sum + word.weight * worth(word), 0) / total
 }
 
 /** Prefers sentences that begin with the subject of the question: they often define it. */
-function subjectFactor(own: ReadonlySet<string>, { weights }: SearchResult): number {
-  const minWeight = 0.5 * Math.max(...weights.values())
-  const subjects = new Set([...weights].filter(([, weight]) => weight >= minWeight).map(([term]) => term))
-  const first = [...own].slice(0, Math.min(2, subjects.size))
-  return first.every(term => subjects.has(term)) ? 1.5 : subjects.has(first[0] ?? '') ? 1.15 : 1
+function subjectFactor(own: ReadonlySet<string>, { words }: SearchResult): number {
+  const minWeight = 0.5 * Math.max(...words.map(({ weight }) => weight))
+  const named = words.filter(({ weight }) => weight >= minWeight)
+  const subjects = new Set(named.flatMap(({ terms }) => [...terms.keys()]))
+  const first = [...own].slice(0, Math.min(2, named.length))
+  return first.every(term => subjects.has(term)) ? SUBJECT_FACTOR : subjects.has(first[0] ?? '') ? 1.1 : 1
 }
 
-/** Prefers sentences that can be understood alone: of usual length, no question, no reference to the one before. */
+/** Prefers sentences that can be understood alone: of usual length, no question, no remark, no reference to the one before. */
 function independenceFactor(text: string): number {
-  const length = text.length < 30 || text.length > 350 ? 0.6 : 1
-  return length * (/[?？]$/.test(text) ? 0.5 : 1) * (REFERS_BACK.test(text) ? 0.7 : 1)
+  const length = text.length < 12 || text.length > 350 ? 0.6 : 1
+  const reference = REFERS_BACK.test(text) || ASIDE.test(text) ? 0.7 : 1
+  return length * (/[?？]$/.test(text) ? 0.5 : 1) * reference
 }
 
 /** Quotes the candidate with the sentences after and before it that fit, and the passages that belong to it. */
-function quoteAround(
-  index: SearchIndex,
-  { hit: { passage }, sentences, position, headingMatch }: Candidate,
-): Quote {
-  const answersHeading = position === 0 && headingMatch >= SAME_QUESTION_SHARE
-  const following = followingOf(index, passage, answersHeading)
+function quoteAround({ hit, sentences, position, headingMatch }: Candidate): Quote {
+  const { passage } = hit
+  const answersHeading = position === 0 && headingMatch >= MIN_HEADING_MATCH
+  const following = followingOf(hit, answersHeading)
   const introducesNothing = INTRODUCES.test(passage.text) && following.length === 0
   const last = introducesNothing ? sentences.length - 1 : sentences.length
   const maxChars = answersHeading ? 2 * QUOTE_CHARS : QUOTE_CHARS
@@ -219,9 +224,8 @@ function quoteAround(
  * The passages after this one that belong to it, within the limits: the code, list or rows that it introduces, or with
  * `wholeSection` whatever follows in the section.
  */
-function followingOf(index: SearchIndex, passage: Passage, wholeSection: boolean): Passage[] {
+function followingOf({ passage, following: next }: Hit, wholeSection: boolean): Passage[] {
   if (!wholeSection && !INTRODUCES.test(passage.text)) return []
-  const next = index.following(passage, MAX_FOLLOWING)
   const taken: Passage[] = []
   let chars = 0
   for (const candidate of next) {
@@ -276,14 +280,34 @@ export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
 }
 
-function noAnswer(question: string, { documents, unreadable }: Corpus): string {
+function noAnswer(question: string, { unknown }: SearchResult, { documents, leftOut }: Corpus): string {
+  const missing = leftOutText(leftOut)
   if (documents > 0) {
-    return `Nothing in the corpus answers “${oneLine(question)}”. The corpus has ${count(documents, 'document')}.`
+    const names = unknown.map(word => `“${oneLine(word)}”`).join(' or ')
+    const why = names === '' ? '' : ` Nothing is said about ${names}.`
+    const without = missing === '' ? '' : ` It lacks ${missing}.`
+    return `Nothing in the corpus answers “${oneLine(question)}”.${why} The corpus has ${count(documents, 'document')}.${without}`
   }
-  const reason = unreadable > 0 ? ` (${count(unreadable, 'file')} could not be read)` : ''
   const advice =
     'Start the server with `--corpus DIR`, a folder of Markdown, text or HTML files, and ask again.'
-  return `The corpus has no documents${reason}. ${advice}`
+  return `The corpus has no documents${missing === '' ? '' : ` (without ${missing})`}. ${advice}`
+}
+
+/** What was left out of a corpus, in words; empty when nothing was. */
+export function leftOutText({ unreadable, notText, tooLarge, beyondLimits }: LeftOut): string {
+  const parts: [number, string][] = [
+    [unreadable, 'that could not be read'],
+    [notText, 'that is no text'],
+    [tooLarge, 'that is too large'],
+    [beyondLimits, 'beyond the limits of the corpus'],
+  ]
+  return parts
+    .filter(([number]) => number > 0)
+    .map(
+      ([number, why]) =>
+        `${count(number, 'file')} ${number === 1 ? why : why.replace('that is', 'that are')}`,
+    )
+    .join(', ')
 }
 
 function oneLine(question: string): string {
@@ -303,7 +327,9 @@ function separator(before: string | undefined, part: string): string {
 function fencedCode(code: string, language: string): string {
   const longest = Math.max(2, ...(code.match(/`+/g) ?? []).map(ticks => ticks.length))
   const fence = '`'.repeat(longest + 1)
-  return `${fence}${language}\n${code}\n${fence}`
+  // Anything else in the first line could end the fence before it has begun.
+  const name = /^[\w+#.-]{1,32}$/.test(language) ? language : ''
+  return `${fence}${name}\n${code}\n${fence}`
 }
 
 /** Escapes the text, and ends it with a full stop unless it ends with punctuation. */
@@ -313,10 +339,26 @@ function completeSentence(text: string): string {
   return escapeMarkdown(isComplete ? text : `${text.replace(/[,，、]$/, '')}${stop}`)
 }
 
-/** Escapes what Markdown would read as HTML or emphasis; code spans stay as they are. */
+/** Code between as many backticks on both sides, as CommonMark finds it. */
+const CODE_SPAN = /((?<!`)(`+)(?!`).*?(?<!`)\2(?!`))/s
+
+/**
+ * Escapes what Markdown would read as HTML, emphasis, links or images, so that documents and questions cannot put a
+ * `javascript:` link or a tracking image into an answer. Code spans stay as they are.
+ */
 export function escapeMarkdown(text: string): string {
-  return text
-    .split(/(`[^`]+`)/)
-    .map((part, i) => (i % 2 === 1 ? part : part.replace(/<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*/gi, '\\$&')))
-    .join('')
+  let rest = text
+  let escaped = ''
+  for (let code = CODE_SPAN.exec(rest); code; code = CODE_SPAN.exec(rest)) {
+    escaped += escapeText(rest.slice(0, code.index)) + code[0]
+    rest = rest.slice(code.index + code[0].length)
+  }
+  return escaped + escapeText(rest)
+}
+
+/** What is escaped: a backslash that would escape, a lone backtick, a tag, emphasis, and the middle of a link. */
+const MARKUP = /\\(?=[!-/:-@[-`{-~]|$)|`|<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*|\](?=[([:])/gi
+
+function escapeText(text: string): string {
+  return text.replace(MARKUP, '\\$&')
 }

@@ -162,6 +162,15 @@ const ANSWER_WORDS: readonly { question: RegExp; words: string }[] = [
     question: /\bhow (?:do|can|to)\b|\bwie\b|如何|怎么|怎样/i,
     words: 'send call set run start use example 调用 发送 设置 运行',
   },
+  {
+    question: /\bhow long\b|\bwie lange\b|多久|多长时间/i,
+    words:
+      'time timeout milliseconds ms seconds minutes hours days months period Sekunden Minuten Tage 秒 分钟 小时',
+  },
+  {
+    question: /\bhow (?:many|much|large|big)\b|\bwie (?:viele?|groß)\b|多少|多大/i,
+    words: 'maximum minimum limit default size bytes kb mb percent höchstens mindestens 最多 至少 上限',
+  },
 ]
 
 /** Words that are likely in an answer to this question, separated by spaces; empty for other kinds of questions. */

@@ -4,8 +4,10 @@ import { type EventBody, jsonSchemaOf } from '../../protocol/index.ts'
 import { sleep } from '../../protocol/timers.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { safeId } from '../ids.ts'
+import { beginning, wellFormed } from '../well-formed.ts'
 import { AnswerWriter, count, writeHeading } from './answer.ts'
 import type { Corpus } from './corpus.ts'
+import type { CorpusThread } from './corpus-thread.ts'
 import { decompose, likelyAnswerWords } from './question.ts'
 import type { SearchResult } from './search-index.ts'
 import { deltas } from './text.ts'
@@ -21,6 +23,9 @@ const MAX_QUESTIONS_PER_RUN = 100
 
 /** Longer questions are cut, in chars. */
 const MAX_QUESTION_CHARS = 2_000
+
+/** Time between two reports of how far the documents are read, in ms. */
+const PROGRESS_MS = 1_000
 
 /** The protocol's limit for the name of a step, in chars. */
 const MAX_NAME_CHARS = 200
@@ -74,25 +79,25 @@ type Events<Value = void> = AsyncGenerator<EventBody, Value, void>
 export class Research {
   private readonly input: DeepsearchInput
   private readonly context: RunContext
-  private readonly load: () => Promise<Corpus>
+  private readonly open: () => CorpusThread
   private readonly paceMs: number
   private readonly partId: string
   private questions: Question[] = []
   private readonly writer = new AnswerWriter()
   private answer = ''
 
-  /** @param load returns the corpus that all runs share */
-  constructor(input: DeepsearchInput, context: RunContext, load: () => Promise<Corpus>, paceMs: number) {
+  /** @param open returns the corpus that all runs share */
+  constructor(input: DeepsearchInput, context: RunContext, open: () => CorpusThread, paceMs: number) {
     this.input = input
     this.context = context
-    this.load = load
+    this.open = open
     this.paceMs = paceMs
     this.partId = safeId(`${context.runId}:answer`)
   }
 
   async *run(): Events<RunResult> {
     yield status('query_decomposition', 'Splitting the query into questions')
-    this.addQuestions(decompose(this.input.query))
+    this.addQuestions(decompose(wellFormed(this.input.query)))
     yield this.plan()
     if (this.input.confirm && !(yield* this.askApproval())) {
       yield* this.stream('The plan was not approved, so nothing was searched.')
@@ -154,8 +159,9 @@ export class Research {
       yield status('searching', `Searching the documents for ${count(pending.length, 'question')}`)
       for (const question of pending) yield* this.startSearch(question)
       yield this.plan()
-      corpus = await untilAborted(this.load(), this.context.signal)
-      const results = await Promise.all(pending.map(question => this.searchFor(question, corpus)))
+      corpus = yield* this.load()
+      const searching = Promise.all(pending.map(question => this.searchFor(question, corpus)))
+      const results = await untilAborted(searching, this.context.signal)
       let sourcesLeft = this.input.maxSources
       for (const [i, question] of pending.entries()) {
         const before = this.writer.sources.length
@@ -166,6 +172,21 @@ export class Research {
       }
     } while (yield* this.takeMessages())
     return corpus
+  }
+
+  /** Waits for the corpus, and says how far it is read. */
+  private async *load(): Events<Corpus> {
+    const thread = this.open()
+    const ready = thread.untilReady()
+    // A cancelled run does not wait for it.
+    ready.catch(() => {})
+    for (;;) {
+      const waited = sleep(PROGRESS_MS, this.context.signal, { unref: true }).then(() => undefined)
+      const corpus = await untilAborted(Promise.race([ready, waited]), this.context.signal)
+      if (corpus) return corpus
+      const { files, of } = thread.progress
+      if (of > 0) yield status('searching', `Reading the documents: ${files} of ${of} files`)
+    }
   }
 
   private *startSearch(question: Question): Generator<EventBody> {
@@ -239,12 +260,12 @@ function status(status: string, message: string): EventBody {
 }
 
 function stepName({ title }: Question): string {
-  return title.slice(0, MAX_NAME_CHARS)
+  return beginning(title, MAX_NAME_CHARS)
 }
 
 /** Puts each text on one line, cuts it to the limit, and drops empty ones. */
 function normalizeQuestions(texts: readonly string[]): string[] {
-  const lines = texts.map(text => text.slice(0, MAX_QUESTION_CHARS).replace(/\s+/g, ' ').trim())
+  const lines = texts.map(text => wellFormed(beginning(text, MAX_QUESTION_CHARS)).replace(/\s+/g, ' ').trim())
   return lines.filter(line => line !== '')
 }
 

@@ -32,6 +32,8 @@ export interface Measurements extends Traces {
   server: ServerInfo
   /** Why a page of the server's own address is refused. */
   pageRefused: string | undefined
+  /** The status that a refused event stream has behind a proxy; absent without a proxy. */
+  unavailable: number | undefined
   /** At least one event. */
   published: PublishedEvent[]
   /** An event stream that was opened with the offset of the first event as `Last-Event-ID`. */
@@ -74,7 +76,7 @@ export function diagnose(measured: Measurements): Report {
   faults.push(...delayFaults(rows))
   const disconnect = findDisconnect(measured)
   if (disconnect) faults.push(warn(rows, disconnect.code, disconnect.channels, disconnect.message))
-  faults.push(...resumeFaults(measured))
+  faults.push(...resumeFaults(measured), ...restartFaults(measured))
   const advice = recommend(rows, faults, disconnect)
   return {
     url,
@@ -115,6 +117,13 @@ function pageFaults({ pageRefused }: Measurements): Fault[] {
 function resumeFaults({ resumed, published: [first] }: Measurements): Fault[] {
   if (!first || !resumed.offsets.includes(first.offset)) return []
   return [{ code: 'resume-lost', message: 'SSE: a proxy strips Last-Event-ID, so streams do not resume' }]
+}
+
+/** Proxies that pass a 503 on to event streams send their own 502 to them as well. */
+function restartFaults({ unavailable }: Measurements): Fault[] {
+  if (unavailable === undefined || unavailable < 500) return []
+  const message = `SSE: a ${unavailable} reaches event streams, after which a bare EventSource never comes back`
+  return [{ code: 'restart-final', message }]
 }
 
 function delayFaults(rows: Row[]): Fault[] {

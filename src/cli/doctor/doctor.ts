@@ -104,6 +104,7 @@ async function measure(
   try {
     await session.create()
     const pageRefused = await session.refusalOfOwnPage()
+    const unavailable = await session.statusOfUnavailable()
 
     onStep('opening every transport', PATIENCE_MS)
     const traces = startProbes(options, session, server.agents.includes(PLAYBACK), probing)
@@ -135,7 +136,7 @@ async function measure(
       PATIENCE_MS,
       [...streams, resumed, longPoll].map(({ closed }) => closed),
     )
-    return { url, server, pageRefused, published, ...traces, resumed }
+    return { url, server, pageRefused, unavailable, published, ...traces, resumed }
   } finally {
     probes.abort()
     await session.delete()

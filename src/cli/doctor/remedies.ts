@@ -88,6 +88,20 @@ export const remedies = {
       Cloudflare: '# Rules > Transform Rules: delete the rule that removes Last-Event-ID.',
     },
   },
+  'restart-final': {
+    meaning:
+      "A 503 of the server reaches event streams as it is. After a 502, 503 or 504, which proxies send while a server restarts, a bare EventSource never comes back. Let the proxy answer requests for event streams with an empty stream instead, so that they try again. Twinrail's client needs none of this.",
+    lines: {
+      nginx:
+        '# A bare EventSource gives up for good when it gets a 502, 503 or 504.\nproxy_intercept_errors on;\nset $asked $request_method:$http_accept;\nif ($asked ~ ^GET:.*text/event-stream) {\n  error_page 502 503 504 =200 /twinrail-retry;\n}\nlocation = /twinrail-retry {\n  internal;\n  default_type text/event-stream;\n  add_header Cache-Control no-store;\n  return 200 "retry: 2000\\n\\n";\n}',
+      HAProxy:
+        '# In the frontend:\nuse_backend streams if METH_GET { req.hdr(Accept) -m sub text/event-stream }\n\n# And beside the backend that is there, with the same server:\nbackend streams\n  http-response return status 200 content-type text/event-stream string "retry: 2000\\n\\n" if { status 502 503 504 }\n  http-error status 502 content-type text/event-stream string "retry: 2000\\n\\n"\n  http-error status 503 content-type text/event-stream string "retry: 2000\\n\\n"\n  http-error status 504 content-type text/event-stream string "retry: 2000\\n\\n"\n  http-after-response set-status 200 if { status 502 503 504 }\n  server one 127.0.0.1:8787',
+      Caddy:
+        '@stream {\n  method GET\n  header Accept *text/event-stream*\n}\nhandle @stream {\n  reverse_proxy 127.0.0.1:8787 {\n    flush_interval -1\n    @away status 502 503 504\n    handle_response @away {\n      header Content-Type text/event-stream\n      respond "retry: 2000\n\n" 200\n    }\n  }\n}\nhandle_errors {\n  handle @stream {\n    header Content-Type text/event-stream\n    header Cache-Control no-store\n    respond "retry: 2000\n\n" 200\n  }\n  respond "{err.status_text}" {err.status_code}\n}\n# Put the reverse_proxy that is there into a block of its own: handle { … }',
+      Cloudflare:
+        "# Cloudflare's own 502 and 52x pages have no such setting. Put these lines into the proxy behind it;\n# while Cloudflare cannot reach that one either, only Twinrail's client comes back by itself.",
+    },
+  },
   'page-refused': {
     meaning:
       "A page of this address would be refused: the server compares the page's `Origin` with the request's `Host`, and the proxy changes the `Host`. Forward the `Host`, or start the server with `--origin` and this address.",

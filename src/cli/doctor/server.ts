@@ -14,7 +14,9 @@ import {
   type HttpResponse,
   median,
   now,
+  openResponse,
   parseJson,
+  readBody,
   refusalOf,
   waitAtMost,
 } from './http.ts'
@@ -185,6 +187,36 @@ export class DoctorSession {
   /** Repeats the request with the `Origin` of a page at the server's own address. Resolves with the refusal, if any. */
   refusalOfOwnPage(): Promise<string | undefined> {
     return this.#create({ origin: new URL(this.#url).origin })
+  }
+
+  /**
+   * Asks for an event stream that the server refuses with 503, as proxies do by themselves while a server restarts.
+   * Resolves with the status that arrives, if something between changed the request; a proxy for HTTP always does.
+   */
+  async statusOfUnavailable(): Promise<number | undefined> {
+    const connection = 'keep-alive, twinrail-hop'
+    try {
+      const response = await openResponse({
+        url: this.address('events'),
+        headers: {
+          ...this.#headers,
+          accept: 'text/event-stream',
+          'twinrail-doctor': 'unavailable',
+          connection,
+        },
+        signal: AbortSignal.any([this.#signal, AbortSignal.timeout(ANSWER_TIMEOUT_MS)]),
+      })
+      const { statusCode, headers } = response
+      // An event stream may never end.
+      const isEmpty = /^text\/event-stream\b/i.test(headers['content-type'] ?? '')
+      const text = isEmpty ? '' : await readBody(response)
+      response.destroy()
+      const error = parseJson({ text })?.['error'] as { details?: { connection?: string } } | undefined
+      return error?.details?.connection === connection ? undefined : statusCode
+    } catch {
+      this.#signal.throwIfAborted()
+      return undefined // the probes say what is wrong with the connection
+    }
   }
 
   /** Publishes events at a fixed interval. @throws CannotMeasure when all are refused */

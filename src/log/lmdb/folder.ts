@@ -69,12 +69,19 @@ export function checkFolder(folder: string): string {
 
 /** LMDB crashes where it cannot write the beginning of a new file. @throws LogFolderError */
 function checkRoom(folder: string): void {
-  const probe = join(folder, `.probe-${process.pid}`)
   try {
-    writeFileSync(probe, Buffer.alloc(NEW_BYTES))
+    probeDisk(folder)
   } catch (cause) {
     const { message } = cause as Error
     throw new LogFolderError('unusable', `a new log cannot be made in ${folder}: ${message}`, cause)
+  }
+}
+
+/** Writes as much as a new log takes, and removes it. @throws Error when the disk does not take it */
+export function probeDisk(folder: string): void {
+  const probe = join(folder, `.probe-${process.pid}`)
+  try {
+    writeFileSync(probe, Buffer.alloc(NEW_BYTES), { flush: true })
   } finally {
     rmSync(probe, { force: true })
   }
@@ -185,6 +192,15 @@ function readMeta(file: number, at: number, page: number): Meta | undefined {
     lastPage: Number(bytes.readBigUInt64LE(HEADER + 120)),
     txnid: bytes.readBigUInt64LE(HEADER + 128),
   }
+}
+
+/** Where the last page of LMDB's last commit ends, in bytes. @param file of a log that LMDB has open */
+export function endOfPages(file: number): { pageSize: number; end: number } {
+  const first = readMeta(file, 0, 0)
+  const second = first && readMeta(file, first.pageSize, 1)
+  if (!first || !second) throw new Error('the log does not begin as an LMDB file does')
+  const { pageSize, lastPage } = second.txnid > first.txnid ? second : first
+  return { pageSize, end: (lastPage + 1) * pageSize }
 }
 
 /** What a walk found. */

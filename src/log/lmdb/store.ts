@@ -1,10 +1,11 @@
 /** The folder's LMDB file, opened by one process at a time. */
-import { statfsSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
-import { checkFolder, FORMAT, LogFolderError } from './folder.ts'
-import { openTables, type Tables } from './tables.ts'
+import { isFull } from '../refusals.ts'
+import { checkFolder, FORMAT, LogFolderError, probeDisk } from './folder.ts'
+import { type Demand, Room } from './room.ts'
+import { FIRST, LAST, openTables, pagesOf, type Tables, type TreeStats } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
 /** The process that a log belongs to. */
@@ -25,51 +26,107 @@ const MAX_READERS = 256
 /** LMDB's `MDB_READERS_FULL`: every place is taken by a program that is alive. */
 const READERS_FULL = -30790
 
-/** Free bytes below which a failed write is put down to a full disk. */
-const FULL = 1024 * 1024
-
 /** Logs that this process has open: LMDB would share them. */
 const opened = new Set<string>()
 
+export interface StoreOptions {
+  readonly folder: string
+  /** See {@link Room}. */
+  readonly reserveBytes: number
+}
+
 export interface Store {
   readonly tables: Tables
-  /** Writes on the disk, all or nothing. @throws TwinrailError `unavailable` */
-  commit(transaction: Transaction): Promise<void>
+  /** Whether the file could not grow when it was last to. */
+  readonly isShort: boolean
+  /** Commits that had no room, and commits that failed in LMDB, since the store was opened. */
+  readonly counts: Readonly<Record<'full' | 'failed-commit', number>>
+  /**
+   * Writes on the disk, all or nothing.
+   * @param frees the transaction is there to make room
+   * @throws TwinrailError `unavailable`; with `details.reason` `full` when there is no room
+   */
+  commit(transaction: Transaction, frees: boolean): Promise<void>
+  /** Resolves when an append of a usual size would be accepted. @throws TwinrailError as {@link commit} */
+  ready(): Promise<void>
   close(): Promise<void>
 }
 
+/** LMDB's hold on the file, until it is closed. */
+interface Holding {
+  readonly root: RootDatabase
+  readonly owners: Database<Owner, string>
+  /** The number of this ownership, by which commits tell that it is still held. */
+  readonly term: number
+}
+
+const NOTHING: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
+
+/** What the start changes: the tables and the owner's row. */
+const START: Demand = { places: 15, removed: 0, large: 0, bytes: 4096 }
+
+/** After a commit that failed the file is opened anew; where that fails, it is tried again after so long, in ms. */
+const MEND_MS = 1000
+
 /** @throws LogFolderError */
-export async function openStore(folder: string): Promise<Store> {
+export async function openStore({ folder, reserveBytes }: StoreOptions): Promise<Store> {
   const path = checkFolder(folder)
   if (opened.has(path)) throw inUse(path, process.pid)
+  opened.add(path)
   let root: RootDatabase | undefined
+  let room: Room | undefined
   try {
-    root = open({
+    root = openRoot(path)
+    let tables: Tables | undefined
+    room = await Room.open({
       path,
-      noSubdir: true,
-      maxDbs: 16,
-      maxReaders: MAX_READERS,
-      // A commit is on the disk when it resolves: what a client has seen, a power cut cannot take back.
-      overlappingSync: false,
-      // Batches are made here. LMDB's own leave a rejection behind that nobody can handle when a commit fails.
-      eventTurnBatching: false,
+      reserveBytes,
+      usedBytes: () => (tables ? usedBytes(tables) : 0),
+      hasGarbage: () => tables !== undefined && tables.garbage.keys(FIRST, LAST, 1).length > 0,
     })
-    const owners = root.openDB<Owner, string>(FORMAT, { encoding: 'json', useVersions: true })
-    const tables = openTables(root)
-    takePlace(path, root)
-    const term = own(path, root, owners)
-    opened.add(path)
-    return new OpenStore({ path, root, owners, tables, term })
+    await room.provide(START, true)
+    const owners = openOwners(root)
+    tables = openTables(root)
+    return new OpenStore(path, room, tables, { root, owners, term: takeOver(path, root, owners) })
   } catch (error) {
+    await room?.close()
     await root?.close()
+    opened.delete(path)
     if (error instanceof LogFolderError) throw error
     const { message } = error as Error
-    throw new LogFolderError(
-      'unusable',
-      `the log ${path} cannot be opened: ${message}${diskHint(path)}`,
-      error,
-    )
+    throw new LogFolderError('unusable', `the log ${path} cannot be opened: ${message}`, error)
   }
+}
+
+function openRoot(path: string): RootDatabase {
+  return open({
+    path,
+    noSubdir: true,
+    maxDbs: 16,
+    maxReaders: MAX_READERS,
+    // A commit is on the disk when it resolves: what a client has seen, a power cut cannot take back.
+    overlappingSync: false,
+    // Batches are made here. LMDB's own leave a rejection behind that nobody can handle when a commit fails.
+    eventTurnBatching: false,
+  })
+}
+
+function openOwners(root: RootDatabase): Database<Owner, string> {
+  return root.openDB<Owner, string>(FORMAT, { encoding: 'json', useVersions: true })
+}
+
+/** Makes this process the one that reads and writes; all tables are open. @returns the number of this ownership */
+function takeOver(path: string, root: RootDatabase, owners: Database<Owner, string>): number {
+  takePlace(path, root)
+  return own(path, root, owners)
+}
+
+/** Bytes of the pages that hold something. */
+function usedBytes(tables: Tables): number {
+  const stats = tables.sessions.db.getStats() as { pageSize: number; root: TreeStats; free: TreeStats }
+  const pages = Object.values(tables).reduce((sum, table) => sum + table.pages, 0)
+  // LMDB's two first pages, and the owner's.
+  return (pages + pagesOf(stats.root) + pagesOf(stats.free) + 3) * stats.pageSize
 }
 
 /**
@@ -125,58 +182,124 @@ function inUse(path: string, pid: number, cause?: unknown): LogFolderError {
   )
 }
 
-/** What to add to the message of a failed write. */
-function diskHint(path: string): string {
-  try {
-    const { bavail, bsize } = statfsSync(dirname(path))
-    return bavail * bsize < FULL ? ' (the disk is full)' : ''
-  } catch {
-    // The hint is all that is lost.
-    return ''
-  }
-}
-
-interface StoreParts {
-  readonly path: string
-  readonly root: RootDatabase
-  readonly owners: Database<Owner, string>
-  readonly tables: Tables
-  readonly term: number
+/** A commit that failed in LMDB. */
+interface Failure {
+  error: TwinrailError
+  /** When the file was last to be opened anew, in ms, monotonic. */
+  triedAt: number
+  isClosed: boolean
 }
 
 class OpenStore implements Store {
   readonly tables: Tables
-  readonly #parts: StoreParts
+  readonly counts = { full: 0, 'failed-commit': 0 }
+  readonly #path: string
+  readonly #room: Room
+  #holding: Holding
+  /** The last commit failed in LMDB, whose memory may be damaged: nothing is written before it is opened anew. */
+  #failed: Failure | undefined
+  #mending: Promise<void> | undefined
 
-  constructor(parts: StoreParts) {
-    this.tables = parts.tables
-    this.#parts = parts
+  constructor(path: string, room: Room, tables: Tables, holding: Holding) {
+    this.#path = path
+    this.#room = room
+    this.tables = tables
+    this.#holding = holding
   }
 
-  async commit(transaction: Transaction): Promise<void> {
-    const { path, root, owners, term } = this.#parts
+  get isShort(): boolean {
+    return this.#room.isShort
+  }
+
+  async commit(transaction: Transaction, frees: boolean): Promise<void> {
+    await this.#mend()
+    try {
+      await this.#room.provide(transaction.demand, frees)
+    } catch (error) {
+      if (isFull(error)) this.counts.full++
+      throw error
+    }
+    const { root, owners, term } = this.#holding
     let held: boolean
     try {
       // Even if two processes took themselves for the owner, only the later one could write.
       held = await owners.ifVersion(OWNER, term, () => transaction.write())
     } catch (cause) {
-      const failed = cause as { commitError?: Promise<unknown> }
-      failed.commitError?.catch(() => {})
-      const why = diskHint(path) || ' (the server’s output has the cause)'
-      throw new TwinrailError('unavailable', `the log could not be written${why}; try again later`, { cause })
+      const { commitError } = cause as { commitError?: Promise<unknown> }
+      const reason = (await commitError?.catch(error => error)) ?? cause
+      throw this.#stop(reason)
     }
-    if (!held) {
-      throw new TwinrailError(
-        'unavailable',
-        'the log belongs to another process now; this one must be restarted',
-      )
-    }
+    if (!held) throw lostOwnership()
     // What is read from here on, such as by followers, has this commit in it.
     root.resetReadTxn()
   }
 
-  async close(): Promise<void> {
-    await this.#parts.root.close()
-    opened.delete(this.#parts.path)
+  async ready(): Promise<void> {
+    await this.#mend()
+    const { owners, term } = this.#holding
+    if (owners.getEntry(OWNER)?.version !== term) throw lostOwnership()
+    await this.#room.provide(NOTHING, false)
   }
+
+  async close(): Promise<void> {
+    await this.#mending?.catch(() => {})
+    if (!this.#failed?.isClosed) await this.#holding.root.close()
+    await this.#room.close()
+    opened.delete(this.#path)
+  }
+
+  #stop(cause: unknown): TwinrailError {
+    this.counts['failed-commit']++
+    const error = unwritable('nothing is written until its file has been opened anew', cause)
+    this.#failed = { error, triedAt: -Infinity, isClosed: false }
+    return error
+  }
+
+  /** Opens the file anew after a commit that failed. Reads are refused for that moment. @throws TwinrailError */
+  #mend(): Promise<void> | undefined {
+    if (!this.#failed) return
+    this.#mending ??= this.#reopen(this.#failed).finally(() => {
+      this.#mending = undefined
+    })
+    return this.#mending
+  }
+
+  async #reopen(failed: Failure): Promise<void> {
+    if (performance.now() - failed.triedAt < MEND_MS) throw failed.error
+    failed.triedAt = performance.now()
+    try {
+      probeDisk(dirname(this.#path))
+      if (!failed.isClosed) await this.#holding.root.close()
+      failed.isClosed = true
+      const root = openRoot(this.#path)
+      try {
+        const owners = openOwners(root)
+        for (const table of Object.values(this.tables)) table.reopen(root)
+        await this.#room.provide(START, true)
+        this.#holding = { root, owners, term: takeOver(this.#path, root, owners) }
+      } catch (error) {
+        await root.close()
+        throw error
+      }
+      this.#failed = undefined
+    } catch (cause) {
+      if (isFull(cause)) throw cause
+      failed.error = unwritable(`its file cannot be opened anew: ${(cause as Error).message}`, cause)
+      throw failed.error
+    }
+  }
+}
+
+function unwritable(why: string, cause: unknown): TwinrailError {
+  return new TwinrailError('unavailable', `the log could not be written; ${why}; try again later`, {
+    cause,
+    retryAfterMs: MEND_MS,
+  })
+}
+
+function lostOwnership(): TwinrailError {
+  return new TwinrailError(
+    'unavailable',
+    'the log belongs to another process now; this one must be restarted',
+  )
 }

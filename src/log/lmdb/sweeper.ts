@@ -1,4 +1,6 @@
 /** Frees what is no longer needed, a little at a time, between the commits of others. */
+import { type Cancel, startTimer } from '../../protocol/timers.ts'
+import { isFull } from '../refusals.ts'
 import {
   byEpoch,
   endedBy,
@@ -13,8 +15,19 @@ import {
 } from './tables.ts'
 import type { Transaction, Writer } from './writer.ts'
 
-/** Rows removed in one commit. */
-const STEP = 1000
+/** Rows removed in one commit: many, or few where there is no room in the file for many. */
+interface Step {
+  /** Events of one session. */
+  readonly events: number
+  /** Rows that lie anywhere in their tables. */
+  readonly others: number
+}
+
+const LARGE: Step = { events: 1000, others: 500 }
+const SMALL: Step = { events: 50, others: 10 }
+
+/** What could not be freed is tried again after so long, in ms. */
+const RETRY_MS = 1000
 
 /** Removes expired keys, trimmed events and all that deleted sessions held. What a crash leaves over, it finds again. */
 export class Sweeper {
@@ -24,6 +37,7 @@ export class Sweeper {
   #sweeping: Promise<void> | undefined
   #again = false
   #stopped = false
+  #cancelRetry: Cancel = () => {}
 
   constructor(tables: Tables, writer: Writer, clock: () => number) {
     this.#tables = tables
@@ -35,10 +49,11 @@ export class Sweeper {
   poke(): void {
     this.#again = true
     if (this.#stopped) return
+    this.#cancelRetry()
     this.#sweeping ??= this.#sweep()
   }
 
-  /** Resolves when nothing is left to free. */
+  /** Resolves when nothing is left to free, or when it could not be freed now. */
   async settled(): Promise<void> {
     while (this.#sweeping) await this.#sweeping
   }
@@ -46,6 +61,7 @@ export class Sweeper {
   /** Resolves when the step under way is done. */
   async stop(): Promise<void> {
     this.#stopped = true
+    this.#cancelRetry()
     await this.settled()
   }
 
@@ -53,27 +69,42 @@ export class Sweeper {
     while (this.#again && !this.#stopped) {
       this.#again = false
       try {
-        while (!this.#stopped && (await this.#writer.run(transaction => this.#step(transaction)))) {}
+        while (!this.#stopped && (await this.#free())) {}
       } catch {
-        // The disk is full, or so. Nothing is lost: the next poke, or the next start, goes on.
+        // The disk is full, or so. Nothing is lost: the next start, too, would go on.
+        this.#cancelRetry = startTimer(RETRY_MS, () => this.poke(), { unref: true })
       }
     }
     this.#sweeping = undefined
   }
 
+  /** One step: a large one if there is room for it. */
+  async #free(): Promise<boolean> {
+    const free = (step: Step) =>
+      this.#writer.run(transaction => this.#step(transaction, step), { frees: true })
+    try {
+      return await free(LARGE)
+    } catch (error) {
+      if (!isFull(error)) throw error
+      return free(SMALL)
+    }
+  }
+
   /** Nobody else writes what it removes, but for keys, which may be taken again. @returns whether it did something */
-  #step(transaction: Transaction): boolean {
+  #step(transaction: Transaction, step: Step): boolean {
     const { keys, keyEnds, garbage } = this.#tables
     const [found] = garbage.keys(FIRST, LAST, 1)
     if (found) {
       const what = garbage.get(found)
       const left =
-        what === 'all' ? this.#freeAll(transaction, found) : this.#freeEvents(transaction, found, what ?? 0)
+        what === 'all'
+          ? this.#freeAll(transaction, found, step)
+          : this.#freeEvents(transaction, found, what ?? 0, step)
       // Trimmed further, or deleted, meanwhile: that is another round's.
       if (!left && transaction.get(garbage, found) === what) transaction.remove(garbage, found)
       return true
     }
-    const ended = keyEnds.keys(FIRST, endedBy(this.#clock()), STEP)
+    const ended = keyEnds.keys(FIRST, endedBy(this.#clock()), step.others / 2)
     for (const end of ended) {
       const { at, key } = readEndKey(end)
       if (transaction.get(keys, key)?.expiresAt === at) transaction.remove(keys, key)
@@ -82,24 +113,27 @@ export class Sweeper {
     return ended.length > 0
   }
 
-  /** Frees a step of the events up to a number. @returns whether some are left */
-  #freeEvents(transaction: Transaction, epochKey: Buffer, through: number): boolean {
+  /** Frees a step of the events up to a number. @returns whether some may be left */
+  #freeEvents(transaction: Transaction, epochKey: Buffer, through: number, step: Step): boolean {
     const { events } = this.#tables
     const epoch = epochKey.readDoubleBE(0)
-    const gone = events.keys(epochKey, eventKey(epoch, through + 1), STEP)
+    const gone = events.keys(epochKey, eventKey(epoch, through + 1), step.events)
     for (const key of gone) transaction.remove(events, key)
-    return gone.length === STEP
+    return gone.length === step.events
   }
 
-  /** Frees a step of everything under an epoch. @returns whether something is left */
-  #freeAll(transaction: Transaction, epochKey: Buffer): boolean {
+  /** Frees a step of everything under an epoch. @returns whether something may be left */
+  #freeAll(transaction: Transaction, epochKey: Buffer, step: Step): boolean {
     const { keys, keyEnds, leases, leaseEnds } = this.#tables
     const end = numberKey(epochKey.readDoubleBE(0) + 1)
+    let others = step.others
     let left = false
     for (const name of byEpoch) {
       const table = this.#tables[name] as Table<unknown>
-      const gone = table.keys(epochKey, end, STEP)
-      left ||= gone.length === STEP
+      const limit = name === 'events' ? step.events : others
+      const gone = limit > 0 ? table.keys(epochKey, end, limit) : []
+      left ||= gone.length === limit
+      if (name !== 'events') others -= gone.length
       for (const key of gone) {
         if (name === 'keys') transaction.remove(keyEnds, endKey(keys.get(key)?.expiresAt ?? 0, key))
         if (name === 'leases') transaction.remove(leaseEnds, endKey(leases.get(key)?.endsAt ?? 0, key))

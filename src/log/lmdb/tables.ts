@@ -38,12 +38,35 @@ function reading<T>(read: () => T): T {
 
 /** One ordered table of the file. Reads see what is committed. @throws TwinrailError `unavailable` when LMDB fails */
 export class Table<V> {
-  readonly db: Database<string, Buffer>
   readonly codec: Codec<V>
+  /** Rows of a session are put behind one another. */
+  readonly isSequential: boolean
+  readonly #name: string
+  #db: Database<string, Buffer>
 
-  constructor(root: RootDatabase, name: string, codec: Codec<V>) {
-    this.db = root.openDB<string, Buffer>(name, { encoding: 'string', keyEncoding: 'binary' })
+  constructor(root: RootDatabase, name: string, codec: Codec<V>, { isSequential = false } = {}) {
+    this.#name = name
     this.codec = codec
+    this.isSequential = isSequential
+    this.#db = this.#open(root)
+  }
+
+  get db(): Database<string, Buffer> {
+    return this.#db
+  }
+
+  /** LMDB has opened the file anew. */
+  reopen(root: RootDatabase): void {
+    this.#db = this.#open(root)
+  }
+
+  /** Pages that the table takes. */
+  get pages(): number {
+    return pagesOf(this.#db.getStats() as TreeStats)
+  }
+
+  #open(root: RootDatabase): Database<string, Buffer> {
+    return root.openDB<string, Buffer>(this.#name, { encoding: 'string', keyEncoding: 'binary' })
   }
 
   get(key: Buffer): V | undefined {
@@ -71,6 +94,16 @@ export class Table<V> {
     }
   }
 }
+
+/** What LMDB tells of a tree. */
+export interface TreeStats {
+  readonly treeBranchPageCount: number
+  readonly treeLeafPageCount: number
+  readonly overflowPages: number
+}
+
+export const pagesOf = ({ treeBranchPageCount, treeLeafPageCount, overflowPages }: TreeStats) =>
+  treeBranchPageCount + treeLeafPageCount + overflowPages
 
 const json = <V>(): Codec<V> => ({ write: JSON.stringify, read: JSON.parse })
 
@@ -108,7 +141,7 @@ export function openTables(root: RootDatabase) {
     /** By epoch. */
     metadata: new Table<Record<string, unknown>>(root, 'metadata', json()),
     /** Stored texts, by epoch and number. */
-    events: new Table<string>(root, 'events', text),
+    events: new Table<string>(root, 'events', text, { isSequential: true }),
     /** By epoch and key. */
     keys: new Table<HeldKey>(root, 'keys', heldKey),
     /** Nothing, by when a key expires and where it stands in `keys`. */

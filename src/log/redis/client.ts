@@ -19,6 +19,8 @@ export interface RedisClientOptions {
 }
 
 export interface RedisClient {
+  /** What it was made with: `db` and `username`, but for a Cluster. */
+  readonly options?: object
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'ready' | 'close', listener: () => void): unknown
   on(event: 'message', listener: (channel: string, message: string) => void): unknown
@@ -42,7 +44,18 @@ export interface RedisClient {
     offset: number,
     count: number,
   ): Promise<string[]>
+  ping(): Promise<unknown>
   publish(channel: string, message: string): Promise<unknown>
   subscribe(...channels: string[]): Promise<unknown>
   unsubscribe(...channels: string[]): Promise<unknown>
+}
+
+/** The number of the client's database; 0 for the first one, and in a Cluster, which has no other. */
+export function databaseOf({ options }: RedisClient): number {
+  return (options as { db?: number } | undefined)?.db ?? 0
+}
+
+/** The user that the client logs in as. */
+export function userOf({ options }: RedisClient): string {
+  return (options as { username?: string | null } | undefined)?.username ?? 'default'
 }

@@ -1,12 +1,8 @@
-/** The connections to Redis: deadlines, reconnects, and what a Redis must be for a log. */
+/** The connections to Redis: deadlines and reconnects. */
 import { TwinrailError } from '../../protocol/index.ts'
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
+import { logFull } from '../refusals.ts'
 import type { RedisClient, RedisClientOptions } from './client.ts'
-
-/** A Redis that no log can live in; the message says what to change. */
-export class RedisUnfit extends Error {
-  override readonly name = 'RedisUnfit'
-}
 
 /** How clients are told to come back while Redis is away, in ms. */
 const RETRY_AFTER_MS = 1000
@@ -31,19 +27,50 @@ export function clientOptions(deadlineMs: number): RedisClientOptions {
 }
 
 /** Redis did not do it, or did not say so: after a connection broke under a command nobody knows which. */
-export function unavailable(cause: unknown): TwinrailError {
-  return new TwinrailError('unavailable', 'the log cannot be reached; try again', {
-    cause,
-    retryAfterMs: RETRY_AFTER_MS,
-  })
+function unavailable(cause: unknown, message = 'the log cannot be reached; try again'): TwinrailError {
+  return new TwinrailError('unavailable', message, { cause, retryAfterMs: RETRY_AFTER_MS })
 }
 
-/** Whether Redis itself refused: trying again would not help. */
-const refusedByRedis = (error: unknown) => (error as Error).name === 'ReplyError'
+/** What Redis answers while it takes no writes, or nothing at all, though it is there: trying again later may help. */
+const FOR_NOW = /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|BUSY|MISCONF|NOREPLICAS|UNKILLABLE)\b/
+
+/** What a server answers that is not the master, or not yet: only a new connection finds the one that is. */
+const NOT_MASTER = /^(LOADING|MASTERDOWN|READONLY)\b/
+
+/** The refusal that an error of the client library comes to; the error itself where trying again would not help. */
+function refusalOf(error: Error): Error {
+  if (error instanceof TwinrailError) return error
+  if (error.name !== 'ReplyError') return unavailable(error)
+  if (/^OOM\b/.test(error.message)) {
+    return logFull('Redis is full: it is above its maxmemory; delete sessions, or raise maxmemory', error)
+  }
+  const [, code] = FOR_NOW.exec(error.message) ?? []
+  return code ? unavailable(error, `Redis takes no commands for the log now (${code}); try again`) : error
+}
+
+/** Whether a command got no answer by its deadline. */
+export function isTimeout(error: unknown): boolean {
+  const { message, cause } = error as Error
+  return message === 'Command timed out' || (cause instanceof Error && isTimeout(cause))
+}
 
 function wasNotSent(error: unknown): boolean {
   const cause = (error as Error).cause as Error | undefined
   return /^(Stream isn't writeable|Cluster isn't ready)/.test(cause?.message ?? '')
+}
+
+/** A connection is dropped at most so often because the server behind it is not the master, in ms. */
+const RENEW_MS = 500
+
+export interface ConnectionParts {
+  readonly client: RedisClient
+  readonly deadlineMs: number
+  /** Called after each connect, before waiting commands go out; they go when it has resolved. */
+  onReady(): Promise<void>
+  /** The server has said that it is not the master. */
+  onNotMaster(): void
+  /** What nobody waits for. */
+  onError(error: unknown): void
 }
 
 /** One client that waits for its connection, up to a deadline. */
@@ -55,19 +82,13 @@ export class Connection {
   #open: () => void = () => {}
   #isUp = false
   #isRenewing = false
+  #renewedAt = -Infinity
+  readonly #onNotMaster: () => void
 
-  /**
-   * @param onReady called after each connect, before waiting commands go out; they go when it has resolved
-   * @param onError what nobody waits for
-   */
-  constructor(
-    client: RedisClient,
-    deadlineMs: number,
-    onReady: () => Promise<void>,
-    onError: (error: unknown) => void,
-  ) {
+  constructor({ client, deadlineMs, onReady, onNotMaster, onError }: ConnectionParts) {
     this.client = client
     this.#deadlineMs = deadlineMs
+    this.#onNotMaster = onNotMaster
     this.#up = this.#down()
     client.on('error', onError)
     client.on('ready', () => {
@@ -131,25 +152,19 @@ export class Connection {
     try {
       return await command(this.client)
     } catch (error) {
-      if (error instanceof TwinrailError) throw error
       // A server that hangs keeps its connection; only a new one tells whether it is back.
-      if ((error as Error).message === 'Command timed out') this.#renew()
-      if (
-        refusedByRedis(error) &&
-        !/^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|BUSY|MISCONF|OOM|NOREPLICAS)/.test(
-          (error as Error).message,
-        )
-      ) {
-        throw error
-      }
-      throw unavailable(error)
+      if (isTimeout(error)) this.renew()
+      if (NOT_MASTER.test((error as Error).message)) this.#onNotMaster()
+      throw refusalOf(error as Error)
     }
   }
 
-  /** Once for all commands that a hanging server has left unanswered. */
-  #renew(): void {
-    if (this.#isRenewing) return
+  /** Drops the connection and connects anew: once for all commands that a hanging server has left unanswered. */
+  renew(): void {
+    const now = performance.now()
+    if (this.#isRenewing || now - this.#renewedAt < RENEW_MS) return
     this.#isRenewing = true
+    this.#renewedAt = now
     this.client.disconnect(true)
   }
 
@@ -184,45 +199,4 @@ export class Connection {
       cancel()
     }
   }
-}
-
-/**
- * Refuses a Redis that would lose events on its own, and warns of one that may lose the last of them in a crash.
- * Hosted servers that hide their settings are taken at their word.
- * @throws RedisUnfit
- */
-export async function mustFit(client: RedisClient, warn: (message: string) => void): Promise<void> {
-  const version = /redis_version:(\d+)\.(\d+)/.exec(await client.info('server'))
-  if (version && Number(version[1]) < 7) {
-    throw new RedisUnfit(`the log needs Redis or Valkey 7 or later, this one is ${version[1]}.${version[2]}`)
-  }
-  let settings: Record<string, string>
-  try {
-    settings = await settingsOf(client)
-  } catch {
-    warn(
-      'this Redis hides its settings: see to it that it never evicts, and that it writes every append to disk',
-    )
-    return
-  }
-  const policy = settings['maxmemory-policy']
-  if (policy !== undefined && policy !== 'noeviction') {
-    throw new RedisUnfit(
-      `Redis may evict sessions (maxmemory-policy ${policy}); set maxmemory-policy noeviction, or use another Redis`,
-    )
-  }
-  if (settings['appendonly'] !== 'yes' || settings['appendfsync'] !== 'always') {
-    warn(
-      'a crash of this Redis may take back the last events: sessions then begin a new epoch and clients get reset. Set appendonly yes and appendfsync always to keep every accepted event',
-    )
-  }
-}
-
-async function settingsOf(client: RedisClient): Promise<Record<string, string>> {
-  const settings: Record<string, string> = {}
-  for (const name of ['maxmemory-policy', 'appendonly', 'appendfsync']) {
-    const [key, value] = (await client.config('GET', name)) as string[]
-    if (key !== undefined && value !== undefined) settings[key] = value
-  }
-  return settings
 }

@@ -1,7 +1,9 @@
 /** What Redis does in one step beyond a session: Lua scripts over one key that serves all of them. */
+import { ALLOW_OOM } from './scripts.ts'
+
 export const globalScripts = {
   /** now or '', least epoch. Gives an epoch that this store never gave. */
-  giveEpoch: `
+  giveEpoch: `${ALLOW_OOM}
 local now, least = ARGV[1], tonumber(ARGV[2])
 if now == '' then
   local t = redis.call('TIME')
@@ -16,7 +18,7 @@ return string.format('%.0f', epoch)
    * the lease must be taken: before it is looked at. An entry that is due already is of a lease that ran out, so looking
    * at it finds that lease and keeps the entry.
    */
-  touch: `
+  touch: `${ALLOW_OOM}
 local now = ARGV[3]
 if now == '' then
   local t = redis.call('TIME')
@@ -28,8 +30,13 @@ local at = math.min(held - 0.001, due)
 redis.call('ZADD', KEYS[1], string.format('%.3f', at), ARGV[1])
 return string.format('%.3f', held > tonumber(now) and at or due)
 `,
+  /** node. Writes something, to prove that Redis takes appends. */
+  probe: `
+redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)
+return 1
+`,
   /** member, score that was seen, true score or ''. Does nothing when somebody touched it meanwhile. */
-  settle: `
+  settle: `${ALLOW_OOM}
 local held = redis.call('ZSCORE', KEYS[1], ARGV[1])
 if held ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end

@@ -1,6 +1,7 @@
 /**
  * What Redis does in one step: Lua scripts over the keys of one session, all on one hash slot. Each checks everything
- * before its first write, since a script that fails half-way is not rolled back.
+ * before its first write, since a script that fails half-way is not rolled back. A notification that Redis does not
+ * publish, such as for a user without the right to the channel, fails no script: followers read the stream again anyway.
  *
  * `h` header (hash), `l` events (stream, entry `0-<seq>`), `k` keys taken (hash) and `x` when they expire (sorted set),
  * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string), `m` marks by when
@@ -13,6 +14,9 @@ export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm'] as con
 /** How long it is remembered that a session was deleted and not lost, in s. */
 const TOMBSTONE_S = 3600
 
+/** Beginning of a script that a Redis above its `maxmemory` must carry out. */
+export const ALLOW_OOM = '#!lua flags=allow-oom\n'
+
 const prelude = `
 local h, l, k, x, r, p, s, d, m = unpack(KEYS)
 local at = 0
@@ -23,6 +27,7 @@ local function time(given)
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
+local function tell(channel, message) redis.pcall('PUBLISH', channel, message) end
 local function seqOf(entry) return tonumber(string.match(entry[1], '-(%d+)$')) end
 -- Head and earliest of whatever events are there: none, unless the header alone was lost.
 local function remains()
@@ -148,7 +153,7 @@ if count > skip then
     redis.call('XADD', l, '0-' .. whole(head), 'e', ARGV[i])
   end
   redis.call('HSET', h, 'head', whole(head))
-  redis.call('PUBLISH', channel, 'e ' .. node .. ' ' .. epoch .. ' ' .. whole(head))
+  tell(channel, 'e ' .. node .. ' ' .. epoch .. ' ' .. whole(head))
 end
 return {'accepted', epoch, whole(first), whole(head), whole(count - skip)}
 `
@@ -218,7 +223,7 @@ local epoch = redis.call('HGET', h, 'epoch')
 if not epoch then return 0 end
 redis.call('SET', d, epoch, 'EX', ${TOMBSTONE_S})
 redis.call('UNLINK', h, l, k, x, r, p, s, m)
-redis.call('PUBLISH', channel, 'd ' .. node .. ' ' .. epoch)
+tell(channel, 'd ' .. node .. ' ' .. epoch)
 return 1
 `
 
@@ -239,7 +244,7 @@ redis.call('ZREMRANGEBYSCORE', m, '-inf', whole(now))
 if ttl > 0 then redis.call('ZADD', m, whole(now + ttl), name) else redis.call('ZREM', m, name) end
 local last = redis.call('ZREVRANGE', m, 0, 0, 'WITHSCORES')[2]
 if last then redis.call('PEXPIRE', m, whole(last - now)) end
-redis.call('PUBLISH', channel, 'm ' .. whole(ttl) .. ' ' .. name)
+tell(channel, 'm ' .. whole(ttl) .. ' ' .. name)
 return 1
 `
 
@@ -274,9 +279,12 @@ else
   redis.call('HSET', h, 'epoch', fresh)
 end
 redis.call('DEL', s)
-redis.call('PUBLISH', channel, 'r ' .. node .. ' ' .. fresh)
+tell(channel, 'r ' .. node .. ' ' .. fresh)
 return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
 `
+
+/** Scripts that free memory, or write as much as was there before: a Redis above its `maxmemory` carries them out. */
+const allowedWhenFull: ReadonlySet<string> = new Set(['trim', 'remove', 'renew', 'mark', 'lost'])
 
 /** Scripts over the keys of one session, as {@link SESSION_KEYS} has them. */
 export const sessionScripts = withPrelude({
@@ -293,5 +301,10 @@ export const sessionScripts = withPrelude({
 })
 
 function withPrelude<T extends Record<string, string>>(scripts: T): T {
-  return Object.fromEntries(Object.entries(scripts).map(([name, lua]) => [name, prelude + lua])) as T
+  return Object.fromEntries(
+    Object.entries(scripts).map(([name, lua]) => [
+      name,
+      (allowedWhenFull.has(name) ? ALLOW_OOM : '') + prelude + lua,
+    ]),
+  ) as T
 }

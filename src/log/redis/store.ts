@@ -1,7 +1,7 @@
 /** One Redis as the driver sees it: its keys, its scripts, and what is read of a session. */
 import { LogEvent } from '../event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
-import type { RedisClient, RedisClientOptions } from './client.ts'
+import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
 import type { Connection } from './connection.ts'
 import { globalScripts } from './global-scripts.ts'
 import type { LeaseCommands } from './leases.ts'
@@ -22,6 +22,8 @@ export class Store {
   readonly #prefix: string
   readonly #node: string
   readonly #clock: (() => number) | undefined
+  /** The number of the database; nothing for the first. */
+  readonly #database: string
 
   constructor(commands: Connection, prefix: string, node: string, clock: (() => number) | undefined) {
     this.commands = commands
@@ -29,6 +31,7 @@ export class Store {
     this.#node = node
     this.#clock = clock
     const { client } = commands
+    this.#database = String(databaseOf(client) || '')
     for (const [name, lua] of Object.entries(sessionScripts)) {
       client.defineCommand(`twinrail_${name}`, { numberOfKeys: SESSION_KEYS.length, lua })
     }
@@ -46,9 +49,24 @@ export class Store {
     return `${this.#prefix}{${sessionId}}:${part}`
   }
 
-  readonly channelOf = (sessionId: string) => this.keyOf(sessionId, 'c')
+  /**
+   * The channel of a session. Redis has the same channels in all of its databases, so others than the first one have the
+   * database's number in their names.
+   */
+  readonly channelOf = (sessionId: string) => this.keyOf(sessionId, `c${this.#database}`)
 
-  readonly sessionOf = (channel: string) => channel.slice(this.#prefix.length + 1, -'}:c'.length)
+  readonly sessionOf = (channel: string) =>
+    channel.slice(this.#prefix.length + 1, -`}:c${this.#database}`.length)
+
+  /** What all channels of the log match, as access lists have it. */
+  get channelPattern(): string {
+    return `${this.#prefix}*`
+  }
+
+  /** Writes something. @throws TwinrailError as an append would */
+  async probe(): Promise<void> {
+    await this.#run('probe', [`${this.#prefix}probe`, this.#node])
+  }
 
   /** Runs a script over a session's keys. */
   script<T>(

@@ -20,7 +20,7 @@ export interface TailsParts {
   read(sessionId: string, after: number): Promise<LogPage | undefined>
   /** See the script `lost`. */
   recover(sessionId: string, epoch: number, head: number, last: LogEvent | undefined): Promise<Recovery>
-  /** A followed session without a hint is read again after so long, in ms. */
+  /** A followed session without a hint is read again after so long, in ms, or later: see {@link RECHECKED}. */
   readonly recheckMs: number
   onError(error: unknown): void
 }
@@ -45,6 +45,12 @@ interface Tail {
   work: Promise<void>
   queued: Promise<void> | undefined
 }
+
+/**
+ * Sessions without a hint that are read again at most in a fifth of `recheckMs`, longest unread first. Hints get lost
+ * only with a connection, which is noticed otherwise: this is for what nobody has thought of.
+ */
+const RECHECKED = 15
 
 const FAR = Number.MAX_SAFE_INTEGER
 
@@ -209,9 +215,9 @@ export class Tails {
 
   #recheck(): void {
     const now = performance.now()
-    for (const tail of this.#tails.values()) {
-      if (now - tail.checkedAt >= this.#parts.recheckMs) this.#pullSoon(tail)
-    }
+    const due = [...this.#tails.values()].filter(tail => now - tail.checkedAt >= this.#parts.recheckMs)
+    due.sort((a, b) => a.checkedAt - b.checkedAt)
+    for (const tail of due.slice(0, RECHECKED)) this.#pullSoon(tail)
   }
 
   #pullSoon(tail: Tail): void {

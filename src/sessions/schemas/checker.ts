@@ -1,6 +1,7 @@
 /** Checks questions' JSON Schemas, and answers against them, in a thread of its own and within a bound of time. */
 import { Worker } from 'node:worker_threads'
 import { TwinrailError } from '../../protocol/index.ts'
+import { type Cancel, startTimer } from '../../protocol/timers.ts'
 import type { JsonSchema, SchemaJob, SchemaProblem, SchemaVerdict, ThreadMessage } from './thread.ts'
 
 export interface SchemaCheckerOptions {
@@ -32,7 +33,7 @@ export class SchemaChecker {
   #current: Waiting | undefined
   #thread: Worker | undefined
   #ready = false
-  #deadline: NodeJS.Timeout | undefined
+  #cancelDeadline: Cancel = () => {}
   #closed = false
 
   constructor({ maxMs = 100 }: SchemaCheckerOptions = {}) {
@@ -121,17 +122,20 @@ export class SchemaChecker {
       this.#ready = true
       this.#next()
     } else if (message === 'begun') {
-      this.#deadline = setTimeout(() => {
-        // A late event loop calls timers first: the verdict may be there, unread.
-        this.#deadline = setTimeout(() => this.#stop(tooExpensive(`takes longer than ${this.#maxMs} ms`)), 1)
-      }, this.#maxMs)
+      // Stopped one turn late: a busy event loop calls timers before it reads the verdict that lies there.
+      const late = () => {
+        this.#cancelDeadline = startTimer(1, () =>
+          this.#stop(tooExpensive(`takes longer than ${this.#maxMs} ms`)),
+        )
+      }
+      this.#cancelDeadline = startTimer(this.#maxMs, late)
     } else {
       this.#settle(message)
     }
   }
 
   #settle({ problems }: SchemaVerdict): void {
-    clearTimeout(this.#deadline)
+    this.#cancelDeadline()
     const done = this.#current
     this.#current = undefined
     done?.resolve(problems)
@@ -141,7 +145,7 @@ export class SchemaChecker {
 
   /** Stops the thread with the check that it works on. */
   #stop(reason: unknown): void {
-    clearTimeout(this.#deadline)
+    this.#cancelDeadline()
     this.#thread?.terminate()
     this.#thread = undefined
     this.#ready = false

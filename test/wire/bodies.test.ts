@@ -1,0 +1,138 @@
+/** Bodies that never come: every route lets go of them, on every protocol. */
+
+import type { FastifyInstance } from 'fastify'
+import t from 'tap'
+import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
+import { each, serve } from '../fixtures/wire-server.ts'
+
+/** Every route and method, with an id in place of each parameter, and two that are no routes. */
+function routesOf(app: FastifyInstance): [method: string, path: string][] {
+  const tree = app.printRoutes({ commonPrefix: false })
+  const found: [string, string][] = [
+    ['POST', '/nowhere'],
+    ['POST', '/v1/sessions/%zz/events'],
+  ]
+  const parts: string[] = []
+  for (const line of tree.split('\n')) {
+    const [, indent = '', part = '', methods = ''] = /^([│├└─\s]*)(\S+)(?: \((.*)\))?$/.exec(line) ?? []
+    if (part === '') continue
+    const depth = indent.length / 4
+    parts.length = depth
+    parts[depth] = part
+    const path = parts
+      .join('')
+      .replaceAll(/:[A-Za-z]+/g, 's')
+      .replaceAll('//', '/')
+    for (const method of methods.split(', ').filter(name => name !== '')) found.push([method, path])
+  }
+  return found
+}
+
+const types = ['application/json', 'application/x-ndjson', 'text/plain']
+
+const connections = { bodyMs: 300, linesMs: 600, idleMs: 300 }
+
+for (const kind of ['http', 'https'] as const) {
+  t.test(`${kind}: HTTP/1.1`, async t => {
+    const { url, server } = await serve(t, { connections, ...(kind === 'https' && { tls }) })
+    await server.sessions.create('s')
+    const routes = routesOf(server.app)
+    t.ok(routes.length > 20 && routes.some(([, path]) => path === '/v1/sessions/s/commands'), String(routes))
+    const cases = routes.flatMap(([method, path]) => types.map(type => ({ method, path, type })))
+    await each(
+      cases.length,
+      async i => {
+        const { method, path, type } = cases[i]!
+        const raw = await openRaw(t, url)
+        raw.socket.write(
+          `${method} ${path} HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\nContent-Type: ${type}\r\nContent-Length: 10\r\n\r\n{`,
+        )
+        const status = (await raw.closed).slice(9, 12)
+        t.ok(
+          /^[2345]\d\d$/.test(status) || method === 'TRACE',
+          `${method} ${path} ${type}: ${status}, then closed`,
+        )
+        if (method !== 'POST' || !path.startsWith('/v1/') || path.includes('%')) return
+        const takesLines = path.endsWith('/events') && type === 'application/x-ndjson'
+        const waited = type === 'application/json' || takesLines
+        t.equal(status, waited ? '408' : '415')
+        if (waited) t.match(raw.text(), /"code":"timeout".*nothing of the body arrived for (300|600) ms/s)
+      },
+      32,
+    )
+  })
+}
+
+t.test('HTTP/2', async t => {
+  const { url, server } = await serve(t, { connections: { bodyMs: 300, linesMs: 600 }, tls })
+  await server.sessions.create('s')
+  const session = await openHttp2(t, url)
+  const cases = routesOf(server.app).flatMap(([method, path]) => types.map(type => ({ method, path, type })))
+  await each(
+    cases.length,
+    async i => {
+      const { method, path, type } = cases[i]!
+      const stream = session.request(
+        { ':method': method, ':path': path, accept: 'application/json', 'content-type': type },
+        { endStream: false },
+      )
+      stream.on('error', () => {}).resume()
+      stream.write('{')
+      await new Promise(resolve => stream.once('close', resolve))
+    },
+    32,
+  )
+  t.equal(session.closed, false, 'the connection stays')
+})
+
+t.test('a slow but steady body of any length is accepted', async t => {
+  const { url } = await serve(t, { connections: { bodyMs: 400, linesMs: 400 } })
+  for (const [type, pieces] of [
+    ['application/json', ['{"type":', '"x.a"', ',"data"', ':1', '}']],
+    ['application/x-ndjson', ['{"type":', '"x.a"', ',"data"', ':1', '}\n']],
+  ] as const) {
+    const raw = await openRaw(t, url)
+    const length = pieces.join('').length
+    raw.socket.write(
+      `POST /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: ${type}\r\nContent-Length: ${length}\r\n\r\n`,
+    )
+    for (const piece of pieces) {
+      raw.socket.write(piece)
+      await new Promise(resolve => setTimeout(resolve, 150))
+    }
+    t.match(await raw.closed, /^HTTP\/1\.1 200 .*"count":1/s, type)
+  }
+})
+
+t.test('clients that leave in the middle are no errors of the server', async t => {
+  const logged: string[] = []
+  const logger = { level: 'warn', stream: { write: (line: string) => logged.push(line) } }
+  for (const kind of ['http', 'https'] as const) {
+    const { url, server } = await serve(t, { logger, ...(kind === 'https' && { tls }) })
+    const data = { text: 'x'.repeat(100_000) }
+    await server.sessions.create('s')
+    for (let i = 0; i < 20; i++) await server.journal.append('s', [{ type: 'x.a', data }])
+    const body = (type: string) => `Content-Type: ${type}\r\nContent-Length: 1000\r\n\r\n{"type":"x.a",`
+    const heads = [
+      'GET /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n',
+      'GET /v1/sessions/s/events?wait=20000&replay=none HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n\r\n',
+      'GET /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n',
+      'GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n',
+      `POST /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\n${body('application/json')}`,
+      `POST /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\n${body('application/x-ndjson')}`,
+      `POST /v1/sessions/s/commands HTTP/1.1\r\nHost: localhost\r\n${body('application/json')}`,
+      'GET /heal',
+    ]
+    for (const head of heads) {
+      for (const afterMs of [0, 20]) {
+        const raw = await openRaw(t, url)
+        raw.socket.pause().write(head)
+        await new Promise(resolve => setTimeout(resolve, afterMs))
+        if (kind === 'http') raw.socket.resetAndDestroy()
+        else raw.socket.destroy()
+      }
+    }
+    await server.close({ graceMs: 0 })
+  }
+  t.same(logged, [])
+})
