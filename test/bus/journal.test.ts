@@ -100,6 +100,14 @@ t.test('listeners are called with the new events before the append resolves', as
   t.equal(heard.length, 2)
 })
 
+t.test('marks last as long as they are said to', async t => {
+  const { journal } = await session()
+  await journal.mark('s', 'view a', 60_000)
+  await journal.mark('s', 'view b', 60_000)
+  await journal.mark('s', 'view a', 0)
+  t.match(await journal.marks('s'), [{ name: 'view b' }])
+})
+
 t.test('sessions are listed and deleted; a run and its place are found', async t => {
   const { journal } = await session()
   await journal.create('a', {})

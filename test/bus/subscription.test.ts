@@ -129,7 +129,7 @@ t.test('a subscription of an ended run gets the missing events, then the end', a
 })
 
 t.test('lag counts the events that the subscriber lacks, and is 0 once it is live', async t => {
-  const { sink, journal, subscription, numbers, turns, drained } = await subscribed(t)
+  const { sink, journal, epoch, subscription, numbers, turns, drained } = await subscribed(t)
   await numbers(2)
   await turns(2)
   sink.isFull = true
@@ -142,6 +142,8 @@ t.test('lag counts the events that the subscriber lacks, and is 0 once it is liv
   await drained()
   t.notOk(subscription.isLagging)
   t.same(subscription.lag, { events: 0, bytes: 0 })
+  subscription.grant({ epoch, seq: 6 })
+  t.notOk(subscription.isLagging, 'credit changes nothing for one that is live')
 })
 
 t.test('lag counts the events that a window holds back', async t => {

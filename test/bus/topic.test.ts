@@ -134,6 +134,7 @@ t.test(
     made.deleted()
     made.events(epoch, [event(5)])
     t.same(seen.slice(7), ['a deleted'], 'and nothing after that')
+    t.equal(made.head, 4)
     made.close()
   },
 )
@@ -162,6 +163,7 @@ t.test('a topic that has not read the log yet takes the events that come first a
     pageBudget: new PageBudget(1e6),
     observer: noopObserver,
   })
+  made.events(8, [])
   made.events(7, [new LogEvent(7, 5, text('r')), new LogEvent(7, 6, text('r'))])
   t.equal(made.epoch, 7)
   t.equal(made.head, 6)
@@ -170,6 +172,17 @@ t.test('a topic that has not read the log yet takes the events that come first a
     [5, 6],
   )
   t.equal(made.ring.after(3, 6), undefined)
+  made.close()
+})
+
+t.test('marks that the log notifies reach what is known of other nodes', async t => {
+  const marks: unknown[] = []
+  const { topic: made } = await topic({
+    ...noPeers,
+    open: (...args) => ({ ...noPeers.open(...args), marked: (name, ttlMs) => marks.push([name, ttlMs]) }),
+  })
+  made.marked('view a', 15)
+  t.same(marks, [['view a', 15]])
   made.close()
 })
 

@@ -325,7 +325,7 @@ t.test('a socket that is silent for two and a half heartbeats is given up', asyn
   t.equal(socket.closedWith, undefined)
   mock.timers.tick(1)
   t.equal(socket.closedWith, 1000)
-  t.match(await a.ended, { code: 'silent', message: 'Nothing was received for 2.5 s' })
+  t.match(await a.ended, { code: 'silent', message: /for 2.5 s$/ })
 })
 
 t.test('a server that never says hello is given up as soon', async t => {

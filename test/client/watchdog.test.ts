@@ -27,7 +27,7 @@ t.test('a wait settles like the network’s promise, and leaves no timer', async
 t.test('a wait for too long is silent', async t => {
   await t.rejects(new Watchdog(undefined).wait(never, 5), { code: 'silent', retryable: true })
   await t.rejects(new Watchdog(2).wait(never), { code: 'silent' }, 'two and a half heartbeats')
-  t.equal(silent(2449.7).message, 'Nothing was received for 2.45 s')
+  t.match(silent(2449.7).message, /for 2.45 s$/)
 })
 
 t.test('the longer of both heartbeats counts', async t => {
@@ -119,7 +119,7 @@ t.test('on waking, a connection that was silent for more than a heartbeat is giv
     window.dispatchEvent(new Event('online'))
     return waiting
   }
-  await t.rejects(wait(12_001), { code: 'silent', message: 'Nothing was received for 12.001 s' })
+  await t.rejects(wait(12_001), { code: 'silent', message: /for 12.001 s$/ })
   const pending = wait(12_000)
   const first = await Promise.race([
     pending.catch(() => 'given up'),

@@ -3,8 +3,21 @@
  * hundred in all, and it takes half a second of CPU less than a loader that does more.
  */
 import * as module from 'node:module'
+import * as workers from 'node:worker_threads'
 import { load } from './load.mjs'
 
 // Node 20 has hooks in a thread of their own only.
 if (module.registerHooks) module.registerHooks({ load })
 else module.register('./load.mjs', import.meta.url)
+
+// A thread of a test gets this loader alone. By default it would also load what tap puts into each process, a second of
+// CPU each time, and tests of threads that are stopped start many.
+if (workers.isMainThread) {
+  const { Worker } = workers.default
+  workers.default.Worker = class extends Worker {
+    constructor(file, options) {
+      super(file, { execArgv: [`--import=${import.meta.url}`], ...options })
+    }
+  }
+  module.syncBuiltinESMExports()
+}
