@@ -1,5 +1,7 @@
+import { execFile } from 'node:child_process'
 import { readdir, readFile, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { promisify } from 'node:util'
 import t from 'tap'
 import { listFiles, loadCorpus } from '../../src/agents/deepsearch/corpus.ts'
 import { CorpusThread } from '../../src/agents/deepsearch/corpus-thread.ts'
@@ -83,4 +85,16 @@ t.test('a run that is cancelled does not wait for the documents', async t => {
     if (type === 'tool.called') run.cancel()
   })
   t.match(error, { name: 'AbortError' })
+})
+
+t.test('an agent keeps no process alive', async t => {
+  const entry = new URL('../../src/agents/deepsearch/deepsearch.ts', import.meta.url).href
+  const loader = new URL('../loader/register.mjs', import.meta.url).href
+  // Its thread starts by itself, half a second after the agent was made.
+  const program = `import { createDeepsearch } from '${entry}'
+    createDeepsearch({ corpus: ['${fixtures}'], cache: false })
+    setTimeout(() => console.log('done'), 2000)`
+  const args = [`--import=${loader}`, '--input-type=module', '--eval', program]
+  const { stdout } = await promisify(execFile)(process.execPath, args, { timeout: 120_000 })
+  t.equal(stdout, 'done\n')
 })

@@ -36,7 +36,7 @@ export const echoing = defineAgent({
 })
 
 export async function stage(t: Test, options: ServerOptions = {}): Promise<string> {
-  const server = await createServer({ agents: [playback, asking, echoing], ...options })
+  const server = await createServer({ agents: [playback, asking, echoing], schemaMs: 60_000, ...options })
   t.teardown(() => server.close({ graceMs: 0 }))
   return server.listen({ port: 0 })
 }

@@ -125,16 +125,3 @@ t.test('folding a long session leaves the event loop to others', async t => {
   t.equal(pendingInputs.length, 20_000)
   t.ok(turns > 2, `timers came ${turns} times meanwhile`)
 })
-
-t.test('states take a bounded memory, and the least recently used go first', async t => {
-  const { journal, reads } = stage()
-  const states = new SessionStates(journal)
-  const question = { requestId: 'q', kind: 'question', message: 'x'.repeat(500_000) }
-  for (let i = 0; i < 80; i++) {
-    await journal.append(`s${i}`, [{ type: 'input.requested', runId: 'r', data: question }], { create: true })
-    await states.get(await journal.session(`s${i}`))
-  }
-  reads.length = 0
-  for (const id of ['s79', 's30', 's0']) await states.get(await journal.session(id))
-  t.same(reads, [0], 'only the oldest is read anew')
-})

@@ -13,7 +13,7 @@ import {
   refuses,
   stage,
 } from '../fixtures/wire-refusals.ts'
-import { headOf, logged, startRun } from '../fixtures/wire-server.ts'
+import { eventually, headOf, logged, startRun, state } from '../fixtures/wire-server.ts'
 
 t.test('commands over HTTP that are none', async t => {
   const s = await stage(t)
@@ -378,6 +378,7 @@ t.test('nesting without end', async t => {
     questions: [{ requestId: 'q', schema: { type: 'array', items: { $ref: '#' } } }],
   })
   t.ok(runId)
+  await eventually(t, 'it asks', async () => (await state(s.url, 'asks')).pendingInputs?.length === 1)
   const bodies: Record<string, [string, string]> = {
     'a command': [commands, deep],
     'an unknown field': [commands, `{"id":"1","type":"none","x":${deep}}`],

@@ -36,7 +36,6 @@ export class CorpusThread {
     // The build has JavaScript beside this file, the tests TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './corpus-worker.ts' : './corpus-worker.js'
     this.#worker = new Worker(new URL(file, import.meta.url), { workerData: input })
-    this.#worker.unref()
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => this.#message(message, resolve, log))
       const fail = (error: Error) => {
@@ -53,6 +52,8 @@ export class CorpusThread {
     })
     // Nobody may be waiting.
     this.ready.catch(() => {})
+    // After the listeners: one for `message` makes the thread keep the process alive again.
+    this.#worker.unref()
   }
 
   /** While a run waits, the thread keeps the process alive. */
