@@ -116,7 +116,7 @@ t.test('hints may be lost: the stream is the truth', skip, async t => {
 
 t.test('while Redis is away appends are refused as retryable; followers stay and catch up', skip, async t => {
   const redis = await RedisServer.start(t, DURABLE)
-  const log = await open(t, redis, { deadlineMs: 300 })
+  const log = await open(t, redis, { deadlineMs: 2000 })
   const { epoch } = (await log.create('s', {})).session
   const witness = watch(t, log)
   await put(log, texts(1, 5))
