@@ -1,6 +1,6 @@
 /** Fifty clients on all transports through a proxy that cuts, stalls, freezes, splits, delays and buffers. */
 import t from 'tap'
-import type { Client, SessionEvent } from '../../client/index.ts'
+import { type Client, ClientError, type SessionEvent } from '../../client/index.ts'
 import { random, seedOf } from '../../src/log/contract/random.ts'
 import { chaosProxy } from './chaos-proxy.ts'
 import { collect, connect, stage } from './stage.ts'
@@ -49,10 +49,16 @@ t.test('every client ends with exactly the log’s text, every offset once; the 
     }),
   )
   const heard = clients.map((client, i) => listen(client, i % 8 < 4 ? 'full' : 'compact'))
-  const starts = clients.map(
-    client => client.session('torture').run('playback', input, { runId: 'one' }).started,
-  )
-  await Promise.all(starts)
+  // A command gives up after five attempts. The proxy holds up about a third of them, so that some clients need more.
+  const start = async (client: Client): Promise<void> => {
+    try {
+      await client.session('torture').run('playback', input, { runId: 'one' }).started
+    } catch (error) {
+      if (!(error instanceof ClientError && error.retryable)) throw error
+      await start(client)
+    }
+  }
+  await Promise.all(clients.map(start))
   const results = await Promise.all(heard)
 
   const direct = connect(t, url, { transport: 'sse' })
