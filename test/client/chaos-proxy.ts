@@ -45,11 +45,9 @@ export async function chaosProxy(t: Test, target: string, next: () => number): P
       if (fate === 'freeze' && left <= 0) await new Promise(() => {})
       if (fate === 'stall' && left <= 0) await pause(between(next, 20, 300))
       if (fate === 'delay') await pause(between(next, 1, 10))
-      if (fate === 'buffer' && left > 0) {
-        held.push(chunk)
-        if (held.length < 4) continue
-      }
-      const bytes = Buffer.concat([...held, chunk])
+      held.push(chunk)
+      if (fate === 'buffer' && left > 0 && held.length < 4) continue
+      const bytes = Buffer.concat(held)
       held = []
       if (fate === 'split') {
         const single = Math.min(bytes.length, 400)
