@@ -1,38 +1,10 @@
 /** The cache of session states: what it reads from the log, and when it saves snapshots. */
 import t from 'tap'
-import { Journal } from '../../src/bus/journal.ts'
-import type { EventLog } from '../../src/log/log.ts'
-import { createMemoryLog } from '../../src/log/memory.ts'
 import { SessionStates } from '../../src/sessions/states.ts'
-
-/** A log that records the `after` of each read. */
-function stage() {
-  const log = createMemoryLog()
-  const reads: number[] = []
-  const counting: EventLog = {
-    ...log,
-    read(sessionId, after, bounds) {
-      reads.push(after)
-      return log.read(sessionId, after, bounds)
-    },
-  }
-  const journal = new Journal(counting)
-  return {
-    log,
-    journal,
-    reads,
-    startRun: (runId: string) =>
-      journal.append('s', [{ type: 'run.started', runId, data: { agent: 'a' } }], { create: true }),
-    numbers: (count: number) =>
-      journal.append(
-        's',
-        Array.from({ length: count }, (_, data) => ({ type: 'x.n', data })),
-      ),
-  }
-}
+import { recordingJournal } from '../fixtures/recording-journal.ts'
 
 t.test('get reads each event once and returns a copy', async t => {
-  const { journal, reads, startRun, numbers } = stage()
+  const { journal, reads, startRun, numbers } = recordingJournal()
   const states = new SessionStates(journal)
   await startRun('one')
   const first = await states.get(await journal.session('s'))
@@ -50,7 +22,7 @@ t.test('get reads each event once and returns a copy', async t => {
 })
 
 t.test('two concurrent calls of get read the log once', async t => {
-  const { journal, reads, startRun } = stage()
+  const { journal, reads, startRun } = recordingJournal()
   const states = new SessionStates(journal)
   await startRun('one')
   const session = await journal.session('s')
@@ -60,7 +32,7 @@ t.test('two concurrent calls of get read the log once', async t => {
 })
 
 t.test('a snapshot is saved every 1000 events, and another process starts from it', async t => {
-  const { log, journal, reads, startRun, numbers } = stage()
+  const { log, journal, reads, startRun, numbers } = recordingJournal()
   const states = new SessionStates(journal)
   await startRun('one')
   const { epoch } = await journal.session('s')
@@ -78,7 +50,7 @@ t.test('a snapshot is saved every 1000 events, and another process starts from i
 })
 
 t.test('events that another process trimmed are taken from the snapshot of that process', async t => {
-  const { log, journal, startRun, numbers } = stage()
+  const { log, journal, startRun, numbers } = recordingJournal()
   const [here, there] = [new SessionStates(journal), new SessionStates(journal)]
   await startRun('one')
   await here.get(await journal.session('s'))
@@ -95,7 +67,7 @@ t.test('events that another process trimmed are taken from the snapshot of that 
 })
 
 t.test('a session that is deleted and created again has a new state', async t => {
-  const { log, journal, startRun } = stage()
+  const { log, journal, startRun } = recordingJournal()
   const states = new SessionStates(journal)
   await startRun('one')
   await states.get(await journal.session('s'))
@@ -105,7 +77,7 @@ t.test('a session that is deleted and created again has a new state', async t =>
 })
 
 t.test('folding a long session leaves the event loop to others', async t => {
-  const { journal, startRun } = stage()
+  const { journal, startRun } = recordingJournal()
   await startRun('one')
   // Questions are parsed one by one, a few ms for each page of them.
   for (let i = 0; i < 40; i++) {
