@@ -102,7 +102,7 @@ export interface ServerOptions {
    */
   schemaMs?: number
   /**
-   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */

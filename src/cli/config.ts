@@ -164,7 +164,7 @@ export const serveSettings = {
   logLevel: {
     flag: '--log-level <level>',
     about:
-      'least severe level that the server logs, as text on a terminal and as JSON elsewhere: fatal, error, warn, info, debug, trace or silent',
+      'least severe level of the diagnostic output on stderr, as text on a terminal and otherwise as JSON: fatal, error, warn, info, debug, trace or silent',
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   },
 } as const satisfies Record<string, Setting>

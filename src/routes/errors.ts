@@ -2,7 +2,7 @@
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
 
-/** Converts any error to a refusal. An unexpected error is logged and becomes `internal` without its text. */
+/** Converts any error to a refusal. An unexpected error is reported to the diagnostic output and becomes `internal` without its text. */
 export function asTwinrailError(error: unknown, request: FastifyRequest): TwinrailError {
   if (error instanceof TwinrailError) return error
   const { statusCode, code } = error as FastifyError
@@ -25,7 +25,7 @@ export function asTwinrailError(error: unknown, request: FastifyRequest): Twinra
   request.log.error({ err: error }, 'a request failed')
   return new TwinrailError(
     'internal',
-    'the server failed; the cause is in its log, if it keeps one, under this requestId',
+    'the server failed; its diagnostic output, if enabled, has the cause under this requestId',
   )
 }
 

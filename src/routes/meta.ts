@@ -30,10 +30,14 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
     connections.mustBeReady()
     await journal.ready().catch(cause => {
       if (cause instanceof TwinrailError) throw cause
-      throw new TwinrailError('unavailable', 'the log takes no appends; the server’s log has the cause', {
-        cause,
-        retryAfterMs: 1000,
-      })
+      throw new TwinrailError(
+        'unavailable',
+        'the log takes no appends; the server’s diagnostic output has the cause',
+        {
+          cause,
+          retryAfterMs: 1000,
+        },
+      )
     })
     return { status: 'ready' }
   })

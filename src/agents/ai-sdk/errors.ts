@@ -21,7 +21,7 @@ interface Evidence {
 
 /**
  * Makes what a model or its provider threw a RunError `model-error`. Its message is made from the status:
- * providers put parts of keys, prompts and internal addresses in theirs, which stay in `cause` for the server's log.
+ * providers put parts of keys, prompts and internal addresses in theirs, which stay in `cause` for the server's diagnostic output.
  * Errors that are ours already stay as they are.
  */
 export function modelError(error: unknown): RunError | TwinrailError {
