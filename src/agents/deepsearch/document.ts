@@ -1,19 +1,8 @@
 /** Reads a Markdown, HTML or plain text document as a flat sequence of blocks. */
+import type { Block } from './block.ts'
 import { htmlBlocks } from './html.ts'
 import { markdownBlocks } from './markdown.ts'
 import { joinLines, slices } from './text.ts'
-
-/** One block of a document, in document order. */
-export type Block =
-  /** The title that the document gives itself, apart from its headings. */
-  | { kind: 'title'; text: string }
-  /** `id` is the URL fragment of the heading, where the document sets one. */
-  | { kind: 'heading'; level: number; text: string; id?: string }
-  /** Text without markup, except that code spans stay in backticks. */
-  | { kind: 'prose' | 'item' | 'row'; text: string }
-  | { kind: 'code'; text: string; language?: string }
-  /** No content: the parser has worked for a while, and the caller may yield to the event loop. */
-  | { kind: 'pause' }
 
 /** Reads a document in the format that its file name says; unknown extensions are plain text. */
 export function documentBlocks(file: string, source: string): Iterable<Block> {

@@ -1,6 +1,6 @@
 /** Reads HTML as blocks. Markdown is read through the same tree, since it may contain HTML. */
 import { type Handler, Parser } from 'htmlparser2'
-import type { Block } from './document.ts'
+import type { Block } from './block.ts'
 import { joinLines, slices } from './text.ts'
 
 /** A text, or an element with its children. */

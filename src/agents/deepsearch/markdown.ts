@@ -1,7 +1,7 @@
 /** Reads Markdown (CommonMark and GFM, with front matter) as blocks, from the tokens of marked. */
 import { Parser } from 'htmlparser2'
 import { getDefaults, Lexer, type MarkedToken, type Token, Tokenizer, type Tokens } from 'marked'
-import type { Block } from './document.ts'
+import type { Block } from './block.ts'
 import { blocksIn, TreeBuilder } from './html.ts'
 import { slices } from './text.ts'
 
