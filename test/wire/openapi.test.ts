@@ -1,8 +1,10 @@
 /** /openapi.json is valid and complete, and real answers are as it says. */
+import swagger from '@fastify/swagger'
 import { Validator } from '@seriousme/openapi-schema-validator'
 import { Ajv2020 } from 'ajv/dist/2020.js'
 import t, { type Test } from 'tap'
 import { controlSchemas, eventData, SessionCommand, TwinrailError } from '../../src/protocol/index.ts'
+import { createServer } from '../../src/server.ts'
 import { registeredRoutes } from '../fixtures/routes.ts'
 import { follow } from '../fixtures/wire-clients.ts'
 import { type Call, json, ndjson } from '../fixtures/wire-refusals.ts'
@@ -68,13 +70,11 @@ t.test('every route is described, except the page and what Fastify adds, and not
   t.same(described.sort(), registered.sort())
 })
 
-t.test('routes of the application may have JSON Schemas, and are not described', async t => {
+t.test('routes of the application may have JSON Schemas and a document of their own', async t => {
   const wire = await serve(t)
-  const own = await serve(t, {})
-  t.ok(own.url)
-  const { createServer } = await import('../../src/server.ts')
   const server = await createServer({ logger: false })
   t.teardown(() => server.close({ graceMs: 0 }))
+  await server.app.register(swagger, { openapi: { info: { title: 'Own', version: '1' } } })
   const querystring = { type: 'object', properties: { n: { type: 'integer' } } }
   server.app.get<{ Querystring: { n: number } }>('/own', { schema: { querystring } }, async request => ({
     n: request.query.n,
@@ -82,6 +82,7 @@ t.test('routes of the application may have JSON Schemas, and are not described',
   const url = await server.listen({ port: 0 })
   t.same(await (await fetch(`${url}/own?n=7`)).json(), { n: 7 })
   t.same(await documentOf({ server, url }), await documentOf(wire))
+  t.same(Object.keys(server.app.swagger().paths ?? {}), ['/own'])
 })
 
 t.test('every operation has a name, a summary, parameters, bodies, answers and refusals', async t => {
