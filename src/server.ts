@@ -24,9 +24,11 @@ import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
+import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
+import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import { websocketRoutes } from './routes/websocket.ts'
+import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
@@ -195,7 +197,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
-  await websocketRoutes(app, context)
+  await acceptWebSockets(app, context)
   const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
   app.addHook('onRequest', async request => origins.check(request))
   await app.register(fastifyCors, {
@@ -206,15 +208,21 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     exposedHeaders: ['retry-after'],
   })
   await app.register(FastifySSEPlugin)
-  sessionRoutes(app, context)
-  commandRoutes(app, context)
-  // In a scope of its own, since only these routes accept NDJSON.
+  // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    ndjsonBodies(scope)
-    eventRoutes(scope, context)
+    await describeRoutes(scope)
+    const api = withZodSchemas(scope)
+    sessionRoutes(api, context)
+    commandRoutes(api, context)
+    // In a scope of its own, since only these routes accept NDJSON.
+    await api.register(async scope => {
+      ndjsonBodies(scope)
+      eventRoutes(scope, context)
+    })
+    websocketRoute(api, context)
+    metaRoutes(api, context, metrics)
   })
   metrics.measure(context)
-  metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
 
   let beside: Server[] = []
