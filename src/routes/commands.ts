@@ -4,6 +4,7 @@ import {
   type Control,
   type ControlOf,
   check,
+  checkQuery,
   connectionCommandTypes,
   SessionCommand,
   SubscriptionQuery,
@@ -49,7 +50,7 @@ export function commandRoutes(app: FastifyInstance, context: TransportContext): 
       const principal = await allow(context, request, type, sessionId)
       const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)
       const options = streams
-        ? check(SubscriptionQuery, { ...(request.query as object), ...lastEventId(request) }, 'query')
+        ? checkQuery(SubscriptionQuery, { ...(request.query as object), ...lastEventId(request) })
         : undefined
       if (options) await allowSubscription(context, request, sessionId, options)
       const fields = await context.sessions.execute(command, principal)

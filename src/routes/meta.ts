@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import { advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
 import type { Metrics } from '../metrics.ts'
-import { check, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { checkQuery, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { openApi } from './openapi.ts'
 
@@ -20,7 +20,7 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
   })
 
   app.get('/v1/guide', async request => {
-    const question = check(GuideQuery, request.query, 'query')
+    const question = checkQuery(GuideQuery, request.query)
     return Object.keys(question).length > 0 ? advise(question) : { scenarios: adviseOnAll() }
   })
 

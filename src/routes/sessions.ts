@@ -2,7 +2,15 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { mustBeAllowed } from '../auth/authorize.ts'
-import { check, FreeObject, Id, PAGE_BYTES, TwinrailError, wholeNumber } from '../protocol/index.ts'
+import {
+  check,
+  checkQuery,
+  FreeObject,
+  Id,
+  PAGE_BYTES,
+  TwinrailError,
+  wholeNumber,
+} from '../protocol/index.ts'
 import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
@@ -47,7 +55,7 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
   })
 
   app.get('/v1/sessions', async request => {
-    const { after, limit } = check(ListQuery, request.query, 'query')
+    const { after, limit } = checkQuery(ListQuery, request.query)
     await allow(context, request, 'session.list')
     const seen: SessionSummary[] = []
     let bytes = 0

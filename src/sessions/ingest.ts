@@ -135,7 +135,8 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof TwinrailError)) throw error
       const progress = { ...(first && { first }), ...(head && { head }), count }
-      throw new TwinrailError(error.code, count > 0 ? `line ${count + 1}: ${error.message}` : error.message, {
+      const named = count === 0 || error.message.startsWith('line ')
+      throw new TwinrailError(error.code, named ? error.message : `line ${count + 1}: ${error.message}`, {
         details: { ...error.details, ...progress },
         ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
       })

@@ -2,7 +2,7 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import {
-  check,
+  checkQuery,
   Offset,
   PAGE_EVENTS,
   type SubscriptionOptions,
@@ -33,7 +33,7 @@ export async function servePage(
 ): Promise<FastifyReply> {
   context.connections.mustBeOpen()
   await allow(context, request, 'subscribe', sessionId)
-  const { limit, before, wait } = check(PageQuery, request.query, 'query')
+  const { limit, before, wait } = checkQuery(PageQuery, request.query)
   const gone = new AbortController()
   const leave = () => gone.abort()
   const connection = connectionOf(reply)
