@@ -13,7 +13,7 @@ import { allow, connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
 
 /** The names of a page's query that subscriptions do not have. */
-const PageQuery = z.object({
+export const PageQuery = z.object({
   limit: wholeNumber('a count of events')
     .refine(limit => limit >= 1 && limit <= PAGE_EVENTS, `expected 1 to ${PAGE_EVENTS} events`)
     .default(PAGE_EVENTS),
