@@ -1,4 +1,5 @@
 /** Reads request bodies, with a deadline for the next bytes. */
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Readable } from 'node:stream'
@@ -19,6 +20,12 @@ function tooLate(idleMs: number): TwinrailError {
 /** The client disconnected during the body. Nobody reads the answer; its code keeps it out of the server's errors. */
 function cutShort(): TwinrailError {
   return new TwinrailError('bad-request', 'the connection was closed before the body was complete')
+}
+
+/** The text of bytes. @throws TwinrailError `bad-request` when they are not UTF-8, rather than other characters */
+export function textOf(bytes: Buffer, what: string): string {
+  if (!isUtf8(bytes)) throw new TwinrailError('bad-request', `the ${what} is not UTF-8`)
+  return bytes.toString()
 }
 
 /**

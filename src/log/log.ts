@@ -90,7 +90,10 @@ export type Appended =
   | {
       readonly accepted: true
       readonly epoch: number
-      /** Number of the first event of the call; of a repeated event, its original number. 0 if unknown. */
+      /**
+       * Number of the first event of the call; of a repeated event, its original number. 0 if that is unknown, because
+       * other writers have since parted the producer's events into more stretches than a driver remembers.
+       */
       readonly first: number
       /** Number of the newest event in the log after the append. */
       readonly head: number

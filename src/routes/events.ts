@@ -1,9 +1,8 @@
 /** A session's events over HTTP: read as a stream or in pages, written by ingest. */
 import type { Readable } from 'node:stream'
-import { StringDecoder } from 'node:string_decoder'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { chunksOf } from '../http/bodies.ts'
+import { chunksOf, textOf } from '../http/bodies.ts'
 import {
   ControlSchema,
   EventBodySchema,
@@ -164,23 +163,53 @@ function refuseForDoctor({ headers }: FastifyRequest): void {
 const isStream = (body: unknown): body is Readable =>
   body !== null && typeof body === 'object' && Symbol.asyncIterator in body
 
-/** The complete lines of each chunk as it arrives. The last line may have no line feed. */
+const LINE_FEED = 10
+
+/**
+ * The complete lines of each chunk as it arrives. The last line may have no line feed.
+ * @throws TwinrailError at the first line that is too large or not UTF-8, after the lines before it
+ */
 async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
-  const decoder = new StringDecoder('utf8')
-  let rest = ''
+  let begun: Buffer[] = []
+  let begunBytes = 0
   try {
     for await (const chunk of pieces) {
-      const parts = (rest + decoder.write(chunk)).split('\n')
-      rest = parts.pop() as string
-      if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
-        throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
+      const end = chunk.lastIndexOf(LINE_FEED)
+      if (end >= 0) {
+        yield* linesIn(Buffer.concat([...begun, chunk.subarray(0, end)]))
+        begun = []
+        begunBytes = 0
       }
-      if (parts.length > 0) yield parts
+      const rest = chunk.subarray(end + 1)
+      begun.push(rest)
+      begunBytes += rest.length
+      if (begunBytes > limits.messageBytes) throw lineTooLarge()
     }
   } finally {
     // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }
-  rest += decoder.end()
-  if (rest !== '') yield [rest]
+  if (begunBytes > 0) yield* linesIn(Buffer.concat(begun))
+}
+
+/** The lines, all at once unless one of them is refused. */
+function* linesIn(bytes: Buffer): Generator<string[]> {
+  const good: string[] = []
+  let refusal: unknown
+  try {
+    for (let start = 0, end = 0; end < bytes.length; start = end + 1) {
+      end = bytes.indexOf(LINE_FEED, start)
+      if (end < 0) end = bytes.length
+      if (end - start > limits.messageBytes) throw lineTooLarge()
+      good.push(textOf(bytes.subarray(start, end), 'line'))
+    }
+  } catch (error) {
+    refusal = error
+  }
+  if (good.length > 0) yield good
+  if (refusal) throw refusal
+}
+
+function lineTooLarge(): TwinrailError {
+  return new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
 }

@@ -12,7 +12,7 @@ import type {
   RawServerDefault,
 } from 'fastify'
 import { z } from 'zod'
-import { check, type ErrorCode, Id } from '../protocol/index.ts'
+import { check, checkQuery, type ErrorCode, Id } from '../protocol/index.ts'
 
 declare module 'fastify' {
   interface FastifySchema {
@@ -47,7 +47,7 @@ export type Api = FastifyInstance<
 >
 
 /** How messages name a part of a request, and the values of schemas that have a name of their own. */
-const partNames: Readonly<Record<string, string>> = { params: 'path', querystring: 'query', body: 'body' }
+const partNames: Readonly<Record<string, string>> = { params: 'path', body: 'body' }
 
 export const called = z.registry<{ what: string }>()
 
@@ -60,7 +60,9 @@ const validatorCompiler: FastifySchemaCompiler<z.ZodType> = ({ schema, httpPart 
   const what = called.get(schema)?.what ?? partNames[httpPart] ?? httpPart
   return value => {
     try {
-      return { value: check(schema, value ?? {}, what) }
+      return {
+        value: httpPart === 'querystring' ? checkQuery(schema, value) : check(schema, value ?? {}, what),
+      }
     } catch (error) {
       return { error: error as Error }
     }

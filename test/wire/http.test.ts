@@ -268,7 +268,7 @@ t.test('HTTP/1.0: the same bytes without chunks, ended by the close', async t =>
     t.notMatch(head, /transfer-encoding/i)
     t.match(head, /content-type: text\/event-stream; charset=utf-8\r\n/i)
     const body = await raw.until('closed')
-    t.match(body, /^retry: \d+\n\nevent: hello\ndata: /)
+    t.match(body, /^retry: \d+\nevent: hello\ndata: /)
     t.same(typesOf(body), path.includes('last') ? [...ofRun.slice(0, 2), ...ofRun.slice(5)] : ofRun)
   }
   const raw = new Raw(t, url)

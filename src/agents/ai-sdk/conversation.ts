@@ -1,7 +1,7 @@
 /** The conversation that a model is given: what callers send, and what the session's log holds of it. */
 import { z } from 'zod'
-import { listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
-import { beginning, ending, wellFormed, wellFormedValue } from '../well-formed.ts'
+import { beginning, listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
+import { ending, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { ModelMessage } from './sdk.ts'
 
 /** How much of a session's earlier runs a model is given. The newest count. */

@@ -1,7 +1,7 @@
 /** From the parts of a model's stream to events. */
-import type { EventBody } from '../../protocol/index.ts'
+import { beginning, type EventBody } from '../../protocol/index.ts'
 import { safeId } from '../ids.ts'
-import { beginning, endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
+import { endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { StreamPart } from './sdk.ts'
 
 /** UTF-8 bytes of a tool's value that an event can hold; the rest of its 1 MiB is left to the envelope. */
