@@ -376,7 +376,7 @@ t.test('an open log works on when other programs have taken all reader slots', a
 
   const second = child(t, 'crowd', folder)
   t.match(await second.next(), { full: true })
-  t.match(await problemOf(folder), { problem: 'unusable', message: /all places in LMDB's table of readers/ })
+  t.match(await problemOf(folder), { problem: 'unusable', message: /all entries of LMDB's table of readers/ })
   for (const one of [crowd, second]) await one.kill()
   t.match(await (await opened(t, folder)).session('s'), { head: 5 }, 'the places of the dead are free')
 })
