@@ -51,7 +51,7 @@ export function createMetrics(): Metrics {
   for (const reason of ['too-slow', 'stalled'] as const) {
     for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason }, 0)
   }
-  lost.inc({ transport: 'websocket', reason: 'silent' }, 0)
+  for (const reason of ['silent', 'incomplete'] as const) lost.inc({ transport: 'websocket', reason }, 0)
   const missed = counter(
     'missed_heartbeats_total',
     'Pings to which a WebSocket client showed no sign of life',

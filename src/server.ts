@@ -9,10 +9,12 @@ import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import { Answers } from './http/answers.ts'
+import { Arriving } from './http/arriving.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
 import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
 import { answerUnreadable, createHttpServer, listenBeside, type Tls } from './http/server.ts'
 import { Sockets } from './http/sockets.ts'
+import { Turnstile } from './http/turnstile.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
@@ -141,7 +143,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const journal = new Journal(options.log ?? createMemoryLog())
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
-  const answers = new Answers({ ...limits, stallMs })
+  const turnstile = new Turnstile()
+  const answers = new Answers({ ...limits, stallMs }, turnstile)
   const sockets = new Sockets(limits)
   const app = Fastify({
     ...(options.tls && { http2: true }),
@@ -186,6 +189,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     stallMs,
     limits,
     answers,
+    arriving: new Arriving(limits.arrivingBytes),
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
@@ -193,7 +197,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 
   app.removeContentTypeParser('text/plain')
-  jsonBodies(app, limits.bodyMs)
+  jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
   answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.

@@ -1,6 +1,7 @@
 /** docs/limits.md has the figures of the code. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { keptRows, pageWith } from './fixtures/faults/kept.ts'
 
 const root = new URL('../', import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8')
@@ -10,6 +11,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'one event, UTF-8 bytes of JSON': ['src/protocol/limits.ts', 'eventBytes'],
   'one command, one body of JSON, one line of NDJSON': ['src/protocol/limits.ts', 'messageBytes'],
   'nesting of JSON': ['src/protocol/limits.ts', 'NESTING'],
+  'arrays and objects in one command, body of JSON or line of NDJSON': [
+    'src/protocol/limits.ts',
+    'JSON_PARTS',
+  ],
   'a text in an event or command': ['src/protocol/limits.ts', 'TEXT_CHARS'],
   'steps of one `plan.updated`': ['src/protocol/limits.ts', 'PLAN_STEPS'],
   'names in an object whose names are free (`usage`, `schema`, `metadata`)': [
@@ -32,6 +37,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'connection without a request': ['src/http/limits.ts', 'idleMs'],
   'next bytes of a JSON body': ['src/http/limits.ts', 'bodyMs'],
   'next bytes of an NDJSON body': ['src/http/limits.ts', 'linesMs'],
+  'unfinished bodies, lines of NDJSON and WebSocket messages of the process': [
+    'src/http/limits.ts',
+    'arrivingBytes',
+  ],
   'responses that one connection gets at a time': ['src/http/limits.ts', 'answers'],
   'unread responses of one connection': ['src/http/limits.ts', 'answerBytes'],
   'unread responses of the process': ['src/http/limits.ts', 'allAnswerBytes'],
@@ -81,6 +90,7 @@ function written(name: string, value: number): string {
 }
 
 const rows = read('docs/limits.md')
+  .replace(/\n## Attacks\n[\s\S]*/, '')
   .split('\n')
   .filter(line => line.startsWith('| ') && !line.startsWith('| bound'))
   .map(line => line.split('|').map(cell => cell.trim().replaceAll("'", '’')))
@@ -121,4 +131,8 @@ t.test('the settings are there', async t => {
       t.match(place, new RegExp(`\\b${name.split('.').at(-1)}\\??:`), `${bound}: ${setting}`)
     }
   }
+})
+
+t.test('the figures of attacks are those that were measured', async t => {
+  t.equal(pageWith(keptRows()), read('docs/limits.md'))
 })

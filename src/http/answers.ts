@@ -6,6 +6,7 @@ import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
 import type { ConnectionLimits } from './limits.ts'
+import type { Turnstile } from './turnstile.ts'
 
 /** Size of the pieces in which a long answer is written, in bytes. Pieces make progress visible. */
 const PIECE_BYTES = 64 * 1024
@@ -72,7 +73,8 @@ export class Answers {
   readonly #answers = new Map<ServerResponse, Answer>()
   /** Connections whose next request waits for memory that other connections use, in order of arrival. */
   readonly #crowd = new Set<Connection>()
-  /** Listener that keeps a socket paused while its requests wait. */
+  readonly #turnstile: Turnstile
+  /** A listener that keeps a socket paused while requests of it wait. */
   readonly #keepPaused: (this: Socket) => void
   /** Listener for the end of an HTTP/1.1 connection. */
   readonly #onClose: (this: Socket) => void
@@ -80,8 +82,10 @@ export class Answers {
   #waiting = 0
   #stopLooking: Cancel | undefined
 
-  constructor(limits: AnswerLimits) {
+  /** @param turnstile what every request passes once it may be answered */
+  constructor(limits: AnswerLimits, turnstile: Turnstile) {
     this.#limits = limits
+    this.#turnstile = turnstile
     const isHeld = (socket: Socket) => this.#connections.get(socket)?.held
     this.#keepPaused = function () {
       if (isHeld(this)) this.pause()
@@ -105,7 +109,10 @@ export class Answers {
       const heavy = isHeavy(request)
       const start = () => {
         this.#begin(connection, response, heavy)
-        handle(request, response)
+        if (isProbe(request)) return handle(request, response)
+        this.#turnstile.pass(heavy, () => {
+          if (this.#answers.has(response)) handle(request, response)
+        })
       }
       if (connection.socket || heavy) this.#wait(connection, { response, heavy, resumed: false, start })
       else start()
@@ -123,7 +130,19 @@ export class Answers {
     return Readable.from(pieces(whole, answer), { objectMode: false, highWaterMark: PIECE_BYTES })
   }
 
-  /** Releases the request's booking: it waits for events, or its answer is a stream with its own bounds. */
+  /**
+   * An answer of many texts that are in memory already. Gives it in the form in which it is to be sent: long ones are
+   * encoded piece by piece as they are read, so that an answer that waits holds no copy.
+   */
+  ofTexts(response: ServerResponse, texts: readonly string[], bytes: number): Readable | string {
+    if (bytes <= PIECE_BYTES) return texts.join('')
+    const answer = this.#answers.get(response)
+    if (answer && !answer.parked) this.#book(answer, bytes)
+    const encoded = encodedPieces(texts, bytes, answer)
+    return Readable.from(encoded, { objectMode: false, highWaterMark: PIECE_BYTES })
+  }
+
+  /** The request waits for news, or its answer is a stream with bounds of its own: others need not wait for it. */
   park(response: ServerResponse): void {
     const answer = this.#answers.get(response)
     if (!answer || answer.parked) return
@@ -142,7 +161,7 @@ export class Answers {
         answer.parked = false
         if (!connection.socket) connection.running++
         this.#book(answer, PAGE_BYTES)
-        resolve()
+        this.#turnstile.pass(true, resolve)
       }
       const turn = { response, heavy: true, resumed: true, start }
       response.once('close', () => {
@@ -226,19 +245,20 @@ export class Answers {
       if (!isGone(turn.response)) turn.start()
       this.#schedule(connection)
     }
+    this.#admitNext()
     if (!socket || !connection.held || waiting.size > 0) return
     connection.held = false
     socket.off('resume', this.#keepPaused).resume()
   }
 
   #fits(connection: Connection, { heavy, resumed }: Turn): boolean {
-    const { answers, answerBytes, allAnswerBytes } = this.#limits
+    const { answers, answerBytes } = this.#limits
     if (connection.socket) {
       if (heavy && !resumed && connection.running > 0) return false
       if (!heavy) return connection.running < answers
     } else if (connection.running >= answers) return false
     if (connection.bytes > 0 && connection.bytes + PAGE_BYTES > answerBytes) return false
-    if (this.#bytes === 0 || this.#bytes + PAGE_BYTES <= allAnswerBytes) return true
+    if (this.#hasRoom) return true
     this.#crowd.add(connection)
     return false
   }
@@ -273,7 +293,20 @@ export class Answers {
     this.#bytes += change
     if (change >= 0) return
     this.#schedule(answer.connection)
-    for (const other of this.#crowd) this.#schedule(other)
+    this.#admitNext()
+  }
+
+  /** Wakes the connection that has waited longest for other connections' answers, if there is room for it. */
+  #admitNext(): void {
+    if (!this.#hasRoom) return
+    for (const next of this.#crowd) {
+      this.#crowd.delete(next)
+      if (next.waiting.size + next.resumed.size > 0) return this.#schedule(next)
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#bytes === 0 || this.#bytes + PAGE_BYTES <= this.#limits.allAnswerBytes
   }
 
   /** Closes the connections or streams of answers without progress. */
@@ -292,21 +325,36 @@ export class Answers {
     }
   }
 
-  /** Too many requests wait: closes the connection that added one more, or on HTTP/2 its stream. */
-  #refuse({ socket }: Connection, response: ServerResponse): void {
-    if (socket) socket.destroy()
-    else streamOf(response)?.close(constants.NGHTTP2_REFUSED_STREAM)
+  /**
+   * Too many wait: the connection that brings one more is ended. On HTTP/2 a connection that has few waiting loses only
+   * the stream, since it may have others that are in use.
+   */
+  #refuse({ socket, waiting }: Connection, response: ServerResponse): void {
+    if (socket) return void socket.destroy()
+    const stream = streamOf(response)
+    if (waiting.size <= this.#limits.answers) return stream?.close(constants.NGHTTP2_REFUSED_STREAM)
+    stream?.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    stream?.session?.destroy()
   }
 }
 
 /** Health checks must not wait behind clients' requests. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
 
-/** Whether the answer may be large. Answers to commands and ingests are short. */
-function isHeavy({ method, url = '', headers: { accept } }: IncomingMessage): boolean {
+function isProbe({ url = '' }: IncomingMessage): boolean {
+  return PROBES.has(url.split('?', 1)[0] as string)
+}
+
+/** Whether the answer may be large. Those to commands and ingests are short. */
+function isHeavy(request: IncomingMessage): boolean {
+  const {
+    method,
+    url = '',
+    headers: { accept },
+  } = request
   if (method !== 'GET' && method !== 'HEAD') return false
+  if (isProbe(request)) return false
   const [path = ''] = url.split('?')
-  if (PROBES.has(path)) return false
   return !(path.endsWith('/events') && /\btext\/event-stream\b/i.test(accept ?? ''))
 }
 
@@ -321,6 +369,31 @@ function isGone(response: ServerResponse): boolean {
 /** The socket or HTTP/2 stream that the answer is written to. */
 function wireOf(response: ServerResponse): Socket | ServerHttp2Stream | undefined {
   return streamOf(response) ?? response.socket ?? undefined
+}
+
+function* encodedPieces(
+  texts: readonly string[],
+  bytes: number,
+  answer: Answer | undefined,
+): Generator<Buffer> {
+  let left = bytes
+  let text = ''
+  const next = (length: number): Buffer => {
+    const piece = Buffer.from(text.slice(0, length))
+    text = text.slice(length)
+    if (answer) answer.left = left
+    left -= piece.length
+    return piece
+  }
+  for (const more of texts) {
+    text += more
+    while (text.length > PIECE_BYTES) {
+      // A pair of surrogates is one character.
+      yield next((text.charCodeAt(PIECE_BYTES - 1) & 0xfc00) === 0xd800 ? PIECE_BYTES - 1 : PIECE_BYTES)
+    }
+  }
+  if (text !== '') yield next(text.length)
+  if (answer) answer.left = 0
 }
 
 function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {

@@ -4,7 +4,8 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Readable } from 'node:stream'
 import { TwinrailError } from '../protocol/index.ts'
-import { startTimer } from '../protocol/timers.ts'
+import type { Arriving } from './arriving.ts'
+import { startDeadline } from './deadline.ts'
 
 export function tooLarge(limit: number): TwinrailError {
   return new TwinrailError('too-large', `the body is larger than ${limit} bytes; send less`)
@@ -14,6 +15,15 @@ function tooLate(idleMs: number): TwinrailError {
   return new TwinrailError(
     'timeout',
     `nothing of the body arrived for ${idleMs} ms; send the request again, and its body without such a pause`,
+  )
+}
+
+/** The memory for what is not complete is used up. */
+function givenUp(): TwinrailError {
+  return new TwinrailError(
+    'rate-limited',
+    'too much that is not complete has begun to arrive from all clients together; send the request again later',
+    { retryAfterMs: 1000 },
   )
 }
 
@@ -30,29 +40,34 @@ export function textOf(bytes: Buffer, what: string): string {
 
 /**
  * The whole body, of at most `limit` bytes.
- * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when the connection closes
+ * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short;
+ * `rate-limited` when its memory is needed for others
  */
-export function readBody(body: Readable, limit: number, idleMs: number): Promise<Buffer> {
+export function readBody(body: Readable, limit: number, idleMs: number, arriving: Arriving): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
     let bytes = 0
-    let cancel = startTimer(idleMs, () => settle(tooLate(idleMs)))
+    let cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
     const take = (part: Buffer) => {
       bytes += part.length
       if (bytes > limit) return settle(tooLarge(limit))
       parts.push(part)
       cancel()
-      cancel = startTimer(idleMs, () => settle(tooLate(idleMs)))
+      cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
+      arriving.set(holder, bytes)
     }
     const end = () => settle()
     const cut = () => settle(cutShort())
+    const holder = { giveUp: () => settle(givenUp()) }
     const settle = (error?: TwinrailError) => {
       cancel()
+      arriving.set(holder, 0)
       body.off('data', take).off('end', end).off('error', cut).off('close', cut)
       // Further bytes are read and dropped; unread, they would block the connection.
       body.on('error', () => {}).resume()
-      if (error) reject(error)
-      else resolve(Buffer.concat(parts, bytes))
+      if (!error) return resolve(Buffer.concat(parts, bytes))
+      parts.length = 0
+      reject(error)
     }
     body.on('data', take).on('end', end).on('error', cut).on('close', cut)
   })
@@ -88,7 +103,7 @@ async function inTime(
 ): Promise<IteratorResult<Buffer>> {
   let cancel = () => {}
   const late = new Promise<never>((_, reject) => {
-    cancel = startTimer(idleMs, () => reject(tooLate(idleMs)))
+    cancel = startDeadline(idleMs, () => reject(tooLate(idleMs)))
   })
   try {
     return await Promise.race([next, late])
@@ -125,7 +140,7 @@ function awaitRest(request: IncomingMessage, response: ServerResponse, restMs: n
   const stream = streamOf(response)
   if (request.complete || stream?.closed) return
   const end = stream ? () => stream.close() : () => request.socket.destroy()
-  const cancel = startTimer(restMs, end, { unref: true })
+  const cancel = startDeadline(restMs, end, { unref: true })
   for (const event of ['end', 'close'] as const) request.once(event, cancel)
 }
 

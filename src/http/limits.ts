@@ -24,6 +24,11 @@ export interface ConnectionLimits {
   /** The same for a body of NDJSON, whose producer may pause between events. @default 60 s */
   linesMs: number
   /**
+   * Maximum number of bytes of bodies, lines of NDJSON and WebSocket messages that are not complete, of all connections
+   * together. Above it the oldest is given up. @default 32 MiB
+   */
+  arrivingBytes: number
+  /**
    * Maximum number of requests of one connection that are answered at a time; further ones wait. On HTTP/2 commands,
    * event streams and waiting long-polls do not count.
    * @default 8
@@ -42,6 +47,7 @@ export const connectionDefaults: ConnectionLimits = {
   idleMs: 72_000,
   bodyMs: 30_000,
   linesMs: 60_000,
+  arrivingBytes: 32 * 1024 * 1024,
   answers: 8,
   answerBytes: 2 * 1024 * 1024,
   allAnswerBytes: 32 * 1024 * 1024,

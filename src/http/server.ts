@@ -17,8 +17,8 @@ export interface Tls {
   readonly key: string | Buffer
 }
 
-/** Maximum number of streams of an HTTP/2 connection: subscriptions as on a WebSocket, and as many commands. */
-const STREAMS = 200
+/** Streams that one HTTP/2 connection may have open: as many as a WebSocket has subscriptions, and some for commands. */
+const STREAMS = 128
 
 /** Time for a client to read the answer to an invalid request, in ms. */
 const LINGER_MS = 1000

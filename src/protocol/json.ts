@@ -1,5 +1,6 @@
 /** JSON from outside: the one parser of all doors, and what it refuses because it could not be passed on unchanged. */
 import { TwinrailError } from './errors.ts'
+import { mustHaveFewParts } from './json-parts.ts'
 import { beginning } from './text.ts'
 
 /** A fault in a JSON value. */
@@ -13,10 +14,11 @@ export interface JsonFault {
  * Parses JSON. `fault` is set when the text holds an integer that JavaScript cannot hold: one beyond ±(2^53 − 1), written
  * without fraction and exponent. Other numbers are rounded to 64 bits, as JSON parsers do. A byte order mark at the
  * beginning is skipped. {@link faultOf} finds the faults that the value itself shows.
- * @throws TwinrailError `bad-request` when the text is not JSON
+ * @throws TwinrailError `bad-request` when the text is not JSON, or has too many arrays and objects
  */
 export function readJson(text: string, what: string): { value: unknown; fault?: TwinrailError } {
   const json = text.charCodeAt(0) === 0xfeff ? text.slice(1) : text
+  mustHaveFewParts(json, what)
   let value: unknown
   try {
     value = JSON.parse(json)

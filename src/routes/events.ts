@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import type { Arriving } from '../http/arriving.ts'
 import { chunksOf, textOf } from '../http/bodies.ts'
 import {
   ControlSchema,
@@ -140,7 +141,8 @@ export function eventRoutes(app: Api, context: TransportContext): void {
       const { body } = request
       if (isStream(body)) {
         const pieces = chunksOf(body, context.limits.linesMs)
-        return context.sessions.ingestLines(sessionId, lines(body, pieces), principal, producer)
+        const arrived = lines(body, pieces, context.arriving)
+        return context.sessions.ingestLines(sessionId, arrived, principal, producer)
       }
       const values = Array.isArray(body) ? body : [body]
       return context.sessions.ingest(sessionId, values, principal, producer)
@@ -169,7 +171,13 @@ const LINE_FEED = 10
  * The complete lines of each chunk as it arrives. The last line may have no line feed.
  * @throws TwinrailError at the first line that is too large or not UTF-8, after the lines before it
  */
-async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+async function* lines(
+  body: Readable,
+  pieces: AsyncIterable<Buffer>,
+  arriving: Arriving,
+): AsyncGenerator<string[]> {
+  // The loop below waits for a line that may never end.
+  const holder = { giveUp: () => void body.destroy() }
   let begun: Buffer[] = []
   let begunBytes = 0
   try {
@@ -184,8 +192,10 @@ async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGener
       begun.push(rest)
       begunBytes += rest.length
       if (begunBytes > limits.messageBytes) throw lineTooLarge()
+      arriving.set(holder, begunBytes)
     }
   } finally {
+    arriving.set(holder, 0)
     // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }

@@ -62,15 +62,15 @@ export class Commands {
   async #start(command: Of<'run.start'>, principal: Principal): Promise<AckFields> {
     const { agents, runner } = this.#parts
     const { sessionId, runId = randomUUID(), onNoViewers } = command
-    const note: RunNote = {
+    const noteOf = (): RunNote => ({
       agent: command.agent,
       digest: digest(command.input),
       by: principal.id,
       ...(onNoViewers !== 'continue' && { onNoViewers }),
-    }
+    })
     if (command.runId !== undefined) {
       const earlier = await this.#findEntry(sessionId, keys.run(runId))
-      if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, note)
+      if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, noteOf())
     }
     const agent = agents.get(command.agent)
     if (!agent) {
@@ -83,6 +83,8 @@ export class Commands {
       )
     }
     const input = check(agent.input, command.input, 'input')
+    // A digest takes longer than a check, so what is refused gets none.
+    const note = noteOf()
     const started = {
       type: 'run.started',
       runId,

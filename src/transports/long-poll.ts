@@ -35,16 +35,24 @@ export async function servePage(
     waited()
     connection.off('close', leave)
   })
+  const texts = pageTexts(page)
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
   return reply
     .header('cache-control', 'no-store')
     .header('vary', 'Accept, Origin')
     .type('application/json; charset=utf-8')
-    .send(pageJson(page))
+    .header('content-length', bytes)
+    .send(context.answers.ofTexts(reply.raw, texts, bytes))
 }
 
-/** The page's JSON, with the text of every event as in the log. */
-function pageJson({ events, controls, head, earliest, next, caughtUp }: Page): string {
-  const texts = events.map(event => event.json).join(',')
+/** The page's JSON in parts, with the text of every event as in the log. */
+function pageTexts({ events, controls, head, earliest, next, caughtUp }: Page): string[] {
+  const texts = ['{"events":[']
+  for (const [i, { json }] of events.entries()) {
+    if (i > 0) texts.push(',')
+    texts.push(json)
+  }
   const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })
-  return `{"events":[${texts}],${rest.slice(1)}`
+  texts.push(`],${rest.slice(1)}`)
+  return texts
 }

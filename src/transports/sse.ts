@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
+import { startDeadline } from '../http/deadline.ts'
 import { type ControlOf, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
-import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allowSubscription,
@@ -183,7 +183,7 @@ class SseStream<B> implements Connection {
       // A pipelined response that has no socket yet emits no `close` of its own.
       const onClose = () => settle(false)
       const onTurn = () => {
-        stopDeadline = startTimer(this.#context.stallMs, () => this.#giveUp())
+        stopDeadline = startDeadline(this.#context.stallMs, () => this.#giveUp())
       }
       wire.once('close', onClose)
       raw.write(first, error => settle(!error))
@@ -235,6 +235,6 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 function cutOff(raw: FastifyReply['raw'], ms: number): void {
   raw.once(
     'close',
-    startTimer(ms, () => raw.destroy(), { unref: true }),
+    startDeadline(ms, () => raw.destroy(), { unref: true }),
   )
 }

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
+import type { Holder } from '../http/arriving.ts'
 import {
   Command,
   type ConnectionCommand,
@@ -51,7 +52,7 @@ export function serveWebSocket(context: TransportContext, socket: WebSocket, req
   new WebSocketConnection(context, socket, request)
 }
 
-class WebSocketConnection implements Connection {
+class WebSocketConnection implements Connection, Holder {
   readonly transport = 'websocket'
   readonly #context: TransportContext
   readonly #socket: WebSocket
@@ -85,6 +86,8 @@ class WebSocketConnection implements Connection {
     })
     socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
+    // After the listener of ws, which has taken the bytes by then.
+    request.raw.socket.on('data', () => context.arriving.set(this, incompleteBytes(socket)))
     // Messages that the client sends in the meantime stay in the socket.
     socket.pause()
     void this.#open()
@@ -125,6 +128,11 @@ class WebSocketConnection implements Connection {
     this.#sink.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
     this.#socket.resume()
+  }
+
+  /** The memory of its unfinished message is needed for others. */
+  giveUp(): void {
+    this.#lose('incomplete')
   }
 
   #send(control: Control): void {
@@ -304,12 +312,19 @@ class WebSocketConnection implements Connection {
   }
 
   #forget(): void {
+    this.#context.arriving.set(this, 0)
     clearTimeout(this.#second)
     for (const subscription of this.#subscriptions.values()) subscription.close()
     this.#subscriptions.clear()
     this.#sink.close()
     this.#context.connections.remove(this)
   }
+}
+
+/** Bytes of a message whose rest has not arrived. ws has them in fields that it does not document. */
+function incompleteBytes(socket: WebSocket): number {
+  const { _receiver: receiver } = socket as { _receiver?: { _bufferedBytes: number; _messageLength: number } }
+  return receiver ? receiver._bufferedBytes + receiver._messageLength : 0
 }
 
 function failed(): TwinrailError {
