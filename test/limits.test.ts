@@ -25,6 +25,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],
   'heap of the thread that checks schemas': ['src/sessions/schemas/checker.ts', 'HEAP_MB'],
   'checks that wait for the thread': ['src/sessions/schemas/checker.ts', 'MAX_WAITING'],
+  'open questions of one run': ['src/bus/open-limits.ts', 'questionsOfRun'],
+  'open questions of one session': ['src/bus/open-limits.ts', 'questions'],
   'questions with `expiresAt` that wait in one process': ['src/sessions/expiry.ts', 'maxWaiting'],
   'open connections': ['src/http/limits.ts', 'connections'],
   'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
@@ -45,6 +47,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
   'a long-poll’s `wait`': ['src/protocol/limits.ts', 'WAIT_MS'],
   'unread output of the process, each of stdout and stderr': ['src/process-output.ts', 'OUTPUT_BYTES'],
+  'open runs of one session': ['src/bus/open-limits.ts', 'runs'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
@@ -101,7 +104,13 @@ t.test('the defaults are those of the code', async t => {
 
 t.test('the settings are there', async t => {
   const config = read('src/cli/config.ts')
-  const options = ['src/server.ts', 'src/http/limits.ts', 'src/log/lmdb.ts', 'src/log/redis.ts']
+  const options = [
+    'src/server.ts',
+    'src/http/limits.ts',
+    'src/log/lmdb.ts',
+    'src/log/redis.ts',
+    'src/bus/open-limits.ts',
+  ]
     .map(read)
     .join('\n')
   for (const [, bound, , settings = ''] of rows) {

@@ -17,6 +17,7 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
+import { type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
 
 /** An event as its producer gives it, already checked. */
@@ -47,10 +48,13 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
  */
 export class Journal {
   readonly #log: EventLog
+  readonly #limits: OpenLimits
   readonly #listeners = new Set<(growth: Growth) => void>()
 
-  constructor(log: EventLog) {
+  /** @param limits what may be open in each session; each limit has a default */
+  constructor(log: EventLog, limits: Partial<OpenLimits> = {}) {
     this.#log = log
+    this.#limits = { ...openDefaults, ...limits }
   }
 
   /**
@@ -64,7 +68,8 @@ export class Journal {
 
   /**
    * Appends events; the session's subscribers get them after the log has accepted them. Refusals by condition are
-   * results, not errors. An empty list appends nothing but may take keys and leases.
+   * results, not errors. An empty list appends nothing but may take keys and leases. An append that takes the key of a run
+   * or of a question opens it, and is refused where as many are open as may be.
    * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
    */
   async append(
@@ -82,7 +87,9 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, conditions)
+    const opens = conditions.once ? openingsOf(conditions.once, this.#limits) : []
+    const all = opens.length > 0 ? { ...conditions, opens } : conditions
+    const appended = await this.#log.append(sessionId, texts, all)
     // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
     if (appended.accepted && texts.length > 0 && appended.first > 0) {
       const { epoch, first, head } = appended

@@ -146,6 +146,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         for (const [runId, lease] of writes.leases) session.setLease(runId, lease)
         for (const runId of writes.release) session.releaseLease(runId)
         if (writes.producer) session.setProducer(...writes.producer)
+        for (const [name, open] of writes.tallies ?? []) session.setTally(name, open)
         transaction.afterwards.push(() => {
           if (writes.keys.length > 0) sweeper.poke()
           if (added.length === 0 || !followers.has(sessionId)) return

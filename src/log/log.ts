@@ -51,6 +51,25 @@ export interface OnceKey {
   readonly ttlMs?: number
 }
 
+/**
+ * Something that an append opens, such as a run. It counts in a tally of its session until a later event takes one of its
+ * keys.
+ */
+export interface Opening {
+  /** Name of the tally, such as `runs`. */
+  readonly tally: string
+  /** Index of the appended event that opens it. @default 0 */
+  readonly index?: number
+  /** It is open until a later event takes one of these keys. Such keys must not expire. */
+  readonly until: readonly string[]
+  /** How many may be open in the tally, this one included. */
+  readonly max: number
+  /** Those of the same group have a maximum of their own. @default in no group */
+  readonly group?: string | undefined
+  /** How many may be open in the group, this one included. @default no limit */
+  readonly maxInGroup?: number
+}
+
 /** A run's lease: the holder of the token may append to the run. */
 export interface Lease {
   readonly runId: string
@@ -83,6 +102,11 @@ export interface AppendConditions {
    * 1.
    */
   readonly producer?: { readonly id: string; readonly seq: number } | undefined
+  /**
+   * What the append opens, in the order of its events. None may exceed its maximum at its place in that order. Openings
+   * of events that the log already has are left out.
+   */
+  readonly opens?: readonly Opening[]
 }
 
 /** The result of an append: accepted, or refused with the condition that did not hold. */
@@ -110,6 +134,16 @@ export type Appended =
       readonly reason: 'producer'
       readonly epoch: number
       readonly expected: number
+    }
+  | {
+      readonly accepted: false
+      readonly reason: 'open'
+      readonly epoch: number
+      /** The tally that has as many open entries as it may. */
+      readonly tally: string
+      readonly max: number
+      /** Set when the maximum is that of a group. */
+      readonly group?: string
     }
 
 /** A page of a log: events without holes, and the range of the log at the same moment. */

@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import { TwinrailError } from '../protocol/index.ts'
-import { judge } from './conditions.ts'
+import { type Held, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
 import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
@@ -53,7 +53,14 @@ export interface RedisLogOptions {
 }
 
 /** A session that nobody has written to yet, as its conditions are judged. */
-const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
+const EMPTY: Held = {
+  epoch: 0,
+  head: 0,
+  key: () => undefined,
+  lease: () => undefined,
+  producer: () => undefined,
+  tally: () => [],
+}
 
 /** How often a lease is announced that each time runs out before it is taken. */
 const ANNOUNCEMENTS = 5

@@ -51,7 +51,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'input-not-found': 'The session has no question with that `requestId`.',
   timeout: 'The request took too long. Try again.',
   conflict:
-    'The id is already in use for something else, or the producer’s numbers have a hole; see `details`.',
+    'The id is already in use for something else, the producer’s numbers have a hole, or as many runs or questions are open as may be; see `details`.',
   'already-answered': 'Another answer to the question was first; `details` has its offset, value and author.',
   'input-expired': 'The question expired before it was answered.',
   'run-ended': 'The run has ended; `details` has the type and offset of its terminal event.',

@@ -63,7 +63,7 @@ interface Holding {
 const NOTHING: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
 
 /** What the start changes: the tables and the owner's row. */
-const START: Demand = { places: 15, removed: 0, large: 0, bytes: 4096 }
+const START: Demand = { places: 16, removed: 0, large: 0, bytes: 4096 }
 
 /** After a commit that failed the file is opened anew; where that fails, it is tried again after so long, in ms. */
 const MEND_MS = 1000

@@ -19,7 +19,7 @@ export const UNANNOUNCED = 'unannounced'
 /** Written down flat, in the order in which the script takes it. */
 export function appendArguments(
   texts: readonly string[],
-  { epoch, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
+  { epoch, once = [], absent = [], leases = [], release = [], producer, opens = [] }: AppendConditions,
   { now, fresh, node, channel, takenBy }: Sender,
 ): string[] {
   const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
@@ -28,7 +28,11 @@ export function appendArguments(
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
     flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
   }
-  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0)
+  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
+  for (const { tally, index = 0, until, max, group, maxInGroup } of opens) {
+    flat.push(tally, index, max, group === undefined ? '' : `=${group}`, maxInGroup ?? '')
+    flat.push(until.length, ...until)
+  }
   return [...flat.map(String), ...texts]
 }
 
@@ -55,6 +59,11 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
       return { accepted: false, reason: 'lease', epoch }
     case 'producer':
       return { accepted: false, reason: 'producer', epoch, expected: Number(rest[1]) }
+    case 'open': {
+      const [, tally = '', max, group] = rest
+      const inGroup = group === undefined ? {} : { group: group.slice(1) }
+      return { accepted: false, reason: 'open', epoch, tally, max: Number(max), ...inGroup }
+    }
     default:
       throw new Error(`the append script answered ${outcome}`)
   }
