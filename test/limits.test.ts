@@ -48,6 +48,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'a long-poll’s `wait`': ['src/protocol/limits.ts', 'WAIT_MS'],
   'unread output of the process, each of stdout and stderr': ['src/process-output.ts', 'OUTPUT_BYTES'],
   'open runs of one session': ['src/bus/open-limits.ts', 'runs'],
+  'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
