@@ -53,6 +53,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
   'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
+  'size of the log': ['src/log/size-limit.ts', 'maxBytes'],
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
@@ -85,6 +86,8 @@ const rows = read('docs/limits.md')
   .split('\n')
   .filter(line => line.startsWith('| ') && !line.startsWith('| bound'))
   .map(line => line.split('|').map(cell => cell.trim().replaceAll("'", '’')))
+  // The drivers of the log have a table of their own, with three columns.
+  .filter(cells => cells.length === 6)
 
 t.test('every row has its source, and every source its row', async t => {
   t.same(

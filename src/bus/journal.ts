@@ -10,6 +10,7 @@ import type {
   KeyEntry,
   Lease,
   LogPage,
+  LogSize,
   Mark,
   ReadBounds,
   SessionInfo,
@@ -17,8 +18,10 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
-import { type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
+import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
+
+export type { LogSize } from '../log/log.ts'
 
 /** An event as its producer gives it, already checked. */
 export interface Body {
@@ -87,9 +90,7 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const opens = conditions.once ? openingsOf(conditions.once, this.#limits) : []
-    const all = opens.length > 0 ? { ...conditions, opens } : conditions
-    const appended = await this.#log.append(sessionId, texts, all)
+    const appended = await this.#log.append(sessionId, texts, this.#limited(conditions))
     // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
     if (appended.accepted && texts.length > 0 && appended.first > 0) {
       const { epoch, first, head } = appended
@@ -97,6 +98,15 @@ export class Journal {
       for (const listener of this.#listeners) listener({ sessionId, epoch, first, head, taken })
     }
     return appended
+  }
+
+  /** The conditions, with the limits on what the append opens, and without that on the log's size where it ends a run. */
+  #limited(conditions: AppendConditions): AppendConditions {
+    const { once } = conditions
+    if (!once) return conditions
+    const opens = openingsOf(once, this.#limits)
+    if (opens.length > 0) return { ...conditions, opens }
+    return once.some(endsRun) ? { ...conditions, beyondLimit: true } : conditions
   }
 
   /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
@@ -240,6 +250,11 @@ export class Journal {
   /** The number of incidents of each kind since the log was opened, for metrics. */
   counts(): Readonly<Record<string, number>> {
     return this.#log.counts?.() ?? {}
+  }
+
+  /** The size of the log; `undefined` when its driver does not tell. */
+  async size(): Promise<LogSize | undefined> {
+    return this.#log.size?.()
   }
 
   /** Closes the log. Calls after it are refused. */

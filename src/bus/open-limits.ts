@@ -34,3 +34,8 @@ export function openingsOf(once: readonly OnceKey[], limits: OpenLimits): Openin
     return [{ ...opening, until, group: runId, maxInGroup: limits.questionsOfRun }]
   })
 }
+
+/** Whether an append that takes this key ends a run. */
+export function endsRun({ key }: OnceKey): boolean {
+  return partsOf(key)[0] === 'end'
+}

@@ -60,6 +60,11 @@ export function entryOf(held: HeldKey | undefined, now: number): KeyEntry | unde
   return held && held.expiresAt > now ? { seq: held.seq, note: held.note } : undefined
 }
 
+/** Whether an accepted append of `count` events adds something to the log. */
+export function adds(count: number, { skip, keys }: Writes): boolean {
+  return count > skip || keys.length > 0
+}
+
 /** Judges an append of `count` events. @param now ms since 1970 */
 export function judge(held: Held, count: number, conditions: AppendConditions, now: number): Verdict {
   const { epoch, head } = held

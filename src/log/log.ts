@@ -107,6 +107,8 @@ export interface AppendConditions {
    * of events that the log already has are left out.
    */
   readonly opens?: readonly Opening[]
+  /** The append is accepted although the log is over its size limit: it ends a run, or a question. @default false */
+  readonly beyondLimit?: boolean
 }
 
 /** The result of an append: accepted, or refused with the condition that did not hold. */
@@ -145,6 +147,14 @@ export type Appended =
       /** Set when the maximum is that of a group. */
       readonly group?: string
     }
+
+/** The size of a log as a whole. */
+export interface LogSize {
+  /** Bytes that the log takes, by the measure of its driver. */
+  readonly bytes: number
+  /** The limit. `Infinity` without one. */
+  readonly maxBytes: number
+}
 
 /** A page of a log: events without holes, and the range of the log at the same moment. */
 export interface LogPage extends LogPosition {
@@ -211,7 +221,7 @@ export interface ExpiredLease {
 export interface EventLog {
   /**
    * Creates a session, or returns the existing one with `created: false` and its metadata unchanged.
-   * @throws TwinrailError `unavailable`
+   * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit
    */
   create(
     sessionId: string,
@@ -234,6 +244,7 @@ export interface EventLog {
    * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.
    * Resolves once the events are stored. A refused condition resolves with `accepted: false`; it does not throw.
    * @throws TwinrailError `unavailable`; the events may have been stored nevertheless
+   * @throws TwinrailError `rate-limited` when the log is over its size limit; nothing has changed then
    */
   append(sessionId: string, texts: readonly string[], conditions?: AppendConditions): Promise<Appended>
 
@@ -311,12 +322,15 @@ export interface EventLog {
   /**
    * Resolves when the store accepts appends now.
    * @throws TwinrailError `unavailable` with the reason in its message; `details.reason` is `full` when the store is
-   * full
+   * full, and `max-log-bytes` when the log is over its size limit
    */
   ready(): Promise<void>
 
   /** The number of incidents of each kind since the driver was opened, for metrics. */
   counts?(): Readonly<Record<string, number>>
+
+  /** The size of the log, for metrics. @throws TwinrailError `unavailable` */
+  size?(): Promise<LogSize>
 
   /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>

@@ -58,7 +58,8 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'too-large': 'The request is larger than a limit, such as those of `hello.limits`. Send less.',
   'unsupported-media-type':
     'The content type is not supported. Send `application/json`, or `application/x-ndjson` for ingest.',
-  'rate-limited': 'There are too many connections or requests. Wait `retryAfterMs`, then try again.',
+  'rate-limited':
+    'There are too many connections or requests, or the log is over its size limit (`details.reason` is `max-log-bytes`). Wait `retryAfterMs`, then try again.',
   'too-slow': 'The client fell too far behind. Reconnect with the last received offset.',
   internal:
     'The server failed; its diagnostic log, if it is on, has the cause under the `requestId`. Try again later.',

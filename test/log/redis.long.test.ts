@@ -1,9 +1,21 @@
 import { randomUUID } from 'node:crypto'
+import { Redis } from 'ioredis'
 import t from 'tap'
-import { durableContract, logContract } from '../../src/log/contract/index.ts'
+import { durableContract, limitedContract, logContract } from '../../src/log/contract/index.ts'
 import { text } from '../../src/log/contract/setting.ts'
 import { createRedisLog } from '../../src/log/redis.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
+
+/** Memory that the data of an empty Redis takes, in bytes; what earlier tests left is deleted. */
+async function usedMemory(url: string): Promise<number> {
+  const client = new Redis(url)
+  try {
+    await client.flushall('SYNC')
+    return Number(/^used_memory_dataset:(\d+)/m.exec(await client.info('memory'))?.[1])
+  } finally {
+    client.disconnect()
+  }
+}
 
 t.test('redis', { skip: noRedis }, async t => {
   const { url } = await RedisServer.start(t)
@@ -13,6 +25,10 @@ t.test('redis', { skip: noRedis }, async t => {
   await durableContract(t, 'redis', () => {
     const store = prefix()
     return { open: ({ clock }) => createRedisLog({ url, clock, warn, prefix: store }) }
+  })
+  await limitedContract(t, 'redis', async (_, { clock, roomBytes }) => {
+    const used = await usedMemory(url)
+    return createRedisLog({ url, clock, warn, prefix: prefix(), maxLogBytes: used + roomBytes })
   })
 
   await t.test('of two nodes that race to open something as many win as may', async t => {

@@ -39,6 +39,8 @@ export interface Store {
   readonly tables: Tables
   /** Whether the file could not grow when it was last to. */
   readonly isShort: boolean
+  /** Bytes of the file's pages that hold something. */
+  readonly usedBytes: number
   /** Commits that had no room, and commits that failed in LMDB, since the store was opened. */
   readonly counts: Readonly<Record<'full' | 'failed-commit', number>>
   /**
@@ -209,6 +211,10 @@ class OpenStore implements Store {
 
   get isShort(): boolean {
     return this.#room.isShort
+  }
+
+  get usedBytes(): number {
+    return usedBytes(this.tables)
   }
 
   async commit(transaction: Transaction, frees: boolean): Promise<void> {

@@ -11,7 +11,12 @@ export interface Sender {
   readonly channel: string
   /** By when each lease must be taken, by Redis's time, in ms. */
   readonly takenBy: readonly number[]
+  /** The log has no room for the append. */
+  readonly isOver: boolean
 }
+
+/** The script's answer when the log has no room for what the append would add. */
+export const OVER_LIMIT = 'over-limit'
 
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
@@ -20,9 +25,9 @@ export const UNANNOUNCED = 'unannounced'
 export function appendArguments(
   texts: readonly string[],
   { epoch, once = [], absent = [], leases = [], release = [], producer, opens = [] }: AppendConditions,
-  { now, fresh, node, channel, takenBy }: Sender,
+  { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
+  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, isOver ? 1 : 0, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {

@@ -43,13 +43,13 @@ end
 `
 
 /**
- * now, epoch to create with or '', epoch that must be or '', node, channel, once (count; key, index, ttl or '', note),
+ * now, epoch to create with or '', epoch that must be or '', node, channel, 1 when the log has no room or 0, once (count; key, index, ttl or '', note),
  * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
  * runId), producer id or '', its seq, openings (count; tally, index, maximum, '=' and group or '', the group's maximum or
  * '', keys (count; key)), texts.
  */
 const append = `
-local now, fresh, wanted, node, channel = time(arg()), arg(), arg(), arg(), arg()
+local now, fresh, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg()
 local header = redis.call('HMGET', h, 'epoch', 'head')
 local epoch, head = header[1], tonumber(header[2])
 local made = not epoch
@@ -192,6 +192,8 @@ if #opens > 0 then
     opened[name] = cjson.encode(list)
   end
 end
+
+if over == '1' and (count > skip or #once > 0) then return {'over-limit'} end
 
 -- Nothing is refused from here on.
 if made then put(fresh, now, '{}') end
