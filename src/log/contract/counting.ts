@@ -70,6 +70,15 @@ export async function counting(t: Test, setting: Setting): Promise<void> {
     const self = await open(log, 'c', {}, { once: [{ key: 'end:c' }] })
     t.equal(reasonOf(self), 'accepted')
     t.match(await open(log, 'd'), full(), 'all three are open')
+    const ends = { once: ['e', 'f', 'g'].map(id => ({ key: `until:${id}` })) }
+    const opens = ['e', 'f', 'g'].map(id => opening(id, { tally: 'others', until: [`until:${id}`] }))
+    await put(log, [text(1)], { opens })
+    const taken = { ...ends, opens: [opening('h', { tally: 'others' })] }
+    t.match(
+      await log.append('s', [], taken),
+      full({ tally: 'others' }),
+      'a key without an event ends nothing',
+    )
   })
 
   t.test('tallies and sessions count for themselves', async t => {
