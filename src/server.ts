@@ -25,9 +25,11 @@ import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
+import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
+import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import { websocketRoutes } from './routes/websocket.ts'
+import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
@@ -105,7 +107,7 @@ export interface ServerOptions {
    */
   schemaMs?: number
   /**
-   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */
@@ -198,7 +200,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
-  await websocketRoutes(app, context)
+  await acceptWebSockets(app, context)
   const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
   app.addHook('onRequest', async request => origins.check(request))
   await app.register(fastifyCors, {
@@ -209,15 +211,21 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     exposedHeaders: ['retry-after'],
   })
   await app.register(FastifySSEPlugin)
-  sessionRoutes(app, context)
-  commandRoutes(app, context)
-  // In a scope of its own, since only these routes accept NDJSON.
+  // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    ndjsonBodies(scope)
-    eventRoutes(scope, context)
+    await describeRoutes(scope)
+    const api = withZodSchemas(scope)
+    sessionRoutes(api, context)
+    commandRoutes(api, context)
+    // In a scope of its own, since only these routes accept NDJSON.
+    await api.register(async scope => {
+      ndjsonBodies(scope)
+      eventRoutes(scope, context)
+    })
+    websocketRoute(api, context)
+    metaRoutes(api, context, metrics)
   })
   metrics.measure(context)
-  metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
 
   let beside: Server[] = []

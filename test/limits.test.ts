@@ -52,6 +52,9 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
+  'largest document': ['src/agents/deepsearch/corpus.ts', 'maxFileBytes'],
+  'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
+  'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
   'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
   'size of the log': ['src/log/size-limit.ts', 'maxBytes'],
   'memory of Redis': ['redis'],
@@ -114,6 +117,7 @@ t.test('the settings are there', async t => {
     'src/log/lmdb.ts',
     'src/log/redis.ts',
     'src/bus/open-limits.ts',
+    'src/agents/deepsearch/deepsearch.ts',
   ]
     .map(read)
     .join('\n')

@@ -91,11 +91,12 @@ export class Journal {
     conditions: AppendConditions = {},
   ): Promise<Appended> {
     const appended = await this.#log.append(sessionId, texts, this.#limited(conditions))
-    // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
-    if (appended.accepted && texts.length > 0 && appended.first > 0) {
+    if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
       const taken = conditions.once?.map(({ key }) => key) ?? []
-      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head, taken })
+      // A producer that repeats itself may have added only the last events, and where its first one lies may be unknown.
+      for (const listener of this.#listeners)
+        listener({ sessionId, epoch, first: first || head, head, taken })
     }
     return appended
   }
@@ -120,7 +121,7 @@ export class Journal {
   }
 
   /**
-   * Hands an event to the session's live subscribers on every node; nothing is logged.
+   * Hands an event to the session's live subscribers on every node; nothing is appended.
    * @throws TwinrailError `too-large`
    */
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {

@@ -16,10 +16,15 @@ export interface HeldLease {
 export interface HeldProducer {
   /** Number that the producer's next event has. */
   readonly next: number
-  /** Where its last call began: its own number, and the log's. */
-  readonly lastSeq: number
-  readonly lastFirst: number
+  /**
+   * Where its events lie: pairs of its own number and the log's, with which a stretch of events in a row begins. The
+   * newest are last; at most {@link STRETCHES}. Absent in what an older version stored.
+   */
+  readonly stretches?: readonly (readonly [own: number, seq: number])[]
 }
+
+/** Stretches remembered of a producer. Only other writers of the session begin new ones. */
+export const STRETCHES = 32
 
 /** A session as its driver holds it. */
 export interface Held {
@@ -65,6 +70,22 @@ export function adds(count: number, { skip, keys }: Writes): boolean {
   return count > skip || keys.length > 0
 }
 
+/** The log's number of a producer's event; 0 when it is too long ago. */
+function placeOf({ stretches = [] }: HeldProducer, own: number): number {
+  const stretch = stretches.findLast(([begin]) => begin <= own)
+  return stretch ? stretch[1] + own - stretch[0] : 0
+}
+
+/** The producer after `count` further events, of which the first has the numbers `own` and `seq`. */
+function grown(known: HeldProducer | undefined, own: number, seq: number, count: number): HeldProducer {
+  const stretches = known?.stretches ?? []
+  const goesOn = known?.next === own && placeOf(known, own) === seq
+  return {
+    next: own + count,
+    stretches: goesOn ? stretches : [...stretches.slice(1 - STRETCHES), [own, seq]],
+  }
+}
+
 /** Judges an append of `count` events. @param now ms since 1970 */
 export function judge(held: Held, count: number, conditions: AppendConditions, now: number): Verdict {
   const { epoch, head } = held
@@ -75,7 +96,7 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   const { producer } = conditions
   const known = producer && held.producer(producer.id)
   const skip = producer && known ? Math.max(0, Math.min(count, known.next - producer.seq)) : 0
-  const repeats = producer && known?.lastSeq === producer.seq ? known.lastFirst : 0
+  const repeats = producer && known && skip > 0 ? placeOf(known, producer.seq) : 0
   if (skip > 0 && skip === count) {
     return { appended: { accepted: true, epoch, first: repeats, head }, writes: { ...NOTHING, skip } }
   }
@@ -124,7 +145,7 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
       release: conditions.release ?? [],
       ...(producer &&
         count > 0 && {
-          producer: [producer.id, { next: producer.seq + count, lastSeq: producer.seq, lastFirst: first }],
+          producer: [producer.id, grown(known, producer.seq + skip, head + 1, count - skip)],
         }),
       ...(tallies.length > 0 && { tallies }),
     },

@@ -1,4 +1,4 @@
-/** The log in this process's memory: for tests and embedding. Gone with the process. */
+/** The driver `memory`: the log in this process's memory, for tests and embedding. It is lost when the process ends. */
 import {
   adds,
   entryOf,
@@ -30,7 +30,7 @@ class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
   readonly metadata: Record<string, unknown>
-  /** Texts of the events from `earliest` on. */
+  /** Texts of the events, starting with number `earliest`. */
   texts: string[] = []
   earliest = 1
   readonly keys = new Map<string, HeldKey>()
@@ -40,7 +40,7 @@ class Session implements Held {
   snapshot: Snapshot | undefined
   /** Bytes that it takes, by rough measure: events, keys and metadata. */
   bytes: number
-  /** The number of keys at which the expired ones are looked for. */
+  /** The number of keys at which expired ones are removed. */
   #sweepAt = 1024
 
   constructor(epoch: number, createdAt: number, metadata: Record<string, unknown>) {
@@ -94,7 +94,7 @@ class Session implements Held {
     this.keys.delete(key)
   }
 
-  /** Keeps expired keys from gathering, at a cost that is constant per key taken. */
+  /** Removes expired keys, at an amortized constant cost per key. */
   sweep(now: number): void {
     if (this.keys.size < this.#sweepAt) return
     for (const [key, held] of this.keys) if (held.expiresAt <= now) this.#releaseKey(key)
@@ -129,7 +129,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     return held
   }
 
-  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  /** A new session that is not in the log until {@link keep} stores it. */
   function draft(metadata: Record<string, unknown>): Session {
     return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata)
   }

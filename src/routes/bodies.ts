@@ -2,16 +2,18 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Answers } from '../http/answers.ts'
-import { readBody, tooLarge } from '../http/bodies.ts'
+import { readBody, textOf, tooLarge } from '../http/bodies.ts'
+import { parseJson } from '../protocol/index.ts'
 
 /** Reads bodies of JSON up to the route's limit, with a deadline for their next bytes. */
 export function jsonBodies(app: FastifyInstance, idleMs: number): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
   app.removeContentTypeParser('application/json')
   app.addContentTypeParser('application/json', (request, payload, done) => {
     const { bodyLimit } = request.routeOptions
     if (Number(request.headers['content-length']) > bodyLimit) return done(tooLarge(bodyLimit))
-    readBody(payload, bodyLimit, idleMs).then(body => parse(request, body.toString(), done), done)
+    readBody(payload, bodyLimit, idleMs)
+      .then(body => parseJson(textOf(body, 'body'), 'body'))
+      .then(value => done(null, value), done)
   })
 }
 

@@ -7,7 +7,14 @@ import type { Journal } from '../bus/journal.ts'
 import { encodeEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { OnceKey } from '../log/log.ts'
-import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
+import {
+  faultOf,
+  isTerminal,
+  NESTING,
+  readJson,
+  TwinrailError,
+  type TwinrailEvent,
+} from '../protocol/index.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import { tooManyOpen } from './refused-append.ts'
 import { digest } from './repeats.ts'
@@ -54,7 +61,8 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
     parts = text
       .trimEnd()
       .split('\n')
-      .map(line => JSON.parse(line) as unknown)
+      // Large integers in it are as JavaScript wrote them: reading them again does not change them.
+      .map(line => readJson(line, 'line').value)
   } catch {
     throw damaged('not an archive of a session: expected one JSON object per line')
   }
@@ -69,6 +77,10 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
   const sha256 = createHash('sha256').update(text.slice(0, end)).digest('hex')
   if (seal.sha256 !== sha256 || seal.events !== parts.length - 2)
     throw damaged('the checksum does not match the content')
+  for (const [i, part] of parts.entries()) {
+    const fault = faultOf(part, NESTING)
+    if (fault) throw damaged(`line ${i + 1}: ${fault.path && `${fault.path}: `}${fault.why}`)
+  }
   return { header, events: parts.slice(1, -1) as TwinrailEvent[] }
 }
 

@@ -4,7 +4,7 @@ import type { Agent } from '../agents/agent.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
-import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { beginning, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { Principal } from './principal.ts'
@@ -78,7 +78,7 @@ export class Commands {
         'agent-not-found',
         'the server has no agent of this name; GET /v1/agents lists its agents',
         {
-          details: { agent: command.agent.slice(0, 256) },
+          details: { agent: beginning(command.agent, 256) },
         },
       )
     }

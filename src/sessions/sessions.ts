@@ -117,6 +117,7 @@ export class Sessions {
       bus,
       expiry: this.#expiry,
       schemas,
+      states: this.#states,
       leaseMs: options.producerLeaseMs ?? 60_000,
     })
   }

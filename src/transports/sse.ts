@@ -85,7 +85,7 @@ function refuseForNow(context: TransportContext, reply: FastifyReply, reason: Tw
   reply.hijack()
   writeHead(reply)
   const control = closing(reason)
-  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n\n`)
+  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n`)
   reply.sse(
     (async function* () {
       yield { event: control.type, data: JSON.stringify(control) }
@@ -148,7 +148,8 @@ class SseStream<B> implements Connection {
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
-    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n\n`))
+    // In the block of `hello`: some clients hand a block of its own over as a message without data.
+    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n`))
     if (!handedOver || this.sink.closed) return this.forget()
     if (!streamOf(this.#reply)) {
       // The request's headers are not needed any more; a browser's take 1.5 KiB per open stream.
@@ -210,7 +211,7 @@ class SseStream<B> implements Connection {
   close(reason: TwinrailError): void {
     const retryMs = reason.retryAfterMs ?? retryOf(this.#context)
     this.forget()
-    this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
+    this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n${sseControl(closing(reason))}`))
     cutOff(this.#reply.raw, this.#context.stallMs)
   }
 

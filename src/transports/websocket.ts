@@ -12,6 +12,7 @@ import {
   connectionCommandTypes,
   limits,
   parseOffset,
+  readJson,
   refusalOf,
   type SessionCommand,
   TwinrailError,
@@ -163,19 +164,20 @@ class WebSocketConnection implements Connection {
   #message(data: Buffer, isBinary: boolean): void {
     this.#silentBeats = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    let value: unknown
+    let [value, fault]: [unknown?, TwinrailError?] = []
     try {
-      if (!isBinary) value = JSON.parse(data.toString())
+      if (!isBinary) ({ value, fault } = readJson(data.toString(), 'message'))
     } catch {
       // Refused below, like any other message that is not a JSON object.
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-      const fault = new TwinrailError('bad-request', 'expected one JSON object in a text message')
-      this.#send({ type: 'nack', id: null, ...refusalOf(fault) })
-      return this.close(fault)
+      const fatal = new TwinrailError('bad-request', 'expected one JSON object in a text message')
+      this.#send({ type: 'nack', id: null, ...refusalOf(fatal) })
+      return this.close(fatal)
     }
     let command: Command
     try {
+      if (fault) throw fault
       command = check(Command, value, 'command')
     } catch (error) {
       this.#refuse(idOf(value), error)
@@ -311,7 +313,7 @@ class WebSocketConnection implements Connection {
 }
 
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
+  return new TwinrailError('internal', 'the server failed; its diagnostic output, if enabled, has the cause')
 }
 
 /** The `id` of a message that is not a valid command; `null` when it has none. */

@@ -18,6 +18,8 @@ const run = (i: number, size: number, isOpen = true): RunState => ({
 })
 const input = (i: number, size: number): PendingInput => ({
   requestId: `q${i}`,
+  kind: 'question',
+  message: 'Well?',
   runId: 'r',
   offset: `1-${i}`,
   schema: { title: 'ü'.repeat(size / 2) },

@@ -8,6 +8,8 @@
  * they end (sorted set), `o` what is open by tally (hash of JSON: a list of number, `=` and group or nothing, and keys).
  */
 
+import { STRETCHES } from '../conditions.ts'
+
 /** The keys of a session, in the order in which every script gets them. */
 export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm', 'o'] as const
 
@@ -74,14 +76,17 @@ for i = 1, tonumber(arg()) do
 end
 local count = #ARGV - at
 
-local skip, repeats, next = 0, 0, nil
+-- Of a producer: its next number, then pairs of its own number and the log's, with which a stretch in a row begins.
+local skip, repeats, next, stretches = 0, 0, nil, {}
 if producer ~= '' then
   local known = redis.call('HGET', p, producer)
   if known then
-    local n, lastSeq, lastFirst = string.match(known, '^(%d+) (%d+) (%d+)$')
-    next = tonumber(n)
+    next = tonumber(string.match(known, '^%d+'))
+    for own, seq in string.gmatch(known, ' (%d+) (%d+)') do stretches[#stretches + 1] = { tonumber(own), tonumber(seq) } end
     skip = math.max(0, math.min(count, next - number))
-    if tonumber(lastSeq) == number then repeats = tonumber(lastFirst) end
+    for _, stretch in ipairs(stretches) do
+      if skip > 0 and stretch[1] <= number then repeats = stretch[2] + number - stretch[1] end
+    end
   end
 end
 if skip > 0 and skip == count then return {'accepted', epoch, whole(repeats), whole(head), '0'} end
@@ -220,7 +225,13 @@ end
 for _, run in ipairs(release) do redis.call('HDEL', r, run) end
 local first = skip > 0 and repeats or head + 1
 if producer ~= '' and count > 0 then
-  redis.call('HSET', p, producer, whole(number + count) .. ' ' .. whole(number) .. ' ' .. whole(first))
+  local own, seq, last = number + skip, head + 1, stretches[#stretches]
+  if not (last and next == own and last[2] + own - last[1] == seq) then stretches[#stretches + 1] = { own, seq } end
+  local held = whole(number + count)
+  for i = math.max(1, #stretches - ${STRETCHES - 1}), #stretches do
+    held = held .. ' ' .. whole(stretches[i][1]) .. ' ' .. whole(stretches[i][2])
+  end
+  redis.call('HSET', p, producer, held)
 end
 for name, json in pairs(opened) do redis.call('HSET', o, name, json) end
 if count > skip then
