@@ -8,6 +8,7 @@ import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
+import type { OpenLimits } from './bus/open-limits.ts'
 import { Answers } from './http/answers.ts'
 import { Arriving } from './http/arriving.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
@@ -66,6 +67,8 @@ export interface ServerOptions {
    * @default 30 s
    */
   stallMs?: number
+  /** Limits on the runs and questions that may be open in each session. Each has a default. */
+  open?: Partial<OpenLimits>
   /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
   connections?: Partial<ConnectionLimits>
   /**
@@ -140,7 +143,7 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const journal = new Journal(options.log ?? createMemoryLog())
+  const journal = new Journal(options.log ?? createMemoryLog(), options.open)
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
   const turnstile = new Turnstile()

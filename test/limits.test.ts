@@ -30,6 +30,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],
   'heap of the thread that checks schemas': ['src/sessions/schemas/checker.ts', 'HEAP_MB'],
   'checks that wait for the thread': ['src/sessions/schemas/checker.ts', 'MAX_WAITING'],
+  'open questions of one run': ['src/bus/open-limits.ts', 'questionsOfRun'],
+  'open questions of one session': ['src/bus/open-limits.ts', 'questions'],
   'questions with `expiresAt` that wait in one process': ['src/sessions/expiry.ts', 'maxWaiting'],
   'open connections': ['src/http/limits.ts', 'connections'],
   'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
@@ -54,6 +56,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
   'a long-poll’s `wait`': ['src/protocol/limits.ts', 'WAIT_MS'],
   'unread output of the process, each of stdout and stderr': ['src/process-output.ts', 'OUTPUT_BYTES'],
+  'open runs of one session': ['src/bus/open-limits.ts', 'runs'],
+  'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
@@ -61,6 +65,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
   'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
   'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
+  'size of the log': ['src/log/size-limit.ts', 'maxBytes'],
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
@@ -94,6 +99,8 @@ const rows = read('docs/limits.md')
   .split('\n')
   .filter(line => line.startsWith('| ') && !line.startsWith('| bound'))
   .map(line => line.split('|').map(cell => cell.trim().replaceAll("'", '’')))
+  // The drivers of the log have a table of their own, with three columns.
+  .filter(cells => cells.length === 6)
 
 t.test('every row has its source, and every source its row', async t => {
   t.same(
@@ -119,6 +126,7 @@ t.test('the settings are there', async t => {
     'src/http/limits.ts',
     'src/log/lmdb.ts',
     'src/log/redis.ts',
+    'src/bus/open-limits.ts',
     'src/agents/deepsearch/deepsearch.ts',
   ]
     .map(read)

@@ -63,6 +63,17 @@ export const serveSettings = {
       .max(Number.MAX_SAFE_INTEGER)
       .default(64 * 1024 * 1024),
   },
+  maxLogBytes: {
+    flag: '--max-log-bytes <bytes>',
+    about:
+      'size of the log from which on appends and new sessions are refused, while runs can still end and sessions be deleted (default: no limit)',
+    schema: z.coerce
+      .number()
+      .int()
+      .min(1024 * 1024)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional(),
+  },
   redisPrefix: {
     flag: '--redis-prefix <text>',
     about:

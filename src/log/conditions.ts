@@ -1,5 +1,6 @@
 /** What an append's conditions come to, judged against what a driver holds. Pure: drivers look up and write. */
-import type { AppendConditions, Appended, KeyEntry } from './log.ts'
+import type { AppendConditions, Appended, KeyEntry, OnceKey, Opening } from './log.ts'
+import { type Exceeded, type Open, Tally } from './tally.ts'
 
 export interface HeldKey extends KeyEntry {
   /** ms since 1970; Infinity when it lasts as long as the session. */
@@ -34,6 +35,8 @@ export interface Held {
   key(key: string): HeldKey | undefined
   lease(runId: string): HeldLease | undefined
   producer(id: string): HeldProducer | undefined
+  /** What is open in the tally; may have entries that were closed since. */
+  tally(name: string): readonly Open[]
 }
 
 /** What an accepted append writes. */
@@ -45,7 +48,11 @@ export interface Writes {
   /** Runs whose leases go, after `leases` were set. */
   readonly release: readonly string[]
   readonly producer?: readonly [id: string, held: HeldProducer]
+  /** The tallies that change, each with all that is open in it. */
+  readonly tallies?: Tallies
 }
+
+type Tallies = readonly (readonly [name: string, open: readonly Open[]])[]
 
 export type Verdict =
   | { readonly appended: Appended & { accepted: true }; readonly writes: Writes }
@@ -56,6 +63,11 @@ const NOTHING: Omit<Writes, 'skip'> = { keys: [], leases: [], release: [] }
 /** The key's entry, unless it has expired. */
 export function entryOf(held: HeldKey | undefined, now: number): KeyEntry | undefined {
   return held && held.expiresAt > now ? { seq: held.seq, note: held.note } : undefined
+}
+
+/** Whether an accepted append of `count` events adds something to the log. */
+export function adds(count: number, { skip, keys }: Writes): boolean {
+  return count > skip || keys.length > 0
 }
 
 /** The log's number of a producer's event; 0 when it is too long ago. */
@@ -112,15 +124,20 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
     if (producer.seq > expected) return { appended: { accepted: false, reason: 'producer', epoch, expected } }
   }
 
+  const seqOf = (index = 0) => (count === 0 ? 0 : head + 1 + index - skip)
+  const opens = conditions.opens?.filter(({ index = 0 }) => index >= skip) ?? []
+  const tallies = opens.length > 0 ? tally(held, opens, once, seqOf, now) : []
+  if ('tally' in tallies) return { appended: { accepted: false, reason: 'open', epoch, ...tallies } }
+
   const first = skip > 0 ? repeats : head + 1
   return {
     appended: { accepted: true, epoch, first, head: head + count - skip },
     writes: {
       skip,
-      keys: once.map(({ key, note, index = 0, ttlMs }) => {
-        const seq = count === 0 ? 0 : head + 1 + index - skip
-        return [key, { seq, note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs }]
-      }),
+      keys: once.map(({ key, note, index, ttlMs }) => [
+        key,
+        { seq: seqOf(index), note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs },
+      ]),
       leases: (conditions.leases ?? []).map(({ runId, token, ttlMs }) => [
         runId,
         { token, expiresAt: now + ttlMs },
@@ -130,6 +147,28 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
         count > 0 && {
           producer: [producer.id, grown(known, producer.seq + skip, head + 1, count - skip)],
         }),
+      ...(tallies.length > 0 && { tallies }),
     },
   }
+}
+
+/** The tallies after the append, or the maximum that it would exceed. */
+function tally(
+  held: Held,
+  opens: readonly Opening[],
+  once: readonly OnceKey[],
+  seqOf: (index?: number) => number,
+  now: number,
+): Tallies | Exceeded {
+  const takings = once.map(({ key, index }) => ({ key, seq: seqOf(index) })).sort((a, b) => a.seq - b.seq)
+  const tallies = new Map<string, Tally>()
+  for (const opening of opens) {
+    const name = opening.tally
+    const known = tallies.get(name)
+    const tally = known ?? new Tally(held.tally(name), key => entryOf(held.key(key), now), takings)
+    if (!known) tallies.set(name, tally)
+    const exceeded = tally.add(opening, seqOf(opening.index))
+    if (exceeded) return exceeded
+  }
+  return [...tallies].map(([name, tally]) => [name, tally.end()])
 }

@@ -3,7 +3,7 @@
  * each resolves when its commit is on the disk. Only one process at a time can open the folder. The file never shrinks;
  * freed space in it is reused. While the disk is full, appends are refused; reading, deleting and trimming continue.
  */
-import { entryOf, judge } from './conditions.ts'
+import { adds, entryOf, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
 import { findExpired, moveEnds } from './lmdb/leases.ts'
@@ -11,10 +11,12 @@ import { OpenSession } from './lmdb/session.ts'
 import { openStore } from './lmdb/store.ts'
 import { Sweeper } from './lmdb/sweeper.ts'
 import { eventKey, FIRST, LAST, LAST_EPOCH, nameKey, numberKey, type SessionRow } from './lmdb/tables.ts'
+import { Usage } from './lmdb/usage.ts'
 import { type Transaction, Writer } from './lmdb/writer.ts'
 import type { EventLog, SessionInfo } from './log.ts'
 import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
+import { lengthOf, SizeLimit } from './size-limit.ts'
 
 export type { FolderProblem } from './lmdb/folder.ts'
 export { LogFolderError } from './lmdb/folder.ts'
@@ -27,6 +29,11 @@ export interface LmdbLogOptions {
    * `details.reason` `full`; deleting and trimming continue. @default 64 MiB
    */
   reserveBytes?: number
+  /**
+   * The size of the log from which on appends and new sessions are refused as `rate-limited`, in bytes of the file's pages
+   * that hold something. The file itself never shrinks. @default no limit
+   */
+  maxLogBytes?: number | undefined
   /** ms since 1970; tests of expiry pass their own. */
   clock?: () => number
 }
@@ -47,10 +54,15 @@ export const RESERVE_BYTES = 64 * 1024 * 1024
  * @throws LogFolderError when the folder has other files, is damaged, of another version or in use; it is not changed
  */
 export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
-  const { folder, reserveBytes = RESERVE_BYTES, clock = Date.now } = options
+  const { folder, reserveBytes = RESERVE_BYTES, maxLogBytes, clock = Date.now } = options
   const store = await openStore({ folder, reserveBytes })
   const { tables } = store
-  const writer = new Writer((transaction, frees) => store.commit(transaction, frees))
+  const limit = new SizeLimit(maxLogBytes)
+  const usage = new Usage(() => store.usedBytes)
+  const writer = new Writer(async (transaction, frees) => {
+    await store.commit(transaction, frees)
+    if (frees) usage.freed()
+  })
   const sweeper = new Sweeper(tables, writer, clock)
   const followers = new Followers()
   const marks = new Marks(clock)
@@ -65,6 +77,13 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   function write<T>(job: (transaction: Transaction) => T, options?: { frees: boolean }): Promise<T> {
     mustBeOpen()
     return writer.run(job, options)
+  }
+
+  /** @throws TwinrailError `rate-limited` */
+  function mustHaveRoom(added: number): void {
+    if (!limit.isSet) return
+    limit.mustHaveRoom(usage.bytes, added)
+    usage.add(added)
   }
 
   function rowOf(sessionId: string): SessionRow | undefined {
@@ -104,7 +123,10 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       return write(transaction => {
         const there = find(transaction, sessionId)
         const session = there ?? draft(transaction, sessionId)
-        if (!there) keep(transaction, session, metadata)
+        if (!there) {
+          mustHaveRoom(JSON.stringify(metadata).length)
+          keep(transaction, session, metadata)
+        }
         const stored = transaction.get(tables.metadata, numberKey(session.epoch))
         return { created: !there, session: describe(sessionId, session.row, stored) }
       })
@@ -135,9 +157,10 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const { epoch, head } = session
         const { appended, writes } = judge(session, texts.length, conditions, clock())
         if (!writes) return appended
+        const added = texts.slice(writes.skip)
+        if (!conditions.beyondLimit && adds(texts.length, writes)) mustHaveRoom(lengthOf(added))
         if (!there) keep(transaction, session, {})
 
-        const added = texts.slice(writes.skip)
         for (const [i, text] of added.entries()) {
           transaction.put(tables.events, eventKey(epoch, head + 1 + i), text)
         }
@@ -146,6 +169,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         for (const [runId, lease] of writes.leases) session.setLease(runId, lease)
         for (const runId of writes.release) session.releaseLease(runId)
         if (writes.producer) session.setProducer(...writes.producer)
+        for (const [name, open] of writes.tallies ?? []) session.setTally(name, open)
         transaction.afterwards.push(() => {
           if (writes.keys.length > 0) sweeper.poke()
           if (added.length === 0 || !followers.has(sessionId)) return
@@ -239,8 +263,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         })
         return true
       }, FREES)
-      // A caller that deletes because the disk is full appends next, so it waits for the freed space.
-      if (store.isShort) await sweeper.settled()
+      // Whoever deletes because there is no room appends next.
+      if (store.isShort || (limit.isSet && limit.isOver(usage.bytes))) await sweeper.settled()
       return isDeleted
     },
 
@@ -266,9 +290,15 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     async ready() {
       mustBeOpen()
       await store.ready()
+      if (limit.isSet) limit.mustBeReady(usage.bytes)
     },
 
-    counts: () => ({ ...store.counts }),
+    counts: () => ({ ...store.counts, 'over-limit': limit.refused }),
+
+    async size() {
+      mustBeOpen()
+      return { bytes: usage.bytes, maxBytes: limit.maxBytes }
+    },
 
     settled: () => sweeper.settled(),
 

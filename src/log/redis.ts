@@ -4,18 +4,20 @@
  */
 import { randomUUID } from 'node:crypto'
 import { TwinrailError } from '../protocol/index.ts'
-import { judge } from './conditions.ts'
+import { adds, type Held, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
-import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
+import { addedOf, appendArguments, appendedOf, noteOf, OVER_LIMIT, UNANNOUNCED } from './redis/arguments.ts'
 import type { RedisClient, RedisClientOptions } from './redis/client.ts'
 import { Connection, clientOptions } from './redis/connection.ts'
 import { mustFit, mustHear, RedisUnfit } from './redis/fitness.ts'
 import { Heartbeat } from './redis/heartbeat.ts'
 import { LeaseIndex } from './redis/leases.ts'
+import { RedisMemory } from './redis/memory.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
 import { Tails } from './redis/tails.ts'
 import { logClosed, mustReach } from './refusals.ts'
+import { lengthOf, SizeLimit } from './size-limit.ts'
 
 export type { RedisClient, RedisClientOptions } from './redis/client.ts'
 export { RedisUnfit } from './redis/fitness.ts'
@@ -34,6 +36,12 @@ export interface RedisLogOptions {
    * different databases are separate. @default "twinrail:"
    */
   prefix?: string
+  /**
+   * The size of the log from which on appends and new sessions are refused as `rate-limited`, in bytes of memory that
+   * the data in Redis takes (`used_memory_dataset`, of all masters of a Cluster together), whoever wrote it. @default no
+   * limit
+   */
+  maxLogBytes?: number | undefined
   /** Time after which a call without an answer from Redis rejects with `unavailable`, in ms. @default 5 s */
   deadlineMs?: number
   /**
@@ -52,8 +60,15 @@ export interface RedisLogOptions {
   clock?: () => number
 }
 
-/** An empty session, as the conditions of an append see it. */
-const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
+/** A session that nobody has written to yet, as its conditions are judged. */
+const EMPTY: Held = {
+  epoch: 0,
+  head: 0,
+  key: () => undefined,
+  lease: () => undefined,
+  producer: () => undefined,
+  tally: () => [],
+}
 
 /** Maximum number of announcements of a lease that expires each time before it is taken. */
 const ANNOUNCEMENTS = 5
@@ -92,6 +107,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     onReady: async () => tails.subscribeAll(),
     ...common,
   })
+  const limit = new SizeLimit(options.maxLogBytes)
+  const memory = new RedisMemory(commands)
+  /** Whether the log has no room for so many bytes. */
+  const isOver = async (added: number) => limit.isSet && limit.isOver(await memory.bytes(), added)
   const store = new Store(commands, prefix, node, options.clock)
   const leases = new LeaseIndex(store.leases, options.clock ?? (() => performance.now()))
   const tails: Tails = new Tails({
@@ -145,13 +164,16 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   ): Promise<Appended> {
     const { leases: taken = [], release = [] } = conditions
     const channel = store.channelOf(sessionId)
+    const bytes = lengthOf(texts)
+    const over = !conditions.beyondLimit && (await isOver(bytes))
     const run = async (fresh: string) => {
       for (let attempt = 0; attempt < ANNOUNCEMENTS; attempt++) {
         const announced = leases.announce(sessionId, taken)
         const takenBy = announced instanceof Promise ? await announced : announced
-        const sender = { now: store.now, fresh, node, channel, takenBy }
+        const sender = { now: store.now, fresh, node, channel, takenBy, isOver: over }
         const args = appendArguments(texts, conditions, sender)
         const answer = await store.script<string[]>('append', sessionId, args)
+        if (answer[0] === OVER_LIMIT) throw limit.refusal()
         if (answer[0] !== UNANNOUNCED) return answer
         // This process or Redis paused for longer than the lease's duration.
         leases.forget(
@@ -169,6 +191,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       // A refused append must not create a session or use up an epoch.
       const verdict = judge(EMPTY, texts.length, conditions, 0)
       if (!verdict.writes) return verdict.appended
+      if (over && adds(texts.length, verdict.writes)) throw limit.refusal()
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
       answer = await run(fresh)
       await store.list(sessionId)
@@ -178,6 +201,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     leases.forget(sessionId, release)
     const { epoch, head } = appended
     const added = addedOf(answer)
+    memory.add(bytes)
     const fresh = texts.slice(texts.length - added)
     tails.appended(sessionId, epoch, () =>
       fresh.map((text, i) => new LogEvent(epoch, head - added + 1 + i, text)),
@@ -189,6 +213,9 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     create: open(async (sessionId, metadata) => {
       const there = await store.headerOf(sessionId)
       if (there) return { created: false, session: there }
+      const bytes = JSON.stringify(metadata).length
+      if (await isOver(bytes)) throw limit.refusal()
+      memory.add(bytes)
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
       const args = [store.now, fresh, JSON.stringify(metadata)]
       const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
@@ -271,11 +298,13 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       mustReach(snapshot, through)
       const { seq, state } = snapshot
       await store.script('trim', sessionId, [epoch, through, seq, JSON.stringify(state)])
+      memory.freed()
     }),
 
     delete: open(async sessionId => {
       const removed = await store.script<number>('remove', sessionId, [node, store.channelOf(sessionId)])
       if (removed === 0) return false
+      memory.freed()
       tails.deleted(sessionId)
       await store.unlist(sessionId)
       return true
@@ -291,9 +320,14 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
 
     expired: open(limit => leases.expired(limit)),
 
-    ready: open(() => store.probe()),
+    ready: open(async () => {
+      await store.probe()
+      if (limit.isSet) limit.mustBeReady(await memory.bytes())
+    }),
 
-    counts: () => ({ ...counts }),
+    counts: () => ({ ...counts, 'over-limit': limit.refused }),
+
+    size: open(async () => ({ bytes: await memory.bytes(), maxBytes: limit.maxBytes })),
 
     async close() {
       if (closed) return

@@ -16,6 +16,7 @@ import {
   type TwinrailEvent,
 } from '../protocol/index.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
+import { tooManyOpen } from './refused-append.ts'
 import { digest } from './repeats.ts'
 
 /** The first line of an archive. */
@@ -86,7 +87,8 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
 /**
  * Creates a session from an archive, under its own id or another. Types, data, times and authors are kept; the log
  * assigns new offsets. A run that was open at the export gets `run.failed` with the code `producer-lost`.
- * @throws TwinrailError `conflict` when a session of that id exists; `bad-request` when an id occurs twice in the archive
+ * @throws TwinrailError `conflict` when a session of that id exists, or when more runs or questions were open at one time
+ * than may be; `bad-request` when an id occurs twice in the archive
  */
 export async function importArchive(
   journal: Journal,
@@ -127,6 +129,7 @@ export async function importArchive(
     const appended = await journal.appendTexts(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
     if (!appended.accepted) {
       await journal.delete(sessionId)
+      if (appended.reason === 'open') throw tooManyOpen(appended)
       throw new TwinrailError(
         'bad-request',
         `the archive is inconsistent, the log refused it: ${JSON.stringify(appended)}`,

@@ -197,6 +197,7 @@ export class Commands {
       {
         epoch,
         once: [{ key: keys.answer(requestId), note }],
+        beyondLimit: true,
         absent: runId === undefined ? [] : [keys.end(runId)],
       },
     )

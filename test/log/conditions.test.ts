@@ -25,6 +25,7 @@ const session = ({ keys = {}, leases = {}, producers = {} }: Holdings = {}): Hel
   key: key => keys[key],
   lease: runId => leases[runId],
   producer: id => producers[id],
+  tally: () => [],
 })
 
 const nothing = { keys: [], leases: [], release: [] }

@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { durableContract, logContract } from '../../src/log/contract/index.ts'
+import { durableContract, limitedContract, logContract } from '../../src/log/contract/index.ts'
 import { between, random, seedOf } from '../../src/log/contract/random.ts'
 import { put, readAll, START, seqs, text, texts } from '../../src/log/contract/setting.ts'
 import type { LogEvent } from '../../src/log/event.ts'
@@ -90,6 +90,10 @@ function child(t: Test, mode: string, folder: string, { seed = 1, shell = '' } =
 }
 
 logContract(t, 'lmdb', (t, options) => openLmdbLog({ folder: newFolder(t), ...options }))
+
+limitedContract(t, 'lmdb', (t, { clock, roomBytes }) =>
+  openLmdbLog({ folder: newFolder(t), clock, maxLogBytes: roomBytes }),
+)
 
 durableContract(t, 'lmdb', t => {
   const folder = newFolder(t)

@@ -223,7 +223,7 @@ t.test('a subscriber that is half dead is found: events of other nodes are late,
   await other.publishEphemeral('s', '{}')
   await log.publishEphemeral('s', '{}')
   await recorder.hasEphemerals(1)
-  t.same(log.counts?.(), { 'silent-subscriber': 0, 'not-master': 0 })
+  t.same(log.counts?.(), { 'silent-subscriber': 0, 'not-master': 0, 'over-limit': 0 })
   way.swallow()
   const since = performance.now()
   await put(other, [text(3)])

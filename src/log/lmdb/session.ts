@@ -1,6 +1,7 @@
 /** A session in a transaction. */
 import type { Held, HeldKey, HeldLease } from '../conditions.ts'
 import type { Snapshot } from '../log.ts'
+import type { Open } from '../tally.ts'
 import { endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
@@ -38,6 +39,10 @@ export class OpenSession implements Held {
     return this.#transaction.get(this.#tables.producers, nameKey(this.epoch, id))
   }
 
+  tally(name: string) {
+    return this.#transaction.get(this.#tables.tallies, nameKey(this.epoch, name)) ?? []
+  }
+
   save(change: Partial<SessionRow>): void {
     this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), { ...this.row, ...change })
   }
@@ -72,6 +77,10 @@ export class OpenSession implements Held {
 
   setProducer(id: string, producer: ReturnType<OpenSession['producer']> & object): void {
     this.#transaction.put(this.#tables.producers, nameKey(this.epoch, id), producer)
+  }
+
+  setTally(name: string, open: readonly Open[]): void {
+    this.#transaction.put(this.#tables.tallies, nameKey(this.epoch, name), open)
   }
 
   /** Stores the snapshot, unless there is a newer one. */

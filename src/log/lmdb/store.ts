@@ -39,6 +39,8 @@ export interface Store {
   readonly tables: Tables
   /** Whether the file's last attempt to grow failed. */
   readonly isShort: boolean
+  /** Bytes of the file's pages that hold something. */
+  readonly usedBytes: number
   /** Numbers of commits without space, and of commits that failed in LMDB, since the store was opened. */
   readonly counts: Readonly<Record<'full' | 'failed-commit', number>>
   /**
@@ -63,7 +65,7 @@ interface Holding {
 const NOTHING: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
 
 /** The demand of opening a log: the tables and the owner's row. */
-const START: Demand = { places: 15, removed: 0, large: 0, bytes: 4096 }
+const START: Demand = { places: 16, removed: 0, large: 0, bytes: 4096 }
 
 /** Minimum time between two attempts to reopen the file after a failed commit, in ms. */
 const REOPEN_MS = 1000
@@ -209,6 +211,10 @@ class OpenStore implements Store {
 
   get isShort(): boolean {
     return this.#room.isShort
+  }
+
+  get usedBytes(): number {
+    return usedBytes(this.tables)
   }
 
   async commit(transaction: Transaction, frees: boolean): Promise<void> {

@@ -4,6 +4,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
 import type { HeldKey, HeldLease, HeldProducer } from '../conditions.ts'
 import type { Snapshot } from '../log.ts'
+import type { Open } from '../tally.ts'
 
 /** A session's row. Its other rows have its epoch in their keys; no two sessions have the same epoch. */
 export interface SessionRow {
@@ -152,6 +153,8 @@ export function openTables(root: RootDatabase) {
     leaseEnds: new Table<{ sessionId: string; runId: string }>(root, 'lease-ends', json()),
     /** By epoch and producer. */
     producers: new Table<HeldProducer>(root, 'producers', json()),
+    /** What is open, by epoch and tally. */
+    tallies: new Table<readonly Open[]>(root, 'tallies', json()),
     /** By epoch. */
     snapshots: new Table<Snapshot>(root, 'snapshots', json()),
     /** Obsolete rows by epoch: events up to a number, or everything. */
@@ -160,7 +163,7 @@ export function openTables(root: RootDatabase) {
 }
 
 /** The tables with rows under a session's epoch. */
-export const byEpoch = ['metadata', 'events', 'keys', 'leases', 'producers', 'snapshots'] as const
+export const byEpoch = ['metadata', 'events', 'keys', 'leases', 'producers', 'tallies', 'snapshots'] as const
 
 export const LAST_EPOCH = Buffer.from('epoch')
 

@@ -11,7 +11,12 @@ export interface Sender {
   readonly channel: string
   /** Time until which each lease must be taken, by Redis's clock, in ms. */
   readonly takenBy: readonly number[]
+  /** The log has no room for the append. */
+  readonly isOver: boolean
 }
+
+/** The script's answer when the log has no room for what the append would add. */
+export const OVER_LIMIT = 'over-limit'
 
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
@@ -19,16 +24,20 @@ export const UNANNOUNCED = 'unannounced'
 /** The flat list of arguments, in the order in which the script reads them. */
 export function appendArguments(
   texts: readonly string[],
-  { epoch, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
-  { now, fresh, node, channel, takenBy }: Sender,
+  { epoch, once = [], absent = [], leases = [], release = [], producer, opens = [] }: AppendConditions,
+  { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
+  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, isOver ? 1 : 0, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
     flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
   }
-  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0)
+  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
+  for (const { tally, index = 0, until, max, group, maxInGroup } of opens) {
+    flat.push(tally, index, max, group === undefined ? '' : `=${group}`, maxInGroup ?? '')
+    flat.push(until.length, ...until)
+  }
   return [...flat.map(String), ...texts]
 }
 
@@ -55,6 +64,11 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
       return { accepted: false, reason: 'lease', epoch }
     case 'producer':
       return { accepted: false, reason: 'producer', epoch, expected: Number(rest[1]) }
+    case 'open': {
+      const [, tally = '', max, group] = rest
+      const inGroup = group === undefined ? {} : { group: group.slice(1) }
+      return { accepted: false, reason: 'open', epoch, tally, max: Number(max), ...inGroup }
+    }
     default:
       throw new Error(`the append script answered ${outcome}`)
   }

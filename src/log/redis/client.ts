@@ -45,6 +45,8 @@ export interface RedisClient {
     count: number,
   ): Promise<string[]>
   ping(): Promise<unknown>
+  /** A Cluster's masters. */
+  nodes?(role: 'master'): { info(section: string): Promise<string> }[]
   publish(channel: string, message: string): Promise<unknown>
   subscribe(...channels: string[]): Promise<unknown>
   unsubscribe(...channels: string[]): Promise<unknown>
