@@ -57,6 +57,12 @@ export function createClient(options: ClientOptions): Client {
   return new Client(options)
 }
 
+/** The origin of a server, by which networks are judged. A page's relative URL has none while a server renders it. */
+function originOf(url: string): string {
+  const relative = !('location' in globalThis) && /^\.{0,2}\//.test(url)
+  return relative ? url : endpoint(url, '').origin
+}
+
 /** A client of one server, for any number of sessions. Close it when it is no longer needed. */
 export class Client {
   /** Measurements over all streams and commands of this client. */
@@ -70,7 +76,7 @@ export class Client {
     const { url, auth } = options
     const WebSocket = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined)
     this.#options = { ...options, WebSocket }
-    const route = new Route(this.#choose(), endpoint(url, '').origin)
+    const route = new Route(this.#choose(), originOf(url))
     this.quality = new Quality(route)
     this.#context = {
       environment: {

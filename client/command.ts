@@ -1,10 +1,11 @@
 /** Sends commands over a WebSocket or by POST. Every command is safe to retry. PROTOCOL.md, "Commands". */
 import type { z } from 'zod'
 import { type Backoff, backoffMs, sleep } from './connection/backoff.ts'
+import type { Auth } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
 import { requestJson } from './connection/request.ts'
 import type { SharedSocket } from './connection/shared-socket.ts'
-import { ClientError } from './errors.ts'
+import { ClientError, isUnauthorized } from './errors.ts'
 import type { ControlOf, SessionCommand } from './protocol.ts'
 
 type Without<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never
@@ -25,8 +26,12 @@ export interface SendOptions {
   attempts?: number | undefined
   /** Aborts sending: the promise rejects with the signal's reason. The command may have taken effect. @default none */
   signal?: AbortSignal | undefined
-  /** Headers of each POST. @default none */
-  headers?: Record<string, string> | undefined
+  /**
+   * Headers of each POST, or a function that returns them. The function is called before each attempt; after the
+   * refusal `unauthorized` the command is sent once more with what it returns then.
+   * @default none
+   */
+  headers?: Record<string, string> | Auth | undefined
   /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
   /**
@@ -59,14 +64,23 @@ export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'
 
   const stop = new LinkedAbortController(options.signal)
   const { signal } = stop
+  let reauthorized = false
   try {
     for (let failures = 0; ; failures += 1) {
       try {
-        const socket = options.socket?.()
-        if (!socket) return await requestJson({ url, headers, fetch, signal }, path, command)
-        return await unlessAborted(socket.command(command), signal)
+        // A socket has the credentials of its upgrade.
+        const socket = reauthorized ? undefined : options.socket?.()
+        if (socket) return await unlessAborted(socket.command(command), signal)
+        const current = typeof headers === 'function' ? await headers() : headers
+        signal.throwIfAborted()
+        return await requestJson({ url, headers: current, fetch, signal }, path, { body: command })
       } catch (error) {
         signal.throwIfAborted()
+        if (typeof headers === 'function' && !reauthorized && isUnauthorized(error)) {
+          reauthorized = true
+          failures -= 1
+          continue
+        }
         if (!(error instanceof ClientError && error.retryable) || failures + 1 >= attempts) throw error
         await sleep(backoffMs(failures, error.retryAfterMs ?? 0, options.backoff), signal)
       }

@@ -1,6 +1,7 @@
 /** What a client's sessions, runs and streams share. */
 import type { Environment } from './connection/follow.ts'
-import { requestJson } from './connection/request.ts'
+import { type RequestParts, requestJson } from './connection/request.ts'
+import { isUnauthorized } from './errors.ts'
 import type { Quality } from './quality.ts'
 
 export interface ClientContext {
@@ -13,12 +14,18 @@ export interface ClientContext {
 }
 
 /**
- * Requests JSON from the client's server, by POST when there is a body.
+ * Requests JSON from the client's server. After `unauthorized` it asks `auth` again and repeats the request once.
  * @throws ClientError the server's refusal, `silent`, `connection-lost` or `protocol-error`; `closed` on a closed client
  */
-export async function request<T>(context: ClientContext, path: string, body?: object): Promise<T> {
+export async function request<T>(context: ClientContext, path: string, parts?: RequestParts): Promise<T> {
   const { environment, signal } = context
-  const headers = await environment.auth()
-  signal.throwIfAborted()
-  return requestJson<T>({ ...environment, headers, signal }, path, body)
+  const attempt = async (): Promise<T> => {
+    const headers = await environment.auth()
+    signal.throwIfAborted()
+    return requestJson<T>({ ...environment, headers, signal }, path, parts)
+  }
+  return attempt().catch(error => {
+    if (!(environment.authRenewable && isUnauthorized(error))) throw error
+    return attempt()
+  })
 }

@@ -55,6 +55,10 @@ export class ClientError extends Error {
   }
 }
 
+/** Whether the server refused for lack of valid credentials. New ones may help. */
+export const isUnauthorized = (error: unknown) =>
+  error instanceof ClientError && error.code === 'unauthorized'
+
 type Refusal = Pick<ControlOf<'nack'>, 'code' | 'message' | 'details' | 'retryAfterMs'> & {
   retryable?: boolean
 }

@@ -84,11 +84,19 @@ export class Run {
   }
 
   /**
-   * Cancels the run once its start is acknowledged. Resolves when the log has the cancel.
+   * Cancels the run, at once: the server remembers a cancel that arrives before the start. Resolves when the server has
+   * accepted it.
    * @throws ClientError `run-ended` when the run has ended; the refusal of the start; another refusal
    */
   async cancel(reason?: string): Promise<void> {
+    const refused = await this.#session.cancel(this.runId, reason).then(
+      () => undefined,
+      error => error,
+    )
     await this.started
+    if (!refused) return
+    // The start creates the session, which a cancel does not.
+    if (refused.code !== 'session-not-found') throw refused
     await this.#session.cancel(this.runId, reason)
   }
 

@@ -5,14 +5,14 @@ import { LinkedAbortController } from './connection/linked-abort.ts'
 import type { Message } from './connection/transport.ts'
 import { type ClientContext, request } from './context.ts'
 import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from './events.ts'
-import type { ControlOf, EventOf } from './protocol.ts'
+import type { Control, ControlOf, EventOf, TwinrailEvent } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
 
 /** The options of {@link Session.events}. All are optional. */
 export type EventsOptions = Pick<
   StreamOptions,
-  'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs' | 'signal' | 'onStatus'
+  'after' | 'run' | 'replay' | 'lag' | 'last' | 'create' | 'heartbeatMs' | 'signal' | 'onStatus'
 >
 
 /** The state of a session, as {@link Session.state} resolves with it. */
@@ -43,6 +43,26 @@ export interface SessionState {
    * questions, then the oldest open runs; the session's events have them.
    */
   truncated?: true
+}
+
+/** The options of {@link Session.page}. All are optional. */
+export interface PageOptions extends Pick<StreamOptions, 'after' | 'run' | 'replay' | 'last'> {
+  /** Page backwards: the events just before this offset. @default forwards */
+  before?: string | undefined
+  /** Maximum number of events, from 1 to 1000. A page has at most 1 MiB. @default 1000 */
+  limit?: number | undefined
+}
+
+/** A page of a session's log. */
+export interface EventPage {
+  /** The events, in the order of the log. */
+  events: TwinrailEvent[]
+  /** The `reset`, `gap` and `end` that a stream would send. */
+  controls: Control[]
+  /** The `before` of the next page backwards, or the `after` of the next page forwards. */
+  next: string
+  /** Whether the log has no more events in this direction. */
+  caughtUp: boolean
 }
 
 type Ack = Promise<ControlOf<'ack'>>
@@ -160,7 +180,7 @@ export class Session<S extends Schemas = Record<never, never>> {
    * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
    */
   async create(metadata?: Record<string, unknown>): Promise<{ sessionId: string; head: string }> {
-    return request(this.#context, 'sessions', { sessionId: this.id, metadata })
+    return request(this.#context, 'sessions', { body: { sessionId: this.id, metadata } })
   }
 
   /**
@@ -170,13 +190,25 @@ export class Session<S extends Schemas = Record<never, never>> {
    * repeated
    */
   async state(): Promise<SessionState> {
-    return request(this.#context, `sessions/${encodeURIComponent(this.id)}`)
+    return request(this.#context, this.#path)
+  }
+
+  /**
+   * Resolves with a page of the session's log, for history that need not be followed.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
+   */
+  async page(options: PageOptions = {}): Promise<EventPage> {
+    return request(this.#context, `${this.#path}/events`, { query: { ...options } })
+  }
+
+  get #path(): string {
+    return `sessions/${encodeURIComponent(this.id)}`
   }
 
   async #send(command: CommandBody): Ack {
     const { signal, environment, quality } = this.#context
-    const { url, backoff, fetch, sockets } = environment
-    const headers = await environment.auth()
+    const { url, backoff, fetch, sockets, auth, authRenewable } = environment
+    const headers = authRenewable ? auth : await auth()
     const sentAt = Date.now()
     const socket = () => sockets.ready
     const ack = await sendCommand({

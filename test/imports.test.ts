@@ -94,6 +94,7 @@ const PUBLIC = [
   'src/guide/index.ts',
   'client/index.ts',
   'client/react/index.ts',
+  'client/view/index.ts',
 ]
 
 /** For each layer, lowest first: what it may import beside its own files. */

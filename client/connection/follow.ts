@@ -41,6 +41,12 @@ export interface StreamOptions {
   after?: string | undefined
   /** Deliver this run's events only; the stream ends with the run. @default all events of the session */
   run?: string | undefined
+  /**
+   * Create the session if it does not exist, which needs the right to. Only a stream without a cursor does: a session
+   * that was deleted is not created again by a reconnect.
+   * @default false
+   */
+  create?: boolean | undefined
   /** Which part of the backlog is delivered, and whether it is folded. @default 'compact' */
   replay?: Start['replay']
   /** What the server does when this client falls behind. @default 'conflate' */
@@ -131,11 +137,11 @@ export async function* stream(
 
   const open = (transport: Transport): ConnectionAttempt => {
     const { url, fetch } = environment
-    const { sessionId, replay, lag, last, heartbeatMs } = options
+    const { sessionId, create, replay, lag, last, heartbeatMs } = options
     return new ConnectionAttempt(transport, streams[transport], {
       url,
       sessionId,
-      start: { after: cursor.offset, run, replay, lag, last, heartbeatMs },
+      start: { after: cursor.offset, run, create: create || undefined, replay, lag, last, heartbeatMs },
       headers: headers.current,
       fetch,
       signal: signal ?? new AbortController().signal,

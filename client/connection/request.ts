@@ -11,21 +11,30 @@ interface RequestContext {
   signal: AbortSignal
 }
 
+/** The parts of a request beside its path. */
+export interface RequestParts {
+  /** @default 'POST' with a body, otherwise 'GET' */
+  method?: string
+  body?: object
+  query?: Record<string, unknown>
+}
+
 /**
- * Requests JSON, by POST when there is a body.
+ * Requests JSON.
  * @throws ClientError the server's refusal, `silent`, `connection-lost` or `protocol-error`
  */
 export async function requestJson<T>(
   { url, fetch, headers, signal }: RequestContext,
   path: string,
-  body?: object,
+  { body, query, method = body ? 'POST' : 'GET' }: RequestParts = {},
 ): Promise<T> {
   const watchdog = new Watchdog(undefined)
   const connection = new LinkedAbortController(signal)
   try {
     const response = await watchdog.wait(
-      fetch(endpoint(url, path), {
-        ...(body && { method: 'POST', body: JSON.stringify(body) }),
+      fetch(endpoint(url, path, query), {
+        method,
+        ...(body && { body: JSON.stringify(body) }),
         headers: {
           ...headers,
           ...(body && { 'content-type': 'application/json' }),
@@ -36,6 +45,7 @@ export async function requestJson<T>(
       ANSWER_MS,
     )
     if (!response.ok) throw await watchdog.wait(errorOfResponse(response))
+    if (response.status === 204) return undefined as T
     expectType(response, 'application/json')
     return (await watchdog.wait(response.json())) as T
   } finally {

@@ -32,7 +32,9 @@ export type SocketConstructor = new (
 
 /** The options of a subscription, in the protocol's terms: PROTOCOL.md, "Subscribing". */
 export type Start = {
-  [K in 'after' | 'run' | 'replay' | 'lag' | 'last' | 'heartbeatMs']?: SubscriptionOptions[K] | undefined
+  [K in 'after' | 'run' | 'create' | 'replay' | 'lag' | 'last' | 'heartbeatMs']?:
+    | SubscriptionOptions[K]
+    | undefined
 }
 
 /** The input of a transport for one connection. */
@@ -87,10 +89,8 @@ export function parseMessage(json: string): Message {
  * @throws TypeError when `url` is invalid
  */
 export function endpoint(url: string, path: string, query: Record<string, unknown> = {}): URL {
-  const base = new URL(
-    url,
-    (globalThis as typeof globalThis & { location?: { href: string } }).location?.href,
-  )
+  const { location } = globalThis as typeof globalThis & { location?: { href: string } }
+  const base = new URL(url, location?.href)
   const address = new URL(base)
   address.pathname = `${base.pathname.replace(/\/$/, '')}/v1/${path}`
   for (const [name, value] of Object.entries(query)) {

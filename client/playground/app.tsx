@@ -51,7 +51,9 @@ export function App({ sessionId }: { sessionId: string }) {
             <Answer
               key={question.requestId}
               question={question}
-              plan={ahead.runs.find(({ runId }) => runId === question.runId)?.plan}
+              plan={ahead.runs
+                .find(({ runId }) => runId === question.runId)
+                ?.parts.find(part => part.type === 'plan')}
               answer={ahead.answer}
             />
           ))}

@@ -1,7 +1,7 @@
 /** Forms to ask an agent, answer its questions, steer and cancel its run. */
 import { type FormEvent, useState } from 'react'
 import type { AgentInfo } from '../index.ts'
-import type { Plan, Question, UseSession } from '../react/index.ts'
+import type { PlanPart, QuestionPart, UseSession } from '../react/index.ts'
 
 interface ObjectSchema {
   type?: string
@@ -115,7 +115,7 @@ export function Running({ view }: { view: UseSession }) {
           onChange={({ target }) => setText(target.value)}
         />
         <button type="submit">Send</button>
-        <button type="button" className="danger" onClick={() => view.cancel(undefined, run.runId)}>
+        <button type="button" className="danger" onClick={() => view.stop(run.runId)}>
           Cancel run
         </button>
       </div>
@@ -124,8 +124,8 @@ export function Running({ view }: { view: UseSession }) {
 }
 
 interface AnswerProps {
-  question: Question
-  plan: Plan | undefined
+  question: QuestionPart
+  plan: PlanPart | undefined
   answer: UseSession['answer']
 }
 

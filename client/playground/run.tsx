@@ -26,18 +26,22 @@ export const RunPanel = memo(function RunPanel({ run, polite }: { run: RunView; 
     (number: number) => (sources.current?.children[number - 1] as HTMLElement)?.focus(),
     [],
   )
-  const title = (run.input as { query?: string } | undefined)?.query ?? brief(run.input)
-  const answer = run.parts.filter(({ kind }) => kind !== 'reasoning')
-  const thoughts = run.parts.filter(({ kind }) => kind === 'reasoning')
+  const title = run.messages[0]?.role === 'user' ? run.messages[0].text : brief(run.input)
+  const { parts } = run
+  const answer = parts.filter(part => part.type === 'text' || part.type === 'artifact')
+  const thoughts = parts.filter(part => part.type === 'reasoning')
+  const tools = parts.filter(part => part.type === 'tool')
+  const cited = parts.filter(part => part.type === 'source')
+  const phase = parts.findLast(part => part.type === 'status')
+  const plan = parts.find(part => part.type === 'plan')
+  const steered = run.messages.filter(message => message.role === 'user').filter(({ inputId }) => inputId)
   return (
     <article className="run" data-status={run.status}>
       <h3>{title}</h3>
-      {run.phase && run.status === 'running' && (
-        <p className="soft">{run.phase.message ?? run.phase.status}</p>
-      )}
-      {run.plan && (
+      {phase && run.status === 'running' && <p className="soft">{phase.message ?? phase.status}</p>}
+      {plan && (
         <ul className="plan" aria-label="Plan">
-          {run.plan.steps.map(({ title, status }) => (
+          {plan.steps.map(({ title, status }) => (
             <li key={title} className={status}>
               {steps[status]} {title}
             </li>
@@ -46,12 +50,12 @@ export const RunPanel = memo(function RunPanel({ run, polite }: { run: RunView; 
       )}
       <div className="answer" aria-live={polite ? 'polite' : 'off'} aria-busy={run.status === 'running'}>
         {answer.map(part => (
-          <Markdown key={`${part.kind}-${part.partId}`} text={part.text} onCite={onCite} />
+          <Markdown key={part.offset} text={part.text} onCite={onCite} />
         ))}
       </div>
-      {run.sources.length > 0 && (
+      {cited.length > 0 && (
         <ol className="sources" aria-label="Sources" ref={sources}>
-          {run.sources.map(({ sourceId, title, url, excerpt }) => (
+          {cited.map(({ sourceId, title, url, excerpt }) => (
             <li key={sourceId} tabIndex={-1}>
               {/^https?:/.test(url ?? '') ? (
                 <a href={url} target="_blank" rel="noreferrer">
@@ -65,20 +69,20 @@ export const RunPanel = memo(function RunPanel({ run, polite }: { run: RunView; 
           ))}
         </ol>
       )}
-      {thoughts.length + run.tools.length + run.steered.length > 0 && (
+      {thoughts.length + tools.length + steered.length > 0 && (
         <details className="soft">
           <summary>Activity</summary>
-          {thoughts.map(({ partId, text }) => (
-            <p key={partId}>{text}</p>
+          {thoughts.map(({ offset, text }) => (
+            <p key={offset}>{text}</p>
           ))}
-          {run.tools.map(({ toolCallId, toolName, status, input, output }) => (
-            <p key={toolCallId}>
-              {toolName} {status} {brief(output ?? input)}
+          {tools.map(({ offset, toolName, state, input, output }) => (
+            <p key={offset}>
+              {toolName} {state} {brief(output ?? input)}
             </p>
           ))}
-          {run.steered.map(({ inputId, text, applied }) => (
-            <p key={inputId}>
-              You: {text} {applied ? '✓' : '…'}
+          {steered.map(({ id, text, state }) => (
+            <p key={id}>
+              You: {text} {state === 'applied' ? '✓' : '…'}
             </p>
           ))}
         </details>

@@ -1,59 +1,39 @@
+'use client'
 /** React hooks over the client, for a session, a run, and a chat with one agent. */
-import { useCallback, useMemo, useRef, useState, useSyncExternalStore } from 'react'
+import {
+  useCallback,
+  useEffect,
+  useInsertionEffect,
+  useMemo,
+  useRef,
+  useState,
+  useSyncExternalStore,
+} from 'react'
 import { type Client, type ClientOptions, createClient } from '../client.ts'
 import { newId } from '../command.ts'
 import type { QualitySnapshot } from '../quality.ts'
-import type { RunOptions } from '../run.ts'
 import type { Session } from '../session.ts'
-import { SessionStore, type StoreOptions } from './store.ts'
-import type { Part, RunView, SessionView } from './view.ts'
+import { textField } from '../view/input-text.ts'
+import { sessionStore } from '../view/shared.ts'
+import { emptySnapshot, type SessionSnapshot, type SessionStore, type StoreOptions } from '../view/store.ts'
 
-export type { Plan, Question, RunView, SessionView, Source, ToolView } from './view.ts'
+export type { SessionSnapshot, StoreOptions } from '../view/store.ts'
+export type * from '../view/view.ts'
 
-/** A text part of a run, as a chat shows it. */
-export interface ChatMessage extends Part {
-  /** Unique in the session: the run's id and the part's id. */
-  id: string
-  /** The run that the text belongs to. */
-  runId: string
-}
+type Commands = Pick<
+  SessionStore,
+  'start' | 'stop' | 'answer' | 'steer' | 'retry' | 'loadOlder' | 'connect' | 'disconnect'
+>
 
-/** The result of {@link useSession}: the view of a session, and functions that send commands. */
-export interface UseSession extends SessionView {
+/**
+ * The result of {@link useSession}: the view of a session, and the functions of its store, which keep their identity
+ * while client and session stay the same.
+ */
+export interface UseSession extends SessionSnapshot, Commands {
   /** The handle on the session. */
   session: Session
-  /** The text parts of all runs, in order. An unchanged message stays the same object. */
-  messages: readonly ChatMessage[]
-  /** The run that was started last. */
-  run: RunView | undefined
-  /** The status of the last run; `idle` without a run. It does not depend on the connection. */
-  status: 'idle' | RunView['status']
-  /** Whether any run of the session is running or being started. */
-  isLoading: boolean
-  /** The error that ended the stream, or the refusal of the last command. */
-  error: Error | undefined
   /** The measurements of the client's connections. */
   connection: QualitySnapshot
-  /** Whether the session is being followed. */
-  following: boolean
-  /**
-   * Starts a run. Resolves with its id once the server has accepted it, and with `undefined` when the server refused
-   * it. Never rejects; `error` has the refusal.
-   */
-  start(agent: string, input: unknown, options?: RunOptions): Promise<string | undefined>
-  /** Cancels a run. Never rejects; `error` has the refusal. @param runId the run; by default the last one */
-  cancel(reason?: string, runId?: string): Promise<void>
-  /** Answers a question. Never rejects; `error` has the refusal. */
-  answer(requestId: string, value: unknown): Promise<void>
-  /**
-   * Sends a message to the agent of a run. Never rejects; `error` has the refusal.
-   * @param runId the run; by default the last one
-   */
-  steer(text: string, runId?: string): Promise<void>
-  /** Stops following the session. Runs continue, and the view stays. */
-  disconnect(): void
-  /** Follows the session again after `disconnect` or an error, from the last event shown. */
-  connect(): void
 }
 
 /** Returns the measurements of a client's connections. Redraws the component at most ten times a second. */
@@ -63,117 +43,67 @@ export function useQuality(client: Client): QualitySnapshot {
 }
 
 /**
- * Follows a session while the component is mounted, and returns its view. Creates the session if it does not exist. The
- * component is redrawn at most once per frame. The returned functions keep their identity while client and session stay
- * the same.
- * @param options `after`, `frame` and `onEvent` are read when the session or another option changes
+ * Follows a session while the component is mounted, and returns its view. Creates the session if it does not exist.
+ * Components with the same client, session and options share one store and one stream. The component is redrawn at most
+ * once per frame. On a server it renders an empty view and sends nothing.
+ * @param options `after`, `last` and `frame` are read when the session or another option changes. The newest `onEvent`
+ * is called; a component that is mounted later than others gets the events from then on.
  */
 export function useSession(client: Client, sessionId: string, options: StoreOptions = {}): UseSession {
-  const { run: onlyRun, replay, lag, limit } = options
-  // biome-ignore lint/correctness/useExhaustiveDependencies: `after` and `frame` count when the store is made
-  const { session, store } = useMemo(() => {
-    const session = client.session(sessionId)
-    const created = {
-      id: sessionId,
-      quality: client.quality,
-      async *events(how?: Parameters<Session['events']>[0]) {
-        await session.create()
-        yield* session.events(how)
-      },
-    }
-    return { session, store: new SessionStore(created, options) }
-  }, [client, sessionId, onlyRun, replay, lag, limit])
-  const view = useSyncExternalStore(store.subscribe, store.current, store.current)
-  const connection = useQuality(client)
-  const [starting, setStarting] = useState(0)
-  const [refusal, setRefusal] = useState<Error>()
-  const latest = useRef<string>(undefined)
-  const run = view.runs.at(-1)
-  latest.current = run?.runId
-
-  const commands = useMemo(() => {
-    /** Refusals are shown, not thrown: an event handler has no place to catch them. */
-    const showRefusal = async <T>(command: Promise<T>): Promise<T | undefined> => {
-      setRefusal(undefined)
-      return command.catch(error => {
-        if (error?.code !== 'closed') setRefusal(error)
-        return undefined
-      })
-    }
-    const runIdOf = (given?: string) => given ?? latest.current ?? ''
-    return {
-      async start(agent: string, input: unknown, how: RunOptions = {}) {
-        setStarting(count => count + 1)
-        const { runId, started } = session.run(agent, input, how)
-        const ack = await showRefusal(started)
-        setStarting(count => count - 1)
-        return ack && runId
-      },
-      cancel: async (reason?: string, id?: string) =>
-        void (await showRefusal(session.cancel(runIdOf(id), reason))),
-      answer: async (requestId: string, value: unknown) =>
-        void (await showRefusal(session.answer(requestId, value))),
-      steer: async (text: string, id?: string) => void (await showRefusal(session.steer(runIdOf(id), text))),
-    }
-  }, [session])
-
-  const messages = useMessages(view.runs)
-  const { error, ...rest } = view
-  return {
-    ...rest,
-    session,
-    messages,
-    run,
-    status: run?.status ?? 'idle',
-    isLoading: starting > 0 || view.runs.some(({ status }) => status === 'running'),
-    error: (error as Error | undefined) ?? refusal,
-    connection,
-    ...commands,
-    disconnect: store.disconnect,
-    connect: store.connect,
-  }
-}
-
-/** The texts of all runs. A message that did not change is the same object. */
-function useMessages(runs: readonly RunView[]): readonly ChatMessage[] {
-  const cache = useRef(new WeakMap<Part, ChatMessage>())
-  return useMemo(
-    () =>
-      runs.flatMap(({ runId, parts }) =>
-        parts
-          .filter(({ kind }) => kind === 'text')
-          .map(part => {
-            const cached = cache.current.get(part)
-            if (cached) return cached
-            const message = { ...part, runId, id: `${runId}/${part.partId}` }
-            cache.current.set(part, message)
-            return message
-          }),
-      ),
-    [runs],
+  const { run, replay, lag, limit, onEvent } = options
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `after`, `last` and `frame` count when the store is made
+  const store = useMemo(
+    () => sessionStore(client, sessionId, options),
+    [client, sessionId, run, replay, lag, limit],
   )
+  const latest = useRef(onEvent)
+  useInsertionEffect(() => {
+    latest.current = onEvent
+  })
+  const listens = onEvent !== undefined
+  useEffect(() => (listens ? store.onEvent(event => latest.current?.(event)) : undefined), [store, listens])
+  const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, () => emptySnapshot)
+  const connection = useQuality(client)
+  const { start, stop, answer, steer, retry, loadOlder, connect, disconnect } = store
+  return {
+    ...snapshot,
+    session: store.session as Session,
+    connection,
+    start,
+    stop,
+    answer,
+    steer,
+    retry,
+    loadOlder,
+    connect,
+    disconnect,
+  }
 }
 
 /** The result of {@link useRun}. */
 export interface UseRun extends Omit<UseSession, 'runs' | 'start'> {
-  /** The run's text: all its text parts joined. */
+  /** The run's text: all its text parts, joined by blank lines. */
   text: string
 }
 
 /** Follows one run to its end while the component is mounted. */
 export function useRun(client: Client, sessionId: string, runId: string): UseRun {
   const { runs: _, start: __, ...rest } = useSession(client, sessionId, { run: runId })
-  const text = rest.messages.map(({ text }) => text).join('')
-  return { ...rest, text }
+  const answers = rest.messages.filter(({ role, text }) => role === 'assistant' && text !== '')
+  return { ...rest, text: answers.map(({ text }) => text).join('\n\n') }
 }
 
 /** The options of {@link useAIStream}. */
 export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transport' | 'auth'> {
   /** The name of the agent that answers. */
   agent: string
-  /** The session of the chat. Later changes have no effect. @default a new random id */
+  /** The session of the chat. @default a new random id */
   sessionId?: string
-  /** Makes the agent's input from the user's text. @default `{ query: text }` */
+  /**
+   * Makes the agent's input from the user's text.
+   * @default the text in the first of the fields `query`, `prompt`, `text`, `message` and `messages` that the agent's
+   * input has, by the server's list of agents; `messages` gets the whole conversation
+   */
   inputOf?: (text: string) => unknown
 }
 
@@ -185,17 +115,48 @@ export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transpo
 export function useAIStream(options: UseAIStreamOptions) {
   const { url, transport, agent } = options
   const latest = useRef(options)
-  latest.current = options
+  useInsertionEffect(() => {
+    latest.current = options
+  })
+  const authenticates = options.auth !== undefined
   const client = useMemo(() => {
     const auth = () => latest.current.auth?.() ?? {}
-    return createClient({ url, transport, ...(latest.current.auth && { auth }) })
-  }, [url, transport])
-  const [sessionId] = useState(() => options.sessionId ?? newId())
-  const session = useSession(client, sessionId)
-  const { start } = session
+    return createClient({ url, transport, ...(authenticates && { auth }) })
+  }, [url, transport, authenticates])
+  const [newSession] = useState(newId)
+  const session = useSession(client, options.sessionId ?? newSession)
+  const { start, messages } = session
+
+  const fieldOf = useMemo(() => {
+    let field: Promise<string> | undefined
+    const find = async () => textField((await client.agents()).find(({ name }) => name === agent)?.input)
+    return () => {
+      field ??= find().catch(() => {
+        field = undefined // asked again for the next message
+        return textField(undefined)
+      })
+      return field
+    }
+  }, [client, agent])
+  const asks = options.inputOf === undefined
+  useEffect(() => {
+    if (asks) void fieldOf()
+  }, [asks, fieldOf])
+
+  const said = useRef(messages)
+  useInsertionEffect(() => {
+    said.current = messages
+  })
   const sendMessage = useCallback(
-    (text: string) => start(agent, (latest.current.inputOf ?? (text => ({ query: text })))(text)),
-    [start, agent],
+    async (text: string) => {
+      const { inputOf } = latest.current
+      if (inputOf) return start(agent, inputOf(text))
+      const field = await fieldOf()
+      const user = { role: 'user', content: text }
+      const before = said.current.map(({ role, text }) => ({ role, content: text }))
+      return start(agent, field === 'messages' ? { messages: [...before, user] } : { [field]: text })
+    },
+    [start, agent, fieldOf],
   )
   return { ...session, sendMessage, connectionState: session.connection.state }
 }

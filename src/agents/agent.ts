@@ -95,6 +95,11 @@ export interface Agent<Input = unknown> {
   readonly description: string
   /** The schema of the input; input that does not match is refused as `bad-request`. */
   readonly input: z.ZodType<Input>
+  /**
+   * The text of an input as a chat shows it to users; it is logged in `run.started`.
+   * @default clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
+   */
+  inputText?(input: Input): string
   /** Executes one run. @param input the parsed input */
   // biome-ignore lint/suspicious/noConfusingVoidType: a generator without a return statement returns void
   run(input: Input, context: RunContext): AsyncGenerator<EventBody, RunResult | void, void>

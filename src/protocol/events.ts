@@ -27,6 +27,8 @@ export const eventData = {
     agent: name,
     input: z.unknown(),
     messageId: ProviderId.optional(),
+    /** The input as a chat shows it. */
+    inputText: text.optional(),
     parentRunId: Id.optional(),
   }),
   'run.status': z.looseObject({ status: name, message: text.optional() }),

@@ -16,6 +16,10 @@ export const SubscriptionOptions = z.object({
   after: Offset.optional().describe('Start after this offset; without it, at the earliest event'),
   last: count(0).optional().describe('Start this many events before the head; `after` takes precedence'),
   run: Id.optional().describe("Only this run's events; the subscription ends with the run"),
+  create: z
+    .boolean()
+    .default(false)
+    .describe('Create the session if it does not exist; no effect with `after` or `run`'),
   replay: Replay.default('compact').describe(
     '`compact` folds deltas in the backlog, `full` sends them unfolded, `none` starts at the head',
   ),
@@ -58,6 +62,10 @@ const SubscriptionTexts = z.object({
   after: value.optional(),
   last: wholeNumber('a count of events').optional(),
   run: value.optional(),
+  create: z
+    .enum(['1', 'true', '0', 'false'], 'expected 1 or 0')
+    .transform(text => text === '1' || text === 'true')
+    .optional(),
   replay: value.optional(),
   lag: value.optional(),
   lagEvents: wholeNumber('a count of events').optional(),

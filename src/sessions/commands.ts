@@ -88,7 +88,12 @@ export class Commands {
     const started = {
       type: 'run.started',
       runId,
-      data: { agent: agent.name, input: command.input, messageId: randomUUID() },
+      data: {
+        agent: agent.name,
+        input: command.input,
+        messageId: randomUUID(),
+        ...(agent.inputText && { inputText: agent.inputText(input) }),
+      },
     }
     const ack = { runId }
     const run = { key: keys.run(runId), note }

@@ -63,19 +63,25 @@ export function allow(
 }
 
 /**
- * Authorizes a subscription, and with `lag=wait` also the right to hold producers.
+ * Authorizes a subscription, and with `lag=wait` also the right to hold producers. With `create`, creates a session
+ * that does not exist, if the principal may.
  * @throws TwinrailError the refusal
  */
 export async function allowSubscription(
   context: TransportContext,
   request: FastifyRequest,
   sessionId: string,
-  { lag }: Pick<SubscriptionOptions, 'lag'>,
+  { lag, create, after, run }: Pick<SubscriptionOptions, 'lag' | 'create' | 'after' | 'run'>,
 ): Promise<void> {
   await allow(context, request, 'subscribe', sessionId)
   if (lag === 'wait') {
     await allow(context, request, 'subscribe:wait', sessionId)
   }
+  // A cursor shows that the session existed: a reconnect must not create again what was deleted.
+  if (!create || after !== undefined || run !== undefined) return
+  if (await context.journal.findSession(sessionId)) return
+  await allow(context, request, 'session.create', sessionId)
+  await context.sessions.create(sessionId)
 }
 
 /**

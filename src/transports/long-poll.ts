@@ -1,7 +1,7 @@
 /** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { EventsQuery } from '../protocol/index.ts'
-import { allow, connectionOf, type TransportContext } from './context.ts'
+import { allowSubscription, connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
 
 /** Answers with one page. Waits for events if the query says so. @throws TwinrailError the refusal */
@@ -13,7 +13,8 @@ export async function servePage(
   { limit, before, wait, ...options }: EventsQuery,
 ): Promise<FastifyReply> {
   context.connections.mustBeOpen()
-  await allow(context, request, 'subscribe', sessionId)
+  // A page holds no producers.
+  await allowSubscription(context, request, sessionId, { ...options, lag: 'conflate' })
   const gone = new AbortController()
   const leave = () => gone.abort()
   const connection = connectionOf(reply)

@@ -1,35 +1,7 @@
-import { JSDOM } from 'jsdom'
-import { createElement as h, type ReactNode, StrictMode } from 'react'
-import t, { type Test } from 'tap'
+import t from 'tap'
+import { useAIStream, useRun, useSession } from '../../client/react/index.ts'
+import { mount } from './page.ts'
 import { connect, stage, until } from './stage.ts'
-
-const { window } = new JSDOM('<!doctype html><div id="root"></div>', { pretendToBeVisual: true })
-Object.assign(globalThis, {
-  window,
-  requestAnimationFrame: window.requestAnimationFrame,
-  cancelAnimationFrame: window.cancelAnimationFrame,
-})
-for (const name of ['document', 'navigator'] as const)
-  Object.defineProperty(globalThis, name, { value: window[name], configurable: true })
-const { createRoot } = await import('react-dom/client')
-const { useAIStream, useRun, useSession } = await import('../../client/react/index.ts')
-
-/** Draws nothing; calls what a test wants to be called in a component. */
-function Caller({ call }: { call: () => void }): ReactNode {
-  call()
-  return null
-}
-
-/** Mounts what `use` gives in StrictMode, and keeps every picture of it. */
-function mount<T>(t: Test, use: () => T) {
-  const seen: T[] = []
-  const root = createRoot(window.document.createElement('div'))
-  const call = () => void seen.push(use())
-  root.render(h(StrictMode, null, h(Caller, { call })))
-  const unmount = () => root.unmount()
-  t.teardown(unmount)
-  return { seen, last: () => seen.at(-1)!, unmount }
-}
 
 t.test('a session: messages, status and connection', async t => {
   const client = connect(t, await stage(t))
@@ -38,13 +10,33 @@ t.test('a session: messages, status and connection', async t => {
   t.match(last(), { status: 'idle', isLoading: false, messages: [], following: true })
   const runId = await last().start('asking', { query: 'it' })
   await until(() => last().questions.length === 1)
-  t.match(last(), { status: 'running', isLoading: true, run: { runId, plan: { steps: [{ title: 'it' }] } } })
+  t.match(last(), {
+    status: 'running',
+    isLoading: true,
+    run: { runId, parts: [{ steps: [{ title: 'it' }] }, {}] },
+  })
   await last().answer(last().questions[0]!.requestId, true)
   await until(() => last().status === 'completed')
-  t.match(last(), { isLoading: false, questions: [], messages: [{ text: 'Done.', runId, done: true }] })
+  t.match(last(), {
+    isLoading: false,
+    questions: [],
+    messages: [
+      { role: 'user', text: 'it', runId },
+      { role: 'assistant', text: 'Done.', state: 'completed' },
+    ],
+  })
   t.equal(last().connection.state, 'open')
   const [first] = seen as [ReturnType<typeof useSession>]
-  for (const name of ['start', 'cancel', 'answer', 'steer', 'disconnect'] as const) {
+  for (const name of [
+    'start',
+    'stop',
+    'answer',
+    'steer',
+    'retry',
+    'loadOlder',
+    'connect',
+    'disconnect',
+  ] as const) {
     t.equal(last()[name], seen[2]![name], `${name} keeps its identity`)
     t.type(first[name], 'function')
   }
@@ -77,7 +69,8 @@ t.test('tokens are drawn once per frame, and unchanged messages keep their ident
   await until(() => last().status === 'completed')
   t.comment(`${seen.length - before} renders of 3000 tokens`)
   t.ok(seen.length - before < 300, `${seen.length - before} renders`)
-  t.equal(last().messages.length, 1)
+  t.equal(last().messages.length, 2)
+  t.equal(last().run!.parts.length, 1)
 })
 
 t.test('leaving the page leaves the run alone, disconnect and connect resume it', async t => {
@@ -85,13 +78,13 @@ t.test('leaving the page leaves the run alone, disconnect and connect resume it'
   const view = mount(t, () => useSession(client, 'leave'))
   await until(() => view.last()?.caughtUp)
   await view.last().start('echoing', { query: 'one' })
-  await until(() => view.last().messages[0]?.text === 'one ')
+  await until(() => view.last().messages[1]?.text === 'one ')
   view.last().disconnect()
   await until(() => !view.last().following)
   await client.session('leave').steer(view.last().run!.runId, 'two')
   t.match(view.last(), { status: 'running', following: false }, 'the run goes on, the connection does not')
   view.last().connect()
-  await until(() => view.last().messages[0]?.text === 'one two ')
+  await until(() => view.last().messages[1]?.text === 'one two ')
   view.unmount()
   await until(() => client.quality.current.state === 'idle')
   t.match(await client.session('leave').state(), { runs: [{ status: 'running' }] })
@@ -126,7 +119,7 @@ t.test('useAIStream: a chat with one agent', async t => {
   const { last } = mount(t, () => useAIStream({ url, agent: 'echoing' }))
   await until(() => last()?.caughtUp)
   await last().sendMessage('hello')
-  await until(() => last().messages[0]?.text === 'hello ')
+  await until(() => last().messages[1]?.text === 'hello ')
   t.match(last(), { isLoading: true, connectionState: 'open' })
   await last().steer('end')
   await until(() => !last().isLoading)
