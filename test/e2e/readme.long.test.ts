@@ -128,7 +128,8 @@ createRoot(document.getElementById('root')!).render(<StrictMode><App /></StrictM
     // The answer of the client above is in the session's log.
     await answers.first().waitFor()
     await tab.getByRole('button', { name: 'Ask' }).click()
-    await answers.nth(1).waitFor()
+    // A question and an answer each.
+    await answers.nth(3).waitFor()
     await tab.getByRole('button', { name: 'Ask' }).waitFor()
     t.same(refused, [], `a page of ${new URL(address).origin} is refused nothing`)
   })
