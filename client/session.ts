@@ -184,6 +184,14 @@ export class Session<S extends Schemas = Record<never, never>> {
   }
 
   /**
+   * Deletes the session with its log, if it exists. Its runs are aborted, and its streams end.
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
+   */
+  async delete(): Promise<void> {
+    await request(this.#context, this.#path, { method: 'DELETE' })
+  }
+
+  /**
    * Resolves with the session's runs, open questions and range of offsets. The state is complete even when the log was
    * trimmed.
    * @throws ClientError `session-not-found` or another refusal, `silent` or `connection-lost`; the request is not

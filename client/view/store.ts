@@ -134,7 +134,7 @@ export class SessionStore {
     if (!this.#stop) void this.#follow()
   }
 
-  /** Stops following. Runs continue, and the view stays. */
+  /** Stops following, for all that share the store. Runs continue, and the view stays. */
   readonly disconnect = (): void => {
     if (!this.#stop) return
     this.#stop.abort()
@@ -172,13 +172,18 @@ export class SessionStore {
     const { runs } = this.getSnapshot()
     // As a click handler it is called with an event.
     const named = typeof runId === 'string' ? [runId] : runs.filter(run => !isOver(run)).map(run => run.runId)
-    const cancel = (id: string) => {
-      const target = this.#starting.get(id)?.handle
-      return (target ? target.cancel(reason) : this.session.cancel(id, reason)).catch(
-        (error: ClientError) => {
-          if (error.code !== 'run-ended') throw error
-        },
-      )
+    const cancel = async (id: string) => {
+      const starting = this.#starting.get(id)?.handle
+      try {
+        await (starting ? starting.cancel(reason) : this.session.cancel(id, reason))
+      } catch (error) {
+        // Of a start that is refused, `start` shows the refusal.
+        const refused = await starting?.started.then(
+          () => false,
+          () => true,
+        )
+        if (!refused && (error as ClientError).code !== 'run-ended') throw error
+      }
     }
     await this.#send(
       () => Promise.all(named.map(cancel)),

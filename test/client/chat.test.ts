@@ -411,3 +411,33 @@ t.test('an expired token is renewed for commands and requests, as for streams', 
   await t.rejects(refused.agents(), { code: 'unauthorized' })
   await t.rejects(refused.session('tokens').publish('x.note', 1), { code: 'unauthorized' })
 })
+
+t.test('a start that is refused while it is stopped shows its refusal, and retry starts it', async t => {
+  const url = await stage(t, {
+    authorize: (_, action) => (action === 'run.start' ? undefined : { id: 'ann' }),
+  })
+  const client = connect(t, url, { transport: 'sse', fetch: late(20) })
+  const { last } = mount(t, () => useSession(client, 'stopped'))
+  await until(() => last()?.caughtUp)
+  const started = last().start('playback', { count: 1, rate: 0 }, { runId: 'mine' })
+  await until(() => last().run)
+  await last().stop()
+  t.equal(await started, undefined)
+  await until(() => last().error)
+  t.match(last().error, { code: 'forbidden', message: /run\.start/ })
+  t.equal(last().isLoading, false)
+})
+
+t.test('a session that is deleted ends its view, and is not created again by it', async t => {
+  const client = connect(t, await stage(t))
+  const session = client.session('gone')
+  const { last, unmount } = mount(t, () => useSession(client, 'gone'))
+  await until(() => last()?.caughtUp)
+  await session.delete()
+  await until(() => last().ended)
+  t.match(last(), { ended: 'deleted', following: false, error: undefined })
+  unmount()
+  const again = mount(t, () => useSession(client, 'gone'))
+  await until(() => again.last()?.ended)
+  await t.rejects(session.state(), { code: 'session-not-found' })
+})

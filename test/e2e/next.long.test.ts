@@ -8,7 +8,9 @@ import { emptyFolder, install, packWithTypes } from '../fixtures/packed.ts'
 /** A folder in which `next`, React 19 and their types are installed. */
 const frameworks = process.env['FRAMEWORKS'] ?? ''
 const modules = join(frameworks, 'node_modules')
-const skip = existsSync(join(modules, 'next')) ? false : 'FRAMEWORKS names no folder with next in node_modules'
+const skip = existsSync(join(modules, 'next'))
+  ? false
+  : 'FRAMEWORKS names no folder with next in node_modules'
 
 const example = new URL('../../examples/next', import.meta.url).pathname
 
@@ -17,7 +19,9 @@ t.test('the example for Next.js compiles', { skip }, async t => {
   cpSync(example, folder, { recursive: true })
   install(folder, [packWithTypes(t, 'twinrail-client', folder)], [])
   for (const entry of readdirSync(modules)) {
-    const names = entry.startsWith('@') ? readdirSync(join(modules, entry)).map(name => join(entry, name)) : [entry]
+    const names = entry.startsWith('@')
+      ? readdirSync(join(modules, entry)).map(name => join(entry, name))
+      : [entry]
     for (const name of names) {
       const link = join(folder, 'node_modules', name)
       if (existsSync(link) || entry.startsWith('.')) continue
