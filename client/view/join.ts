@@ -1,5 +1,5 @@
 /** Joins the views of two neighbouring ranges of a log, when a page of older events was loaded. */
-import { type AnyPart, Draft, isOver, keyOf, seqOf } from './reduce.ts'
+import { type AnyPart, Draft, isOpen, isOver, keyOf, seqOf } from './reduce.ts'
 import type { Message, Part, RunView, SessionView } from './view.ts'
 
 /** States of a part in the order in which a part has them. */
@@ -49,7 +49,10 @@ function joinPart(draft: Draft, run: RunView, newer: Part, { time }: Message): v
     newer.torn || newer.type === 'plan'
       ? draft.find(run, newer.type, keyOf(newer as unknown as AnyPart))
       : undefined
-  if (before) return joinFields(before, newer as unknown as AnyPart)
+  const later = newer as unknown as AnyPart
+  // A part that goes on under the id of a closed one is another part.
+  const goesOn = Boolean(later.text || later.inputText) || 'input' in later
+  if (before && (newer.type === 'plan' || isOpen(before) || !goesOn)) return joinFields(before, later)
   const { torn: _, ...whole } = newer
   draft.append(run, run.torn ? newer : (whole as Part), time)
 }

@@ -76,6 +76,9 @@ const closedAs: Readonly<Record<string, string>> = {
   open: 'closed',
 }
 
+/** Whether the part may go on. */
+export const isOpen = ({ state }: { state: string }) => state in closedAs
+
 /** A view that is being changed. It copies each object before the first change, and only once. */
 export class Draft {
   view: Writable<SessionView>
@@ -215,7 +218,7 @@ export class Draft {
       case 'artifact.delta':
       case 'tool.delta': {
         const { delta } = event.data
-        const part = this.#get(run, noun, event)
+        const part = this.#get(run, noun, event, true)
         if (noun === 'tool') part.inputText += delta
         else part.text += delta
         return
@@ -227,7 +230,7 @@ export class Draft {
         this.#get(run, noun, event).state = 'done'
         return
       case 'tool.called':
-        Object.assign(this.#get(run, noun, event), event.data, { state: 'called' })
+        Object.assign(this.#get(run, noun, event, true), event.data, { state: 'called' })
         return
       case 'tool.finished':
         Object.assign(this.#get(run, noun, event), { isError: false }, event.data, { state: 'finished' })
@@ -309,18 +312,21 @@ export class Draft {
     state?: string,
   ): void {
     const open = id === undefined ? undefined : this.find(run, type, id)
-    if (open && open.state in closedAs) return void Object.assign(open, fields, { state: open.state })
+    if (open && isOpen(open)) return void Object.assign(open, fields, { state: open.state })
     const begun = newPart(type, id, run.runId)
     const offset = event.from ?? event.offset
     const part = { ...begun, ...fields, type, offset, state: state ?? begun.state }
     this.append(run, part as unknown as Part, event.time)
   }
 
-  /** The part of an event that is not its first, as one that may be changed. */
-  #get(run: Writable<RunView>, type: string, event: Logged): AnyPart {
+  /**
+   * The part of an event that is not its first, as one that may be changed.
+   * @param opens whether the event makes another part when the last one of this id is closed
+   */
+  #get(run: Writable<RunView>, type: string, event: Logged, opens = false): AnyPart {
     const id = keyOf(event.data as unknown as AnyPart) as string
     const found = this.find(run, type, id)
-    if (found) return found
+    if (found && (isOpen(found) || !opens)) return found
     this.#open(run, type, id, event, run.torn ? { torn: true } : {})
     return this.find(run, type, id)!
   }
@@ -343,8 +349,8 @@ export class Draft {
   close(run: Writable<RunView>): void {
     for (const [m, message] of run.messages.entries()) {
       if (message.role === 'user') continue
-      for (const [p, { state }] of message.parts.entries()) {
-        if (state in closedAs) this.#partAt(run, m, p).state = closedAs[state]!
+      for (const [p, part] of message.parts.entries()) {
+        if (isOpen(part)) this.#partAt(run, m, p).state = closedAs[part.state]!
       }
     }
   }

@@ -301,7 +301,8 @@ function randomLog(next: () => number): LogEvent[] {
         if (!parts.has(key)) {
           parts.set(key, 'open')
           const begin = kind === 'tool' || kind === 'step' ? 'started' : 'start'
-          add(runId, `${kind}.${begin}`, { [id]: partId, ...fields })
+          // Producers may leave out the beginning: the first delta is the part's first event then.
+          if (next() < 0.7) add(runId, `${kind}.${begin}`, { [id]: partId, ...fields })
         }
         if (kind !== 'step')
           for (let n = between(next, 0, 6); n > 0; n -= 1)
