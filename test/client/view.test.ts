@@ -128,7 +128,7 @@ t.test('a late event of an ended run changes nothing, another run’s lands ther
   t.same(texts(reduce(view, [delta('!', 'p', 'r2')])), [['a'], ['b!']])
 })
 
-t.test('what did not change keeps its identity', async t => {
+t.test('unchanged runs, messages and parts of a view keep their identity', async t => {
   const before = reduce(emptyView, [started(), delta('a'), started('r2'), delta('x', 'q', 'r2')])
   const after = reduce(before, [delta('b', 'p', 'r2')])
   t.equal(after.runs[0], before.runs[0])
