@@ -17,7 +17,7 @@ const beginning = ['offset', 'torn', 'role', 'kind', 'state', ...texts]
  */
 export function joined(older: SessionView, newer: SessionView): SessionView {
   const { runs, messages, questions, hasOlder, since = newer.since } = older
-  const draft = new Draft({ ...newer, runs, messages, questions, hasOlder, since })
+  const draft = new Draft({ ...newer, runs, messages, questions, hasOlder, since }, true)
   for (const run of newer.runs) {
     const at = runs.findIndex(({ runId }) => runId === run.runId)
     if (at < 0) draft.addRun(run)

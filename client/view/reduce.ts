@@ -1,7 +1,7 @@
 /** Makes the view of a session from its events. */
 import { ClientError } from '../errors.ts'
 import type { SessionEvent } from '../events.ts'
-import { type EventOf, parseOffset } from '../protocol.ts'
+import { type EventOf, isTerminal, parseOffset } from '../protocol.ts'
 import { inputText } from './input-text.ts'
 import type {
   AssistantMessage,
@@ -79,6 +79,27 @@ const closedAs: Readonly<Record<string, string>> = {
 /** Whether the part may go on. */
 export const isOpen = ({ state }: { state: string }) => state in closedAs
 
+/**
+ * Where the last part of each type and id is, for the newest view of each run. A draft moves the index from the run to
+ * its copy, so an index belongs to one view; for an earlier one it is made again.
+ */
+const indexes = new WeakMap<RunView, Map<string, readonly [message: number, part: number]>>()
+
+const nameOf = (type: string, id: unknown) => `${type} ${id ?? ''}`
+
+function indexOf(run: RunView): Map<string, readonly [message: number, part: number]> {
+  let index = indexes.get(run)
+  if (index) return index
+  index = new Map()
+  indexes.set(run, index)
+  for (const [m, message] of run.messages.entries()) {
+    if (message.role === 'user') continue
+    for (const [p, part] of message.parts.entries())
+      index.set(nameOf(part.type, keyOf(part as unknown as AnyPart)), [m, p])
+  }
+  return index
+}
+
 /** A view that is being changed. It copies each object before the first change, and only once. */
 export class Draft {
   view: Writable<SessionView>
@@ -86,9 +107,15 @@ export class Draft {
   /** The copies, which may be changed in place. */
   readonly #own = new WeakSet<object>()
   readonly #changed = new Set<RunView>()
+  /** Runs whose texts changed, and whether questions did: walks over all parts are left out where they can be. */
+  readonly #texted = new Set<RunView>()
+  #asked = false
+  readonly #walks: boolean
 
-  constructor(view: SessionView) {
+  /** @param walks whether to make texts and questions anew for every changed run */
+  constructor(view: SessionView, walks = false) {
     this.#before = view
+    this.#walks = walks
     this.view = { ...view }
   }
 
@@ -142,7 +169,13 @@ export class Draft {
   /** The run at this index, as one that may be changed. */
   run(at: number): Writable<RunView> {
     const runs = this.#runs()
-    const run = this.own(runs[at]!)
+    const before = runs[at]!
+    const run = this.own(before)
+    const index = indexes.get(before)
+    if (index) {
+      indexes.delete(before)
+      indexes.set(run, index)
+    }
     runs[at] = run
     this.#changed.add(run)
     return run
@@ -160,7 +193,9 @@ export class Draft {
 
   #apply(run: Writable<RunView>, event: Logged, offset: string): void {
     const { type, time, by } = event
-    const noun = type.slice(0, type.indexOf('.')) as Part['type']
+    const noun = type.slice(0, type.indexOf('.'))
+    if (noun === 'text') this.#texted.add(run)
+    if (noun === 'input' || isTerminal(type)) this.#asked = true
     switch (type) {
       case 'run.started': {
         const { agent, input, parentRunId, inputText: given } = event.data
@@ -250,15 +285,8 @@ export class Draft {
 
   /** The last part of this type and id, as one that may be changed. */
   find(run: Writable<RunView>, type: string, id: unknown): AnyPart | undefined {
-    for (let m = run.messages.length - 1; m >= 0; m -= 1) {
-      const message = run.messages[m]!
-      if (message.role === 'user') continue
-      const p = message.parts.findLastIndex(
-        part => part.type === type && (id === undefined || keyOf(part as unknown as AnyPart) === id),
-      )
-      if (p >= 0) return this.#partAt(run, m, p)
-    }
-    return undefined
+    const place = indexOf(run).get(nameOf(type, id))
+    return place && this.#partAt(run, ...place)
   }
 
   #partAt(run: Writable<RunView>, m: number, p: number): AnyPart {
@@ -299,7 +327,9 @@ export class Draft {
   /** Adds a part to the last assistant message. After a user's message that is a new one. */
   append(run: Writable<RunView>, part: Part, time: number): void {
     if (run.messages.at(-1)?.role !== 'assistant') this.#answer(run, part.offset, time)
-    this.#partsOf(run, run.messages.length - 1).push(part)
+    const m = run.messages.length - 1
+    const p = this.#partsOf(run, m).push(part) - 1
+    indexOf(run).set(nameOf(part.type, keyOf(part as unknown as AnyPart)), [m, p])
   }
 
   /** Adds a part, or changes the open one of this id: providers use an id again once its part is done. */
@@ -379,8 +409,11 @@ export class Draft {
       return changed ? this.view : before
     }
     for (const run of this.#changed) this.#finishRun(run)
-    const questions = runs.filter(run => !isOver(run)).flatMap(({ parts }) => parts.filter(isOpenQuestion))
     const known = this.view.questions
+    const questions =
+      this.#asked || this.#walks
+        ? runs.filter(run => !isOver(run)).flatMap(({ parts }) => parts.filter(isOpenQuestion))
+        : known
     const same = questions.length === known.length && questions.every((one, i) => one === known[i])
     const messages = inLogOrder(runs.flatMap(run => run.messages))
     return { ...this.view, messages, questions: same ? known : questions }
@@ -397,7 +430,7 @@ export class Draft {
         agent,
         state: status,
         ...(error && { error }),
-        text: textOf(message.parts),
+        text: this.#walks || this.#texted.has(run) ? textOf(message.parts) : message.text,
       }
     }
     const answers = run.messages.filter(message => message.role === 'assistant')
