@@ -63,8 +63,8 @@ export class Journal {
   }
 
   /**
-   * Appends events; the session's subscribers get them after the log has accepted them. Refusals by condition are
-   * results, not errors. An empty list appends nothing but may take keys and leases.
+   * Appends events; the session's subscribers get them after the log has accepted them. A session that is created by it
+   * has the author of the events as its creator. Refusals by condition are results, not errors. An empty list appends nothing but may take keys and leases.
    * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
    */
   async append(
@@ -73,7 +73,7 @@ export class Journal {
     { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
     const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.appendTexts(sessionId, texts, conditions)
+    return this.appendTexts(sessionId, texts, conditions.create ? { ...conditions, createdBy: by } : conditions)
   }
 
   /** As `append`, for events that `encode` has made. */
@@ -112,12 +112,13 @@ export class Journal {
     await this.#log.publishEphemeral(sessionId, json)
   }
 
-  /** Makes the session, or gives the one that is there. */
+  /** Creates the session, or returns the existing one. @param createdBy id of the principal that creates it */
   create(
     sessionId: string,
     metadata: Record<string, unknown>,
+    createdBy?: string,
   ): Promise<{ created: boolean; session: SessionInfo }> {
-    return this.#log.create(sessionId, metadata)
+    return this.#log.create(sessionId, metadata, createdBy)
   }
 
   /** The session as the log has it now; `undefined` when there is none. */

@@ -78,7 +78,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   /** A session that nobody knows of yet; {@link keep} it, or it never was. */
-  function draft(transaction: Transaction, sessionId: string): OpenSession {
+  function draft(transaction: Transaction, sessionId: string, createdBy: string | undefined): OpenSession {
     const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
     const epoch = Math.max(clock(), last + 1)
     return new OpenSession(tables, transaction, sessionId, {
@@ -86,6 +86,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       head: 0,
       earliest: 1,
       createdAt: clock(),
+      ...(createdBy !== undefined && { createdBy }),
     })
   }
 
@@ -100,10 +101,10 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   return {
-    async create(sessionId, metadata) {
+    async create(sessionId, metadata, createdBy) {
       return write(transaction => {
         const there = find(transaction, sessionId)
-        const session = there ?? draft(transaction, sessionId)
+        const session = there ?? draft(transaction, sessionId, createdBy)
         if (!there) keep(transaction, session, metadata)
         const told = transaction.get(tables.metadata, numberKey(session.epoch))
         return { created: !there, session: describe(sessionId, session.row, told) }
@@ -131,7 +132,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         if (!there && !(conditions.create && conditions.epoch === undefined)) {
           return { accepted: false, reason: 'session' }
         }
-        const session = there ?? draft(transaction, sessionId)
+        const session = there ?? draft(transaction, sessionId, conditions.createdBy)
         const { epoch, head } = session
         const { appended, writes } = judge(session, texts.length, conditions, clock())
         if (!writes) return appended

@@ -10,6 +10,7 @@ class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
   readonly metadata: Record<string, unknown>
+  readonly createdBy: string | undefined
   /** Texts of the events from `earliest` on. */
   texts: string[] = []
   earliest = 1
@@ -20,10 +21,16 @@ class Session implements Held {
   /** The number of keys at which the expired ones are looked for. */
   #sweepAt = 1024
 
-  constructor(epoch: number, createdAt: number, metadata: Record<string, unknown>) {
+  constructor(
+    epoch: number,
+    createdAt: number,
+    metadata: Record<string, unknown>,
+    createdBy: string | undefined,
+  ) {
     this.epoch = epoch
     this.createdAt = createdAt
     this.metadata = metadata
+    this.createdBy = createdBy
   }
 
   get head(): number {
@@ -64,8 +71,8 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
   }
 
   /** A session that nobody knows of yet; {@link keep} it, or it never was. */
-  function draft(metadata: Record<string, unknown>): Session {
-    return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata)
+  function draft(metadata: Record<string, unknown>, createdBy: string | undefined): Session {
+    return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata, createdBy)
   }
 
   function keep(sessionId: string, session: Session): void {
@@ -74,8 +81,16 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
   }
 
   function describe(sessionId: string, session: Session): SessionInfo {
-    const { epoch, head, earliest, createdAt, metadata } = session
-    return { sessionId, epoch, head, earliest, createdAt, metadata }
+    const { epoch, head, earliest, createdAt, metadata, createdBy } = session
+    return {
+      sessionId,
+      epoch,
+      head,
+      earliest,
+      createdAt,
+      metadata,
+      ...(createdBy !== undefined && { createdBy }),
+    }
   }
 
   function slice(session: Session, after: number, bounds: ReadBounds): LogEvent[] {
@@ -92,9 +107,9 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
   }
 
   return {
-    async create(sessionId, metadata) {
+    async create(sessionId, metadata, createdBy) {
       const there = sessions().get(sessionId)
-      const session = there ?? draft(metadata)
+      const session = there ?? draft(metadata, createdBy)
       if (!there) keep(sessionId, session)
       return { created: !there, session: describe(sessionId, session) }
     },
@@ -115,7 +130,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       if (!there && !(conditions.create && conditions.epoch === undefined)) {
         return { accepted: false, reason: 'session' }
       }
-      const session = there ?? draft({})
+      const session = there ?? draft({}, conditions.createdBy)
       const start = session.head + 1
       const { appended, writes } = judge(session, texts.length, conditions, now)
       if (!writes) return appended

@@ -11,6 +11,7 @@ export interface SessionRow {
   readonly head: number
   readonly earliest: number
   readonly createdAt: number
+  readonly createdBy?: string
 }
 
 /** A lease, and where it stands in `leaseEnds`: there when it ends, or before, as renewing it does not move it. */
@@ -109,12 +110,19 @@ const json = <V>(): Codec<V> => ({ write: JSON.stringify, read: JSON.parse })
 
 const text: Codec<string> = { write: text => text, read: text => text }
 
-/** Rows are arrays: field names would be most of them. */
+/** Rows are arrays: field names would be most of them. Rows without a creator are one shorter. */
 const row: Codec<SessionRow> = {
-  write: ({ epoch, head, earliest, createdAt }) => JSON.stringify([epoch, head, earliest, createdAt]),
+  write: ({ epoch, head, earliest, createdAt, createdBy }) =>
+    JSON.stringify([epoch, head, earliest, createdAt, ...(createdBy === undefined ? [] : [createdBy])]),
   read(text) {
-    const [epoch, head, earliest, createdAt] = JSON.parse(text) as [number, number, number, number]
-    return { epoch, head, earliest, createdAt }
+    const [epoch, head, earliest, createdAt, createdBy] = JSON.parse(text) as [
+      number,
+      number,
+      number,
+      number,
+      string?,
+    ]
+    return { epoch, head, earliest, createdAt, ...(createdBy !== undefined && { createdBy }) }
   },
 }
 

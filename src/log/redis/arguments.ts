@@ -19,10 +19,10 @@ export const UNANNOUNCED = 'unannounced'
 /** Written down flat, in the order in which the script takes it. */
 export function appendArguments(
   texts: readonly string[],
-  { epoch, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
+  { epoch, createdBy, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
   { now, fresh, node, channel, takenBy }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
+  const flat: (string | number)[] = [now, fresh, createdBy ?? '', epoch ?? '', node, channel, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
