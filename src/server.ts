@@ -5,6 +5,7 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServ
 import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth/authorize.ts'
+import { Door } from './auth/door.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
@@ -19,11 +20,12 @@ import { createMetrics } from './metrics.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
 import { sleep } from './protocol/timers.ts'
+import { type RouteAction, requireActions } from './routes/actions.ts'
 import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
-import { metaRoutes } from './routes/meta.ts'
+import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { websocketRoutes } from './routes/websocket.ts'
@@ -45,6 +47,8 @@ export interface ServerOptions {
   log?: EventLog
   /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
+  /** Routes that the server does not have: `page` (the playground), `guide`, `metrics`, `openapi`. @default none */
+  disable?: readonly OptionalRoute[]
   /** Allows listening beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
@@ -113,6 +117,8 @@ export interface ServerOptions {
 export interface TwinrailServer {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
+  /** The server's own routes, each with the action that it authorizes. */
+  readonly routes: readonly RouteAction[]
   /** Appends to sessions and reads them. */
   readonly journal: Journal
   /** Subscribes to sessions in this process. */
@@ -177,7 +183,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     sessions,
-    authorize: options.authorize ?? allowLocal,
+    door: new Door({ authorize: options.authorize ?? allowLocal, journal }),
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
@@ -194,6 +200,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   jsonBodies(app, limits.bodyMs)
   answersInPieces(app, answers)
   errorHandling(app)
+  const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await websocketRoutes(app, context)
   const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
@@ -214,8 +221,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     eventRoutes(scope, context)
   })
   metrics.measure(context)
-  metaRoutes(app, context, metrics)
-  pageRoutes(app, pageFolder)
+  const disabled = new Set(options.disable)
+  metaRoutes(app, context, metrics, disabled)
+  if (!disabled.has('page')) pageRoutes(app, context, pageFolder)
+  // Routes in scopes of their own are registered by now.
+  await app.after()
+  guarded.end()
 
   let beside: Server[] = []
   let closing: Promise<void> | undefined
@@ -240,6 +251,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
 
   return {
     app,
+    routes: guarded.routes,
     journal,
     bus,
     sessions,

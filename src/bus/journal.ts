@@ -73,7 +73,11 @@ export class Journal {
     { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
     const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.appendTexts(sessionId, texts, conditions.create ? { ...conditions, createdBy: by } : conditions)
+    return this.appendTexts(
+      sessionId,
+      texts,
+      conditions.create ? { ...conditions, createdBy: by } : conditions,
+    )
   }
 
   /** As `append`, for events that `encode` has made. */

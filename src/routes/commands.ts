@@ -1,5 +1,6 @@
 /** Commands over HTTP, with the schema and the `ack` or `nack` of a WebSocket. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { commandActions } from '../auth/actions.ts'
 import {
   type Control,
   type ControlOf,
@@ -41,12 +42,12 @@ function commandOf(request: FastifyRequest): SessionCommand {
 export function commandRoutes(app: FastifyInstance, context: TransportContext): void {
   app.post(
     '/v1/sessions/:sessionId/commands',
-    { errorHandler: (error, request, reply) => nack(error, request, reply) },
+    { config: { action: 'command' }, errorHandler: (error, request, reply) => nack(error, request, reply) },
     async (request, reply) => {
       context.connections.mustBeOpen()
       const command = commandOf(request)
       const { id, type, sessionId } = command
-      const principal = await allow(context, request, type, sessionId)
+      const principal = await allow(context, request, commandActions[type], sessionId)
       const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)
       const options = streams
         ? check(SubscriptionQuery, { ...(request.query as object), ...lastEventId(request) }, 'query')

@@ -33,7 +33,7 @@ function producerOf(query: unknown): Producer | undefined {
 export function eventRoutes(app: FastifyInstance, context: TransportContext): void {
   const path = '/v1/sessions/:sessionId/events'
 
-  app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
+  app.get(path, { exposeHeadRoute: false, config: { action: 'subscribe' } }, async (request, reply) => {
     const sessionId = sessionIdOf(request.params)
     const form = eventsForm(request.headers.accept)
     if (!form) {
@@ -50,7 +50,7 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     return reply
   })
 
-  app.post(path, async request => {
+  app.post(path, { config: { action: 'ingest' } }, async request => {
     context.connections.mustBeOpen()
     const sessionId = sessionIdOf(request.params)
     const producer = producerOf(request.query)

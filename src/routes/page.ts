@@ -1,6 +1,7 @@
 /** The playground page at `/`, built by Vite. */
 import { readFile } from 'node:fs/promises'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { allow, type TransportContext } from '../transports/context.ts'
 
 const types: Record<string, string> = {
   html: 'text/html; charset=utf-8',
@@ -10,8 +11,10 @@ const types: Record<string, string> = {
 }
 
 /** @param folder the folder of the built files */
-export function pageRoutes(app: FastifyInstance, folder: URL): void {
-  const send = async (reply: FastifyReply, file: string, cache: string) => {
+export function pageRoutes(app: FastifyInstance, context: TransportContext, folder: URL): void {
+  const config = { action: 'page.read' } as const
+  const send = async (request: FastifyRequest, reply: FastifyReply, file: string, cache: string) => {
+    await allow(context, request, config.action)
     reply
       .header('content-security-policy', "default-src 'self'; img-src 'self' data:; frame-ancestors 'none'")
       .header('x-content-type-options', 'nosniff')
@@ -26,11 +29,11 @@ export function pageRoutes(app: FastifyInstance, folder: URL): void {
       .header('cache-control', cache)
       .send(bytes)
   }
-  app.get('/', (_request, reply) => send(reply, 'index.html', 'no-cache'))
-  app.get<{ Params: { file: string } }>('/assets/:file', (request, reply) => {
+  app.get('/', { config }, (request, reply) => send(request, reply, 'index.html', 'no-cache'))
+  app.get<{ Params: { file: string } }>('/assets/:file', { config }, (request, reply) => {
     const { file } = request.params
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
     // Their names contain a hash of their content.
-    return send(reply, `assets/${file}`, 'public, max-age=31536000, immutable')
+    return send(request, reply, `assets/${file}`, 'public, max-age=31536000, immutable')
   })
 }

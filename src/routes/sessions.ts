@@ -1,9 +1,9 @@
 /** Sessions over HTTP: create, list, describe, delete. */
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
-import { mustBeAllowed } from '../auth/authorize.ts'
+import type { SessionInfo } from '../log/log.ts'
 import { check, FreeObject, Id, PAGE_BYTES, TwinrailError, wholeNumber } from '../protocol/index.ts'
-import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
+import { newSessionId, type SessionSummary, summaryOf } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
 /** Maximum size of a session's metadata, in UTF-8 bytes of JSON. */
@@ -38,15 +38,15 @@ export function sessionIdOf(params: unknown): string {
 export function sessionRoutes(app: FastifyInstance, context: TransportContext): void {
   const { sessions } = context
 
-  app.post('/v1/sessions', async (request, reply) => {
+  app.post('/v1/sessions', { config: { action: 'session.create' } }, async (request, reply) => {
     const { sessionId = newSessionId(), metadata } = check(CreateSession, request.body ?? {}, 'body')
-    await allow(context, request, 'session.create', sessionId)
+    const principal = await allow(context, request, 'session.create', sessionId)
     context.connections.mustBeOpen()
-    const { created, ...answer } = await sessions.create(sessionId, metadata)
+    const { created, ...answer } = await sessions.create(sessionId, metadata, principal.id)
     return reply.code(created ? 201 : 200).send(answer)
   })
 
-  app.get('/v1/sessions', async request => {
+  app.get('/v1/sessions', { config: { action: 'session.list' } }, async request => {
     const { after, limit } = check(ListQuery, request.query, 'query')
     await allow(context, request, 'session.list')
     const seen: SessionSummary[] = []
@@ -55,14 +55,15 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
     let last = after
     const batch = Math.min(limit, LIST_BATCH)
     for (;;) {
-      const found = await sessions.list(last, batch)
-      for (const session of found) {
+      const found = await context.journal.list(last, batch)
+      for (const info of found) {
+        const session = summaryOf(info)
         const size = Buffer.byteLength(JSON.stringify(session))
         const full = seen.length >= limit || (seen.length > 0 && bytes + size > PAGE_BYTES)
         if (full || looked >= LIST_LOOKED) return { sessions: seen, next: last }
         looked++
         last = session.sessionId
-        if (!(await maySee(session.sessionId))) continue
+        if (!(await maySee(info))) continue
         seen.push(session)
         bytes += size
       }
@@ -71,9 +72,9 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
       await new Promise(resolve => setImmediate(resolve))
     }
 
-    async function maySee(sessionId: string): Promise<boolean> {
+    async function maySee(session: SessionInfo): Promise<boolean> {
       try {
-        await mustBeAllowed(context.authorize, request, 'session.read', sessionId)
+        await context.door.allowOn(request, 'session.read', session)
         return true
       } catch (error) {
         if (error instanceof TwinrailError) return false
@@ -82,16 +83,25 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
     }
   })
 
-  app.get('/v1/sessions/:sessionId', { exposeHeadRoute: false }, async request => {
-    const sessionId = sessionIdOf(request.params)
-    await allow(context, request, 'session.read', sessionId)
-    return sessions.describe(sessionId)
-  })
+  app.get(
+    '/v1/sessions/:sessionId',
+    { exposeHeadRoute: false, config: { action: 'session.read' } },
+    async request => {
+      const sessionId = sessionIdOf(request.params)
+      await allow(context, request, 'session.read', sessionId)
+      return sessions.describe(sessionId)
+    },
+  )
 
-  app.delete('/v1/sessions/:sessionId', async (request, reply) => {
+  app.delete('/v1/sessions/:sessionId', { config: { action: 'session.delete' } }, async (request, reply) => {
     const sessionId = sessionIdOf(request.params)
-    await allow(context, request, 'session.delete', sessionId)
-    await sessions.delete(sessionId)
+    try {
+      await allow(context, request, 'session.delete', sessionId)
+      await sessions.delete(sessionId)
+    } catch (error) {
+      // It does not exist for this principal, whoever else may have it.
+      if (!(error instanceof TwinrailError && error.code === 'session-not-found')) throw error
+    }
     return reply.code(204).send()
   })
 }

@@ -18,6 +18,7 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
     method: 'GET',
     url: '/v1/ws',
     exposeHeadRoute: false,
+    config: { action: 'connect' },
     // The subprotocol is checked before the upgrade, while a 400 is still possible.
     onRequest: async request => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map(name => name.trim())

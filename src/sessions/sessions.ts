@@ -204,7 +204,14 @@ export class Sessions {
 }
 
 /** The session as `GET /v1/sessions` lists it. */
-export function summaryOf({ sessionId, metadata, epoch, head, earliest, createdAt }: SessionInfo): SessionSummary {
+export function summaryOf({
+  sessionId,
+  metadata,
+  epoch,
+  head,
+  earliest,
+  createdAt,
+}: SessionInfo): SessionSummary {
   return {
     sessionId,
     metadata,

@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Action, type Authorize, mustBeAllowed } from '../auth/authorize.ts'
+import type { Action } from '../auth/actions.ts'
+import type { Door } from '../auth/door.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
@@ -23,7 +24,7 @@ export interface TransportContext {
   readonly bus: Bus
   readonly presence: Presence
   readonly sessions: Sessions
-  readonly authorize: Authorize
+  readonly door: Door
   readonly heartbeats: Heartbeats
   readonly connections: Connections
   readonly answers: Answers
@@ -57,7 +58,7 @@ export function allow(
   action: Action,
   sessionId?: string,
 ): Promise<Principal> {
-  return mustBeAllowed(context.authorize, request, action, sessionId)
+  return context.door.allow(request, action, sessionId)
 }
 
 /**

@@ -1,6 +1,7 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import { commandActions } from '../auth/actions.ts'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
@@ -224,7 +225,7 @@ class WebSocketConnection implements Connection {
     if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand)
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
-    const principal = await allow(this.#context, this.#request, type, sessionId)
+    const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
     this.#send({ type: 'ack', id, ...ack })
   }
