@@ -259,7 +259,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       origins.onLoopback = isLoopback(host)
       if (!origins.onLoopback && !options.authorize && !options.insecure) {
         throw new Error(
-          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook, or set insecure (--insecure)`,
+          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook (--auth jwt or --api-key), or set insecure (--insecure)`,
         )
       }
       await app.listen({ host, port })
