@@ -7,6 +7,8 @@ import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { Door } from './auth/door.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
+import type { Target } from './auth/revocations.ts'
+import { takeTicket } from './auth/tickets.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import { Answers } from './http/answers.ts'
@@ -21,6 +23,7 @@ import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
 import { sleep } from './protocol/timers.ts'
 import { type RouteAction, requireActions } from './routes/actions.ts'
+import { authRoutes } from './routes/auth.ts'
 import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
@@ -47,6 +50,12 @@ export interface ServerOptions {
   log?: EventLog
   /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
+  /**
+   * How often an open stream is authorized again, in ms. It is also authorized when its principal's `expiresAt` has
+   * passed, and after `reauthorize` and revocations.
+   * @default 60 s
+   */
+  recheckMs?: number
   /** Routes that the server does not have: `page` (the playground), `guide`, `metrics`, `openapi`. @default none */
   disable?: readonly OptionalRoute[]
   /** Allows listening beyond loopback without an `authorize` hook. @default false */
@@ -131,6 +140,12 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
+   * Authorizes what is open again, on all nodes of the log: the streams and waiting requests of a principal, of a session,
+   * or all of them. Call it when rights have changed. Resolves once all nodes were told.
+   * @throws TwinrailError `unavailable`
+   */
+  reauthorize(target?: Target): Promise<void>
+  /**
    * Stops the server. It works as before for `drainMs` while `/readyz` answers 503. Then it refuses new requests, gives
    * runs `graceMs` to end, sends every subscriber the time to reconnect after, and closes the log. Later calls wait for
    * the first.
@@ -142,7 +157,8 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const journal = new Journal(options.log ?? createMemoryLog())
+  const log = options.log ?? createMemoryLog()
+  const journal = new Journal(log)
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
   const answers = new Answers({ ...limits, stallMs })
@@ -150,7 +166,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const app = Fastify({
     ...(options.tls && { http2: true }),
     serverFactory(handle) {
-      const listener = answers.listener(withoutEndlessBodies(handle, limits.bodyMs))
+      const listener = answers.listener(
+        withoutEndlessBodies((request, response) => {
+          takeTicket(request)
+          handle(request, response)
+        }, limits.bodyMs),
+      )
       const server = createHttpServer(listener, limits, options.tls)
       sockets.guard(server)
       return server
@@ -183,7 +204,17 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     sessions,
-    door: new Door({ authorize: options.authorize ?? allowLocal, journal }),
+    door: new Door({
+      authorize: options.authorize ?? allowLocal,
+      // A journal of its own: what the server keeps for itself is no session with a state and retention.
+      journal: new Journal(log),
+      recheckMs: options.recheckMs ?? 60_000,
+      onError: error => app.log.error({ err: error }, 'the authorize hook failed'),
+      audit: entry => {
+        app.log.info(entry, `audit: ${entry.what}`)
+        metrics.audited(entry)
+      },
+    }),
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
@@ -215,6 +246,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   await app.register(FastifySSEPlugin)
   sessionRoutes(app, context)
   commandRoutes(app, context)
+  authRoutes(app, context)
   // In a scope of its own, since only these routes accept NDJSON.
   await app.register(async scope => {
     ndjsonBodies(scope)
@@ -238,6 +270,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     await sessions.close(graceMs)
     await new Promise(resolve => setImmediate(resolve))
     context.connections.closeAll()
+    context.door.close()
     context.heartbeats.close()
     // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {
@@ -268,6 +301,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
+    reauthorize: (target = {}) => context.door.revoke(target, { voids: false }),
     close({ graceMs = 10_000, drainMs = 0 } = {}) {
       closing ??= stop(graceMs, drainMs)
       return closing

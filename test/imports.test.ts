@@ -124,7 +124,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/routes\//,
     may: [
       /^src\/(protocol|guide|log|bus|presence|sessions|agents|http|transports|dialects)\//,
-      /^src\/(auth\/(actions|door)|metrics)\.ts$/,
+      /^src\/(auth\/(actions|door|tickets)|metrics)\.ts$/,
     ],
   },
   {

@@ -56,6 +56,7 @@ export const commandActions = {
   subscribe: 'subscribe',
   unsubscribe: 'connection',
   window: 'connection',
+  auth: 'connection',
   ping: 'connection',
   'run.start': 'run.start',
   'run.cancel': 'run.cancel',

@@ -1,9 +1,7 @@
 /** The credentials in a request's `Authorization: Bearer` header. */
 import type { FastifyRequest } from 'fastify'
 import { TwinrailError } from '../protocol/errors.ts'
-
-/** Maximum length of a token or API key. */
-export const TOKEN_CHARS = 8192
+import { TOKEN_CHARS } from '../protocol/limits.ts'
 
 /** The token, or `undefined` when the request has none. @throws TwinrailError `unauthorized` when it is too long */
 export function bearerOf({ headers }: Pick<FastifyRequest, 'headers'>): string | undefined {

@@ -144,9 +144,10 @@ export class Journal {
     return { start: started.seq, end: ended?.seq }
   }
 
-  /** Sessions in the order of their ids, after the given one. */
-  list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
-    return this.#log.list(after, limit)
+  /** Sessions in the order of their ids, after the given one; without the server's own, whose id sorts last. */
+  async list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
+    const found = await this.#log.list(after, limit)
+    return found.at(-1)?.sessionId === AUTH_SESSION ? found.slice(0, -1) : found
   }
 
   /** Forgets the session and all it holds; `false` when there was none. */
@@ -245,6 +246,9 @@ export class Journal {
     return this.#log.close()
   }
 }
+
+/** The session in which the server keeps tickets and revocations. No id from outside begins with `~`. */
+export const AUTH_SESSION = '~auth'
 
 /** What `events` reads at once. */
 const WALK = { events: 1000, bytes: 1024 * 1024 }

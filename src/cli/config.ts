@@ -149,6 +149,11 @@ export const serveSettings = {
       'API keys of producers and servers, each as name=sha256:<hash>, with its rights after another colon, such as :produce+read (default: read+write+produce+manage)',
     schema: list.pipe(z.array(ApiKeySetting)).optional(),
   },
+  recheckMs: {
+    flag: '--recheck-ms <ms>',
+    about: 'how often open streams are authorized again, beside when their token expires',
+    schema: milliseconds(86_400_000).pipe(z.number().min(100)).default(60_000),
+  },
   disable: {
     flag: '--disable <route...>',
     about: 'routes that the server does not have: page, guide, metrics, openapi (default: none)',

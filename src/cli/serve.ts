@@ -54,6 +54,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     ...(settings.origin && { origins: settings.origin }),
     ...(authorize && { authorize }),
     disable: settings.disable,
+    recheckMs: settings.recheckMs,
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,

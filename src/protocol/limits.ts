@@ -43,3 +43,6 @@ export const NESTING = 500
 
 /** Maximum `windowBytes` of a subscription. */
 export const WINDOW_BYTES = 16 * 1024 * 1024
+
+/** Maximum length of a token or API key. */
+export const TOKEN_CHARS = 8192

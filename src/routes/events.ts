@@ -54,12 +54,24 @@ export function eventRoutes(app: FastifyInstance, context: TransportContext): vo
     context.connections.mustBeOpen()
     const sessionId = sessionIdOf(request.params)
     const producer = producerOf(request.query)
-    const principal = await allow(context, request, 'ingest', sessionId)
     const { body } = request
     if (isStream(body)) {
-      const pieces = chunksOf(body, context.limits.linesMs)
-      return context.sessions.ingestLines(sessionId, lines(body, pieces), principal, producer)
+      let lost: TwinrailError | undefined
+      const hold = await context.door.enter(request, ['ingest'], sessionId, refusal => {
+        lost = refusal
+      })
+      const mustBeAllowed = () => {
+        if (lost) throw lost
+      }
+      try {
+        const pieces = chunksOf(body, context.limits.linesMs)
+        const batches = lines(body, pieces, mustBeAllowed)
+        return await context.sessions.ingestLines(sessionId, batches, hold.principal, producer)
+      } finally {
+        hold.release()
+      }
     }
+    const principal = await allow(context, request, 'ingest', sessionId)
     const values = Array.isArray(body) ? body : [body]
     return context.sessions.ingest(sessionId, values, principal, producer)
   })
@@ -80,8 +92,15 @@ function refuseForDoctor({ headers }: FastifyRequest): void {
 const isStream = (body: unknown): body is Readable =>
   body !== null && typeof body === 'object' && Symbol.asyncIterator in body
 
-/** The complete lines of each chunk as it arrives. The last line may have no line feed. */
-async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
+/**
+ * The complete lines of each chunk as it arrives. The last line may have no line feed.
+ * @param mustBeAllowed called before each chunk's lines; throws when the producer has lost its right
+ */
+async function* lines(
+  body: Readable,
+  pieces: AsyncIterable<Buffer>,
+  mustBeAllowed: () => void,
+): AsyncGenerator<string[]> {
   const decoder = new StringDecoder('utf8')
   let rest = ''
   try {
@@ -91,6 +110,7 @@ async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGener
       if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
         throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
       }
+      mustBeAllowed()
       if (parts.length > 0) yield parts
     }
   } finally {

@@ -96,8 +96,11 @@ export function sessionRoutes(app: FastifyInstance, context: TransportContext): 
   app.delete('/v1/sessions/:sessionId', { config: { action: 'session.delete' } }, async (request, reply) => {
     const sessionId = sessionIdOf(request.params)
     try {
-      await allow(context, request, 'session.delete', sessionId)
-      await sessions.delete(sessionId)
+      const { id } = await allow(context, request, 'session.delete', sessionId)
+      const deleted = await sessions.delete(sessionId)
+      if (deleted) {
+        context.door.report({ what: 'deleted', action: 'session.delete', principal: id, sessionId })
+      }
     } catch (error) {
       // It does not exist for this principal, whoever else may have it.
       if (!(error instanceof TwinrailError && error.code === 'session-not-found')) throw error

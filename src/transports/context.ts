@@ -61,20 +61,19 @@ export function allow(
   return context.door.allow(request, action, sessionId)
 }
 
-/**
- * Authorizes a subscription, and with `lag=wait` also the right to hold producers.
- * @throws TwinrailError the refusal
- */
+/** The actions of a subscription: with `lag=wait` also the one that holds producers. */
+export function subscribing({ lag }: Pick<SubscriptionOptions, 'lag'>): Action[] {
+  return lag === 'wait' ? ['subscribe', 'subscribe:wait'] : ['subscribe']
+}
+
+/** Authorizes a subscription. @throws TwinrailError the refusal */
 export async function allowSubscription(
   context: TransportContext,
   request: FastifyRequest,
   sessionId: string,
-  { lag }: Pick<SubscriptionOptions, 'lag'>,
+  options: Pick<SubscriptionOptions, 'lag'>,
 ): Promise<void> {
-  await allow(context, request, 'subscribe', sessionId)
-  if (lag === 'wait') {
-    await allow(context, request, 'subscribe:wait', sessionId)
-  }
+  for (const action of subscribing(options)) await allow(context, request, action, sessionId)
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
+import type { Hold } from '../auth/door.ts'
 import {
   check,
   Offset,
@@ -9,7 +10,7 @@ import {
   WAIT_MS,
   wholeNumber,
 } from '../protocol/index.ts'
-import { allow, connectionOf, type TransportContext } from './context.ts'
+import { connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
 
 /** The names of a page's query that subscriptions do not have. */
@@ -32,34 +33,44 @@ export async function servePage(
   options: SubscriptionOptions,
 ): Promise<FastifyReply> {
   context.connections.mustBeOpen()
-  await allow(context, request, 'subscribe', sessionId)
-  const { limit, before, wait } = check(PageQuery, request.query, 'query')
   const gone = new AbortController()
   const leave = () => gone.abort()
-  const connection = connectionOf(reply)
-  connection.once('close', leave)
-  if (connection.destroyed) leave()
-  const waited = context.connections.wait(leave)
-  const page = await readPage(context, {
-    sessionId,
-    options,
-    limit,
-    before,
-    waitMs: wait,
-    aroundWait: {
-      begin: () => context.answers.park(reply.raw),
-      end: () => context.answers.unpark(reply.raw),
-    },
-    signal: gone.signal,
-  }).finally(() => {
-    waited()
-    connection.off('close', leave)
-  })
-  return reply
-    .header('cache-control', 'no-store')
-    .header('vary', 'Accept, Origin')
-    .type('application/json; charset=utf-8')
-    .send(pageJson(page))
+  const hold = await context.door.enter(request, ['subscribe'], sessionId, leave)
+  try {
+    return await answer(hold)
+  } finally {
+    hold.release()
+  }
+
+  async function answer(hold: Hold): Promise<FastifyReply> {
+    const { limit, before, wait } = check(PageQuery, request.query, 'query')
+    const connection = connectionOf(reply)
+    connection.once('close', leave)
+    if (connection.destroyed) leave()
+    const waited = context.connections.wait(leave)
+    const page = await readPage(context, {
+      sessionId,
+      options,
+      limit,
+      before,
+      waitMs: wait,
+      aroundWait: {
+        begin: () => context.answers.park(reply.raw),
+        end: () => context.answers.unpark(reply.raw),
+      },
+      signal: gone.signal,
+    }).finally(() => {
+      waited()
+      connection.off('close', leave)
+    })
+    // While it waited, the right may have been lost.
+    if (wait > 0) await hold.check()
+    return reply
+      .header('cache-control', 'no-store')
+      .header('vary', 'Accept, Origin')
+      .type('application/json; charset=utf-8')
+      .send(pageJson(page))
+  }
 }
 
 /** The page's JSON, with the text of every event as in the log. */
