@@ -2,13 +2,14 @@
 import type { FastifyInstance } from 'fastify'
 import { z } from 'zod'
 import { rights } from '../auth/actions.ts'
+import { DEFAULT_TICKET_MS, TICKET_MS } from '../auth/tickets.ts'
 import { check, Id, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 
 export const TicketRequest = z.object({
   sessionId: Id.optional(),
   allow: z.array(z.enum(rights)).max(rights.length).optional(),
-  ttlMs: z.number().int().min(1).max(60_000).default(30_000),
+  ttlMs: z.number().int().min(1).max(TICKET_MS).default(DEFAULT_TICKET_MS),
 })
 
 export const RevocationRequest = z
