@@ -68,6 +68,13 @@ export interface ServerOptions {
    * @default on loopback every loopback origin, such as that of Vite, http://localhost:5173; elsewhere none
    */
   origins?: readonly string[]
+  /**
+   * Names by which the server is reached, without ports, such as `app.example.com` behind a proxy. Requests for others are
+   * refused, which prevents DNS rebinding.
+   * @default on loopback loopback names only; elsewhere any name, but without an `authorize` hook only IP addresses and
+   * names without a dot
+   */
+  hosts?: readonly string[]
   /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
   /**
@@ -234,7 +241,10 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await websocketRoutes(app, context)
-  const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
+  const hosts = { listed: options.hosts ?? [], isInsecure: context.door.isOpen }
+  const origins = new Origins(options.origins, hosts, (kind, refused) =>
+    app.log.warn(kind === 'origin' ? refusedPage(refused) : refusedHost(refused)),
+  )
   app.addHook('onRequest', async request => origins.check(request))
   await app.register(fastifyCors, {
     // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
@@ -320,6 +330,11 @@ function refusedPage(origin: string): string {
   return origin === 'null'
     ? 'refused a page that has no origin: a file:// page, or a sandboxed frame. Serve it over HTTP instead'
     : `refused a page of ${origin}; to allow it, start the server with --origin ${origin} (createServer: origins: ['${origin}'])`
+}
+
+/** The log entry about a refused host name. */
+function refusedHost(name: string): string {
+  return `refused a request for the host ${name}; if it is a name of this server, start it with --allow-host ${name} (createServer: hosts: ['${name}'])`
 }
 
 /** The logger as Fastify takes it: settings and loggers go by different names there. */

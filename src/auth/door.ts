@@ -98,6 +98,34 @@ export class Door {
     }
   }
 
+  /**
+   * Authorizes several actions on one session. A session of somebody else is answered as a missing one, which means that
+   * the other actions are asked for as well: one of them may be refused whether the session exists or not.
+   * @param isAgain whether it was allowed before; refusals are not reported then
+   */
+  async allowEach(
+    request: FastifyRequest,
+    actions: readonly Action[],
+    sessionId: string | undefined,
+    isAgain = false,
+  ): Promise<Principal> {
+    let principal: Principal | undefined
+    let missing: TwinrailError | undefined
+    for (const action of actions) {
+      try {
+        principal = await (isAgain
+          ? this.#allow(request, action, sessionId)
+          : this.allow(request, action, sessionId))
+      } catch (error) {
+        if (!(error instanceof TwinrailError && error.code === 'session-not-found')) throw error
+        missing ??= error
+      }
+    }
+    if (missing) throw missing
+    if (!principal) throw new Error('nothing was asked for')
+    return principal
+  }
+
   /** As `allow`, for a session that was just read from the log. Refusals are not reported. */
   allowOn(request: FastifyRequest, action: Action, session: SessionInfo): Promise<Principal> {
     return this.#judge(request, action, session.sessionId, session)
@@ -224,13 +252,7 @@ export class Door {
   }
 
   async #allowAll({ request, actions, sessionId, principal: before }: Held): Promise<Principal> {
-    let principal: Principal | undefined
-    for (const action of actions) {
-      principal = await (before
-        ? this.#allow(request, action, sessionId)
-        : this.allow(request, action, sessionId))
-    }
-    if (!principal) throw new Error('nothing was asked for')
+    const principal = await this.allowEach(request, actions, sessionId, before !== undefined)
     if (before && before.id !== principal.id)
       throw unauthorized('the credentials are of another principal now')
     return principal

@@ -101,6 +101,18 @@ export const serveSettings = {
       'origins whose pages may use this server, beside its own (default: every loopback origin while it listens on loopback)',
     schema: list.pipe(z.array(Origin)).optional(),
   },
+  allowHost: {
+    flag: '--allow-host <name...>',
+    about:
+      'names by which the server is reached, such as that of a proxy in front of it (default: on loopback loopback names; elsewhere any, with --insecure only addresses and names without a dot)',
+    schema: list
+      .pipe(
+        z.array(
+          z.string().regex(/^[A-Za-z0-9.-]+$|^\[[0-9a-fA-F:.]+\]$/, 'expected a host name without a port'),
+        ),
+      )
+      .optional(),
+  },
   auth: {
     flag: '--auth <kind>',
     about:

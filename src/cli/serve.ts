@@ -55,6 +55,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     ...(authorize && { authorize }),
     disable: settings.disable,
     recheckMs: settings.recheckMs,
+    ...(settings.allowHost && { hosts: settings.allowHost }),
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,

@@ -73,7 +73,7 @@ export async function allowSubscription(
   sessionId: string,
   options: Pick<SubscriptionOptions, 'lag'>,
 ): Promise<void> {
-  for (const action of subscribing(options)) await allow(context, request, action, sessionId)
+  await context.door.allowEach(request, subscribing(options), sessionId)
 }
 
 /**

@@ -69,8 +69,12 @@ t.test(
     })
     const ann = await bearer('ann')
     for (const sessionId of ['s', 'other']) await post(`${url}/v1/sessions`, { sessionId }, ann)
-    const use = async (body: object, session = 's', headers: Record<string, string> = {}, from = ann) =>
-      (await page(url, session, await ticketFor(url, from, body), headers)).status
+    const use = async (
+      body: object,
+      session = 's',
+      headers: Record<string, string> = {},
+      from: Record<string, string> = ann,
+    ) => (await page(url, session, await ticketFor(url, from, body), headers)).status
 
     t.equal(await use({ sessionId: 's' }), 200)
     t.equal(await use({ sessionId: 's' }, 'other'), 403, 'another session')

@@ -231,3 +231,13 @@ t.test('routes that a server can do without are switched off', async t => {
   }
   t.equal((await ask(url, { path: '/healthz' })).status, 200)
 })
+
+t.test('the page has the headers that keep it to itself', async t => {
+  const { url } = await serve(t)
+  const { headers } = await fetch(url)
+  t.match(headers.get('content-security-policy') ?? '', /default-src 'self'.*frame-ancestors 'none'/)
+  t.equal(headers.get('x-content-type-options'), 'nosniff')
+  t.equal(headers.get('x-frame-options'), 'DENY')
+  t.equal(headers.get('referrer-policy'), 'no-referrer')
+  t.equal(headers.get('cross-origin-opener-policy'), 'same-origin')
+})
