@@ -29,9 +29,11 @@ import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
+import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
+import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import { websocketRoutes } from './routes/websocket.ts'
+import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
@@ -122,7 +124,7 @@ export interface ServerOptions {
    */
   schemaMs?: number
   /**
-   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */
@@ -240,7 +242,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   errorHandling(app)
   const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
-  await websocketRoutes(app, context)
+  await acceptWebSockets(app, context)
   const hosts = { listed: options.hosts ?? [], isInsecure: context.door.isOpen }
   const origins = new Origins(options.origins, hosts, (kind, refused) =>
     app.log.warn(kind === 'origin' ? refusedPage(refused) : refusedHost(refused)),
@@ -254,20 +256,24 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     exposedHeaders: ['retry-after'],
   })
   await app.register(FastifySSEPlugin)
-  sessionRoutes(app, context)
-  commandRoutes(app, context)
-  authRoutes(app, context)
-  // In a scope of its own, since only these routes accept NDJSON.
+  const disabled = new Set(options.disable)
+  // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    ndjsonBodies(scope)
-    eventRoutes(scope, context)
+    await describeRoutes(scope)
+    const api = withZodSchemas(scope)
+    sessionRoutes(api, context)
+    commandRoutes(api, context)
+    authRoutes(api, context)
+    // In a scope of its own, since only these routes accept NDJSON.
+    await api.register(async scope => {
+      ndjsonBodies(scope)
+      eventRoutes(scope, context)
+    })
+    websocketRoute(api, context)
+    metaRoutes(api, context, metrics, disabled)
   })
   metrics.measure(context)
-  const disabled = new Set(options.disable)
-  metaRoutes(app, context, metrics, disabled)
   if (!disabled.has('page')) pageRoutes(app, context, pageFolder)
-  // Routes in scopes of their own are registered by now.
-  await app.after()
   guarded.end()
 
   let beside: Server[] = []

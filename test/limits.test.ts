@@ -55,6 +55,9 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
+  'largest document': ['src/agents/deepsearch/corpus.ts', 'maxFileBytes'],
+  'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
+  'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
   'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
@@ -109,7 +112,13 @@ t.test('the defaults are those of the code', async t => {
 
 t.test('the settings are there', async t => {
   const config = read('src/cli/config.ts')
-  const options = ['src/server.ts', 'src/http/limits.ts', 'src/log/lmdb.ts', 'src/log/redis.ts']
+  const options = [
+    'src/server.ts',
+    'src/http/limits.ts',
+    'src/log/lmdb.ts',
+    'src/log/redis.ts',
+    'src/agents/deepsearch/deepsearch.ts',
+  ]
     .map(read)
     .join('\n')
   for (const [, bound, , settings = ''] of rows) {

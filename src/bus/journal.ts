@@ -107,7 +107,7 @@ export class Journal {
   }
 
   /**
-   * Hands an event to the session's live subscribers on every node; nothing is logged.
+   * Hands an event to the session's live subscribers on every node; nothing is appended.
    * @throws TwinrailError `too-large`
    */
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {

@@ -1,4 +1,4 @@
-/** Bodies of requests: read with a deadline for the next bytes, and never waited for without one. */
+/** Reads request bodies, with a deadline for the next bytes. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Readable } from 'node:stream'
@@ -16,14 +16,14 @@ function tooLate(idleMs: number): TwinrailError {
   )
 }
 
-/** The client has left in the middle. Nobody reads the answer, and the server did nothing wrong. */
+/** The client disconnected during the body. Nobody reads the answer; its code keeps it out of the server's errors. */
 function cutShort(): TwinrailError {
   return new TwinrailError('bad-request', 'the connection was closed before the body was complete')
 }
 
 /**
  * The whole body, of at most `limit` bytes.
- * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short
+ * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when the connection closes
  */
 export function readBody(body: Readable, limit: number, idleMs: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ export function readBody(body: Readable, limit: number, idleMs: number): Promise
     const settle = (error?: TwinrailError) => {
       cancel()
       body.off('data', take).off('end', end).off('error', cut).off('close', cut)
-      // What still comes is read and dropped; unread, it would block the connection.
+      // Further bytes are read and dropped; unread, they would block the connection.
       body.on('error', () => {}).resume()
       if (error) reject(error)
       else resolve(Buffer.concat(parts, bytes))
@@ -52,9 +52,9 @@ export function readBody(body: Readable, limit: number, idleMs: number): Promise
 }
 
 /**
- * The body piece by piece as it arrives. The deadline runs only while the next piece is waited for, not while the one
- * before is worked on.
- * @throws TwinrailError `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short
+ * Yields the body's chunks as they arrive. The deadline runs only while the caller waits for the next chunk, not while
+ * it processes one.
+ * @throws TwinrailError `timeout` when nothing arrives for `idleMs`; `bad-request` when the connection closes
  */
 export async function* chunksOf(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
   const iterator = body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>
@@ -68,12 +68,13 @@ export async function* chunksOf(body: Readable, idleMs: number): AsyncGenerator<
       yield piece.value
     }
   } finally {
-    // Without it the body could not be read to its end by other means. It would wait behind a piece that is late.
+    // Detaches the iterator, so that the rest of the body can be read otherwise. While a chunk is awaited, `return`
+    // would wait for it.
     if (!isWaiting) await iterator.return?.()
   }
 }
 
-/** @throws TwinrailError `timeout` when the piece is late; `bad-request` when the body is cut short */
+/** @throws TwinrailError `timeout` when the chunk is late; `bad-request` when the connection closes */
 async function inTime(
   next: Promise<IteratorResult<Buffer>>,
   idleMs: number,
@@ -92,15 +93,15 @@ async function inTime(
 }
 
 /**
- * Passes requests on, and ends the connection of one that was answered before its body came, such as a refused one, if
- * the rest does not come within `restMs`. On HTTP/2 it ends the stream.
+ * Wraps a request listener. A request may be answered before its body has arrived, such as a refused one: when the rest
+ * of the body does not arrive within `restMs`, its connection is closed, on HTTP/2 its stream.
  */
 export function withoutEndlessBodies(handle: RequestListener, restMs: number): RequestListener {
   return (request, response) => {
     if (mayHaveBody(request)) {
-      // An HTTP/2 response says that it is finished only once its stream is closed, by the client too.
+      // An HTTP/2 response emits `finish` only after both sides have closed the stream, so its stream is used.
       const sent = streamOf(response) ?? response
-      // The stream of a HEAD has been ended before.
+      // The stream of a HEAD has already ended.
       if (sent.writableEnded) awaitRest(request, response, restMs)
       else sent.once('finish', () => awaitRest(request, response, restMs))
     }

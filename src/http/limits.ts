@@ -1,13 +1,13 @@
 /**
- * The bounds of connections and requests: sizes, numbers and times. A connection or request beyond them is refused or
- * cut.
+ * The bounds of connections and requests: sizes, numbers and times. A connection or request that exceeds one is refused
+ * or closed.
  */
 
 /** Bounds of connections and requests. Each has a default. */
 export interface ConnectionLimits {
   /**
    * Maximum number of open connections. A further one is closed without an answer: an `EventSource` then tries again,
-   * which it does not after a 503. @default 10,000
+   * but not after a 503. @default 10,000
    */
   connections: number
   /**

@@ -1,7 +1,7 @@
 /**
- * The log in a folder, by LMDB: the server's default. Appends that come together share one commit, and each resolves
- * when that is on the disk. One process at a time may have the folder open. The file never shrinks; what is freed in it
- * is used again. While the disk is full appends are refused; reading, deleting and trimming go on.
+ * The driver `lmdb`, the server's default: the log in a folder, stored by LMDB. Concurrent appends share one commit, and
+ * each resolves when its commit is on the disk. Only one process at a time can open the folder. The file never shrinks;
+ * freed space in it is reused. While the disk is full, appends are refused; reading, deleting and trimming continue.
  */
 import { entryOf, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
@@ -20,31 +20,31 @@ export type { FolderProblem } from './lmdb/folder.ts'
 export { LogFolderError } from './lmdb/folder.ts'
 
 export interface LmdbLogOptions {
-  /** Made when it is missing. */
+  /** Created when it is missing. */
   folder: string
   /**
-   * The log takes no more room of its disk while the disk has fewer free bytes than this: appends are refused as
-   * `unavailable` with `details.reason` `full`, deleting and trimming go on. @default 64 MiB
+   * The log's file does not grow while its disk has fewer free bytes than this: appends reject with `unavailable` and
+   * `details.reason` `full`; deleting and trimming continue. @default 64 MiB
    */
   reserveBytes?: number
-  /** ms since 1970, for tests of what expires. */
+  /** ms since 1970; tests of expiry pass their own. */
   clock?: () => number
 }
 
 export interface LmdbLog extends EventLog {
-  /** Resolves when nothing that was trimmed, deleted or has expired takes room in the file any more. */
+  /** Resolves when the space of all trimmed, deleted and expired data has been freed. */
   settled(): Promise<void>
 }
 
-/** A job that is there to make room. */
+/** Options of a job that frees space. */
 const FREES = { frees: true }
 
 /** See {@link LmdbLogOptions.reserveBytes}. */
 export const RESERVE_BYTES = 64 * 1024 * 1024
 
 /**
- * Gives the driver `lmdb`.
- * @throws LogFolderError when the folder is somebody else's, damaged, of another version or in use; it is left as it is
+ * Opens the driver `lmdb`.
+ * @throws LogFolderError when the folder has other files, is damaged, of another version or in use; it is not changed
  */
 export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   const { folder, reserveBytes = RESERVE_BYTES, clock = Date.now } = options
@@ -61,7 +61,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     if (closing) throw logClosed()
   }
 
-  /** Does a job in the next commit; resolves when that is on the disk. */
+  /** Runs a job in the next commit; resolves when the commit is on the disk. */
   function write<T>(job: (transaction: Transaction) => T, options?: { frees: boolean }): Promise<T> {
     mustBeOpen()
     return writer.run(job, options)
@@ -106,8 +106,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const there = find(transaction, sessionId)
         const session = there ?? draft(transaction, sessionId, createdBy)
         if (!there) keep(transaction, session, metadata)
-        const told = transaction.get(tables.metadata, numberKey(session.epoch))
-        return { created: !there, session: describe(sessionId, session.row, told) }
+        const stored = transaction.get(tables.metadata, numberKey(session.epoch))
+        return { created: !there, session: describe(sessionId, session.row, stored) }
       })
     },
 
@@ -118,7 +118,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
 
     async list(after, limit) {
       mustBeOpen()
-      // The first key behind `after` is itself with something added.
+      // The first possible key after `after` is `after` with a NUL character.
       const start = after === undefined ? FIRST : Buffer.from(`${after}\0`)
       return tables.sessions.keys(start, LAST, limit).flatMap(key => {
         const row = tables.sessions.get(key)
@@ -240,7 +240,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         })
         return true
       }, FREES)
-      // Whoever deletes because the disk is full appends next.
+      // A caller that deletes because the disk is full appends next, so it waits for the freed space.
       if (store.isShort) await sweeper.settled()
       return isDeleted
     },
@@ -258,7 +258,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       mustBeOpen()
       const { expired, renewed } = findExpired(tables, clock(), limit)
       if (renewed.length > 0) {
-        // Only saves looking at them again: whoever asks next tries again.
+        // An optimization for the next call, which repeats it after a failure.
         write(transaction => moveEnds(tables, transaction, renewed)).catch(() => {})
       }
       return expired

@@ -6,7 +6,7 @@
  * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.
  *   Conditions are checked in the same step; a refused append changes nothing.
  * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and created again, or
- *   whose   store lost data, gets a new epoch, greater than any earlier epoch of this store.
+ *   whose store lost data, gets a new epoch, greater than any earlier epoch of this store.
  * - Methods reject with TwinrailError `unavailable` while the store cannot be reached, and after `close`. An append
  *   that was rejected may still have been stored; a retry needs a `once` key or a producer.
  * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.

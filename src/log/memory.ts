@@ -1,4 +1,4 @@
-/** The log in this process's memory: for tests and embedding. Gone with the process. */
+/** The driver `memory`: the log in this process's memory, for tests and embedding. It is lost when the process ends. */
 import { entryOf, type Held, type HeldKey, type HeldLease, type HeldProducer, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
@@ -18,7 +18,7 @@ class Session implements Held {
   readonly leases = new Map<string, HeldLease>()
   readonly producers = new Map<string, HeldProducer>()
   snapshot: Snapshot | undefined
-  /** The number of keys at which the expired ones are looked for. */
+  /** The number of keys at which expired ones are removed. */
   #sweepAt = 1024
 
   constructor(
@@ -49,7 +49,7 @@ class Session implements Held {
     return this.producers.get(id)
   }
 
-  /** Keeps expired keys from gathering, at a cost that is constant per key taken. */
+  /** Removes expired keys, at an amortized constant cost per key. */
   sweep(now: number): void {
     if (this.keys.size < this.#sweepAt) return
     for (const [key, held] of this.keys) if (held.expiresAt <= now) this.keys.delete(key)
@@ -57,7 +57,7 @@ class Session implements Held {
   }
 }
 
-/** Gives the driver `memory`. @param clock ms since 1970, for tests of what expires */
+/** Creates the driver `memory`. @param clock ms since 1970; tests of expiry pass their own */
 export function createMemoryLog({ clock = Date.now }: { clock?: () => number } = {}): EventLog {
   const held = new Map<string, Session>()
   const followers = new Followers()

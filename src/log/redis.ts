@@ -21,44 +21,44 @@ export type { RedisClient, RedisClientOptions } from './redis/client.ts'
 export { RedisUnfit } from './redis/fitness.ts'
 
 export interface RedisLogOptions {
-  /** Such as `redis://:password@host:6379/0`, `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
+  /** For example `redis://:password@host:6379/0`, or `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
   url?: string
   /**
-   * Makes the clients itself, for Sentinel, Cluster and whatever a URL cannot say: called once for commands and once
+   * Creates the clients, for Sentinel, Cluster and settings that a URL cannot express. Called once for commands and once
    * for the subscriber. The client must have these options (a Cluster as its `redisOptions`, with `lazyConnect: true` and
    * `enableOfflineQueue: false`).
    */
   connect?: (options: RedisClientOptions) => RedisClient
   /**
-   * What the names of all keys and channels begin with. Deployments in one database need different ones; those in
-   * different databases do not hear each other. @default "twinrail:"
+   * Prefix of the names of all keys and channels. Deployments in one database need different prefixes; deployments in
+   * different databases are separate. @default "twinrail:"
    */
   prefix?: string
-  /** How long a call waits for Redis before it is refused as `unavailable`, in ms. @default 5 s */
+  /** Time after which a call without an answer from Redis rejects with `unavailable`, in ms. @default 5 s */
   deadlineMs?: number
   /**
-   * A followed session without news is read again after so long, in ms, or later where many are followed: at most
-   * fifteen are read per fifth of it. @default 5 s
+   * A followed session without new events is read again after this time, in ms, or later when many are followed: at
+   * most fifteen are read in a fifth of this time. @default 5 s
    */
   recheckMs?: number
-  /** What an operator should know, in words. @default process.emitWarning */
+  /** Receives warnings for the operator. @default process.emitWarning */
   warn?: (message: string) => void
   /**
-   * Failures that nobody waits for: a connection is away, a check could not be made.
-   * @default `warn` is told, once a minute of those with the same message
+   * Receives background failures that no call reports, such as a lost connection.
+   * @default calls `warn`, at most once a minute with the same message
    */
   onError?: (error: unknown) => void
-  /** ms since 1970, for tests of what expires. @default Redis's own time, so that nodes' clocks need not agree */
+  /** ms since 1970; tests of expiry pass their own. @default Redis's time, so that nodes' clocks need not agree */
   clock?: () => number
 }
 
-/** A session that nobody has written to yet, as its conditions are judged. */
+/** An empty session, as the conditions of an append see it. */
 const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
 
-/** How often a lease is announced that each time runs out before it is taken. */
+/** Maximum number of announcements of a lease that expires each time before it is taken. */
 const ANNOUNCEMENTS = 5
 
-/** How much of a followed session is read at once. */
+/** Page size for reading a followed session. */
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
 
 /**
@@ -103,7 +103,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     recover: (...known) => store.recover(...known),
     recheckMs,
     onError: error => {
-      // While Redis is away nothing is lost: the next check, or the next connection, tries again.
+      // Nothing is lost while Redis is unreachable: the next check or connection tries again.
       if (!(error instanceof TwinrailError)) onError(error)
     },
   })
@@ -124,7 +124,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     throw new RedisUnfit(`cannot use the Redis at ${url.replace(/\/\/[^@/]*@/, '//')}: ${message}`)
   }
 
-  /** A call of the log's interface: refused once closed, waited for by `close`. */
+  /** Wraps a method of the log: it rejects after `close`, and `close` waits for calls in progress. */
   function open<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
     return async (...args) => {
       if (closed) throw logClosed()
@@ -153,7 +153,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
         const args = appendArguments(texts, conditions, sender)
         const answer = await store.script<string[]>('append', sessionId, args)
         if (answer[0] !== UNANNOUNCED) return answer
-        // This process, or Redis, stood still for longer than the lease lasts.
+        // This process or Redis paused for longer than the lease's duration.
         leases.forget(
           sessionId,
           taken.map(({ runId }) => runId),
@@ -166,7 +166,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }
     let answer = await run('')
     if (answer[0] === 'session' && conditions.create && conditions.epoch === undefined) {
-      // What would be refused makes no session and uses no epoch up.
+      // A refused append must not create a session or use up an epoch.
       const verdict = judge(EMPTY, texts.length, conditions, 0)
       if (!verdict.writes) return verdict.appended
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
@@ -251,7 +251,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }),
 
     marks: open(async sessionId => {
-      // Whatever is made after this look is heard.
+      // Subscribe first: marks that are set after the reading are notified.
       await tails.placed(sessionId)
       const found = await store.script<string[]>('marks', sessionId, [store.now])
       return found.flatMap((name, i) => (i % 2 === 0 ? [{ name, leftMs: Number(found[i + 1]) }] : []))
@@ -306,22 +306,22 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   }
 }
 
-/** How often the same message is passed on, in ms. */
+/** Minimum time between two reports of the same message, in ms. */
 const REPEAT_MS = 60_000
 
-/** Messages whose last time is remembered. */
+/** Maximum number of messages whose last report is remembered. */
 const REMEMBERED = 100
 
-/** Passes errors on, but not the same one again and again while Redis is away. */
-function rarely(tell: (message: string) => void): (error: unknown) => void {
-  const told = new Map<string, number>()
+/** Reports errors, each message at most once in {@link REPEAT_MS}. */
+function rarely(report: (message: string) => void): (error: unknown) => void {
+  const reportedAt = new Map<string, number>()
   return error => {
     const message = error instanceof Error ? error.message || error.name : String(error)
     const now = performance.now()
-    if (now - (told.get(message) ?? -Infinity) < REPEAT_MS) return
-    told.delete(message)
-    told.set(message, now)
-    if (told.size > REMEMBERED) told.delete(told.keys().next().value as string)
-    tell(message)
+    if (now - (reportedAt.get(message) ?? -Infinity) < REPEAT_MS) return
+    reportedAt.delete(message)
+    reportedAt.set(message, now)
+    if (reportedAt.size > REMEMBERED) reportedAt.delete(reportedAt.keys().next().value as string)
+    report(message)
   }
 }

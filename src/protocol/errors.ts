@@ -61,7 +61,7 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'rate-limited': 'There are too many connections or requests. Wait `retryAfterMs`, then try again.',
   'too-slow': 'The client fell too far behind. Reconnect with the last received offset.',
   internal:
-    'The server failed; its diagnostic log, if it is on, has the cause under the `requestId`. Try again later.',
+    'The server failed; its diagnostic output, if enabled, has the cause under the `requestId`. Try again later.',
   unavailable:
     'The log cannot be reached now, or takes no appends; `details.reason` is `full` when it has no room. Try again later.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
@@ -133,7 +133,7 @@ export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof TwinrailError)) {
     return {
       code: 'internal',
-      message: 'the server failed; the cause is in its log, if it keeps one',
+      message: 'the server failed; its diagnostic output, if enabled, has the cause',
       retryable: true,
     }
   }

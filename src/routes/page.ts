@@ -16,9 +16,9 @@ const types: Record<string, string> = {
 
 /** @param folder the folder of the built files */
 export function pageRoutes(app: FastifyInstance, context: TransportContext, folder: URL): void {
-  const config = { action: 'page.read' } as const
+  const route = { config: { action: 'page.read' }, schema: { hide: true } } as const
   const send = async (request: FastifyRequest, reply: FastifyReply, file: string, cache: string) => {
-    await allow(context, request, config.action)
+    await allow(context, request, 'page.read')
     reply
       .header('content-security-policy', POLICY)
       .header('x-content-type-options', 'nosniff')
@@ -36,8 +36,8 @@ export function pageRoutes(app: FastifyInstance, context: TransportContext, fold
       .header('cache-control', cache)
       .send(bytes)
   }
-  app.get('/', { config }, (request, reply) => send(request, reply, 'index.html', 'no-cache'))
-  app.get<{ Params: { file: string } }>('/assets/:file', { config }, (request, reply) => {
+  app.get('/', route, (request, reply) => send(request, reply, 'index.html', 'no-cache'))
+  app.get<{ Params: { file: string } }>('/assets/:file', route, (request, reply) => {
     const { file } = request.params
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
     // Their names contain a hash of their content.

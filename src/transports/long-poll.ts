@@ -1,28 +1,9 @@
 /** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
 import type { Hold } from '../auth/door.ts'
-import {
-  check,
-  Offset,
-  PAGE_EVENTS,
-  type SubscriptionOptions,
-  WAIT_MS,
-  wholeNumber,
-} from '../protocol/index.ts'
+import type { EventsQuery } from '../protocol/index.ts'
 import { connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
-
-/** The names of a page's query that subscriptions do not have. */
-const PageQuery = z.object({
-  limit: wholeNumber('a count of events')
-    .refine(limit => limit >= 1 && limit <= PAGE_EVENTS, `expected 1 to ${PAGE_EVENTS} events`)
-    .default(PAGE_EVENTS),
-  before: Offset.optional(),
-  wait: wholeNumber('ms')
-    .refine(wait => wait <= WAIT_MS, `expected at most ${WAIT_MS} ms`)
-    .default(0),
-})
 
 /** Answers with one page. Waits for events if the query says so. @throws TwinrailError the refusal */
 export async function servePage(
@@ -30,7 +11,7 @@ export async function servePage(
   request: FastifyRequest,
   reply: FastifyReply,
   sessionId: string,
-  options: SubscriptionOptions,
+  { limit, before, wait, ...options }: EventsQuery,
 ): Promise<FastifyReply> {
   context.connections.mustBeOpen()
   const gone = new AbortController()
@@ -43,7 +24,6 @@ export async function servePage(
   }
 
   async function answer(hold: Hold): Promise<FastifyReply> {
-    const { limit, before, wait } = check(PageQuery, request.query, 'query')
     const connection = connectionOf(reply)
     connection.once('close', leave)
     if (connection.destroyed) leave()

@@ -365,7 +365,7 @@ function closed(): TwinrailError {
 }
 
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
+  return new TwinrailError('internal', 'the server failed; its diagnostic output, if enabled, has the cause')
 }
 
 /** The `id` of a message that is not a valid command; `null` when it has none. */

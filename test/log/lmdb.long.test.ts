@@ -160,7 +160,7 @@ t.test('a job that fails leaves its commit to the others', async t => {
   t.same(await log.lookup('s', ['k2', 'k3']), [{ seq: 2, note: 'mine' }, undefined])
 })
 
-t.test('a folder is made with all that is above it, and may hold what volumes hold', async t => {
+t.test("a missing folder is created with its parents, and may contain a volume's own entries", async t => {
   const folder = join(newFolder(t), 'a', 'b.c')
   const log = await openLmdbLog({ folder })
   await put(log, [text(1)], { create: true })

@@ -35,7 +35,7 @@ async function readiness(t: Test, log: EventLog): Promise<() => Promise<{ status
   }
 }
 
-t.test('above maxmemory appends are refused as full, and what makes room is carried out', skip, async t => {
+t.test('above maxmemory appends are refused as full; deleting and trimming succeed', skip, async t => {
   const redis = await RedisServer.start(t, ['--maxmemory', '12mb', '--maxmemory-policy', 'noeviction'])
   const log = await open(t, redis)
   const ready = await readiness(t, log)

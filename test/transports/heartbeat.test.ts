@@ -78,7 +78,7 @@ t.test('one that is written to is not looked at before it has been silent as lon
   t.ok((busy.beats[0] as number) >= silentFrom + 1000)
 })
 
-t.test('one whose beat writes nothing is looked at again at every turn', async t => {
+t.test('a connection whose heartbeat writes nothing is checked again at every tick', async t => {
   const { clock, pass, connection } = wheel(t)
   const stalled = connection(1000, false)
   clock.add(stalled)

@@ -246,7 +246,7 @@ t.test('a connection that closes ends its pending work', async t => {
   await eventually(t, 'nobody follows anything', () => server.bus.topics === 0)
 })
 
-t.test('a server that stops ends the streams that wait for their turn, too', async t => {
+t.test('a stopping server also ends the streams that wait for their turn', async t => {
   const { url, server } = await stage(t)
   const raw = new Raw(t, url)
   raw.send(get(events, sse) + get(events, sse))

@@ -205,7 +205,7 @@ t.test('a run belongs to the principal that opened it', async t => {
   t.match(end, { by: 'ann' })
 })
 
-t.test('commands reach the runs of producers, too', async t => {
+t.test('commands reach the runs of producers', async t => {
   const wire = await serve(t)
   const { url } = wire
   const stream = await follow(t, 'long-poll', url, (await ingest(url, 's', started('r'))) && 's')

@@ -100,7 +100,7 @@ for (const kind of ['http', 'https'] as const) {
   })
 }
 
-t.test('HTTP/2: an answer of which nothing is read for stallMs ends its stream', async t => {
+t.test('HTTP/2: an answer without progress for stallMs ends its stream', async t => {
   const { url } = await stage(t, { stallMs: 400, tls })
   const session = await openHttp2(t, url, { initialWindowSize: 0 })
   const streams = Array.from({ length: 20 }, () =>

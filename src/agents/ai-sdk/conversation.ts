@@ -16,7 +16,7 @@ export const historyBounds = {
   messageCharacters: 50_000,
 } as const
 
-/** What one side said. */
+/** A message of the user or the model. */
 export interface ChatMessage {
   role: 'user' | 'assistant'
   content: string
@@ -43,7 +43,7 @@ function textOf(content: string | z.output<typeof Part>[]): string {
     .join('\n\n')
 }
 
-// No `system` role: what the model is told to be is the server's to say, not its clients'.
+// No `system` role: only the server sets the model's instructions, not its clients.
 const Message = z
   .looseObject({
     role: z.enum(['user', 'assistant']),
@@ -98,7 +98,7 @@ export async function conversation(
   return modelMessages([...history.entries(), { kind: 'user', text: input.prompt ?? '' }])
 }
 
-/** One thing that was said or done in the session. */
+/** One entry of the session's conversation: a message or a tool call. */
 type Entry =
   | { kind: 'user' | 'assistant'; text: string }
   | { kind: 'tool'; toolCallId: string; toolName: string; input: unknown; output: ToolOutput }

@@ -1,22 +1,22 @@
-/** An append's conditions as the script `append` takes them, and what it answers. */
+/** Arguments and results of the script `append`. */
 import type { AppendConditions, Appended } from '../log.ts'
 
 export interface Sender {
   /** ms since 1970, or '' for Redis's own time. */
   readonly now: string
-  /** Epoch to make the session with when it is missing; '' to refuse. */
+  /** Epoch of the session if it is to be created when missing; otherwise ''. */
   readonly fresh: string
-  /** This process, so that it knows its own hints. */
+  /** Id of this process, which ignores its own hints. */
   readonly node: string
   readonly channel: string
-  /** By when each lease must be taken, by Redis's time, in ms. */
+  /** Time until which each lease must be taken, by Redis's clock, in ms. */
   readonly takenBy: readonly number[]
 }
 
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
 
-/** Written down flat, in the order in which the script takes it. */
+/** The flat list of arguments, in the order in which the script reads them. */
 export function appendArguments(
   texts: readonly string[],
   { epoch, createdBy, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
@@ -32,12 +32,12 @@ export function appendArguments(
   return [...flat.map(String), ...texts]
 }
 
-/** How many texts of an accepted call were appended: less than given where a producer repeats itself. */
+/** Number of texts that an accepted call appended: fewer than given when a producer repeated events. */
 export function addedOf(answer: readonly string[]): number {
   return Number(answer[4] ?? 0)
 }
 
-/** What the script answers: the first element says what became of the append. */
+/** Converts the script's result, whose first element is the outcome. */
 export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
   const epoch = Number(rest[0])
   switch (outcome) {
@@ -60,7 +60,7 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
   }
 }
 
-/** No note is an empty text. */
+/** A missing note is stored as ''. */
 function noteText(note: unknown): string {
   return note === undefined ? '' : JSON.stringify(note)
 }
