@@ -7,6 +7,7 @@ import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { Door } from './auth/door.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
+import { type PrincipalLimits, principalDefaults } from './auth/principal-limits.ts'
 import type { Target } from './auth/revocations.ts'
 import { takeTicket } from './auth/tickets.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
@@ -52,6 +53,8 @@ export interface ServerOptions {
   log?: EventLog
   /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
+  /** Bounds for each principal of a server with an `authorize` hook. Each has a default. */
+  principalLimits?: Partial<PrincipalLimits>
   /**
    * How often an open stream is authorized again, in ms. It is also authorized when its principal's `expiresAt` has
    * passed, and after `reauthorize` and revocations.
@@ -217,6 +220,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       authorize: options.authorize ?? allowLocal,
       // A journal of its own: what the server keeps for itself is no session with a state and retention.
       journal: new Journal(log),
+      limits: { ...principalDefaults, ...options.principalLimits },
       recheckMs: options.recheckMs ?? 60_000,
       onError: error => app.log.error({ err: error }, 'the authorize hook failed'),
       audit: entry => {

@@ -25,6 +25,13 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],
   'use of a ticket': ['src/auth/tickets.ts', 'TICKET_MS', 'DEFAULT_TICKET_MS'],
   'revocations that are remembered': ['src/auth/revocations.ts', 'REVOCATIONS'],
+  'commands of one principal per second, on each node': ['src/auth/principal-limits.ts', 'commandsPerSecond'],
+  'commands of one principal at once': ['src/auth/principal-limits.ts', 'commandBurst'],
+  'open WebSockets of one principal': ['src/auth/principal-limits.ts', 'sockets'],
+  'open streams, subscriptions and waiting long-polls of one principal': [
+    'src/auth/principal-limits.ts',
+    'subscriptions',
+  ],
   'what is authorized again at a time': ['src/auth/door.ts', 'AT_A_TIME'],
   'one question with its schema, UTF-8 bytes of JSON': ['src/sessions/question.ts', 'QUESTION_BYTES'],
   'nesting of a question’s schema': ['src/sessions/question.ts', 'SCHEMA_NESTING'],
@@ -115,6 +122,7 @@ t.test('the settings are there', async t => {
   const options = [
     'src/server.ts',
     'src/http/limits.ts',
+    'src/auth/principal-limits.ts',
     'src/log/lmdb.ts',
     'src/log/redis.ts',
     'src/agents/deepsearch/deepsearch.ts',

@@ -8,12 +8,14 @@ import type { Principal } from '../sessions/principal.ts'
 import { type Action, actionGroups, createsSession, type Group } from './actions.ts'
 import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
+import { type PrincipalLimits, PrincipalUse } from './principal-limits.ts'
 import { Revocations, type Target } from './revocations.ts'
 import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
 
 export interface DoorParts {
   readonly authorize: Authorize
   readonly journal: Journal
+  readonly limits: PrincipalLimits
   /** How often what is open is authorized again, in ms. */
   readonly recheckMs: number
   /** Reports a failure of the hook while something open was authorized again. */
@@ -54,6 +56,8 @@ interface Held {
   /** Something changed while it was being authorized. */
   again: boolean
   isOver: boolean
+  /** Ends the count of it. */
+  close: () => void
 }
 
 /** How many open things are authorized at the same time. */
@@ -66,6 +70,7 @@ export class Door {
   readonly #parts: DoorParts
   readonly #tickets: Tickets
   readonly #revocations: Revocations
+  readonly #use: PrincipalUse
   readonly #held = new Set<Held>()
   readonly #due = new DueQueue<Held>()
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
@@ -79,17 +84,20 @@ export class Door {
     this.#parts = parts
     this.isOpen = parts.authorize === allowLocal
     this.#tickets = new Tickets(parts.journal)
+    this.#use = new PrincipalUse(parts.limits)
     this.#revocations = new Revocations(parts.journal, target => this.#recheck(target))
     if (!this.isOpen) this.#revocations.start()
   }
 
   /**
-   * Authorizes an action. @param sessionId the session that it concerns, if any
-   * @throws TwinrailError the refusal; or the exception of the hook
+   * Authorizes an action, and counts it if it is a command. @param sessionId the session that it concerns, if any
+   * @throws TwinrailError the refusal, or `rate-limited`; or the exception of the hook
    */
   async allow(request: FastifyRequest, action: Action, sessionId?: string): Promise<Principal> {
     try {
-      return await this.#allow(request, action, sessionId)
+      const principal = await this.#allow(request, action, sessionId)
+      if (!this.isOpen && isCommand(action)) this.#use.command(principal.id)
+      return principal
     } catch (error) {
       if (error instanceof TwinrailError && !error.retryable) {
         this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
@@ -152,11 +160,13 @@ export class Door {
       due: Infinity,
       again: false,
       isOver: false,
+      close: () => {},
     }
     // Before it is authorized, so that it misses no revocation.
     if (!this.isOpen) this.#held.add(held)
     try {
       held.principal = await this.#allowAll(held)
+      if (!this.isOpen) held.close = this.#use.open(kindOf(actions), held.principal.id)
     } catch (error) {
       this.#release(held)
       throw error
@@ -309,6 +319,7 @@ export class Door {
 
   #release(held: Held): void {
     held.isOver = true
+    held.close()
     this.#held.delete(held)
     this.#due.remove(held)
   }
@@ -393,6 +404,16 @@ export class Door {
     }
     this.#schedule(held)
   }
+}
+
+/** Whether the action counts as a command of its principal. */
+function isCommand(action: Action): boolean {
+  const group = actionGroups[action]
+  return group === 'write' || group === 'manage' || action === 'ticket.create'
+}
+
+function kindOf(actions: readonly Action[]): 'sockets' | 'subscriptions' {
+  return actions.includes('connect') ? 'sockets' : 'subscriptions'
 }
 
 function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {

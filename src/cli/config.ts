@@ -182,6 +182,12 @@ export const serveSettings = {
       'API keys of producers and servers, each as name=sha256:<hash>, with its rights after another colon, such as :produce+read (default: read+write+produce+manage)',
     schema: list.pipe(z.array(ApiKeySetting)).optional(),
   },
+  commandsPerSecond: {
+    flag: '--commands-per-second <count>',
+    about:
+      'commands that each principal may send per second in the long run, beyond a burst of five times as many',
+    schema: z.coerce.number().int().min(1).max(1_000_000).default(100),
+  },
   recheckMs: {
     flag: '--recheck-ms <ms>',
     about: 'how often open streams are authorized again, beside when their token expires',

@@ -55,6 +55,10 @@ export async function serve(settings: ServeSettings): Promise<void> {
     ...(authorize && { authorize }),
     disable: settings.disable,
     recheckMs: settings.recheckMs,
+    principalLimits: {
+      commandsPerSecond: settings.commandsPerSecond,
+      commandBurst: settings.commandsPerSecond * 5,
+    },
     ...(settings.allowHost && { hosts: settings.allowHost }),
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
