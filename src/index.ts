@@ -7,7 +7,12 @@
 import type { ServerOptions, TwinrailServer } from './server.ts'
 
 export * from './agents/agent.ts'
-export type { Action, Authorize } from './auth/authorize.ts'
+export { type Action, actionGroups, type Group, type Right, rights } from './auth/actions.ts'
+export { anyOf } from './auth/any-of.ts'
+export { type ApiKey, apiKeyAuthorize } from './auth/api-keys.ts'
+export type { Authorize, SessionFacts, Wanted } from './auth/authorize.ts'
+export { type JwtOptions, jwtAuthorize } from './auth/jwt.ts'
+export type { PrincipalLimits } from './auth/principal-limits.ts'
 export type { Bus, BusOptions } from './bus/bus.ts'
 export type { Journal } from './bus/journal.ts'
 export type { LagLimits } from './bus/lag.ts'

@@ -24,6 +24,8 @@ export interface Metrics {
   lost(transport: TransportName, reason: LossReason): void
   /** Counts pings without an answer before the next ping. */
   missedHeartbeat(): void
+  /** Counts entries of the audit log. */
+  audited(entry: { what: string; code?: string }): void
   /** Sets the source of the gauges. Called once. */
   measure(measured: Measured): void
   readonly contentType: string
@@ -52,6 +54,11 @@ export function createMetrics(): Metrics {
     for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason }, 0)
   }
   for (const reason of ['silent', 'incomplete'] as const) lost.inc({ transport: 'websocket', reason }, 0)
+  const audits = counter(
+    'audit_total',
+    'Entries of the audit log: refusals, rights lost while a stream was open, connections, tickets, revocations, deletions',
+    ['what', 'code'],
+  )
   const missed = counter(
     'missed_heartbeats_total',
     'Pings to which a WebSocket client showed no sign of life',
@@ -88,6 +95,7 @@ export function createMetrics(): Metrics {
     },
     lost: (transport, reason) => lost.inc({ transport, reason }),
     missedHeartbeat: () => missed.inc(),
+    audited: ({ what, code = '' }) => audits.inc({ what, code }),
     measure: measured => gauges(register, measured),
   }
 }

@@ -5,7 +5,11 @@ import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyServ
 import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth/authorize.ts'
+import { Door } from './auth/door.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
+import { type PrincipalLimits, principalDefaults } from './auth/principal-limits.ts'
+import type { Target } from './auth/revocations.ts'
+import { takeTicket } from './auth/tickets.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import type { OpenLimits } from './bus/open-limits.ts'
@@ -22,11 +26,13 @@ import { createMetrics } from './metrics.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
 import { sleep } from './protocol/timers.ts'
+import { type RouteAction, requireActions } from './routes/actions.ts'
+import { authRoutes } from './routes/auth.ts'
 import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
-import { metaRoutes } from './routes/meta.ts'
+import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
 import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
 import { withZodSchemas } from './routes/schemas.ts'
@@ -50,6 +56,16 @@ export interface ServerOptions {
   log?: EventLog
   /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
   authorize?: Authorize
+  /** Bounds for each principal of a server with an `authorize` hook. Each has a default. */
+  principalLimits?: Partial<PrincipalLimits>
+  /**
+   * How often an open stream is authorized again, in ms. It is also authorized when its principal's `expiresAt` has
+   * passed, and after `reauthorize` and revocations.
+   * @default 60 s
+   */
+  recheckMs?: number
+  /** Routes that the server does not have: `page` (the playground), `guide`, `metrics`, `openapi`. @default none */
+  disable?: readonly OptionalRoute[]
   /** Allows listening beyond loopback without an `authorize` hook. @default false */
   insecure?: boolean
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
@@ -60,6 +76,13 @@ export interface ServerOptions {
    * @default on loopback every loopback origin, such as that of Vite, http://localhost:5173; elsewhere none
    */
   origins?: readonly string[]
+  /**
+   * Names by which the server is reached, without ports, such as `app.example.com` behind a proxy. Requests for others are
+   * refused, which prevents DNS rebinding.
+   * @default on loopback loopback names only; elsewhere any name, but without an `authorize` hook only IP addresses and
+   * names without a dot
+   */
+  hosts?: readonly string[]
   /** Idle time after which the server sends a ping, unless the client asks for another, in ms. @default 15 s */
   heartbeatMs?: number
   /**
@@ -120,6 +143,8 @@ export interface ServerOptions {
 export interface TwinrailServer {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
+  /** The server's own routes, each with the action that it authorizes. */
+  readonly routes: readonly RouteAction[]
   /** Appends to sessions and reads them. */
   readonly journal: Journal
   /** Subscribes to sessions in this process. */
@@ -132,6 +157,12 @@ export interface TwinrailServer {
    */
   listen(options?: { host?: string; port?: number }): Promise<string>
   /**
+   * Authorizes what is open again, on all nodes of the log: the streams and waiting requests of a principal, of a session,
+   * or all of them. Call it when rights have changed. Resolves once all nodes were told.
+   * @throws TwinrailError `unavailable`
+   */
+  reauthorize(target?: Target): Promise<void>
+  /**
    * Stops the server. It works as before for `drainMs` while `/readyz` answers 503. Then it refuses new requests, gives
    * runs `graceMs` to end, sends every subscriber the time to reconnect after, and closes the log. Later calls wait for
    * the first.
@@ -143,7 +174,8 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const journal = new Journal(options.log ?? createMemoryLog(), options.open)
+  const log = options.log ?? createMemoryLog()
+  const journal = new Journal(log, options.open)
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
   const turnstile = new Turnstile()
@@ -152,7 +184,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const app = Fastify({
     ...(options.tls && { http2: true }),
     serverFactory(handle) {
-      const listener = answers.listener(withoutEndlessBodies(handle, limits.bodyMs))
+      const listener = answers.listener(
+        withoutEndlessBodies((request, response) => {
+          takeTicket(request)
+          handle(request, response)
+        }, limits.bodyMs),
+      )
       const server = createHttpServer(listener, limits, options.tls)
       sockets.guard(server)
       return server
@@ -185,7 +222,18 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     sessions,
-    authorize: options.authorize ?? allowLocal,
+    door: new Door({
+      authorize: options.authorize ?? allowLocal,
+      // A journal of its own: what the server keeps for itself is no session with a state and retention.
+      journal: new Journal(log),
+      limits: { ...principalDefaults, ...options.principalLimits },
+      recheckMs: options.recheckMs ?? 60_000,
+      onError: error => app.log.error({ err: error }, 'the authorize hook failed'),
+      audit: entry => {
+        app.log.info(entry, `audit: ${entry.what}`)
+        metrics.audited(entry)
+      },
+    }),
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
@@ -203,9 +251,13 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
   answersInPieces(app, answers)
   errorHandling(app)
+  const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await acceptWebSockets(app, context)
-  const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
+  const hosts = { listed: options.hosts ?? [], isInsecure: context.door.isOpen }
+  const origins = new Origins(options.origins, hosts, (kind, refused) =>
+    app.log.warn(kind === 'origin' ? refusedPage(refused) : refusedHost(refused)),
+  )
   app.addHook('onRequest', async request => origins.check(request))
   await app.register(fastifyCors, {
     // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
@@ -215,22 +267,25 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     exposedHeaders: ['retry-after'],
   })
   await app.register(FastifySSEPlugin)
+  const disabled = new Set(options.disable)
   // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
     await describeRoutes(scope)
     const api = withZodSchemas(scope)
     sessionRoutes(api, context)
     commandRoutes(api, context)
+    authRoutes(api, context)
     // In a scope of its own, since only these routes accept NDJSON.
     await api.register(async scope => {
       ndjsonBodies(scope)
       eventRoutes(scope, context)
     })
     websocketRoute(api, context)
-    metaRoutes(api, context, metrics)
+    metaRoutes(api, context, metrics, disabled)
   })
   metrics.measure(context)
-  pageRoutes(app, pageFolder)
+  if (!disabled.has('page')) pageRoutes(app, context, pageFolder)
+  guarded.end()
 
   let beside: Server[] = []
   let closing: Promise<void> | undefined
@@ -242,6 +297,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     await sessions.close(graceMs)
     await new Promise(resolve => setImmediate(resolve))
     context.connections.closeAll()
+    context.door.close()
     context.heartbeats.close()
     // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {
@@ -255,6 +311,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
 
   return {
     app,
+    routes: guarded.routes,
     journal,
     bus,
     sessions,
@@ -262,7 +319,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       origins.onLoopback = isLoopback(host)
       if (!origins.onLoopback && !options.authorize && !options.insecure) {
         throw new Error(
-          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook, or set insecure (--insecure)`,
+          `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook (--auth jwt or --api-key), or set insecure (--insecure)`,
         )
       }
       await app.listen({ host, port })
@@ -271,6 +328,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
       return `${options.tls ? 'https' : 'http'}://${name}:${address.port}`
     },
+    reauthorize: (target = {}) => context.door.revoke(target, { voids: false }),
     close({ graceMs = 10_000, drainMs = 0 } = {}) {
       closing ??= stop(graceMs, drainMs)
       return closing
@@ -289,6 +347,11 @@ function refusedPage(origin: string): string {
   return origin === 'null'
     ? 'refused a page that has no origin: a file:// page, or a sandboxed frame. Serve it over HTTP instead'
     : `refused a page of ${origin}; to allow it, start the server with --origin ${origin} (createServer: origins: ['${origin}'])`
+}
+
+/** The log entry about a refused host name. */
+function refusedHost(name: string): string {
+  return `refused a request for the host ${name}; if it is a name of this server, start it with --allow-host ${name} (createServer: hosts: ['${name}'])`
 }
 
 /** The logger as Fastify takes it: settings and loggers go by different names there. */

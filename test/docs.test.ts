@@ -148,7 +148,7 @@ t.test('every control message has its row', async t => {
 t.test('every command has its row', async t => {
   const rows = tableUnder('Commands').flatMap(([type]) => codes(type))
   const commands = SessionCommand.options.map(option => option.shape.type.value)
-  t.strictSame(rows.sort(), [...commands, 'subscribe', 'unsubscribe', 'window', 'ping'].sort())
+  t.strictSame(rows.sort(), [...commands, 'subscribe', 'unsubscribe', 'window', 'auth', 'ping'].sort())
 })
 
 t.test('every way to subscribe has its row', async t => {

@@ -110,12 +110,15 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|sessions)\//] },
+  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions)\//] },
   { name: 'http', files: /^src\/http\//, may: [/^src\/protocol\//] },
   {
     name: 'transports',
     files: /^src\/(transports|dialects)\//,
-    may: [/^src\/(protocol|guide|log|bus|presence|sessions|agents|http)\//, /^src\/auth\/authorize\.ts$/],
+    may: [
+      /^src\/(protocol|guide|log|bus|presence|sessions|agents|http)\//,
+      /^src\/auth\/(actions|door)\.ts$/,
+    ],
   },
   { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
   {
@@ -123,7 +126,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/routes\//,
     may: [
       /^src\/(protocol|guide|log|bus|presence|sessions|agents|http|transports|dialects)\//,
-      /^src\/(auth\/authorize|metrics)\.ts$/,
+      /^src\/(auth\/(actions|door|tickets)|metrics)\.ts$/,
     ],
   },
   {

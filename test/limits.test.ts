@@ -25,6 +25,19 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'size of a request’s head': ['node'],
   '`playback`: text of one run': ['src/agents/playback.ts', 'MOST_TEXT'],
   '`playback`: events of one recording': ['src/agents/playback.ts', 'MAX_RECORDED'],
+  'a token or API key': ['src/protocol/limits.ts', 'TOKEN_CHARS'],
+  'a token’s `sub`': ['src/auth/jwt.ts', 'PRINCIPAL_CHARS'],
+  'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],
+  'use of a ticket': ['src/auth/tickets.ts', 'TICKET_MS', 'DEFAULT_TICKET_MS'],
+  'revocations that are remembered': ['src/auth/revocations.ts', 'REVOCATIONS'],
+  'commands of one principal per second, on each node': ['src/auth/principal-limits.ts', 'commandsPerSecond'],
+  'commands of one principal at once': ['src/auth/principal-limits.ts', 'commandBurst'],
+  'open WebSockets of one principal': ['src/auth/principal-limits.ts', 'sockets'],
+  'open streams, subscriptions and waiting long-polls of one principal': [
+    'src/auth/principal-limits.ts',
+    'subscriptions',
+  ],
+  'what is authorized again at a time': ['src/auth/door.ts', 'AT_A_TIME'],
   'one question with its schema, UTF-8 bytes of JSON': ['src/sessions/question.ts', 'QUESTION_BYTES'],
   'nesting of a question’s schema': ['src/sessions/question.ts', 'SCHEMA_NESTING'],
   'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],
@@ -37,6 +50,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
   'head of a request, TLS handshake': ['src/http/limits.ts', 'headersMs'],
   'connection without a request': ['src/http/limits.ts', 'idleMs'],
+  'WebSocket without credentials, until its `auth`': ['src/http/limits.ts', 'authMs'],
   'next bytes of a JSON body': ['src/http/limits.ts', 'bodyMs'],
   'next bytes of an NDJSON body': ['src/http/limits.ts', 'linesMs'],
   'unfinished bodies, lines of NDJSON and WebSocket messages of the process': [
@@ -87,6 +101,7 @@ function figureIn(file: string, name: string): number {
 function written(name: string, value: number): string {
   if (value === Number.POSITIVE_INFINITY) return 'none'
   if (/MB$/.test(name)) return `${value} MiB`
+  if (name === 'TOKEN_CHARS') return String(value)
   if (/bytes|text|chars/i.test(name) && value >= 1024) {
     return value >= 1024 * 1024 ? `${value / 1024 / 1024} MiB` : `${value / 1024} KiB`
   }
@@ -124,6 +139,7 @@ t.test('the settings are there', async t => {
   const options = [
     'src/server.ts',
     'src/http/limits.ts',
+    'src/auth/principal-limits.ts',
     'src/log/lmdb.ts',
     'src/log/redis.ts',
     'src/bus/open-limits.ts',

@@ -1,48 +1,42 @@
-/** Authorization: every route, upgrade and command asks the {@link Authorize} hook before it does anything. */
+/** The application's hook that authorizes every action. */
 import type { FastifyRequest } from 'fastify'
-import { TwinrailError } from '../protocol/index.ts'
+import type { SessionInfo } from '../log/log.ts'
 import type { Principal } from '../sessions/principal.ts'
+import type { Action, Group } from './actions.ts'
 
-/** An action that needs authorization. */
-export type Action =
-  | 'connect'
-  | 'session.create'
-  | 'session.list'
-  | 'session.read'
-  | 'session.delete'
-  | 'subscribe'
-  | 'subscribe:wait'
-  | 'run.start'
-  | 'run.cancel'
-  | 'input.answer'
-  | 'input.steer'
-  | 'publish'
-  | 'ingest'
-  | 'agents.list'
+/** What is known of a session when an action on it is authorized. */
+export type SessionFacts = Pick<SessionInfo, 'createdBy' | 'metadata' | 'createdAt'>
+
+/** An action that somebody asks for. */
+export interface Wanted {
+  readonly action: Action
+  /** The action's group of rights. */
+  readonly group: Group
+  /** The session that the action concerns; absent for actions that concern none. */
+  readonly sessionId?: string | undefined
+  /**
+   * The session as the log has it now; absent when it does not exist. Allow an action on a session that does not exist
+   * if you allow it on sessions of the principal's own: the server then creates it, or answers `session-not-found`.
+   */
+  readonly session?: SessionFacts | undefined
+}
 
 /**
  * The application's authorization hook. Returns the principal that the request comes from, or `undefined` to refuse the
- * action with `forbidden` (403). To refuse with another code or message, throw a {@link TwinrailError} such as
- * `unauthorized`. Any other exception is answered as `internal` and only logged. `sessionId` is `undefined` for actions
- * that do not concern a session. Called for each request and each command, so it should be fast.
+ * action with `forbidden` (403). To refuse with another code or message, throw a `TwinrailError`; throw `unauthorized`
+ * when the request has no valid credentials. Any other exception is answered as `internal` and only logged.
+ *
+ * The hook is called for each request and each command, and again for every open stream: when the principal's
+ * `expiresAt` has passed, at intervals, and after a revocation. So it should be fast. An exception other than a refusal
+ * leaves open streams as they are until the next time.
+ *
+ * A refusal does not tell of a session's existence: when the hook refuses a session that exists, but would allow the same
+ * action on one that does not, the client is told what it would be told of a missing one, such as `session-not-found`.
  */
 export type Authorize = (
   request: FastifyRequest,
-  action: Action,
-  sessionId?: string,
+  wanted: Wanted,
 ) => Principal | undefined | Promise<Principal | undefined>
 
 /** Allows every request every action, as the principal `local`. Only for servers that listen on loopback. */
 export const allowLocal: Authorize = () => ({ id: 'local' })
-
-/** Calls the hook and returns the principal. @throws TwinrailError `forbidden`; or the exception of the hook */
-export async function mustBeAllowed(
-  authorize: Authorize,
-  request: FastifyRequest,
-  action: Action,
-  sessionId?: string,
-): Promise<Principal> {
-  const principal = await authorize(request, action, sessionId)
-  if (principal) return principal
-  throw new TwinrailError('forbidden', `not allowed: ${action}`, { details: { action } })
-}

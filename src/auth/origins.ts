@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import { TwinrailError } from '../protocol/index.ts'
 
-const LOOPBACK = /^(localhost|.+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/i
+const LOOPBACK = /^(localhost|[a-z0-9.-]+\.localhost|127(\.\d{1,3}){3}|\[::1\])$/i
 
 /** Whether a host name or address is a loopback one. IPv6 addresses may be in brackets. */
 export function isLoopback(host: string): boolean {
@@ -28,7 +28,20 @@ function isLoopbackOrigin(origin: string): boolean {
 /** Routes for load balancers and supervisors. They tell nothing of sessions. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
 
-/** Number of refused origins that are reported, once each. */
+/** A name that no public domain has, since it has no dot, or an IP address: no web page is at either of another's choice. */
+function isAddressOrLocalName(name: string): boolean {
+  return /^[a-z0-9-]+$/i.test(name) || /^\d{1,3}(\.\d{1,3}){3}$/.test(name) || /^\[[0-9a-f:.]+\]$/i.test(name)
+}
+
+/** What a server is told of its names. */
+export interface HostRules {
+  /** Names by which the server is reached, without ports. */
+  readonly listed: readonly string[]
+  /** Whether everybody may do everything, so that pages of other names would be a danger beyond loopback, too. */
+  readonly isInsecure: boolean
+}
+
+/** Number of refused origins and hosts that are reported, once each. */
 const MAX_REPORTED = 100
 
 /**
@@ -40,12 +53,20 @@ export class Origins {
   /** Whether the server listens on loopback only. */
   onLoopback = true
   readonly #listed: ReadonlySet<string> | undefined
+  readonly #hosts: ReadonlySet<string>
+  readonly #isInsecure: boolean
   readonly #reported = new Set<string>()
-  readonly #report: (origin: string) => void
+  readonly #report: (kind: 'origin' | 'host', refused: string) => void
 
-  /** @param report called once for each refused origin, for at most 100 of them */
-  constructor(listed: readonly string[] | undefined, report: (origin: string) => void) {
+  /** @param report called once for each refused origin and host, for at most 100 of them */
+  constructor(
+    listed: readonly string[] | undefined,
+    hosts: HostRules,
+    report: (kind: 'origin' | 'host', refused: string) => void,
+  ) {
     this.#listed = listed && new Set(listed)
+    this.#hosts = new Set(hosts.listed.map(name => name.toLowerCase()))
+    this.#isInsecure = hosts.isInsecure
     this.#report = report
   }
 
@@ -56,29 +77,59 @@ export class Origins {
   }
 
   /**
-   * Checks a request. While the server listens on loopback, `Host` must be a loopback name, which prevents DNS rebinding.
-   * Browsers always send a `Host`; load balancers that probe often do not.
-   * @throws TwinrailError `forbidden`; `bad-request` for HTTP/1.1 without `Host`
+   * Checks a request. `Host` must be a name of the server, which prevents DNS rebinding. Browsers always send a `Host`;
+   * load balancers that probe often do not.
+   * @throws TwinrailError `forbidden`; `bad-request` for HTTP/1.1 without `Host` or with two
    */
   check({ headers: { origin }, host, raw, routeOptions }: FastifyRequest): void {
+    if (raw.httpVersionMajor === 1 && countOf(raw.rawHeaders, 'host') > 1) {
+      throw new TwinrailError('bad-request', 'a request has one Host header')
+    }
     if (!host && origin === undefined) {
       if (PROBES.has(routeOptions.url ?? '')) return
       if (raw.httpVersion === '1.1') throw new TwinrailError('bad-request', 'HTTP/1.1 needs a Host header')
     }
-    if (this.onLoopback && !isLoopback(hostName(host ?? ''))) {
-      throw new TwinrailError('forbidden', 'the Host header must be a loopback name such as localhost')
+    const name = hostName(host ?? '').toLowerCase()
+    if (!this.#isOwnName(name)) {
+      this.#reportOnce('host', name)
+      const fix =
+        'allow it with --allow-host or the option `hosts`, or set changeOrigin in a development proxy'
+      throw new TwinrailError(
+        'forbidden',
+        this.onLoopback
+          ? `the Host header must be a loopback name such as localhost; ${fix}`
+          : `the Host header is not a name of this server; ${fix}`,
+      )
     }
     if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return
     if (this.allows(origin)) return
     // Browsers send an origin or `null`. Other values do not come from a page and cannot be allowed by a setting.
     const isFromPage = origin === 'null' || isOrigin(origin)
-    if (isFromPage && !this.#reported.has(origin) && this.#reported.size < MAX_REPORTED) {
-      this.#reported.add(origin)
-      this.#report(origin)
-    }
+    if (isFromPage) this.#reportOnce('origin', origin)
     throw new TwinrailError(
       'forbidden',
       'the Origin is neither this server’s own nor allowed; allow it with --origin or the option `origins`',
     )
   }
+
+  #isOwnName(name: string): boolean {
+    if (this.#hosts.has(name)) return true
+    if (this.onLoopback || isLoopback(name)) return isLoopback(name)
+    if (this.#hosts.size > 0) return false
+    return !this.#isInsecure || isAddressOrLocalName(name)
+  }
+
+  #reportOnce(kind: 'origin' | 'host', refused: string): void {
+    // A name that cannot be one needs no hint.
+    if (kind === 'host' && !/^[a-z0-9.-]{1,253}$/.test(refused)) return
+    const key = `${kind} ${refused}`
+    if (this.#reported.has(key) || this.#reported.size >= MAX_REPORTED) return
+    this.#reported.add(key)
+    this.#report(kind, refused)
+  }
+}
+
+/** How often a header occurs. Names and values take turns in the list. */
+function countOf(rawHeaders: readonly string[], name: string): number {
+  return rawHeaders.filter((text, i) => i % 2 === 0 && text.toLowerCase() === name).length
 }

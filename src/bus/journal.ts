@@ -70,9 +70,10 @@ export class Journal {
   }
 
   /**
-   * Appends events; the session's subscribers get them after the log has accepted them. Refusals by condition are
-   * results, not errors. An empty list appends nothing but may take keys and leases. An append that takes the key of a run
-   * or of a question opens it, and is refused where as many are open as may be.
+   * Appends events; the session's subscribers get them after the log has accepted them. A session that is created by it
+   * has the author of the events as its creator. Refusals by condition are results, not errors. An empty list appends
+   * nothing but may take keys and leases. An append that takes the key of a run or of a question opens it, and is refused
+   * where as many are open as may be.
    * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
    */
   async append(
@@ -81,7 +82,11 @@ export class Journal {
     { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
     const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.appendTexts(sessionId, texts, conditions)
+    return this.appendTexts(
+      sessionId,
+      texts,
+      conditions.create ? { ...conditions, createdBy: by } : conditions,
+    )
   }
 
   /** As `append`, for events that `encode` has made. */
@@ -130,12 +135,13 @@ export class Journal {
     await this.#log.publishEphemeral(sessionId, json)
   }
 
-  /** Makes the session, or gives the one that is there. */
+  /** Creates the session, or returns the existing one. @param createdBy id of the principal that creates it */
   create(
     sessionId: string,
     metadata: Record<string, unknown>,
+    createdBy?: string,
   ): Promise<{ created: boolean; session: SessionInfo }> {
-    return this.#log.create(sessionId, metadata)
+    return this.#log.create(sessionId, metadata, createdBy)
   }
 
   /** The session as the log has it now; `undefined` when there is none. */
@@ -157,9 +163,10 @@ export class Journal {
     return { start: started.seq, end: ended?.seq }
   }
 
-  /** Sessions in the order of their ids, after the given one. */
-  list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
-    return this.#log.list(after, limit)
+  /** Sessions in the order of their ids, after the given one; without the server's own, whose id sorts last. */
+  async list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
+    const found = await this.#log.list(after, limit)
+    return found.at(-1)?.sessionId === AUTH_SESSION ? found.slice(0, -1) : found
   }
 
   /** Forgets the session and all it holds; `false` when there was none. */
@@ -263,6 +270,9 @@ export class Journal {
     return this.#log.close()
   }
 }
+
+/** The session in which the server keeps tickets and revocations. No id from outside begins with `~`. */
+export const AUTH_SESSION = '~auth'
 
 /** What `events` reads at once. */
 const WALK = { events: 1000, bytes: 1024 * 1024 }

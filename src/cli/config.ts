@@ -1,5 +1,7 @@
 /** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
+import { type Right, rights } from '../auth/actions.ts'
+import type { ApiKey } from '../auth/api-keys.ts'
 import { isOrigin } from '../auth/origins.ts'
 
 /** The server that the other commands use by default. */
@@ -20,6 +22,23 @@ const Origin = z
   .string()
   .refine(isOrigin, 'expected an origin such as https://app.example.com, without a path')
 
+/** `name=sha256:hash`, and after another colon the rights, joined by `+`. */
+const ApiKeySetting = z.string().transform((text, context): ApiKey => {
+  const [, name, sha256, allow] = /^([^=\s]{1,256})=sha256:([0-9a-f]{64})(?::([a-z:+]+))?$/i.exec(text) ?? []
+  const given = allow?.split('+')
+  const unknown = given?.find(right => !(rights as readonly string[]).includes(right))
+  if (name === undefined || sha256 === undefined) {
+    // The text may be a key that was given instead of its hash, so it is not repeated.
+    context.addIssue({ code: 'custom', message: 'expected name=sha256:<64 hexadecimal digits>' })
+    return z.NEVER
+  }
+  if (unknown !== undefined) {
+    context.addIssue({ code: 'custom', message: `expected rights of ${rights.join(', ')}, got ${unknown}` })
+    return z.NEVER
+  }
+  return { name, sha256, ...(given && { allow: given as Right[] }) }
+})
+
 const LogName = z
   .string()
   .refine(
@@ -37,8 +56,7 @@ interface Setting {
 export const serveSettings = {
   host: {
     flag: '--host <name>',
-    about:
-      'address to listen on; any address but loopback needs --insecure, or an embedded server with an authorize hook',
+    about: 'address to listen on; any address but loopback needs --auth, --api-key or --insecure',
     schema: z.string().min(1).default('127.0.0.1'),
   },
   port: {
@@ -114,6 +132,82 @@ export const serveSettings = {
     about:
       'origins whose pages may use this server, beside its own (default: every loopback origin while it listens on loopback)',
     schema: list.pipe(z.array(Origin)).optional(),
+  },
+  allowHost: {
+    flag: '--allow-host <name...>',
+    about:
+      'names by which the server is reached, such as that of a proxy in front of it (default: on loopback loopback names; elsewhere any, with --insecure only addresses and names without a dot)',
+    schema: list
+      .pipe(
+        z.array(
+          z.string().regex(/^[A-Za-z0-9.-]+$|^\[[0-9a-fA-F:.]+\]$/, 'expected a host name without a port'),
+        ),
+      )
+      .optional(),
+  },
+  auth: {
+    flag: '--auth <kind>',
+    about:
+      'who may use the server: jwt for principals with a JSON Web Token, none for everybody (docs/authorization.md)',
+    schema: z.enum(['none', 'jwt']).default('none'),
+  },
+  jwtSecret: {
+    flag: '--jwt-secret <text>',
+    about:
+      'secret of tokens signed with HS256, at least 32 bytes; better given as the variable, since other users of the machine see flags',
+    schema: z
+      .string()
+      .refine(secret => Buffer.byteLength(secret) >= 32, 'expected at least 32 bytes')
+      .optional(),
+  },
+  jwtPublicKey: {
+    flag: '--jwt-public-key <file>',
+    about: 'public key or certificate (PEM) of tokens signed with RSA, EC or Ed25519',
+    schema: z.string().min(1).optional(),
+  },
+  jwksUrl: {
+    flag: '--jwks-url <url>',
+    about:
+      'where the issuer of the tokens publishes its keys; they are cached and read again when they change',
+    schema: z
+      .string()
+      .refine(
+        url => URL.canParse(url) && /^https?:$/.test(new URL(url).protocol),
+        'expected an http or https URL',
+      )
+      .optional(),
+  },
+  jwtIssuer: {
+    flag: '--jwt-issuer <text>',
+    about: 'iss that tokens must have (default: any)',
+    schema: z.string().min(1).optional(),
+  },
+  jwtAudience: {
+    flag: '--jwt-audience <text>',
+    about: 'aud that tokens must have (default: any)',
+    schema: z.string().min(1).optional(),
+  },
+  apiKey: {
+    flag: '--api-key <key...>',
+    about:
+      'API keys of producers and servers, each as name=sha256:<hash>, with its rights after another colon, such as :produce+read (default: read+write+produce+manage)',
+    schema: list.pipe(z.array(ApiKeySetting)).optional(),
+  },
+  commandsPerSecond: {
+    flag: '--commands-per-second <count>',
+    about:
+      'commands that each principal may send per second in the long run, beyond a burst of five times as many',
+    schema: z.coerce.number().int().min(1).max(1_000_000).default(100),
+  },
+  recheckMs: {
+    flag: '--recheck-ms <ms>',
+    about: 'how often open streams are authorized again, beside when their token expires',
+    schema: milliseconds(86_400_000).pipe(z.number().min(100)).default(60_000),
+  },
+  disable: {
+    flag: '--disable <route...>',
+    about: 'routes that the server does not have: page, guide, metrics, openapi (default: none)',
+    schema: list.pipe(z.array(z.enum(['page', 'guide', 'metrics', 'openapi']))).default([]),
   },
   insecure: {
     flag: '--insecure',

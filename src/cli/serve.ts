@@ -4,6 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
 import { playback } from '../agents/playback.ts'
+import { anyOf } from '../auth/any-of.ts'
+import { apiKeyAuthorize } from '../auth/api-keys.ts'
+import type { Authorize } from '../auth/authorize.ts'
+import { jwtAuthorize } from '../auth/jwt.ts'
 import type { Tls } from '../http/server.ts'
 import { writeOutput } from '../process-output.ts'
 import { createServer } from '../server.ts'
@@ -39,6 +43,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   for (const path of settings.corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
+  const authorize = authorizeFrom(settings)
   const chat = agentFromEnv()
   const server = await createServer({
     agents: [deepsearchFrom(settings), playback, ...(chat ? [chat] : [])],
@@ -47,6 +52,14 @@ export async function serve(settings: ServeSettings): Promise<void> {
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
     tls: tlsFrom(settings),
     ...(settings.origin && { origins: settings.origin }),
+    ...(authorize && { authorize }),
+    disable: settings.disable,
+    recheckMs: settings.recheckMs,
+    principalLimits: {
+      commandsPerSecond: settings.commandsPerSecond,
+      commandBurst: settings.commandsPerSecond * 5,
+    },
+    ...(settings.allowHost && { hosts: settings.allowHost }),
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,
@@ -101,6 +114,45 @@ export async function serve(settings: ServeSettings): Promise<void> {
       '',
     ].join('\n'),
   )
+}
+
+/**
+ * The hook that the settings describe; `undefined` when everybody may do everything.
+ * @throws SettingsError when settings are missing or contradict each other, or a file cannot be used
+ */
+function authorizeFrom(settings: ServeSettings): Authorize | undefined {
+  const { auth, jwtSecret, jwtPublicKey, jwksUrl, jwtIssuer, jwtAudience, apiKey = [] } = settings
+  const hooks: Authorize[] = []
+  const keys = { '--jwt-secret': jwtSecret, '--jwt-public-key': jwtPublicKey, '--jwks-url': jwksUrl }
+  const given = Object.entries(keys).flatMap(([flag, value]) => (value === undefined ? [] : [flag]))
+  if (auth === 'jwt') {
+    if (given.length !== 1) {
+      throw new SettingsError(`--auth jwt: give one of ${Object.keys(keys).join(', ')}`)
+    }
+    try {
+      hooks.push(
+        jwtAuthorize({
+          secret: jwtSecret,
+          publicKey: jwtPublicKey === undefined ? undefined : readFileSync(jwtPublicKey, 'utf8'),
+          jwksUrl,
+          issuer: jwtIssuer,
+          audience: jwtAudience,
+        }),
+      )
+    } catch (error) {
+      throw new SettingsError(`${given[0]}: ${(error as Error).message}`)
+    }
+  } else if (given.length > 0 || jwtIssuer !== undefined || jwtAudience !== undefined) {
+    throw new SettingsError(`${given[0] ?? '--jwt-issuer and --jwt-audience'}: it needs --auth jwt`)
+  }
+  if (apiKey.length > 0) {
+    try {
+      hooks.push(apiKeyAuthorize(apiKey))
+    } catch (error) {
+      throw new SettingsError(`--api-key: ${(error as Error).message}`)
+    }
+  }
+  return hooks.length === 0 ? undefined : anyOf(...hooks)
 }
 
 function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {

@@ -19,6 +19,8 @@ export interface ConnectionLimits {
   headersMs: number
   /** Time after which a connection without a request is closed, in ms. @default 72 s */
   idleMs: number
+  /** Time that a WebSocket without credentials has for its command `auth`, in ms; then 4401. @default 5 s */
+  authMs: number
   /** Maximum wait for the next bytes of a body, in ms; then 408 `timeout`. @default 30 s */
   bodyMs: number
   /** The same for a body of NDJSON, whose producer may pause between events. @default 60 s */
@@ -45,6 +47,7 @@ export const connectionDefaults: ConnectionLimits = {
   connectionsPerAddress: Number.POSITIVE_INFINITY,
   headersMs: 60_000,
   idleMs: 72_000,
+  authMs: 5000,
   bodyMs: 30_000,
   linesMs: 60_000,
   arrivingBytes: 32 * 1024 * 1024,

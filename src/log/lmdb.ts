@@ -96,8 +96,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     return row && new OpenSession(tables, transaction, sessionId, row)
   }
 
-  /** A new session that is not in the log until {@link keep} stores it. */
-  function draft(transaction: Transaction, sessionId: string): OpenSession {
+  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  function draft(transaction: Transaction, sessionId: string, createdBy: string | undefined): OpenSession {
     const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
     const epoch = Math.max(clock(), last + 1)
     return new OpenSession(tables, transaction, sessionId, {
@@ -105,6 +105,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       head: 0,
       earliest: 1,
       createdAt: clock(),
+      ...(createdBy !== undefined && { createdBy }),
     })
   }
 
@@ -119,10 +120,10 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   return {
-    async create(sessionId, metadata) {
+    async create(sessionId, metadata, createdBy) {
       return write(transaction => {
         const there = find(transaction, sessionId)
-        const session = there ?? draft(transaction, sessionId)
+        const session = there ?? draft(transaction, sessionId, createdBy)
         if (!there) {
           mustHaveRoom(JSON.stringify(metadata).length)
           keep(transaction, session, metadata)
@@ -153,7 +154,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         if (!there && !(conditions.create && conditions.epoch === undefined)) {
           return { accepted: false, reason: 'session' }
         }
-        const session = there ?? draft(transaction, sessionId)
+        const session = there ?? draft(transaction, sessionId, conditions.createdBy)
         const { epoch, head } = session
         const { appended, writes } = judge(session, texts.length, conditions, clock())
         if (!writes) return appended

@@ -30,6 +30,8 @@ export interface SessionInfo extends LogPosition {
   readonly createdAt: number
   /** The metadata that the session was created with. */
   readonly metadata: Record<string, unknown>
+  /** Id of the principal that created the session; absent when it was not given. */
+  readonly createdBy?: string
 }
 
 /** The log's record of a taken key. */
@@ -85,6 +87,8 @@ export interface Lease {
 export interface AppendConditions {
   /** Creates the session when it is missing. Without it the append to a missing session is refused. */
   readonly create?: boolean
+  /** The `createdBy` of a session that this append creates. @default none */
+  readonly createdBy?: string | undefined
   /** The log must have this epoch. */
   readonly epoch?: number | undefined
   /** No key may be taken, and no key may occur twice. All are taken with the append. They are checked in this order. */
@@ -223,12 +227,14 @@ export interface ExpiredLease {
  */
 export interface EventLog {
   /**
-   * Creates a session, or returns the existing one with `created: false` and its metadata unchanged.
+   * Creates a session, or returns the existing one with `created: false`, its metadata and creator unchanged.
+   * @param createdBy id of the principal that creates it
    * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit
    */
   create(
     sessionId: string,
     metadata: Record<string, unknown>,
+    createdBy?: string,
   ): Promise<{ created: boolean; session: SessionInfo }>
 
   /**

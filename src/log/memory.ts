@@ -30,7 +30,8 @@ class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
   readonly metadata: Record<string, unknown>
-  /** Texts of the events, starting with number `earliest`. */
+  readonly createdBy: string | undefined
+  /** Texts of the events from `earliest` on. */
   texts: string[] = []
   earliest = 1
   readonly keys = new Map<string, HeldKey>()
@@ -43,11 +44,17 @@ class Session implements Held {
   /** The number of keys at which expired ones are removed. */
   #sweepAt = 1024
 
-  constructor(epoch: number, createdAt: number, metadata: Record<string, unknown>) {
+  constructor(
+    epoch: number,
+    createdAt: number,
+    metadata: Record<string, unknown>,
+    createdBy: string | undefined,
+  ) {
     this.epoch = epoch
     this.createdAt = createdAt
     this.metadata = metadata
     this.bytes = SESSION_BYTES + jsonLength(metadata)
+    this.createdBy = createdBy
   }
 
   get head(): number {
@@ -129,9 +136,9 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     return held
   }
 
-  /** A new session that is not in the log until {@link keep} stores it. */
-  function draft(metadata: Record<string, unknown>): Session {
-    return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata)
+  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  function draft(metadata: Record<string, unknown>, createdBy: string | undefined): Session {
+    return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata, createdBy)
   }
 
   function keep(sessionId: string, session: Session): void {
@@ -149,8 +156,16 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   }
 
   function describe(sessionId: string, session: Session): SessionInfo {
-    const { epoch, head, earliest, createdAt, metadata } = session
-    return { sessionId, epoch, head, earliest, createdAt, metadata }
+    const { epoch, head, earliest, createdAt, metadata, createdBy } = session
+    return {
+      sessionId,
+      epoch,
+      head,
+      earliest,
+      createdAt,
+      metadata,
+      ...(createdBy !== undefined && { createdBy }),
+    }
   }
 
   function slice(session: Session, after: number, bounds: ReadBounds): LogEvent[] {
@@ -167,9 +182,9 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   }
 
   return {
-    async create(sessionId, metadata) {
+    async create(sessionId, metadata, createdBy) {
       const there = sessions().get(sessionId)
-      const session = there ?? draft(metadata)
+      const session = there ?? draft(metadata, createdBy)
       if (!there) {
         limit.mustHaveRoom(bytes, session.bytes)
         keep(sessionId, session)
@@ -193,7 +208,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       if (!there && !(conditions.create && conditions.epoch === undefined)) {
         return { accepted: false, reason: 'session' }
       }
-      const session = there ?? draft({})
+      const session = there ?? draft({}, conditions.createdBy)
       const start = session.head + 1
       const { appended, writes } = judge(session, texts.length, conditions, now)
       if (!writes) return appended

@@ -210,14 +210,14 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   }
 
   return {
-    create: open(async (sessionId, metadata) => {
+    create: open(async (sessionId, metadata, createdBy) => {
       const there = await store.headerOf(sessionId)
       if (there) return { created: false, session: there }
       const bytes = JSON.stringify(metadata).length
       if (await isOver(bytes)) throw limit.refusal()
       memory.add(bytes)
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
-      const args = [store.now, fresh, JSON.stringify(metadata)]
+      const args = [store.now, fresh, JSON.stringify(metadata), createdBy ?? '']
       const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
       await store.list(sessionId)
       return { created: made === 1, session: infoOf(sessionId, header) as SessionInfo }

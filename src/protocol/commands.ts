@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { CustomBody } from './events.ts'
 import { Id, Offset } from './ids.ts'
-import { TEXT_CHARS, WINDOW_BYTES } from './limits.ts'
+import { TEXT_CHARS, TOKEN_CHARS, WINDOW_BYTES } from './limits.ts'
 import { SubscriptionOptions } from './subscription.ts'
 
 const CommandId = z.string().min(1).max(64)
@@ -27,6 +27,16 @@ export const Window = z.object({
   type: z.literal('window'),
   sessionId: Id,
   offset: Offset,
+})
+
+/**
+ * Client → server: proves or renews the principal of this WebSocket by a token. Answered by `ack`; with another principal
+ * by `nack` with the code `forbidden`.
+ */
+export const Auth = z.object({
+  id: CommandId,
+  type: z.literal('auth'),
+  token: z.string().min(1).max(TOKEN_CHARS),
 })
 
 /** Client → server: answered by `pong`. */
@@ -103,7 +113,7 @@ export const CommandBody = z.discriminatedUnion(
 ) as unknown as z.ZodDiscriminatedUnion<(typeof inBody)[number][]> & z.ZodType<InBody<SessionCommand>>
 
 /** The commands that concern one WebSocket and its subscriptions. */
-export const ConnectionCommand = z.discriminatedUnion('type', [Subscribe, Unsubscribe, Window, Ping])
+export const ConnectionCommand = z.discriminatedUnion('type', [Subscribe, Unsubscribe, Window, Auth, Ping])
 export type ConnectionCommand = z.output<typeof ConnectionCommand>
 
 /** Every command of the protocol. */
@@ -115,5 +125,6 @@ export const connectionCommandTypes: ReadonlySet<string> = new Set([
   'subscribe',
   'unsubscribe',
   'window',
+  'auth',
   'ping',
 ])

@@ -46,3 +46,6 @@ export const JSON_PARTS = 100_000
 
 /** Maximum `windowBytes` of a subscription. */
 export const WINDOW_BYTES = 16 * 1024 * 1024
+
+/** Maximum length of a token or API key. */
+export const TOKEN_CHARS = 8192

@@ -1,5 +1,6 @@
 /** Commands over HTTP, with the schema and the `ack` or `nack` of a WebSocket. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import { commandActions } from '../auth/actions.ts'
 import {
   CommandBody,
   type ControlOf,
@@ -59,6 +60,7 @@ export function commandRoutes(app: Api, context: TransportContext): void {
     '/v1/sessions/:sessionId/commands',
     {
       schema: sent,
+      config: { action: 'command' },
       errorHandler: (error, request, reply) => nack(error, request, reply),
       preValidation: async request => {
         context.connections.mustBeOpen()
@@ -77,7 +79,7 @@ export function commandRoutes(app: Api, context: TransportContext): void {
       }
       const command: SessionCommand = { ...request.body, sessionId }
       const { id, type } = command
-      const principal = await allow(context, request, type, sessionId)
+      const principal = await allow(context, request, commandActions[type], sessionId)
       const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)
       const options = request.query
       if (streams) await allowSubscription(context, request, sessionId, options)

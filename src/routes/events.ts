@@ -113,7 +113,12 @@ export function eventRoutes(app: Api, context: TransportContext): void {
 
   app.get(
     path,
-    { schema: read, preValidation: cursorFromHeader, exposeHeadRoute: false },
+    {
+      schema: read,
+      config: { action: 'subscribe' },
+      preValidation: cursorFromHeader,
+      exposeHeadRoute: false,
+    },
     async (request, reply) => {
       const { sessionId } = request.params
       const form = eventsForm(request.headers.accept)
@@ -132,18 +137,33 @@ export function eventRoutes(app: Api, context: TransportContext): void {
 
   app.post(
     path,
-    { schema: ingested, preValidation: async () => context.connections.mustBeOpen() },
+    {
+      schema: ingested,
+      config: { action: 'ingest' },
+      preValidation: async () => context.connections.mustBeOpen(),
+    },
     async request => {
       const { sessionId } = request.params
       const { producer: id, seq } = request.query
       const producer = id === undefined || seq === undefined ? undefined : { id, seq }
-      const principal = await allow(context, request, 'ingest', sessionId)
       const { body } = request
       if (isStream(body)) {
-        const pieces = chunksOf(body, context.limits.linesMs)
-        const arrived = lines(body, pieces, context.arriving)
-        return context.sessions.ingestLines(sessionId, arrived, principal, producer)
+        let lost: TwinrailError | undefined
+        const hold = await context.door.enter(request, ['ingest'], sessionId, refusal => {
+          lost = refusal
+        })
+        const mustBeAllowed = () => {
+          if (lost) throw lost
+        }
+        try {
+          const pieces = chunksOf(body, context.limits.linesMs)
+          const arrived = lines(body, pieces, context.arriving, mustBeAllowed)
+          return await context.sessions.ingestLines(sessionId, arrived, hold.principal, producer)
+        } finally {
+          hold.release()
+        }
       }
+      const principal = await allow(context, request, 'ingest', sessionId)
       const values = Array.isArray(body) ? body : [body]
       return context.sessions.ingest(sessionId, values, principal, producer)
     },
@@ -169,12 +189,14 @@ const LINE_FEED = 10
 
 /**
  * The complete lines of each chunk as it arrives. The last line may have no line feed.
+ * @param mustBeAllowed called before each chunk's lines; throws when the producer has lost its right
  * @throws TwinrailError at the first line that is too large or not UTF-8, after the lines before it
  */
 async function* lines(
   body: Readable,
   pieces: AsyncIterable<Buffer>,
   arriving: Arriving,
+  mustBeAllowed: () => void,
 ): AsyncGenerator<string[]> {
   // The loop below waits for a line that may never end.
   const holder = { giveUp: () => void body.destroy() }
@@ -182,6 +204,7 @@ async function* lines(
   let begunBytes = 0
   try {
     for await (const chunk of pieces) {
+      mustBeAllowed()
       const end = chunk.lastIndexOf(LINE_FEED)
       if (end >= 0) {
         yield* linesIn(Buffer.concat([...begun, chunk.subarray(0, end)]))

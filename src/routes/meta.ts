@@ -72,7 +72,17 @@ const schemas = {
   },
 } as const
 
-export function metaRoutes(app: Api, context: TransportContext, metrics: Metrics): void {
+/** Routes that a server can do without. */
+export const optionalRoutes = ['page', 'guide', 'metrics', 'openapi'] as const
+export type OptionalRoute = (typeof optionalRoutes)[number]
+
+/** @param disabled routes that are left out */
+export function metaRoutes(
+  app: Api,
+  context: TransportContext,
+  metrics: Metrics,
+  disabled: ReadonlySet<OptionalRoute>,
+): void {
   const { journal, sessions, connections } = context
   const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
     name,
@@ -80,19 +90,25 @@ export function metaRoutes(app: Api, context: TransportContext, metrics: Metrics
     input: jsonSchemaOf(input),
   }))
 
-  app.get('/v1/agents', { schema: schemas.agents }, async request => {
+  app.get('/v1/agents', { schema: schemas.agents, config: { action: 'agents.list' } }, async request => {
     await allow(context, request, 'agents.list')
     return { agents }
   })
 
-  app.get('/v1/guide', { schema: schemas.guide }, async request => {
-    const question = request.query
-    return Object.keys(question).length > 0 ? advise(question) : { scenarios: adviseOnAll() }
-  })
+  if (!disabled.has('guide'))
+    app.get('/v1/guide', { schema: schemas.guide, config: { action: 'guide.read' } }, async request => {
+      await allow(context, request, 'guide.read')
+      const question = request.query
+      return Object.keys(question).length > 0 ? advise(question) : { scenarios: adviseOnAll() }
+    })
 
-  app.get('/healthz', { schema: schemas.alive }, async () => ({ status: 'ok' }) as const)
+  app.get(
+    '/healthz',
+    { schema: schemas.alive, config: { action: 'health.read' } },
+    async () => ({ status: 'ok' }) as const,
+  )
 
-  app.get('/readyz', { schema: schemas.ready }, async () => {
+  app.get('/readyz', { schema: schemas.ready, config: { action: 'health.read' } }, async () => {
     connections.mustBeReady()
     await journal.ready().catch(cause => {
       if (cause instanceof TwinrailError) throw cause
@@ -108,10 +124,24 @@ export function metaRoutes(app: Api, context: TransportContext, metrics: Metrics
     return { status: 'ready' } as const
   })
 
-  app.get('/metrics', { schema: schemas.metrics }, async (_request, reply) => {
-    reply.type(metrics.contentType)
-    return metrics.text()
-  })
+  if (!disabled.has('metrics'))
+    app.get(
+      '/metrics',
+      { schema: schemas.metrics, config: { action: 'metrics.read' } },
+      async (request, reply) => {
+        await allow(context, request, 'metrics.read')
+        reply.type(metrics.contentType)
+        return metrics.text()
+      },
+    )
 
-  app.get('/openapi.json', { schema: schemas.document }, async () => app.swagger())
+  if (!disabled.has('openapi'))
+    app.get(
+      '/openapi.json',
+      { schema: schemas.document, config: { action: 'openapi.read' } },
+      async request => {
+        await allow(context, request, 'openapi.read')
+        return app.swagger()
+      },
+    )
 }

@@ -1,6 +1,6 @@
 /** Sessions over HTTP: create, list, describe, delete. */
 import { z } from 'zod'
-import { mustBeAllowed } from '../auth/authorize.ts'
+import type { SessionInfo } from '../log/log.ts'
 import {
   eventData,
   FreeObject,
@@ -10,7 +10,7 @@ import {
   TwinrailError,
   wholeNumber,
 } from '../protocol/index.ts'
-import { newSessionId, type SessionSummary } from '../sessions/sessions.ts'
+import { newSessionId, type SessionSummary, summaryOf } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { named } from './component-names.ts'
 import { type Api, guarded, json, logged, SessionPath } from './schemas.ts'
@@ -98,13 +98,17 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     response: { 201: json('Created', Created), 200: json('The session exists already', Created) },
     errors: [...guarded, ...logged, 'restart'],
   } as const
-  app.post('/v1/sessions', { schema: created }, async (request, reply) => {
-    const { sessionId = newSessionId(), metadata } = request.body
-    await allow(context, request, 'session.create', sessionId)
-    context.connections.mustBeOpen()
-    const { created, ...answer } = await sessions.create(sessionId, metadata)
-    return reply.code(created ? 201 : 200).send(answer)
-  })
+  app.post(
+    '/v1/sessions',
+    { schema: created, config: { action: 'session.create' } },
+    async (request, reply) => {
+      const { sessionId = newSessionId(), metadata } = request.body
+      const principal = await allow(context, request, 'session.create', sessionId)
+      context.connections.mustBeOpen()
+      const { created, ...answer } = await sessions.create(sessionId, metadata, principal.id)
+      return reply.code(created ? 201 : 200).send(answer)
+    },
+  )
 
   const listed = {
     operationId: 'listSessions',
@@ -114,7 +118,7 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     response: { 200: json('A page of at most 1 MiB, which covers at most 1000 sessions', SessionList) },
     errors: [...guarded, ...logged],
   } as const
-  app.get('/v1/sessions', { schema: listed }, async request => {
+  app.get('/v1/sessions', { schema: listed, config: { action: 'session.list' } }, async request => {
     const { after, limit } = request.query
     await allow(context, request, 'session.list')
     const seen: SessionSummary[] = []
@@ -123,14 +127,15 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     let last = after
     const batch = Math.min(limit, LIST_BATCH)
     for (;;) {
-      const found = await sessions.list(last, batch)
-      for (const session of found) {
+      const found = await context.journal.list(last, batch)
+      for (const info of found) {
+        const session = summaryOf(info)
         const size = Buffer.byteLength(JSON.stringify(session))
         const full = seen.length >= limit || (seen.length > 0 && bytes + size > PAGE_BYTES)
         if (full || looked >= LIST_LOOKED) return { sessions: seen, next: last }
         looked++
         last = session.sessionId
-        if (!(await maySee(session.sessionId))) continue
+        if (!(await maySee(info))) continue
         seen.push(session)
         bytes += size
       }
@@ -139,9 +144,9 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
       await new Promise(resolve => setImmediate(resolve))
     }
 
-    async function maySee(sessionId: string): Promise<boolean> {
+    async function maySee(session: SessionInfo): Promise<boolean> {
       try {
-        await mustBeAllowed(context.authorize, request, 'session.read', sessionId)
+        await context.door.allowOn(request, 'session.read', session)
         return true
       } catch (error) {
         if (error instanceof TwinrailError) return false
@@ -158,11 +163,15 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     response: { 200: json('The session', Session) },
     errors: [...guarded, ...logged, 'session-not-found'],
   } as const
-  app.get('/v1/sessions/:sessionId', { schema: read, exposeHeadRoute: false }, async request => {
-    const { sessionId } = request.params
-    await allow(context, request, 'session.read', sessionId)
-    return sessions.describe(sessionId)
-  })
+  app.get(
+    '/v1/sessions/:sessionId',
+    { schema: read, exposeHeadRoute: false, config: { action: 'session.read' } },
+    async request => {
+      const { sessionId } = request.params
+      await allow(context, request, 'session.read', sessionId)
+      return sessions.describe(sessionId)
+    },
+  )
 
   const deleted = {
     operationId: 'deleteSession',
@@ -172,10 +181,22 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     response: { 204: z.void().describe('There is no such session now') },
     errors: [...guarded, ...logged],
   } as const
-  app.delete('/v1/sessions/:sessionId', { schema: deleted }, async (request, reply) => {
-    const { sessionId } = request.params
-    await allow(context, request, 'session.delete', sessionId)
-    await sessions.delete(sessionId)
-    return reply.code(204).send()
-  })
+  app.delete(
+    '/v1/sessions/:sessionId',
+    { schema: deleted, config: { action: 'session.delete' } },
+    async (request, reply) => {
+      const { sessionId } = request.params
+      try {
+        const { id } = await allow(context, request, 'session.delete', sessionId)
+        const isDeleted = await sessions.delete(sessionId)
+        if (isDeleted) {
+          context.door.report({ what: 'deleted', action: 'session.delete', principal: id, sessionId })
+        }
+      } catch (error) {
+        // It does not exist for this principal, whoever else may have it.
+        if (!(error instanceof TwinrailError && error.code === 'session-not-found')) throw error
+      }
+      return reply.code(204).send()
+    },
+  )
 }

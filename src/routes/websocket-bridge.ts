@@ -9,6 +9,7 @@ import { TLSSocket } from 'node:tls'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ServerOptions, WebSocket } from 'ws'
+import { takeTicket } from '../auth/tickets.ts'
 import { TwinrailError } from '../protocol/index.ts'
 
 declare module 'fastify' {
@@ -128,6 +129,7 @@ function onlyWebSocketUpgrades(server: Server): Server {
     if (isWebSocket(request)) {
       declineOffers(request)
       // An empty head is a view on all that was read, which the plugin would keep for as long as the socket lives: 1 KiB.
+      takeTicket(request)
       upgrades.emit('upgrade', request, socket, head.length > 0 ? head : EMPTY)
     } else ignoreUpgrade(server, request, socket, head)
   })

@@ -35,6 +35,7 @@ export function websocketRoute(app: Api, context: TransportContext): void {
     url: '/v1/ws',
     schema: connected,
     exposeHeadRoute: false,
+    config: { action: 'connect' },
     // The subprotocol is checked before the upgrade, while a 400 is still possible.
     onRequest: async request => {
       const offered = request.headers['sec-websocket-protocol']?.split(',').map(name => name.trim())

@@ -122,24 +122,28 @@ export class Sessions {
     })
   }
 
-  /** Creates a session, or returns the existing one with `created: false` and its metadata unchanged. */
+  /**
+   * Creates a session, or returns the existing one with `created: false`, its metadata and creator unchanged.
+   * @param createdBy id of the principal that creates it
+   */
   async create(
     sessionId = newSessionId(),
     metadata: Record<string, unknown> = {},
+    createdBy?: string,
   ): Promise<{ created: boolean; sessionId: string; head: string }> {
-    const { created, session } = await this.#journal.create(sessionId, metadata)
+    const { created, session } = await this.#journal.create(sessionId, metadata, createdBy)
     return { created, sessionId, head: formatOffset(session.epoch, session.head) }
   }
 
   /** Up to `limit` sessions in the order of their ids, from the first id greater than `after`. */
   async list(after: string | undefined, limit: number): Promise<SessionSummary[]> {
-    return (await this.#journal.list(after, limit)).map(summary)
+    return (await this.#journal.list(after, limit)).map(summaryOf)
   }
 
   /** The session with its runs and open questions, as many as an answer holds. @throws TwinrailError `session-not-found` */
   async describe(sessionId: string): Promise<SessionDescription> {
     const session = await this.#journal.session(sessionId)
-    const { createdAt: _, ...base } = summary(session)
+    const { createdAt: _, ...base } = summaryOf(session)
     return describe(base, await this.#states.get(session))
   }
 
@@ -189,7 +193,15 @@ export class Sessions {
   }
 }
 
-function summary({ sessionId, metadata, epoch, head, earliest, createdAt }: SessionInfo): SessionSummary {
+/** The session as `GET /v1/sessions` lists it. */
+export function summaryOf({
+  sessionId,
+  metadata,
+  epoch,
+  head,
+  earliest,
+  createdAt,
+}: SessionInfo): SessionSummary {
   return {
     sessionId,
     metadata,

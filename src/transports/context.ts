@@ -2,7 +2,8 @@
 import { randomUUID } from 'node:crypto'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type Action, type Authorize, mustBeAllowed } from '../auth/authorize.ts'
+import type { Action } from '../auth/actions.ts'
+import type { Door } from '../auth/door.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
@@ -24,7 +25,7 @@ export interface TransportContext {
   readonly bus: Bus
   readonly presence: Presence
   readonly sessions: Sessions
-  readonly authorize: Authorize
+  readonly door: Door
   readonly heartbeats: Heartbeats
   readonly connections: Connections
   readonly answers: Answers
@@ -59,29 +60,40 @@ export function allow(
   action: Action,
   sessionId?: string,
 ): Promise<Principal> {
-  return mustBeAllowed(context.authorize, request, action, sessionId)
+  return context.door.allow(request, action, sessionId)
+}
+
+/** The actions of a subscription: with `lag=wait` also the one that holds producers. */
+export function subscribing({ lag }: Pick<SubscriptionOptions, 'lag'>): Action[] {
+  return lag === 'wait' ? ['subscribe', 'subscribe:wait'] : ['subscribe']
 }
 
 /**
- * Authorizes a subscription, and with `lag=wait` also the right to hold producers. With `create`, creates a session
- * that does not exist, if the principal may.
+ * With `create`, creates a session that does not exist, if the principal may. To be called once the subscription itself is
+ * authorized.
  * @throws TwinrailError the refusal
  */
+export async function createIfWanted(
+  context: TransportContext,
+  request: FastifyRequest,
+  sessionId: string,
+  { create, after, run }: Pick<SubscriptionOptions, 'create' | 'after' | 'run'>,
+): Promise<void> {
+  // A cursor shows that the session existed: a reconnect must not create again what was deleted.
+  if (!create || after !== undefined || run !== undefined) return
+  if (await context.journal.findSession(sessionId)) return
+  const { id } = await allow(context, request, 'session.create', sessionId)
+  await context.sessions.create(sessionId, {}, id)
+}
+
+/** Authorizes a subscription. @throws TwinrailError the refusal */
 export async function allowSubscription(
   context: TransportContext,
   request: FastifyRequest,
   sessionId: string,
-  { lag, create, after, run }: Pick<SubscriptionOptions, 'lag' | 'create' | 'after' | 'run'>,
+  options: Pick<SubscriptionOptions, 'lag'>,
 ): Promise<void> {
-  await allow(context, request, 'subscribe', sessionId)
-  if (lag === 'wait') {
-    await allow(context, request, 'subscribe:wait', sessionId)
-  }
-  // A cursor shows that the session existed: a reconnect must not create again what was deleted.
-  if (!create || after !== undefined || run !== undefined) return
-  if (await context.journal.findSession(sessionId)) return
-  await allow(context, request, 'session.create', sessionId)
-  await context.sessions.create(sessionId)
+  await context.door.allowEach(request, subscribing(options), sessionId)
 }
 
 /**

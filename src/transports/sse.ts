@@ -2,19 +2,21 @@
 import type { Http2ServerResponse } from 'node:http2'
 import type { Duplex } from 'node:stream'
 import type { FastifyReply } from 'fastify'
+import type { Hold } from '../auth/door.ts'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
 import { startDeadline } from '../http/deadline.ts'
 import { type ControlOf, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Connection } from './connections.ts'
 import {
-  allowSubscription,
   closing,
+  createIfWanted,
   hello,
   lagLimits,
   ping,
   retryOf,
   SECOND_MESSAGE_MS,
+  subscribing,
   type TransportContext,
   tooSlow,
 } from './context.ts'
@@ -52,8 +54,10 @@ export async function serveSse(
   const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
-    // A `run.start` was authorized as a whole before its run was started.
-    if (!ack) await allowSubscription(context, reply.request, sessionId, options)
+    stream.hold = await context.door.enter(reply.request, subscribing(options), sessionId, refusal =>
+      stream.lose(refusal),
+    )
+    await createIfWanted(context, reply.request, sessionId, options)
     const subscription = await context.bus.subscribe({
       sessionId,
       options,
@@ -111,6 +115,14 @@ class SseStream<B> implements Connection {
   readonly #ack: ControlOf<'ack'> | undefined
   /** The target of shared bytes: the connection's socket, or on HTTP/2 the stream, which adds the framing. */
   readonly #wire: Duplex
+  /** The right to the stream. */
+  hold: Hold | undefined
+  /** Why the right was lost before the stream was open. */
+  #lost: TwinrailError | undefined
+  /** `hello` is sent. */
+  #isOpen = false
+  /** The subscription has begun to send. */
+  #isStarted = false
   #subscription: Subscription<B> | undefined
   #second: NodeJS.Timeout | undefined
 
@@ -151,7 +163,7 @@ class SseStream<B> implements Connection {
     // In the block of `hello`: some clients hand a block of its own over as a message without data.
     const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n`))
     if (!handedOver || this.sink.closed) return this.forget()
-    if (!streamOf(this.#reply)) {
+    if (!streamOf(this.#reply) && this.#context.door.isOpen) {
       // The request's headers are not needed any more; a browser's take 1.5 KiB per open stream.
       request.rawHeaders.length = 0
       request.headers = {}
@@ -160,6 +172,9 @@ class SseStream<B> implements Connection {
     this.sink.control(hello(heartbeatMs))
     if (this.#ack) this.sink.control(this.#ack)
     this.#second = setTimeout(() => this.sink.control(ping()), SECOND_MESSAGE_MS)
+    this.#isOpen = true
+    if (this.#lost) return this.lose(this.#lost)
+    this.#isStarted = true
     subscription.start()
   }
 
@@ -198,6 +213,22 @@ class SseStream<B> implements Connection {
     this.#wire.destroy()
   }
 
+  /** The principal has lost the right to the stream. */
+  lose(refusal: TwinrailError): void {
+    if (!this.#isOpen) {
+      this.#lost = refusal
+      return
+    }
+    // With other credentials the client may go on.
+    if (refusal.code === 'unauthorized') return this.close(refusal)
+    const subscription = this.#subscription as Subscription<B>
+    if (this.#isStarted) return subscription.end('forbidden')
+    const { sessionId, run } = subscription
+    const about = { sessionId, ...(run !== undefined && { runId: run }) }
+    this.sink.control({ type: 'end', ...about, reason: 'forbidden' })
+    this.end()
+  }
+
   /** Ends the response after what was written. */
   end(): void {
     this.forget()
@@ -218,6 +249,7 @@ class SseStream<B> implements Connection {
   /** Frees all resources. Later writes do nothing. */
   forget(): void {
     clearTimeout(this.#second)
+    this.hold?.release()
     this.#subscription?.close()
     this.sink.close()
     this.#context.connections.remove(this)

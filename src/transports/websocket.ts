@@ -1,6 +1,8 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
+import { commandActions } from '../auth/actions.ts'
+import type { Hold } from '../auth/door.ts'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
@@ -21,13 +23,14 @@ import {
 import type { Connection } from './connections.ts'
 import {
   allow,
-  allowSubscription,
   closing,
+  createIfWanted,
   hello,
   type LossReason,
   lagLimits,
   ping,
   SECOND_MESSAGE_MS,
+  subscribing,
   type TransportContext,
   tooSlow,
 } from './context.ts'
@@ -58,7 +61,11 @@ class WebSocketConnection implements Connection, Holder {
   readonly #socket: WebSocket
   readonly #request: FastifyRequest
   readonly #sink: SocketSink
-  readonly #subscriptions = new Map<string, Subscription<Buffer>>()
+  readonly #subscriptions = new Map<string, { subscription: Subscription<Buffer>; hold: Hold }>()
+  /** The right to the connection; none before `hello`. */
+  #hold: Hold | undefined
+  /** Ends the wait for the `auth` of a connection without credentials. */
+  #unproven: NodeJS.Timeout | undefined
   /** The last command of each session: the next one waits for it. */
   readonly #last = new Map<string, Promise<void>>()
   #pending = 0
@@ -114,16 +121,27 @@ class WebSocketConnection implements Connection, Holder {
   async #open(): Promise<void> {
     try {
       this.#context.connections.mustBeOpen()
-      await allow(this.#context, this.#request, 'connect')
+      this.#hold = await this.#context.door.enter(this.#request, ['connect'], undefined, refusal =>
+        this.close(refusal),
+      )
       this.#context.connections.mustBeOpen()
     } catch (error) {
+      const mayProve = !this.#unproven && this.#context.door.hasNoCredentials(this.#request)
+      if (error instanceof TwinrailError && error.code === 'unauthorized' && mayProve) {
+        return this.#waitForProof(error)
+      }
       if (!(error instanceof TwinrailError))
         this.#request.log.error({ err: error }, 'the authorize hook failed')
       this.close(error instanceof TwinrailError ? error : failed())
       return
     }
-    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (this.#socket.readyState !== this.#socket.OPEN) return this.#hold.release()
     this.#context.connections.add(this)
+    this.#context.door.report({
+      what: 'connected',
+      action: 'connect',
+      principal: this.#hold.principal.id,
+    })
     this.#send(hello(this.#context.heartbeatMs))
     this.#sink.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
@@ -133,6 +151,12 @@ class WebSocketConnection implements Connection, Holder {
   /** The memory of its unfinished message is needed for others. */
   giveUp(): void {
     this.#lose('incomplete')
+  }
+
+  /** A page cannot send headers with its upgrade: the first message may be an `auth` instead. */
+  #waitForProof(refusal: TwinrailError): void {
+    this.#unproven = setTimeout(() => this.close(refusal), this.#context.limits.authMs)
+    this.#socket.resume()
   }
 
   #send(control: Control): void {
@@ -175,11 +199,12 @@ class WebSocketConnection implements Connection, Holder {
     let [value, fault]: [unknown?, TwinrailError?] = []
     try {
       if (!isBinary) ({ value, fault } = readJson(data.toString(), 'message'))
-    } catch {
-      // Refused below, like any other message that is not a JSON object.
+    } catch (error) {
+      // Text that is not JSON is refused below, like any other message that is not a JSON object.
+      if (error instanceof TwinrailError) fault = error
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-      const fatal = new TwinrailError('bad-request', 'expected one JSON object in a text message')
+      const fatal = fault ?? new TwinrailError('bad-request', 'expected one JSON object in a text message')
       this.#send({ type: 'nack', id: null, ...refusalOf(fatal) })
       return this.close(fatal)
     }
@@ -191,6 +216,11 @@ class WebSocketConnection implements Connection, Holder {
       this.#refuse(idOf(value), error)
       return this.#throttle()
     }
+    if (!this.#hold && command.type !== 'auth') {
+      return this.close(
+        new TwinrailError('unauthorized', 'the connection has no credentials; send the command auth first'),
+      )
+    }
     this.#enqueue(command)
   }
 
@@ -199,7 +229,7 @@ class WebSocketConnection implements Connection, Holder {
    * independent.
    */
   #enqueue(command: Command): void {
-    const lane = command.type === 'ping' ? '' : command.sessionId
+    const lane = command.type === 'ping' || command.type === 'auth' ? '' : command.sessionId
     this.#pending++
     this.#throttle()
     const before = this.#last.get(lane)
@@ -234,7 +264,7 @@ class WebSocketConnection implements Connection, Holder {
     if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand)
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
-    const principal = await allow(this.#context, this.#request, type, sessionId)
+    const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
     this.#send({ type: 'ack', id, ...ack })
   }
@@ -251,12 +281,18 @@ class WebSocketConnection implements Connection, Holder {
       case 'subscribe':
         return this.#subscribe(command)
       case 'unsubscribe':
-        this.#subscriptions.get(command.sessionId)?.close()
-        this.#subscriptions.delete(command.sessionId)
+        this.#endSubscription(command.sessionId)
         return this.#send({ type: 'ack', id: command.id })
+      case 'auth': {
+        await this.#context.door.renew(this.#request, command.token, this.#hold?.principal)
+        this.#send({ type: 'ack', id: command.id })
+        if (this.#hold) return
+        clearTimeout(this.#unproven)
+        return this.#open()
+      }
       case 'window': {
         const consumed = parseOffset(command.offset)
-        if (consumed) this.#subscriptions.get(command.sessionId)?.grant(consumed)
+        if (consumed) this.#subscriptions.get(command.sessionId)?.subscription.grant(consumed)
         if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
       }
     }
@@ -264,37 +300,52 @@ class WebSocketConnection implements Connection, Holder {
 
   async #subscribe(command: Of<'subscribe'>): Promise<void> {
     const { id, sessionId, windowBytes } = command
-    const old = this.#subscriptions.get(sessionId)
     this.#mustHaveRoom(sessionId)
-    await allowSubscription(this.#context, this.#request, sessionId, command)
-    const subscription = await this.#context.bus.subscribe({
-      sessionId,
-      options: command,
-      sink: this.#sink,
-      windowBytes,
-      lag: { policy: command.lag, limits: lagLimits(command) },
-      onTooSlow: () => {
-        this.#context.onLost('websocket', 'too-slow')
-        this.close(tooSlow())
-      },
-      onEnd: () => {
-        if (this.#subscriptions.get(sessionId) === subscription) this.#subscriptions.delete(sessionId)
-      },
+    let subscription: Subscription<Buffer> | undefined
+    let lost: TwinrailError | undefined
+    const hold = await this.#context.door.enter(this.#request, subscribing(command), sessionId, refusal => {
+      lost = refusal
+      subscription?.end('forbidden')
     })
-    if (!this.#isOpen) return subscription.close()
     try {
+      await createIfWanted(this.#context, this.#request, sessionId, command)
+      subscription = await this.#context.bus.subscribe({
+        sessionId,
+        options: command,
+        sink: this.#sink,
+        windowBytes,
+        lag: { policy: command.lag, limits: lagLimits(command) },
+        onTooSlow: () => {
+          this.#context.onLost('websocket', 'too-slow')
+          this.close(tooSlow())
+        },
+        onEnd: () => {
+          if (this.#subscriptions.get(sessionId)?.subscription === subscription)
+            this.#endSubscription(sessionId)
+        },
+      })
       // Subscriptions to other sessions may have been added in the meantime.
       this.#mustHaveRoom(sessionId)
+      if (lost) throw lost
+      if (!this.#isOpen) throw closed()
     } catch (error) {
-      subscription.close()
+      hold.release()
+      subscription?.close()
       throw error
     }
-    old?.close()
-    this.#subscriptions.set(sessionId, subscription)
+    this.#endSubscription(sessionId)
+    this.#subscriptions.set(sessionId, { subscription, hold })
     const { heartbeatMs = this.#sink.heartbeatMs } = command
     if (heartbeatMs < this.#sink.heartbeatMs) this.#sink.beatEvery(heartbeatMs)
     this.#send({ type: 'ack', id })
     subscription.start()
+  }
+
+  #endSubscription(sessionId: string): void {
+    const ended = this.#subscriptions.get(sessionId)
+    this.#subscriptions.delete(sessionId)
+    ended?.hold.release()
+    ended?.subscription.close()
   }
 
   /** @throws TwinrailError `conflict`, which is not retryable: the client must end a subscription first */
@@ -314,8 +365,9 @@ class WebSocketConnection implements Connection, Holder {
   #forget(): void {
     this.#context.arriving.set(this, 0)
     clearTimeout(this.#second)
-    for (const subscription of this.#subscriptions.values()) subscription.close()
-    this.#subscriptions.clear()
+    clearTimeout(this.#unproven)
+    this.#hold?.release()
+    for (const sessionId of [...this.#subscriptions.keys()]) this.#endSubscription(sessionId)
     this.#sink.close()
     this.#context.connections.remove(this)
   }
@@ -325,6 +377,11 @@ class WebSocketConnection implements Connection, Holder {
 function incompleteBytes(socket: WebSocket): number {
   const { _receiver: receiver } = socket as { _receiver?: { _bufferedBytes: number; _messageLength: number } }
   return receiver ? receiver._bufferedBytes + receiver._messageLength : 0
+}
+
+/** The refusal of a subscription whose connection has closed; nobody gets it. */
+function closed(): TwinrailError {
+  return new TwinrailError('unavailable', 'the connection was closed')
 }
 
 function failed(): TwinrailError {

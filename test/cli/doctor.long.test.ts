@@ -144,7 +144,7 @@ t.test('a proxy that refuses POST', async t => {
 
 t.test('a server that refuses WebSockets reports it itself', async t => {
   const { url } = await serve(t, {
-    authorize: (_request, action) => (action === 'connect' ? undefined : { id: 'somebody' }),
+    authorize: (_request, { action }) => (action === 'connect' ? undefined : { id: 'somebody' }),
   })
   const { report, text } = await runDoctor(url)
   t.same(codes(report), ['blocked'], 'no proxy is to blame')

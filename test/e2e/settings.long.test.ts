@@ -1,4 +1,6 @@
 /** What `twinrail` refuses before it starts: a process for each case. */
+import { createHash } from 'node:crypto'
+import { SignJWT } from 'jose'
 import t from 'tap'
 import { each } from '../fixtures/wire-server.ts'
 import { finished, serve, twinrail } from './stage.ts'
@@ -17,6 +19,17 @@ t.test('bad settings are refused with what to do', async t => {
     ],
     [['serve', '--corpus-cache', '', '--port', '0'], {}, /--corpus-cache .*expected a folder, or none/],
     [['serve', '--origin', 'example.com', '--port', '0'], {}, /--origin/],
+    [['serve', '--auth', 'jwt', '--port', '0'], {}, /--auth jwt: give one of --jwt-secret/],
+    [
+      ['serve', '--auth', 'jwt'],
+      { TWINRAIL_JWT_SECRET: 'short' },
+      /--jwt-secret \(or TWINRAIL_JWT_SECRET\).*32 bytes/,
+    ],
+    [['serve', '--jwks-url', 'https://a.example/jwks'], {}, /--jwks-url: it needs --auth jwt/],
+    [['serve', '--auth', 'jwt', '--jwt-public-key', '/nowhere'], {}, /--jwt-public-key: ENOENT/],
+    [['serve', '--api-key', 'my-secret-key'], {}, /--api-key.*name=sha256/],
+    [['serve', '--api-key', `a=sha256:${'0'.repeat(64)}:all`], {}, /--api-key.*expected rights of read, /],
+    [['serve', '--disable', 'healthz'], {}, /--disable/],
     [['run', 'deepsearch'], {}, /missing required argument/],
     [['run', 'deepsearch', 'x', '--url', 'nonsense'], {}, /expected a URL/],
     [['rnu'], {}, /unknown command 'rnu'[\s\S]*run/],
@@ -60,4 +73,23 @@ t.test('a port in use is reported', async t => {
   const { code, stderr } = await finished(twinrail(['serve', '--port', new URL(url).port]))
   t.equal(code, 2)
   t.match(stderr, /is in use/)
+})
+
+t.test('a server with tokens and keys listens beyond loopback', async t => {
+  const key = createHash('sha256').update('key-1').digest('hex')
+  const secret = 'a secret of tests that is long enough'
+  const env = { TWINRAIL_JWT_SECRET: secret, TWINRAIL_API_KEY: `server=sha256:${key}` }
+  const { url } = await serve(t, ['--host', '0.0.0.0', '--auth', 'jwt'], env)
+  const address = url.replace('0.0.0.0', '127.0.0.1')
+  const statusWith = async (bearer?: string) => {
+    const headers: Record<string, string> = bearer === undefined ? {} : { authorization: `Bearer ${bearer}` }
+    return (await fetch(`${address}/v1/agents`, { headers })).status
+  }
+  const token = await new SignJWT({ sub: 'ann' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .sign(new TextEncoder().encode(secret))
+  t.equal(await statusWith(), 401)
+  t.equal(await statusWith('key-2'), 401)
+  t.equal(await statusWith('key-1'), 200)
+  t.equal(await statusWith(token), 200)
 })

@@ -33,8 +33,12 @@ export async function finished(child: ChildProcess): Promise<Result> {
 }
 
 /** A server in a process of its own; gives its address. */
-export async function serve(t: Test, args: string[] = []): Promise<{ url: string; child: ChildProcess }> {
-  const child = twinrail(['serve', '--port', '0', ...args])
+export async function serve(
+  t: Test,
+  args: string[] = [],
+  env: Record<string, string> = {},
+): Promise<{ url: string; child: ChildProcess }> {
+  const child = twinrail(['serve', '--port', '0', ...args], env)
   t.teardown(() => child.kill('SIGKILL'))
   let out = ''
   for await (const data of child.stdout as AsyncIterable<Buffer>) {

@@ -37,7 +37,7 @@ t.test('without create, or with a cursor or a run, a session that does not exist
 t.test('creating needs its right; following a session that exists does not', async t => {
   const asked: string[] = []
   const { url } = await serve(t, {
-    authorize: (_, action) => {
+    authorize: (_, { action }) => {
       asked.push(action)
       return action === 'session.create' ? undefined : { id: 'ann' }
     },

@@ -116,7 +116,7 @@ t.test('connections that are reset, half-closed or lost in the middle leave noth
 
 t.test('a client that leaves while it is being let in leaves nothing behind', async t => {
   const entering: (() => void)[] = []
-  const authorize: Authorize = async (_, action) => {
+  const authorize: Authorize = async (_, { action }) => {
     if (action === 'subscribe') await new Promise<void>(resolve => entering.push(resolve))
     return { id: 'local' }
   }

@@ -1,7 +1,8 @@
 /** The door: one hook that every route, upgrade and command passes. */
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
-import type { Action, Authorize } from '../../src/auth/authorize.ts'
+import type { Action } from '../../src/auth/actions.ts'
+import type { Authorize } from '../../src/auth/authorize.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { createServer } from '../../src/server.ts'
 import { fetchPage, openSse, openWs, WsClient } from '../fixtures/wire-clients.ts'
@@ -10,7 +11,7 @@ import { type Answer, call, command, ingest, post, serve } from '../fixtures/wir
 const userOf = (request: FastifyRequest) => request.headers['x-user']
 
 /** Everybody is who they say; `guest` may only look, and nobody sees sessions that begin with `hidden`. */
-const byName: Authorize = (request, action, sessionId) => {
+const byName: Authorize = (request, { action, sessionId }) => {
   const id = userOf(request)
   if (typeof id !== 'string') throw new TwinrailError('unauthorized', 'send X-User')
   const looking: Action[] = ['connect', 'session.list', 'session.read', 'subscribe', 'agents.list']
@@ -24,7 +25,7 @@ const as = (user: string) => ({ 'x-user': user })
 t.test('every route asks the hook before anything else happens', async t => {
   const asked: [Action, string | undefined][] = []
   const { url } = await serve(t, {
-    authorize(_request, action, sessionId) {
+    authorize(_request, { action, sessionId }) {
       asked.push([action, sessionId])
       return undefined
     },

@@ -31,11 +31,11 @@ t.test('a hundred commands wait on a connection, the rest stays in its socket', 
     allow = resolve
   })
   const { flooding, other } = await stage(t, {
-    async authorize(_request: unknown, action: string) {
-      if (action !== 'publish') return 'ann'
+    async authorize(_request: unknown, { action }: { action: string }) {
+      if (action !== 'publish') return { id: 'ann' }
       asked++
       await allowed
-      return 'ann'
+      return { id: 'ann' }
     },
   })
   t.teardown(() => allow())

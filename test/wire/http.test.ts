@@ -180,7 +180,7 @@ t.test("a waiting stream's heartbeat does not disturb the answer before it", asy
 })
 
 t.test('with slow authorization no byte is sent before the head', async t => {
-  const authorize: Authorize = async (_, action) => {
+  const authorize: Authorize = async (_, { action }) => {
     if (action === 'subscribe') await new Promise(resolve => setTimeout(resolve, 1200))
     return { id: 'local' }
   }

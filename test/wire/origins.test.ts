@@ -1,7 +1,7 @@
 /** Which pages may use the server; foreign pages, foreign host names and bytes that are no HTTP are refused. */
 import { connect as connectTcp } from 'node:net'
 import t, { type Test } from 'tap'
-import { createServer } from '../../src/server.ts'
+import { createServer, type ServerOptions } from '../../src/server.ts'
 import { openWs, WsClient } from '../fixtures/wire-clients.ts'
 import { ask, commands, events, json, post, publish, stage } from '../fixtures/wire-refusals.ts'
 import { eventually, ingest, serve } from '../fixtures/wire-server.ts'
@@ -206,6 +206,40 @@ t.test('beyond loopback no foreign page is allowed without a list', async t => {
   await isRefused(t, url, 'http://localhost:5173')
 })
 
+/** The status of a GET for a host. */
+const statusFor = async (url: string, host: string) =>
+  (await ask(url, { path: '/v1/agents', headers: { host } })).status
+
+t.test('names of the server are checked on every address, and told once', async t => {
+  const lines: string[] = []
+  const stream = { write: (line: string) => void lines.push(JSON.parse(line).msg) }
+  const beyond = async (options: ServerOptions) => {
+    const server = await createServer({ logger: { level: 'warn', stream }, ...options })
+    t.teardown(() => server.close({ graceMs: 0 }))
+    return (await server.listen({ host: '0.0.0.0', port: 0 })).replace('0.0.0.0', '127.0.0.1')
+  }
+  const insecure = await beyond({ insecure: true })
+  for (const host of ['10.0.0.1:80', '[fe80::1]', 'twinrail', 'localhost', 'a.localhost:1']) {
+    t.equal(await statusFor(insecure, host), 200, `${host} cannot be a foreign page's name`)
+  }
+  for (const host of ['rebound.example', 'rebound.example:8787', '127.0.0.1.nip.io']) {
+    t.equal(await statusFor(insecure, host), 403, host)
+  }
+  t.equal(lines.length, 2, 'each name is told once')
+  t.match(lines[0], /--allow-host rebound\.example/)
+  const listed = await beyond({ insecure: true, hosts: ['App.example.com'] })
+  t.equal(await statusFor(listed, 'app.example.com:443'), 200)
+  t.equal(await statusFor(listed, 'twinrail'), 403, 'with a list only that counts')
+  const guarded = await beyond({ authorize: () => ({ id: 'ann' }) })
+  t.equal(await statusFor(guarded, 'any.example'), 200, 'a foreign page has no credentials there')
+
+  const { url } = await serve(t, { hosts: ['dev.example'], logger: false })
+  t.equal(await statusFor(url, 'dev.example'), 200, 'on loopback, too')
+  t.equal(await statusFor(url, 'other.example'), 403)
+  const { body } = await ask(url, { path: '/v1/agents', headers: { host: 'other.example' } })
+  t.match(body.error?.message, /--allow-host.*changeOrigin/)
+})
+
 t.test('a refused origin is reported once, with the flag that allows it; at most 100 are', async t => {
   const lines: string[] = []
   const stream = { write: (line: string) => void lines.push(JSON.parse(line).msg) }
@@ -231,6 +265,7 @@ t.test('requests that are no HTTP', async t => {
     'a line feed in a header': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nLast-Event-ID: 1-1\n \0\r\n\r\n`,
     'a NUL in a header': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nX-Bad: a\0b\r\n\r\n`,
     'a space before the colon': `GET ${events} HTTP/1.1\r\nHost: ${host}\r\nX-Bad : a\r\n\r\n`,
+    'two hosts': `GET /v1/sessions/s HTTP/1.1\r\nHost: ${host}\r\nHost: evil.example\r\nConnection: close\r\n\r\n`,
     'no host': 'GET /v1/sessions HTTP/1.1\r\n\r\n',
     'two lengths': `POST ${commands} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}`,
     'a length and chunks': `POST ${commands} HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`,

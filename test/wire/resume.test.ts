@@ -25,7 +25,7 @@ const awkward: unknown[] = [
   'data: not a field\n\nid: 1-1\n\n',
   '\u2028\u2029\u0085\ufeff',
   '👩‍👩‍👧 über naïve 漢字 \u0000\u0007\\"',
-  '\ud800 alone',
+  '\ud83d\ude00 and \udbff\udfff',
   null,
   0,
   -0.5e-9,

@@ -288,7 +288,7 @@ t.test('a list is bounded by bytes, and next leads through all of it', async t =
 
 t.test('a list looks at 1000 sessions, and says where to go on', async t => {
   const { url, server } = await serve(t, {
-    authorize: (_request, action, sessionId) =>
+    authorize: (_request, { action, sessionId }) =>
       action === 'session.read' && sessionId !== 's2599' ? undefined : { id: 'a' },
   })
   for (let i = 1000; i < 2600; i++) await server.sessions.create(`s${i}`)

@@ -12,6 +12,7 @@ export interface SessionRow {
   readonly head: number
   readonly earliest: number
   readonly createdAt: number
+  readonly createdBy?: string
 }
 
 /** A lease, with the time in its key in `leaseEnds`: when it ends, or earlier, since renewing does not move the key. */
@@ -110,12 +111,19 @@ const json = <V>(): Codec<V> => ({ write: JSON.stringify, read: JSON.parse })
 
 const text: Codec<string> = { write: text => text, read: text => text }
 
-/** Rows are stored as arrays, since field names would make up most of their size. */
+/** Rows are arrays: field names would be most of them. Rows without a creator are one shorter. */
 const row: Codec<SessionRow> = {
-  write: ({ epoch, head, earliest, createdAt }) => JSON.stringify([epoch, head, earliest, createdAt]),
+  write: ({ epoch, head, earliest, createdAt, createdBy }) =>
+    JSON.stringify([epoch, head, earliest, createdAt, ...(createdBy === undefined ? [] : [createdBy])]),
   read(text) {
-    const [epoch, head, earliest, createdAt] = JSON.parse(text) as [number, number, number, number]
-    return { epoch, head, earliest, createdAt }
+    const [epoch, head, earliest, createdAt, createdBy] = JSON.parse(text) as [
+      number,
+      number,
+      number,
+      number,
+      string?,
+    ]
+    return { epoch, head, earliest, createdAt, ...(createdBy !== undefined && { createdBy }) }
   },
 }
 

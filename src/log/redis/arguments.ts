@@ -24,10 +24,28 @@ export const UNANNOUNCED = 'unannounced'
 /** The flat list of arguments, in the order in which the script reads them. */
 export function appendArguments(
   texts: readonly string[],
-  { epoch, once = [], absent = [], leases = [], release = [], producer, opens = [] }: AppendConditions,
+  {
+    epoch,
+    createdBy,
+    once = [],
+    absent = [],
+    leases = [],
+    release = [],
+    producer,
+    opens = [],
+  }: AppendConditions,
   { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, isOver ? 1 : 0, once.length]
+  const flat: (string | number)[] = [
+    now,
+    fresh,
+    createdBy ?? '',
+    epoch ?? '',
+    node,
+    channel,
+    isOver ? 1 : 0,
+    once.length,
+  ]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {

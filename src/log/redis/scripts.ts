@@ -37,21 +37,23 @@ local function remains()
   local first = redis.call('XRANGE', l, '-', '+', 'COUNT', 1)[1]
   return last and seqOf(last) or 0, first and seqOf(first) or 1
 end
-local function put(epoch, now, metadata)
+local function put(epoch, now, metadata, creator)
   local head, earliest = remains()
   redis.call('HSET', h, 'epoch', epoch, 'head', whole(head), 'earliest', whole(earliest),
     'created', whole(now), 'metadata', metadata)
+  if creator ~= '' then redis.call('HSET', h, 'by', creator) end
 end
 `
 
 /**
- * now, epoch to create with or '', epoch that must be or '', node, channel, 1 when the log has no room or 0, once (count; key, index, ttl or '', note),
+ * now, epoch to create with or '', creator or '', epoch that must be or '', node, channel, 1 when the log has no room or 0,
+ * once (count; key, index, ttl or '', note),
  * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
  * runId), producer id or '', its seq, openings (count; tally, index, maximum, '=' and group or '', the group's maximum or
  * '', keys (count; key)), texts.
  */
 const append = `
-local now, fresh, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg()
+local now, fresh, creator, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg(), arg()
 local header = redis.call('HMGET', h, 'epoch', 'head')
 local epoch, head = header[1], tonumber(header[2])
 local made = not epoch
@@ -201,7 +203,7 @@ end
 if over == '1' and (count > skip or #once > 0) then return {'over-limit'} end
 
 -- Nothing is refused from here on.
-if made then put(fresh, now, '{}') end
+if made then put(fresh, now, '{}', creator) end
 local brief = 0
 for _, one in ipairs(once) do if one.ttl then brief = brief + 1 end end
 if brief > 0 then
@@ -245,12 +247,12 @@ end
 return {'accepted', epoch, whole(first), whole(head), whole(count - skip)}
 `
 
-/** now, epoch, metadata. Gives 1 and the header when it was made, 0 and the header otherwise. */
+/** now, epoch, metadata, creator or ''. Gives 1 and the header when it was made, 0 and the header otherwise. */
 const create = `
-local now, epoch, metadata = time(arg()), arg(), arg()
+local now, epoch, metadata, creator = time(arg()), arg(), arg(), arg()
 local made = redis.call('EXISTS', h) == 0
-if made then put(epoch, now, metadata) end
-return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata')}
+if made then put(epoch, now, metadata, creator) end
+return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata', 'by')}
 `
 
 /** after, events, bytes, through or ''. Gives the header and the texts. */
@@ -352,7 +354,7 @@ local now, node, channel, fresh, epoch, head, text = time(arg()), arg(), arg(), 
 local header = redis.call('HMGET', h, 'epoch', 'head')
 if not header[1] then
   if tonumber(redis.call('GET', d) or 0) >= tonumber(epoch) then return {'deleted'} end
-  put(fresh, now, '{}')
+  put(fresh, now, '{}', '')
 elseif header[1] ~= epoch then
   if tonumber(redis.call('GET', d) or 0) >= tonumber(epoch) then return {'deleted'} end
   return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}

@@ -85,7 +85,7 @@ export class Store {
   }
 
   async headerOf(sessionId: string): Promise<SessionInfo | undefined> {
-    const fields = ['epoch', 'head', 'earliest', 'created', 'metadata']
+    const fields = ['epoch', 'head', 'earliest', 'created', 'metadata', 'by']
     const key = this.keyOf(sessionId, 'h')
     return infoOf(sessionId, await this.commands.send(client => client.hmget(key, ...fields)))
   }
@@ -191,7 +191,7 @@ export class Store {
 
 /** Parses a session's header, whose fields are in the order above. */
 export function infoOf(sessionId: string, header: readonly (string | null)[]): SessionInfo | undefined {
-  const [epoch, head, earliest, created, metadata] = header
+  const [epoch, head, earliest, created, metadata, createdBy] = header
   if (!epoch) return undefined
   return {
     sessionId,
@@ -200,6 +200,7 @@ export function infoOf(sessionId: string, header: readonly (string | null)[]): S
     earliest: Number(earliest),
     createdAt: Number(created),
     metadata: JSON.parse(metadata ?? '{}'),
+    ...(typeof createdBy === 'string' && { createdBy }),
   }
 }
 

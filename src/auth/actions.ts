@@ -1,0 +1,66 @@
+/** Every action that needs authorization, and the group of rights that it belongs to. docs/authorization.md has the table. */
+import type { Command } from '../protocol/index.ts'
+
+/** What a principal can be given for sessions, for example in a token. */
+export const rights = ['read', 'write', 'produce', 'manage', 'admin', 'subscribe:wait'] as const
+export type Right = (typeof rights)[number]
+
+/**
+ * The group of an action: a right, `any` for what every principal may do, or `public` for what needs no principal; the
+ * hook is not asked about `public` actions.
+ */
+export type Group = Right | 'any' | 'public'
+
+/** The group of every action. Each route and each command is one of these actions. */
+export const actionGroups = {
+  'health.read': 'public',
+  connect: 'any',
+  'ticket.create': 'any',
+  'agents.list': 'any',
+  'guide.read': 'any',
+  'openapi.read': 'any',
+  'page.read': 'any',
+  subscribe: 'read',
+  'session.read': 'read',
+  'run.start': 'write',
+  'run.cancel': 'write',
+  'input.answer': 'write',
+  'input.steer': 'write',
+  publish: 'write',
+  ingest: 'produce',
+  'session.create': 'manage',
+  'session.update': 'manage',
+  'session.delete': 'manage',
+  'session.list': 'manage',
+  'metrics.read': 'admin',
+  'revocation.create': 'admin',
+  'subscribe:wait': 'subscribe:wait',
+} as const satisfies Record<string, Group>
+
+/** An action that needs authorization. */
+export type Action = keyof typeof actionGroups
+
+/** Actions that create the session when it is missing. */
+const creating: ReadonlySet<Action> = new Set(['session.create', 'run.start', 'publish', 'ingest'])
+
+/** Whether the action creates the session when it is missing. */
+export function createsSession(action: Action): boolean {
+  return creating.has(action)
+}
+
+/**
+ * The action of every command. `connection`: the command concerns only the connection, whose `connect` was authorized;
+ * `subscribe` with `lag: wait` also needs `subscribe:wait`.
+ */
+export const commandActions = {
+  subscribe: 'subscribe',
+  unsubscribe: 'connection',
+  window: 'connection',
+  auth: 'connection',
+  ping: 'connection',
+  'run.start': 'run.start',
+  'run.cancel': 'run.cancel',
+  'input.answer': 'input.answer',
+  'input.steer': 'input.steer',
+  publish: 'publish',
+} as const satisfies Record<Command['type'], Action | 'connection'>

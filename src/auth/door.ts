@@ -1,0 +1,438 @@
+/** The door: every route, upgrade and command passes it before it does anything, and open streams pass it again. */
+import type { FastifyRequest } from 'fastify'
+import { type Journal, sessionNotFound } from '../bus/journal.ts'
+import type { SessionInfo } from '../log/log.ts'
+import { TwinrailError } from '../protocol/index.ts'
+import { DueQueue } from '../sessions/due-queue.ts'
+import type { Principal } from '../sessions/principal.ts'
+import { type Action, actionGroups, createsSession, type Group } from './actions.ts'
+import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
+import { unauthorized } from './bearer.ts'
+import { type PrincipalLimits, PrincipalUse } from './principal-limits.ts'
+import { Revocations, type Target } from './revocations.ts'
+import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
+
+export interface DoorParts {
+  readonly authorize: Authorize
+  readonly journal: Journal
+  readonly limits: PrincipalLimits
+  /** How often what is open is authorized again, in ms. */
+  readonly recheckMs: number
+  /** Reports a failure of the hook while something open was authorized again. */
+  onError(error: unknown): void
+  /** Reports what an operator may have to account for. It has no credentials and no content. */
+  audit(entry: AuditEntry): void
+}
+
+/** An entry of the audit log. */
+export interface AuditEntry {
+  readonly what: 'refused' | 'lost' | 'connected' | 'ticket' | 'revoked' | 'deleted'
+  readonly action: Action
+  readonly code?: string
+  readonly principal?: string | undefined
+  readonly sessionId?: string | undefined
+  /** Who did it, where that is not the principal that it concerns. */
+  readonly by?: string
+}
+
+/** The right to something open, such as a stream. */
+export interface Hold {
+  /** Whose it is. */
+  readonly principal: Principal
+  /** Authorizes it again now. @throws TwinrailError the refusal */
+  check(): Promise<void>
+  /** It is not open any more. */
+  release(): void
+}
+
+/** What is asked for again. */
+interface Held {
+  readonly request: FastifyRequest
+  readonly actions: readonly Action[]
+  readonly sessionId: string | undefined
+  readonly onLost: (refusal: TwinrailError) => void
+  principal: Principal | undefined
+  due: number
+  /** Something changed while it was being authorized. */
+  again: boolean
+  isOver: boolean
+  /** Ends the count of it. */
+  close: () => void
+}
+
+/** How many open things are authorized at the same time. */
+const AT_A_TIME = 100
+
+/** Asks the application's hook, and answers refusals so that they do not tell of a session's existence. */
+export class Door {
+  /** Whether every action is allowed to everybody: nobody is asked, and nothing is asked again. */
+  readonly isOpen: boolean
+  readonly #parts: DoorParts
+  readonly #tickets: Tickets
+  readonly #revocations: Revocations
+  readonly #use: PrincipalUse
+  readonly #held = new Set<Held>()
+  readonly #due = new DueQueue<Held>()
+  readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
+  /** Connections that have proven their principal in band. */
+  readonly #proven = new WeakSet<FastifyRequest>()
+  readonly #waiting: Held[] = []
+  #checking = 0
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: DoorParts) {
+    this.#parts = parts
+    this.isOpen = parts.authorize === allowLocal
+    this.#tickets = new Tickets(parts.journal)
+    this.#use = new PrincipalUse(parts.limits)
+    this.#revocations = new Revocations(parts.journal, target => this.#recheck(target))
+    if (!this.isOpen) this.#revocations.start()
+  }
+
+  /**
+   * Authorizes an action, and counts it if it is a command. @param sessionId the session that it concerns, if any
+   * @throws TwinrailError the refusal, or `rate-limited`; or the exception of the hook
+   */
+  async allow(request: FastifyRequest, action: Action, sessionId?: string): Promise<Principal> {
+    try {
+      const principal = await this.#allow(request, action, sessionId)
+      if (!this.isOpen && isCommand(action)) this.#use.command(principal.id)
+      return principal
+    } catch (error) {
+      if (error instanceof TwinrailError && !error.retryable) {
+        this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
+      }
+      throw error
+    }
+  }
+
+  /**
+   * Authorizes several actions on one session. A session of somebody else is answered as a missing one, which means that
+   * the other actions are asked for as well: one of them may be refused whether the session exists or not.
+   * @param isAgain whether it was allowed before; refusals are not reported then
+   */
+  async allowEach(
+    request: FastifyRequest,
+    actions: readonly Action[],
+    sessionId: string | undefined,
+    isAgain = false,
+  ): Promise<Principal> {
+    let principal: Principal | undefined
+    let missing: TwinrailError | undefined
+    for (const action of actions) {
+      try {
+        principal = await (isAgain
+          ? this.#allow(request, action, sessionId)
+          : this.allow(request, action, sessionId))
+      } catch (error) {
+        if (!(error instanceof TwinrailError && error.code === 'session-not-found')) throw error
+        missing ??= error
+      }
+    }
+    if (missing) throw missing
+    if (!principal) throw new Error('nothing was asked for')
+    return principal
+  }
+
+  /** As `allow`, for a session that was just read from the log. Refusals are not reported. */
+  allowOn(request: FastifyRequest, action: Action, session: SessionInfo): Promise<Principal> {
+    return this.#judge(request, action, session.sessionId, session)
+  }
+
+  /**
+   * Authorizes something that stays open, and authorizes it again when the principal expires, at intervals, and after
+   * revocations, until `release`.
+   * @param onLost called once when it is refused later; it is released then
+   * @throws TwinrailError the refusal; or the exception of the hook
+   */
+  async enter(
+    request: FastifyRequest,
+    actions: readonly Action[],
+    sessionId: string | undefined,
+    onLost: (refusal: TwinrailError) => void,
+  ): Promise<Hold> {
+    const held: Held = {
+      request,
+      actions,
+      sessionId,
+      onLost,
+      principal: undefined,
+      due: Infinity,
+      again: false,
+      isOver: false,
+      close: () => {},
+    }
+    // Before it is authorized, so that it misses no revocation.
+    if (!this.isOpen) this.#held.add(held)
+    try {
+      held.principal = await this.#allowAll(held)
+      if (!this.isOpen) held.close = this.#use.open(kindOf(actions), held.principal.id)
+    } catch (error) {
+      this.#release(held)
+      throw error
+    }
+    this.#schedule(held)
+    return {
+      get principal() {
+        return held.principal as Principal
+      },
+      check: async () => {
+        if (!this.isOpen) await this.#allowAll(held)
+      },
+      release: () => this.#release(held),
+    }
+  }
+
+  /**
+   * Takes a token as the credentials of an open connection from now on.
+   * @param before whose the connection is; undefined when that is not known yet
+   * @throws TwinrailError `unauthorized`; `forbidden` when the token is of another principal
+   */
+  async renew(request: FastifyRequest, token: string, before: Principal | undefined): Promise<Principal> {
+    const authorization = `Bearer ${token}`
+    const { cookie: _, ...others } = request.headers
+    const headers = { ...others, authorization }
+    const renewed = Object.create(request, { headers: { value: headers } }) as FastifyRequest
+    const principal = await this.allow(renewed, 'connect')
+    if (before && principal.id !== before.id) {
+      throw new TwinrailError(
+        'forbidden',
+        'the token is of another principal; open another connection for it',
+      )
+    }
+    request.raw.headers = headers
+    // Its ticket, if it had one, binds it no longer.
+    this.#proofs.delete(request)
+    this.#proven.add(request)
+    for (const held of this.#held) if (held.request === request) this.#checkSoon(held)
+    return principal
+  }
+
+  /** Whether a request came without credentials, so that its connection may prove them in band. */
+  hasNoCredentials({ headers, raw }: FastifyRequest): boolean {
+    return headers.authorization === undefined && headers.cookie === undefined && ticketOf(raw) === undefined
+  }
+
+  /** Issues a ticket for the request's principal, with no more than its rights. */
+  async issueTicket(
+    request: FastifyRequest,
+    {
+      sessionId,
+      allow,
+      ttlMs = DEFAULT_TICKET_MS,
+    }: {
+      sessionId?: string | undefined
+      allow?: readonly string[] | undefined
+      ttlMs?: number
+    },
+  ): Promise<{ ticket: string; expiresAt: number }> {
+    const { id } = await this.#allow(request, 'ticket.create', undefined)
+    const { headers } = request
+    const issued = await this.#tickets.issue(
+      { principal: id, headers, origin: originOf(request), sessionId, allow },
+      ttlMs,
+    )
+    this.#parts.audit({ what: 'ticket', action: 'ticket.create', principal: id, sessionId })
+    return issued
+  }
+
+  /**
+   * Authorizes what is open again, on all nodes. @param options.voids whether credentials that were issued before now
+   * are refused from now on, too
+   */
+  async revoke(target: Target, { voids }: { voids: boolean }): Promise<void> {
+    if (!this.isOpen) await this.#revocations.revoke(target, voids)
+  }
+
+  /** For the audit log. */
+  report(entry: AuditEntry): void {
+    this.#parts.audit(entry)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#revocations.close()
+    this.#held.clear()
+    this.#waiting.length = 0
+  }
+
+  async #allow(request: FastifyRequest, action: Action, sessionId: string | undefined): Promise<Principal> {
+    if (this.isOpen || sessionId === undefined) return this.#judge(request, action, sessionId, undefined)
+    return this.#judge(request, action, sessionId, await this.#parts.journal.findSession(sessionId))
+  }
+
+  async #allowAll({ request, actions, sessionId, principal: before }: Held): Promise<Principal> {
+    const principal = await this.allowEach(request, actions, sessionId, before !== undefined)
+    if (before && before.id !== principal.id)
+      throw unauthorized('the credentials are of another principal now')
+    return principal
+  }
+
+  async #judge(
+    request: FastifyRequest,
+    action: Action,
+    sessionId: string | undefined,
+    session: SessionInfo | undefined,
+  ): Promise<Principal> {
+    const wanted = { action, group: actionGroups[action], sessionId }
+    const refusal = await this.#ask(request, { ...wanted, session: session && factsOf(session) })
+    if (!(refusal instanceof TwinrailError)) return refusal
+    if (!session || refusal.code !== 'forbidden' || createsSession(action)) throw refusal
+    // The answer must be the one that is given for a session that does not exist.
+    const asMissing = await this.#ask(request, wanted)
+    throw asMissing instanceof TwinrailError ? asMissing : sessionNotFound(session.sessionId)
+  }
+
+  /** The principal, or the refusal. @throws the exception of the hook */
+  async #ask(request: FastifyRequest, wanted: Wanted): Promise<Principal | TwinrailError> {
+    const { action, sessionId } = wanted
+    try {
+      const proof = await this.#proofOf(request)
+      if (proof && !proofAllows(proof, wanted)) return notAllowed(action)
+      const principal = await this.#parts.authorize(request, wanted)
+      if (!principal) return notAllowed(action)
+      if (proof && proof.principal !== principal.id) return unauthorized('the ticket is of another principal')
+      if (await this.#revocations.isVoid(principal, sessionId)) {
+        return unauthorized('the credentials were revoked; get new ones')
+      }
+      return principal
+    } catch (error) {
+      if (error instanceof TwinrailError && !error.retryable) return error
+      throw error
+    }
+  }
+
+  /** What the request's ticket stands for. Its credentials become those of the request. */
+  #proofOf(request: FastifyRequest): Promise<Proof> | undefined {
+    if (this.isOpen) return undefined
+    const known = this.#proofs.get(request)
+    if (known) return known
+    const ticket = ticketOf(request.raw)
+    if (ticket === undefined || this.#proven.has(request)) return undefined
+    const redeemed = this.#tickets.redeem(ticket, originOf(request)).then(proof => {
+      Object.assign(request.raw.headers, proof.headers)
+      return proof
+    })
+    this.#proofs.set(request, redeemed)
+    return redeemed
+  }
+
+  #release(held: Held): void {
+    held.isOver = true
+    held.close()
+    this.#held.delete(held)
+    this.#due.remove(held)
+  }
+
+  #schedule(held: Held): void {
+    if (held.isOver || this.isOpen) return
+    const now = Date.now()
+    const { expiresAt = Infinity } = held.principal as Principal
+    // Spread, so that what was opened together is not asked for together for ever.
+    const next = now + this.#parts.recheckMs * (0.9 + 0.2 * Math.random())
+    held.due = expiresAt > now ? Math.min(next, expiresAt) : next
+    this.#due.add(held)
+    if (held.again) this.#checkSoon(held)
+    else this.#arm()
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const first = this.#due.first
+    if (!first) return
+    const wait = Math.min(Math.max(0, first.due - Date.now()), 2 ** 31 - 1)
+    this.#timer = setTimeout(() => this.#turn(), wait)
+    this.#timer.unref()
+  }
+
+  #turn(): void {
+    const now = Date.now()
+    for (let first = this.#due.first; first && first.due <= now; first = this.#due.first)
+      this.#checkSoon(first)
+    this.#arm()
+  }
+
+  /** After a revocation: authorizes again what it concerns. */
+  #recheck({ principal, sessionId }: Target): void {
+    for (const held of this.#held) {
+      if (principal !== undefined && held.principal && held.principal.id !== principal) continue
+      if (sessionId !== undefined && held.sessionId !== undefined && held.sessionId !== sessionId) continue
+      this.#checkSoon(held)
+    }
+  }
+
+  #checkSoon(held: Held): void {
+    if (held.isOver) return
+    if (!this.#due.remove(held)) {
+      // It waits to be authorized, or is being authorized with what was known before.
+      held.again = true
+      return
+    }
+    this.#waiting.push(held)
+    this.#next()
+  }
+
+  #next(): void {
+    while (this.#checking < AT_A_TIME) {
+      const held = this.#waiting.shift()
+      if (!held) return
+      this.#checking++
+      void this.#checkAgain(held).finally(() => {
+        this.#checking--
+        this.#next()
+      })
+    }
+  }
+
+  async #checkAgain(held: Held): Promise<void> {
+    if (held.isOver) return
+    held.again = false
+    try {
+      held.principal = await this.#allowAll(held)
+    } catch (error) {
+      if (held.isOver) return
+      if (error instanceof TwinrailError && !error.retryable) {
+        this.#release(held)
+        const [action = 'connect'] = held.actions
+        const { principal, sessionId } = held
+        this.#parts.audit({ what: 'lost', action, code: error.code, principal: principal?.id, sessionId })
+        held.onLost(error)
+        return
+      }
+      // The hook failed, which says nothing about the principal.
+      this.#parts.onError(error)
+    }
+    this.#schedule(held)
+  }
+}
+
+/** Whether the action counts as a command of its principal. */
+function isCommand(action: Action): boolean {
+  const group = actionGroups[action]
+  return group === 'write' || group === 'manage' || action === 'ticket.create'
+}
+
+function kindOf(actions: readonly Action[]): 'sockets' | 'subscriptions' {
+  return actions.includes('connect') ? 'sockets' : 'subscriptions'
+}
+
+function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {
+  return { ...(createdBy !== undefined && { createdBy }), metadata, createdAt }
+}
+
+function notAllowed(action: Action): TwinrailError {
+  return new TwinrailError('forbidden', `not allowed: ${action}`, { details: { action } })
+}
+
+/** What a ticket was not issued for is refused, whatever its principal may do. */
+function proofAllows({ sessionId, allow }: Proof, wanted: Wanted): boolean {
+  if (sessionId !== undefined && wanted.sessionId !== undefined && wanted.sessionId !== sessionId)
+    return false
+  const free: readonly Group[] = ['any', 'public']
+  return allow === undefined || free.includes(wanted.group) || allow.includes(wanted.group)
+}
+
+/** The origin of the page that sent a request. A page's own server often gets none from it. */
+function originOf({ headers: { origin }, host }: FastifyRequest): string {
+  return origin === undefined || origin === `http://${host}` || origin === `https://${host}` ? 'own' : origin
+}
