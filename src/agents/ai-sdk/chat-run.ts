@@ -2,7 +2,7 @@
 import type { EventBody } from '../../protocol/index.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { wellFormed, wellFormedValue } from '../well-formed.ts'
-import { answerBrokeOff, errorInAnswer, modelError } from './errors.ts'
+import { answerBrokeOff, errorInAnswer, isEarlyEnd, modelError, noStream } from './errors.ts'
 import { ModelEvents } from './events.ts'
 import { addUsage, Outcome } from './outcome.ts'
 import type { AiSdk, ApprovalRequest, Model, ModelMessage, StreamPart, ToolCall, Tools } from './sdk.ts'
@@ -99,12 +99,22 @@ export class ChatRun {
       onError: () => {},
     })
     const outcome = new Outcome()
+    let earlyEnd: unknown
     for await (const part of result.fullStream as AsyncIterable<StreamPart>) {
-      if (part.type === 'error') throw errorInAnswer(part.error)
+      if (part.type === 'error') {
+        if (!outcome.isEmpty || !isEarlyEnd(part.error)) throw errorInAnswer(part.error)
+        // The next part has the headers of the response, which may tell more.
+        earlyEnd = part.error
+        continue
+      }
       outcome.note(part)
       yield* this.#events.of(part)
     }
     this.#context.signal.throwIfAborted()
+    const hasFailed = earlyEnd !== undefined || ['error', 'other', 'unknown'].includes(outcome.finishReason)
+    const fault = outcome.isEmpty && hasFailed ? noStream(outcome.contentType, earlyEnd) : undefined
+    if (fault) throw fault
+    if (earlyEnd !== undefined) throw earlyEnd
     if (outcome.finishReason === 'error' || outcome.rawFinishReason === 'error') throw answerBrokeOff()
     const response = await (result.responseMessages ?? result.response.then(({ messages }) => messages))
     const added = wellFormedValue(response)

@@ -41,6 +41,32 @@ export function answerBrokeOff(cause?: unknown): RunError {
   return new RunError('model-error', text, { retryable: true, cause })
 }
 
+/**
+ * The error for a successful response that is a web page or JSON in place of a stream, by its content type;
+ * `undefined` for another content type.
+ */
+export function noStream(contentType: string, cause?: unknown): RunError | undefined {
+  const received = /html/i.test(contentType)
+    ? 'a web page'
+    : /\bjson\b/i.test(contentType)
+      ? 'JSON'
+      : undefined
+  if (received === undefined) return undefined
+  return new RunError(
+    'model-error',
+    `The model provider answered with ${received} in place of a stream of events. Check the base URL, and that the server streams this model.`,
+    { cause },
+  )
+}
+
+/** Errors of the AI SDK and its providers that follow the end of a response. */
+const AFTER_THE_END = /^AI_(InvalidResponseData|NoOutputGenerated|EmptyResponseBody)Error$/
+
+/** Whether a model's stream reports that its response ended too early, so that the stream itself ends, too. */
+export function isEarlyEnd(error: unknown): boolean {
+  return error instanceof Error && AFTER_THE_END.test(error.name)
+}
+
 /** Types and codes of providers that say: the request itself is at fault, or the account. */
 const LASTING =
   /invalid|unsupported|not_?found|auth|permission|forbidden|denied|quota|billing|credit|context|too_(?:long|large)|moderation|content_?(?:filter|policy)/i

@@ -1,11 +1,18 @@
 /** What a model call left behind: why it ended, what it cost, and which tool calls wait for something. */
 import type { ApprovalRequest, StreamPart, ToolCall, Usage } from './sdk.ts'
 
+/** The types of parts that come with every model call, whatever the provider answers. */
+const FRAME = new Set(['start', 'start-step', 'finish-step', 'finish', 'raw', 'abort'])
+
 export class Outcome {
   finishReason = 'other'
   /** The provider's own word for it. */
   rawFinishReason: string | undefined
   usage: Usage = {}
+  /** Whether the model has answered nothing: no text, no reasoning, no tool call. */
+  isEmpty = true
+  /** The content type of the provider's response; empty where it is unknown. */
+  contentType = ''
   /** The call's tool calls without a result, by id. */
   readonly open = new Map<string, ToolCall>()
   /** The tool calls that need approval. */
@@ -21,6 +28,7 @@ export class Outcome {
   }
 
   note(part: StreamPart): void {
+    if (!FRAME.has(part.type)) this.isEmpty = false
     switch (part.type) {
       case 'tool-call':
         this.open.set(part.toolCallId, part)
@@ -40,6 +48,7 @@ export class Outcome {
         this.finishReason = part.finishReason
         this.rawFinishReason = part.rawFinishReason
         this.usage = part.usage
+        this.contentType = contentTypeOf(part.response?.headers)
     }
   }
 
@@ -49,6 +58,11 @@ export class Outcome {
     if (call && !call.providerExecuted) this.hasResults = true
     this.open.delete(toolCallId)
   }
+}
+
+function contentTypeOf(headers: Readonly<Record<string, string>> = {}): string {
+  const [, type = ''] = Object.entries(headers).find(([name]) => name.toLowerCase() === 'content-type') ?? []
+  return type
 }
 
 /** Adds the tokens of a model call to a run's. */

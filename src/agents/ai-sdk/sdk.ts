@@ -55,7 +55,14 @@ export type StreamPart =
   | ({ type: 'tool-approval-request' } & ApprovalRequest)
   | { type: 'source'; id: string; url?: string; title?: string | undefined }
   | { type: 'start-step' }
-  | { type: 'finish-step'; finishReason: string; rawFinishReason?: string | undefined; usage: Usage }
+  | {
+      type: 'finish-step'
+      finishReason: string
+      rawFinishReason?: string | undefined
+      usage: Usage
+      /** `headers` are those of the provider's HTTP response, where the provider's package gives them. */
+      response?: { headers?: Readonly<Record<string, string>> | undefined } | undefined
+    }
   | { type: 'error'; error: unknown }
 
 interface StreamOptions {
