@@ -8,7 +8,7 @@ export type { ChatInput, ChatMessage } from './ai-sdk/conversation.ts'
 export type { AiSdk, Model, Tools } from './ai-sdk/sdk.ts'
 
 export interface AiSdkAgentOptions {
-  /** A model of any AI SDK provider, or what makes one at each run. */
+  /** A model of any AI SDK provider, or a function that returns one for each run. */
   model: Model | (() => Model | Promise<Model>)
   /**
    * The AI SDK's tools by name. A call of one with `needsApproval` asks the session's users first
@@ -21,12 +21,12 @@ export interface AiSdkAgentOptions {
   name?: string
   /** @default "Chats with a language model." */
   description?: string
-  /** Model calls in one run, at the most; a call that follows tools, answers or steering counts. @default 20 */
+  /** Maximum number of model calls in one run, including those after tools, answers and steering. @default 20 */
   maxSteps?: number
   /**
-   * How often a model call that is refused for now (network, 429, 5xx) is repeated, with growing pauses; 0 = never.
-   * Safe, for the AI SDK repeats only calls of whose response nothing has been read, so no text comes twice. A
-   * response that breaks later fails the run, retryable. @default 2
+   * How often a model call that fails temporarily (network, 429, 5xx) is repeated, with growing pauses; 0 = never.
+   * The AI SDK repeats only calls of whose response nothing has been read, so no text comes twice. A response that
+   * breaks off later fails the run as retryable. @default 2
    */
   maxRetries?: number
   /**

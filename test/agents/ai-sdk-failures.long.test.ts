@@ -175,7 +175,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 3)
     })
 
-    t.test('fails as the last attempt did when all are refused', async t => {
+    t.test('fails with the error of the last attempt when all attempts are refused', async t => {
       const busy = { status: 503, headers: { 'retry-after-ms': '1' }, chunks: [secret] }
       const { agent, server } = await agentOver(t, generation, [busy, busy, busy], { maxRetries: 2 })
       const { error } = await play(agent, prompt, fakeRun())
@@ -276,7 +276,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('fails as steering did', async t => {
+    t.test('fails with the error of steering', async t => {
       const { agent } = await agentOver(t, generation, [hello])
       const run = fakeRun()
       const lost = new TwinrailError('unavailable', 'The log cannot be reached.')
@@ -407,7 +407,7 @@ for (const { name, ai, provider } of generations) {
   )
 }
 
-t.test('says so when the packages of ai and the provider do not fit', async t => {
+t.test('a model of another generation than the package ai fails with a message that says so', async t => {
   const [{ ai }, { provider }] = generations as [Generation, Generation]
   const { agent } = await agentOver(t, { name: 'ai 6 with a model for ai 7', ai, provider }, [])
   const { error } = await play(agent, prompt, fakeRun())

@@ -1,4 +1,4 @@
-/** What a model call left behind: why it ended, what it cost, and which tool calls wait for something. */
+/** The outcome of a model call: finish reason, usage, and the tool calls without a result. */
 import type { ApprovalRequest, StreamPart, ToolCall, Usage } from './sdk.ts'
 
 /** The types of parts that come with every model call, whatever the provider answers. */
@@ -6,7 +6,7 @@ const FRAME = new Set(['start', 'start-step', 'finish-step', 'finish', 'raw', 'a
 
 export class Outcome {
   finishReason = 'other'
-  /** The provider's own word for it. */
+  /** The finish reason as the provider names it. */
   rawFinishReason: string | undefined
   usage: Usage = {}
   /** Whether the model has answered nothing: no text, no reasoning, no tool call. */
@@ -19,10 +19,10 @@ export class Outcome {
   readonly approvals: ApprovalRequest[] = []
   /** Whether there are results that the model has not seen. */
   hasResults = false
-  /** Whether a tool call is no call that can be run. */
+  /** Whether a tool call is invalid. */
   #hasInvalid = false
 
-  /** Whether the output limit was reached in the middle of a tool call, which another model call would only repeat. */
+  /** Whether the output limit was reached within a tool call. Another model call would reach it again. */
   get isCutInCall(): boolean {
     return this.finishReason === 'length' && (this.#hasInvalid || this.open.size > 0)
   }
@@ -54,7 +54,7 @@ export class Outcome {
 
   #noteResult(toolCallId: string): void {
     const call = this.open.get(toolCallId)
-    // What was called before has been seen by now, and what the provider ran as soon as it was done.
+    // The model has seen the results of earlier calls already, and those of tools that the provider runs.
     if (call && !call.providerExecuted) this.hasResults = true
     this.open.delete(toolCallId)
   }
@@ -65,7 +65,7 @@ function contentTypeOf(headers: Readonly<Record<string, string>> = {}): string {
   return type
 }
 
-/** Adds the tokens of a model call to a run's. */
+/** Adds the token counts of a model call to those of the run. */
 export function addUsage(sum: Record<string, number>, usage: Usage): void {
   const counts = {
     inputTokens: usage.inputTokens,
