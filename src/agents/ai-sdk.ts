@@ -8,7 +8,7 @@ export type { ChatInput, ChatMessage } from './ai-sdk/conversation.ts'
 export type { AiSdk, Model, Tools } from './ai-sdk/sdk.ts'
 
 export interface AiSdkAgentOptions {
-  /** A model of any AI SDK provider, or what makes one at each run. */
+  /** A model of any AI SDK provider, or a function that returns one for each run. */
   model: Model | (() => Model | Promise<Model>)
   /**
    * The AI SDK's tools by name. A call of one with `needsApproval` asks the session's users first
@@ -21,12 +21,12 @@ export interface AiSdkAgentOptions {
   name?: string
   /** @default "Chats with a language model." */
   description?: string
-  /** Model calls in one run, at the most; a call that follows tools, answers or steering counts. @default 20 */
+  /** Maximum number of model calls in one run, including those after tools, answers and steering. @default 20 */
   maxSteps?: number
   /**
-   * How often a model call that is refused for now (network, 429, 5xx) is repeated, with growing pauses; 0 = never.
-   * Safe, for the AI SDK repeats only calls of whose response nothing has been read, so no text comes twice. A
-   * response that breaks later fails the run, retryable. @default 2
+   * How often a model call that fails temporarily (network, 429, 5xx) is repeated, with growing pauses; 0 = never.
+   * The AI SDK repeats only calls of whose response nothing has been read, so no text comes twice. A response that
+   * breaks off later fails the run as retryable. @default 2
    */
   maxRetries?: number
   /**
@@ -40,14 +40,19 @@ export interface AiSdkAgentOptions {
 }
 
 /**
- * An agent that answers with a language model, running tools on the way.
+ * Creates an agent that answers with a language model and runs tools on the way.
  *
  * Its input is `{prompt}` or `{messages}`. With a prompt, the session's earlier runs are the conversation before it:
  * inputs and texts of all agents, and calls of this agent's tools with their results; the newest 100 of them, 200 000
- * characters and 50 000 of each, read from the newest 20 000 events. The model's text, reasoning, tool calls, sources and steps become events; all that starts is ended before the run is.
- * What users say meanwhile (`input.steer`) reaches the model with its next call, and brings about one more when it
- * was done already. A failing model fails the run with `model-error` and a message without the provider's words; a
- * cancelled run ends the request to it.
+ * characters and 50 000 of each, read from the newest 20 000 events. The model's text, reasoning, tool calls, sources
+ * and steps become events; the run ends every part, tool call and step that it started. A message that a user sends
+ * into the run (`input.steer`) is part of the next model call; when the model was done already, it causes one more call.
+ *
+ * A failing model fails the run with `model-error` and a message without the provider's words. A cancelled run closes
+ * the request to the provider. A provider that answers with status 200 and a web page or JSON in place of a stream is
+ * reported as such when the package of the provider passes the headers of the response on, which the packages of the
+ * AI SDK do. Without headers the run fails with the error of that package, often as a connection that broke off, or
+ * completes with an empty answer and finish reason `other` when that package reports no error.
  */
 export function aiSdkAgent(options: AiSdkAgentOptions): Agent<ChatInput> {
   const { name = 'chat', description = 'Chats with a language model.' } = options

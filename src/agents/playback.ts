@@ -1,4 +1,4 @@
-/** Plays events at a given pace: made-up text, or a recording. For tests, demos and benchmarks. */
+/** The agent `playback`: yields generated or recorded events at a given pace, for tests, demos and benchmarks. */
 import { performance } from 'node:perf_hooks'
 import { z } from 'zod'
 import { type EventBody, isTerminal, listOf, parseEventBody, TwinrailError } from '../protocol/index.ts'
@@ -9,7 +9,7 @@ import { mulberry32 } from './random.ts'
 
 const Generated = z.object({
   count: z.int().min(0).max(10_000_000).describe('Text deltas'),
-  rate: z.number().min(0).max(100_000).describe('Deltas per second; 0 = as fast as it may'),
+  rate: z.number().min(0).max(100_000).describe('Deltas per second; 0 = as fast as possible'),
   bytes: z
     .int()
     .min(1)
@@ -20,13 +20,13 @@ const Generated = z.object({
   messages: z.int().min(1).max(10_000).default(1).describe('Texts that the deltas are spread over'),
 })
 
-/** Events of one recording. A body of 1 MiB holds no more of any real one. */
+/** Maximum number of events in a recording. A request body of 1 MiB holds about as many. */
 const MAX_RECORDED = 10_000
 
-/** UTF-8 bytes of text that one run makes up. */
+/** Maximum text that one run generates, in UTF-8 bytes. */
 const MOST_TEXT = 256 * 1024 * 1024
 
-/** What a word takes on average, with a space, when `bytes` is not given. */
+/** Average length of a generated word with its space, in bytes. */
 const WORD_BYTES = 5
 
 const RecordedEvent = z
@@ -47,10 +47,10 @@ const RecordedEvent = z
 
 const Recorded = z.object({
   events: listOf(RecordedEvent, MAX_RECORDED),
-  speed: z.number().min(0).max(1_000_000).default(1).describe('2 = twice as fast; 0 = as fast as it may'),
+  speed: z.number().min(0).max(1_000_000).default(1).describe('2 = twice as fast; 0 = as fast as possible'),
 })
 
-/** What `playback` takes: how much to make up, or what was recorded. */
+/** Input of `playback`: the amount of text to generate, or a recording. */
 export const PlaybackInput = z
   .union([Generated, Recorded], {
     error: 'expected {count, rate} of generated text, or {events} of a recording',
@@ -62,20 +62,20 @@ export const PlaybackInput = z
 
 export type PlaybackInput = z.output<typeof PlaybackInput>
 
-/** An event, and when it may come at the earliest: ms from the run's start. */
+/** An event, and the earliest time to yield it, in ms from the start of the run. */
 interface Cue {
   at: number
   body: EventBody
 }
 
 /**
- * Plays events at a given pace, in an open loop: each has its time from the start on, so a slow log makes it late,
- * never later and later. What is due at the same time goes out at once.
+ * Yields events at a given pace. Each event has a fixed time from the start of the run, so a slow log delays single
+ * events but the delay does not add up. Events that are due are yielded without a pause between them.
  *
  * Generated text (`count`, `rate`) is `text.start`, `count` deltas at `rate` a second, `text.end`, `messages` times
  * over; equal seeds (default 1) give equal deltas. A recording (`events`) keeps its spacing, divided by `speed`, from
- * its first event on; what agents may not yield (`run.started`, terminals, `run.cancel-requested`, `input.*`) is left
- * out, and of the envelope only type and data stay, so folded events play as they are.
+ * its first event on. Events that agents may not yield (`run.started`, terminals, `run.cancel-requested`, `input.*`)
+ * are left out. Of each recorded event only type and data are used, so recordings with folded events work as well.
  */
 export const playback = defineAgent<PlaybackInput>({
   name: 'playback',

@@ -1,6 +1,6 @@
 /**
- * Text without half characters. A character such as an emoji is two UTF-16 units; half of it, which is left where a text
- * is cut between them, makes providers and clients refuse the whole session.
+ * Functions for text without lone surrogates. A character such as an emoji has two UTF-16 units (a surrogate pair). A
+ * text that is cut between them has half a character, for which providers and clients refuse the whole session.
  */
 import { beginning } from '../protocol/index.ts'
 

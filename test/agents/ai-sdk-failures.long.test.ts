@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { RunError } from '../../src/agents/agent.ts'
 import { openAiAgentFromEnv } from '../../src/agents/ai-sdk/openai.ts'
+import { aiSdkAgent, type Model } from '../../src/agents/ai-sdk.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { API_KEY, agentOver, type Generation, generations, seed } from '../fixtures/ai-generations.ts'
 import { calls, openAiServer, type Reply, says, stops } from '../fixtures/openai-server.ts'
@@ -15,6 +16,44 @@ const hello: Reply = { chunks: [...says('Hel', 'lo'), ...stops()] }
 
 const asking: Reply = { chunks: [...calls(0, 'c', 'pay', '{}'), ...stops('tool_calls')] }
 const tools = { pay: { inputSchema: z.object({}), needsApproval: true, execute: async () => 'paid' } }
+
+/** A language model over HTTP whose stream finishes with `other` when the response has no finish reason. */
+class CarelessModel {
+  readonly specificationVersion: string
+  readonly provider = 'careless'
+  readonly modelId = 'm'
+  readonly supportedUrls = {}
+  readonly #baseURL: string
+
+  constructor(specificationVersion: string, baseURL: string) {
+    this.specificationVersion = specificationVersion
+    this.#baseURL = baseURL
+  }
+
+  async doStream() {
+    const body = JSON.stringify({ messages: [] })
+    const response = await fetch(`${this.#baseURL}/chat/completions`, { method: 'POST', body })
+    const events = (await response.text()).split('\n\n').filter(event => /^data: \{/.test(event))
+    const choices = events.flatMap(event => JSON.parse(event.slice(6)).choices)
+    const texts = choices.flatMap(({ delta }) => delta.content ?? [])
+    const reason = choices.find(({ finish_reason }) => finish_reason)?.finish_reason ?? 'other'
+    const parts = [
+      { type: 'stream-start', warnings: [] },
+      ...(texts.length > 0 ? [{ type: 'text-start', id: '0' }] : []),
+      ...texts.map(delta => ({ type: 'text-delta', id: '0', delta })),
+      ...(texts.length > 0 ? [{ type: 'text-end', id: '0' }] : []),
+      {
+        type: 'finish',
+        finishReason: { unified: reason, raw: reason },
+        usage: { inputTokens: {}, outputTokens: {} },
+      },
+    ]
+    return {
+      stream: ReadableStream.from(parts),
+      response: { headers: Object.fromEntries(response.headers) },
+    }
+  }
+}
 
 const failures: { what: string; reply: Reply; text?: string; message: RegExp; retryable: boolean }[] = [
   {
@@ -136,7 +175,7 @@ for (const generation of generations) {
       t.equal(server.requests.length, 3)
     })
 
-    t.test('fails as the last attempt did when all are refused', async t => {
+    t.test('fails with the error of the last attempt when all attempts are refused', async t => {
       const busy = { status: 503, headers: { 'retry-after-ms': '1' }, chunks: [secret] }
       const { agent, server } = await agentOver(t, generation, [busy, busy, busy], { maxRetries: 2 })
       const { error } = await play(agent, prompt, fakeRun())
@@ -237,7 +276,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('fails as steering did', async t => {
+    t.test('fails with the error of steering', async t => {
       const { agent } = await agentOver(t, generation, [hello])
       const run = fakeRun()
       const lost = new TwinrailError('unavailable', 'The log cannot be reached.')
@@ -253,6 +292,22 @@ for (const { name, ai, provider } of generations) {
     t.teardown(() => server.close())
     const env = { OPENAI_BASE_URL: server.baseURL, OPENAI_MODEL: 'm' }
     return play(openAiAgentFromEnv(env, { ai, provider, maxRetries: 0 })!, prompt, fakeRun())
+  }
+  /** Models of this generation by the base URL of their server. */
+  const models: [string, (baseURL: string) => Model][] = [
+    [
+      'a model that reports a stream without an end',
+      baseURL => provider.createOpenAICompatible({ name: 'scripted', baseURL, apiKey: API_KEY })('m'),
+    ],
+    [
+      'a model that reports no fault',
+      baseURL => new CarelessModel(`v${Number(name.slice(-1)) - 3}`, baseURL),
+    ],
+  ]
+  const failingWith = async (t: Test, ofModel: (baseURL: string) => Model, reply: Reply) => {
+    const server = await openAiServer([reply], seed)
+    t.teardown(() => server.close())
+    return play(aiSdkAgent({ model: ofModel(server.baseURL), ai, maxRetries: 0 }), prompt, fakeRun())
   }
   const responses: { what: string; type: string; body: string; message: RegExp; retryable: boolean }[] = [
     {
@@ -293,7 +348,7 @@ for (const { name, ai, provider } of generations) {
   ]
   for (const { what, type, body, message, retryable } of responses) {
     t.test(
-      `${name} over an OpenAI-compatible server fails as what it is when status 200 has ${what}`,
+      `${name}: the agent from the environment names the fault when status 200 comes with ${what}`,
       async t => {
         const { events, error } = await failing(t, { chunks: [], headers: { 'content-type': type }, body })
         t.match(error, { name: 'RunError', code: 'model-error', message, retryable })
@@ -301,10 +356,58 @@ for (const { name, ai, provider } of generations) {
         t.same(flaws(events), [])
       },
     )
+    const received = /html/.test(type) ? 'a web page' : 'JSON'
+    for (const [model, ofModel] of models) {
+      t.test(`${name}: ${model} names the fault when status 200 comes with ${what}`, async t => {
+        const { events, error } = await failingWith(t, ofModel, {
+          chunks: [],
+          headers: { 'content-type': type },
+          body,
+        })
+        t.match(error, {
+          name: 'RunError',
+          code: 'model-error',
+          message: `The model provider answered with ${received} in place of a stream of events.`,
+          retryable: false,
+        })
+        t.notMatch((error as Error).message, API_KEY)
+        t.same(flaws(events), [])
+      })
+    }
   }
+
+  for (const [model, ofModel] of models) {
+    t.test(
+      `${name}: ${model} is believed when it streams an answer with the content type of JSON`,
+      async t => {
+        const reply = { ...hello, headers: { 'content-type': 'application/json' } }
+        const { events, result } = await failingWith(t, ofModel, reply)
+        t.equal(textOf(events), 'Hello')
+        t.equal(result?.finishReason, 'stop')
+      },
+    )
+  }
+
+  t.test(`${name}: a stream without any event fails as a connection that broke off`, async t => {
+    const { agent } = await agentOver(t, { name, ai, provider }, [{ chunks: [] }])
+    const { events, error } = await play(agent, prompt, fakeRun())
+    t.match(error, { code: 'model-error', message: /connection to the model broke off/, retryable: true })
+    t.same(flaws(events), [])
+  })
+
+  t.test(
+    `${name}: an error that opens a stream fails the run at once, though the stream stays open`,
+    async t => {
+      const failed = { error: { message: 'busy', type: 'overloaded_error' } }
+      const { agent } = await agentOver(t, { name, ai, provider }, [{ chunks: [failed], end: 'open' }])
+      const { events, error } = await play(agent, prompt, fakeRun())
+      t.match(error, { code: 'model-error', message: /provider reported an error/, retryable: true })
+      t.same(flaws(events), [])
+    },
+  )
 }
 
-t.test('says so when the packages of ai and the provider do not fit', async t => {
+t.test('a model of another generation than the package ai fails with a message that says so', async t => {
   const [{ ai }, { provider }] = generations as [Generation, Generation]
   const { agent } = await agentOver(t, { name: 'ai 6 with a model for ai 7', ai, provider }, [])
   const { error } = await play(agent, prompt, fakeRun())

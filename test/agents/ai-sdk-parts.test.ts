@@ -54,7 +54,7 @@ t.test('events', async t => {
     ])
   })
 
-  t.test('passes over parts that mean nothing to it', async t => {
+  t.test('ignores parts of other types', async t => {
     const unknown = { type: 'custom', kind: 'x.y' } as unknown as StreamPart
     t.same(
       eventsOf([
@@ -342,7 +342,7 @@ t.test('conversation', async t => {
     t.same(messages, [user('So?')], 'begins with the user')
   })
 
-  t.test('never holds half a character, whatever was cut', async t => {
+  t.test('has no half character where a text or a prompt was cut', async t => {
     const { messageCharacters } = historyBounds
     const long = `${'x'.repeat(messageCharacters)}👋`
     for (const shift of [0, 1, 2]) {

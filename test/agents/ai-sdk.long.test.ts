@@ -118,18 +118,21 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('ends plainly when the output limit is reached in the middle of a tool call', async t => {
-      const cut: Reply = { chunks: [...calls(0, 'c', 'weather', '{"ci'), ...stops('length')] }
-      const { agent, server } = await agentOver(t, generation, Array(20).fill(cut), { tools: { weather } })
-      const { events, result } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
-      t.equal(server.requests.length, 1)
-      t.equal(result?.finishReason, 'length')
-      t.match(
-        events.find(({ type }) => type === 'tool.finished'),
-        { data: { isError: true } },
-      )
-      t.same(flaws(events), [])
-    })
+    t.test(
+      'ends with finish reason length when the output limit is reached in the middle of a tool call',
+      async t => {
+        const cut: Reply = { chunks: [...calls(0, 'c', 'weather', '{"ci'), ...stops('length')] }
+        const { agent, server } = await agentOver(t, generation, Array(20).fill(cut), { tools: { weather } })
+        const { events, result } = await play(agent, { prompt: 'Oslo?' }, fakeRun())
+        t.equal(server.requests.length, 1)
+        t.equal(result?.finishReason, 'length')
+        t.match(
+          events.find(({ type }) => type === 'tool.finished'),
+          { data: { isError: true } },
+        )
+        t.same(flaws(events), [])
+      },
+    )
 
     t.test('splits a chunk of the model that is larger than an event may be', async t => {
       const text = '\u0001👋'.repeat(250_000)
@@ -297,25 +300,28 @@ for (const generation of generations) {
       t.equal(server.requests.length, 2)
     })
 
-    t.test('gives it messages that were sent during an approval after the result, too', async t => {
-      const more = { chunks: [...says('Done'), ...stops()] }
-      const { agent, server } = await agentOver(t, generation, [oslo, oslo, sunny, more], {
-        tools: { weather: guarded },
-      })
-      const run = fakeRun({
-        answer: () => {
-          run.said.push('In Celsius')
-          return { approved: true }
-        },
-      })
-      const { events } = await play(agent, { prompt: 'Oslo?' }, run)
-      t.same(flaws(events), [])
-      const roles = ['user', 'assistant', 'tool', 'user', 'assistant', 'tool', 'user']
-      t.same(
-        server.requests[2]?.body.messages.map(({ role }) => role),
-        roles,
-      )
-    })
+    t.test(
+      'gives the model messages that were sent during an approval after the result of the tool',
+      async t => {
+        const more = { chunks: [...says('Done'), ...stops()] }
+        const { agent, server } = await agentOver(t, generation, [oslo, oslo, sunny, more], {
+          tools: { weather: guarded },
+        })
+        const run = fakeRun({
+          answer: () => {
+            run.said.push('In Celsius')
+            return { approved: true }
+          },
+        })
+        const { events } = await play(agent, { prompt: 'Oslo?' }, run)
+        t.same(flaws(events), [])
+        const roles = ['user', 'assistant', 'tool', 'user', 'assistant', 'tool', 'user']
+        t.same(
+          server.requests[2]?.body.messages.map(({ role }) => role),
+          roles,
+        )
+      },
+    )
 
     t.test('takes another turn when users send a message during the last one', async t => {
       const { agent, server } = await agentOver(t, generation, [
@@ -334,7 +340,7 @@ for (const generation of generations) {
       t.same(flaws(events), [])
     })
 
-    t.test('stops after maxSteps model calls with everything ended', async t => {
+    t.test('stops after maxSteps model calls with all parts, tools and steps ended', async t => {
       const { agent, server } = await agentOver(t, generation, [oslo, oslo, oslo], {
         tools: { weather },
         maxSteps: 2,
@@ -386,7 +392,7 @@ t.test('ai 7 alone: the developer’s own rule of approval', async t => {
   })
 
   for (const rule of ['approved', 'denied']) {
-    t.test(`asks nobody where the call is ${rule}`, async t => {
+    t.test(`asks no user where the call is ${rule}`, async t => {
       const { agent, server } = await agentOver(t, generation, [oslo, sunny], {
         tools: { weather },
         settings: { toolApproval: { weather: rule } },

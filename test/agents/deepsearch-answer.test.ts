@@ -198,7 +198,7 @@ t.test(
   },
 )
 
-t.test('a code block stays one, whatever its language is called', async t => {
+t.test('a code block stays one code block with any name of its language', async t => {
   const code = { ...emptyPassage, kind: 'code' as const, language: 'a`b', text: '[x](javascript:alert(1))' }
   const quote: Quote = { passage: { ...emptyPassage, text: 'Do:' }, text: 'Do:', following: [code] }
   t.equal(

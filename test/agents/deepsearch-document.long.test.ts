@@ -1,7 +1,9 @@
 import fc from 'fast-check'
+import { Lexer, type Token } from 'marked'
 import t from 'tap'
 import type { Block } from '../../src/agents/deepsearch/block.ts'
 import { documentBlocks } from '../../src/agents/deepsearch/document.ts'
+import { frequentTokens } from '../../src/agents/deepsearch/markdown.ts'
 
 /** Blocks in short: `prose: text`. */
 function inShort(blocks: Iterable<Block>): string[] {
@@ -190,4 +192,72 @@ t.test('any text can be read in any format', async t => {
     }),
     { numRuns: 300 },
   )
+})
+
+/** The text that inline tokens stand for, with the kind of each element. */
+function inlineText(tokens: readonly Token[]): string {
+  const texts = tokens.map(token => {
+    if (token.type === 'text') return token.raw
+    if (token.type === 'codespan') return `<code>${token['text'].trim()}</code>`
+    return `<${token.type}>${inlineText((token as { tokens?: Token[] }).tokens ?? [])}</${token.type}>`
+  })
+  return texts.join('')
+}
+
+t.test('text with frequent markup gives the same inline tokens without the rules of marked', async t => {
+  const pieces = fc.constantFrom(
+    ...[
+      'a',
+      'B c',
+      ' ',
+      '\n',
+      '.',
+      '!',
+      '_',
+      'a_b',
+      '`',
+      '`x`',
+      '`a b`',
+      '``',
+      '*',
+      '**',
+      '**bold**',
+      '**a b**',
+    ],
+    ...[
+      '[',
+      ']',
+      '(',
+      ')',
+      '[a](b)',
+      '[a b](c.md#d)',
+      '![i](j)',
+      '<b>',
+      '&amp;',
+      '&',
+      '@',
+      'a@b.co',
+      '~',
+      '\\',
+    ],
+    ...['https://a.b', 'www.a.b', '  \n', '中', '**中**', '"', "'", '5', ':'],
+  )
+  let taken = 0
+  fc.assert(
+    fc.property(fc.array(pieces, { minLength: 1, maxLength: 7 }), list => {
+      const source = list.join('')
+      const tokens = frequentTokens(source)
+      if (!tokens) return
+      taken++
+      const expected = inlineText(new Lexer().inlineTokens(source))
+      if (inlineText(tokens) !== expected)
+        throw new Error(`${JSON.stringify(source)}: ${inlineText(tokens)}, not ${expected}`)
+    }),
+    { numRuns: 20_000 },
+  )
+  t.ok(taken > 1_000, `${taken} of 20,000 texts have frequent markup only`)
+  for (const source of ['Plain text.', 'See `a_b` in [the guide](guide.md) **now**', 'snake_case, 3 & 4'])
+    t.ok(frequentTokens(source), source)
+  for (const source of ['*a*', '_a_', '![a](b)', '<b>', 'a@b.co', 'see https://a.b', '[a]', '``a``', 'a\\*'])
+    t.equal(frequentTokens(source), undefined, source)
 })

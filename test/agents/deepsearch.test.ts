@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import path from 'node:path'
 import fc from 'fast-check'
@@ -360,10 +361,13 @@ t.test('a message sent into the run', async t => {
   t.test('is bounded in length and number', async t => {
     const run = fakeRun()
     run.said.push('x'.repeat(10_000))
+    let listeners = 0
     const played = await play(deepsearch, { query: 'zebra?' }, run, ({ type }) => {
       if (type === 'run.status') run.said.push('What is a session?')
+      listeners = Math.max(listeners, getEventListeners(run.context.signal, 'abort').length)
     })
     checkRun(t, played)
+    t.equal(listeners, 0, 'between two events nothing listens to the run’s signal')
     t.equal(resultOf(played).questions[1]?.length, 2000)
     t.equal(resultOf(played).questions.length, 100)
   })

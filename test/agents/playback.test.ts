@@ -98,7 +98,7 @@ t.test('generated text', async t => {
     t.same(early, [])
   })
 
-  t.test('catches up at once after a stall, so it is never later and later', async t => {
+  t.test('catches up at once after a stall, so that delays do not add up', async t => {
     // 10 deltas/s: in the 2 s that the stall lasts, 20 fall due. Paced anew they would take 1.8 s more.
     const times = await timed({ count: 25, rate: 10 }, (_, index) => {
       if (index === 1) stall(2000)

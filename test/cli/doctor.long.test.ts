@@ -127,7 +127,7 @@ t.test('a proxy that closes silent connections: its timeout, and that heartbeats
   t.match(report.advice, { transport: 'sse', because: [{}, { rule: 'cuts-idle' }] })
 })
 
-t.test('a proxy that cuts whatever is old', async t => {
+t.test('a proxy that closes connections after a maximum age', async t => {
   const { url } = await serve(t)
   const { report, text } = await runDoctor(await cutter(t, url, { ageMs: 3000 }), 3500)
   t.same(codes(report), ['cut-age'])

@@ -31,7 +31,7 @@ for (const transport of transports) {
       await t.rejects(collect(refused.events), { code: 'agent-not-found' })
     })
 
-    t.test('cancel is a command: the run ends for everybody', async t => {
+    t.test('a cancelled run is done with run.cancelled and the reason', async t => {
       const client = connect(t, await stage(t), { transport })
       const run = client.session().run('playback', { count: 1000, rate: 5 })
       await run.cancel('enough')

@@ -293,21 +293,24 @@ t.test('a message that violates the protocol ends the connection', async t => {
   }
 })
 
-t.test('the clock is read at hello and at each ping if a callback wants it', async t => {
-  const made = pool(t)
-  const a = reading(made, 'a')
-  const socket = socketAt(0)
-  socket.emit('open')
-  socket.receive(hello)
-  t.equal(socket.sent.length, 1, 'nobody wants it')
-  const b = reading(made, 'b', { wantsClock: true })
-  mock.timers.tick(5)
-  socket.receive({ type: 'ping', time: 1 })
-  t.same(socket.sent.at(-1), { type: 'ping', time: Date.now() })
-  socket.receive({ type: 'pong', time: 3, serverTime: 4 })
-  t.same(b.clocks, [[3, 4]])
-  t.same(a.clocks, [[3, 4]])
-})
+t.test(
+  'the socket asks for the clock at a ping as soon as a reader wants it, and tells all readers',
+  async t => {
+    const made = pool(t)
+    const a = reading(made, 'a')
+    const socket = socketAt(0)
+    socket.emit('open')
+    socket.receive(hello)
+    t.equal(socket.sent.length, 1, 'nobody wants it')
+    const b = reading(made, 'b', { wantsClock: true })
+    mock.timers.tick(5)
+    socket.receive({ type: 'ping', time: 1 })
+    t.same(socket.sent.at(-1), { type: 'ping', time: Date.now() })
+    socket.receive({ type: 'pong', time: 3, serverTime: 4 })
+    t.same(b.clocks, [[3, 4]])
+    t.same(a.clocks, [[3, 4]])
+  },
+)
 
 t.test('a socket that is silent for two and a half heartbeats is given up', async t => {
   const made = pool(t)

@@ -104,7 +104,7 @@ t.test('for all combinations of needs', async t => {
   )
 })
 
-t.test('more reasons for a WebSocket never change the recommendation to another transport', async t => {
+t.test('more reasons for a WebSocket never rank it lower', async t => {
   const place = (needs: Needs) => orderOf(chooseTransport(needs)).indexOf('websocket')
   const broken: unknown[] = []
   for (const needs of combinations) {

@@ -149,7 +149,7 @@ t.test('ephemeral events reach the current subscribers only', async t => {
   t.notOk((await late.until('caught-up')).some(({ message }) => message.type === 'x.cursor'))
 })
 
-t.test('a deleted session ends for everybody', async t => {
+t.test('deleting a session ends the streams of all its subscribers', async t => {
   const wire = await serve(t)
   const { url } = wire
   const runId = await startRun(url, 's', 'endless', { ignoreSignal: true })

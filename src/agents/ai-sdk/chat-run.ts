@@ -2,12 +2,12 @@
 import type { EventBody } from '../../protocol/index.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { wellFormed, wellFormedValue } from '../well-formed.ts'
-import { answerBrokeOff, errorInAnswer, modelError } from './errors.ts'
+import { answerBrokeOff, errorInAnswer, isEarlyEnd, modelError, noStream } from './errors.ts'
 import { ModelEvents } from './events.ts'
 import { addUsage, Outcome } from './outcome.ts'
 import type { AiSdk, ApprovalRequest, Model, ModelMessage, StreamPart, ToolCall, Tools } from './sdk.ts'
 
-/** What a run works with. */
+/** The settings of a run. */
 export interface ChatSetup {
   sdk: AiSdk
   model: Model
@@ -22,7 +22,7 @@ export interface ChatSetup {
 interface Answered {
   /** For the model. */
   parts: object[]
-  /** How the call ended, when it did: the arguments of {@link ModelEvents.finishTool}. */
+  /** The arguments of {@link ModelEvents.finishTool} when the answer ended the call. */
   ended?: [toolCallId: string, output: unknown, isError?: boolean]
 }
 
@@ -33,8 +33,8 @@ const approvalSchema = {
 }
 
 /**
- * Runs the model until it is done, in steps of one model call each: only so do approvals, answers and steering meet
- * the model at the same places in ai 6 and ai 7.
+ * Runs the model until it is done, one model call per call of the SDK, so that approvals, answers and steering reach the
+ * model at the same places in ai 6 and ai 7.
  */
 export class ChatRun {
   readonly #setup: ChatSetup
@@ -84,27 +84,37 @@ export class ChatRun {
       system,
       messages: this.#messages,
       maxRetries,
-      // Would send an answer's beginning twice (ai 7).
+      // A repeated stream would send the beginning of an answer twice (ai 7).
       streamRetries: undefined,
-      // One step, which is the default.
+      // Undefined is one step.
       stopWhen: undefined,
       abortSignal: this.#signal,
-      // Approved tools have run by now. What users say comes after their results, which must follow the calls.
+      // Approved tools have run by now. Messages of users come after their results, which must follow the calls.
       prepareStep: async ({ messages }) => {
         toolResults = messages.length - this.#messages.length
         said = await this.#takeSteering()
         return { messages: [...messages, ...said] }
       },
-      // The stream has the error too; by default it would also be printed, prompt and all.
+      // The stream has the error as well. By default the SDK would also print it, with the prompt.
       onError: () => {},
     })
     const outcome = new Outcome()
+    let earlyEnd: unknown
     for await (const part of result.fullStream as AsyncIterable<StreamPart>) {
-      if (part.type === 'error') throw errorInAnswer(part.error)
+      if (part.type === 'error') {
+        if (!outcome.isEmpty || !isEarlyEnd(part.error)) throw errorInAnswer(part.error)
+        // The next part has the headers of the response, which may tell more.
+        earlyEnd = part.error
+        continue
+      }
       outcome.note(part)
       yield* this.#events.of(part)
     }
     this.#context.signal.throwIfAborted()
+    const hasFailed = earlyEnd !== undefined || ['error', 'other', 'unknown'].includes(outcome.finishReason)
+    const fault = outcome.isEmpty && hasFailed ? noStream(outcome.contentType, earlyEnd) : undefined
+    if (fault) throw fault
+    if (earlyEnd !== undefined) throw earlyEnd
     if (outcome.finishReason === 'error' || outcome.rawFinishReason === 'error') throw answerBrokeOff()
     const response = await (result.responseMessages ?? result.response.then(({ messages }) => messages))
     const added = wellFormedValue(response)
@@ -112,14 +122,14 @@ export class ChatRun {
     return outcome
   }
 
-  /** Gets the model what it waits for; `false` when the run is done. */
+  /** Collects the answers that the model's tool calls wait for. Returns `false` when the run is done. */
   async *#goesOn(outcome: Outcome): AsyncGenerator<EventBody, boolean, void> {
     const { open, approvals, hasResults } = outcome
     if (outcome.isCutInCall) return false
     for (const { toolCall } of approvals) open.delete(toolCall.toolCallId)
     const calls = [...open.values()].filter(call => !call.providerExecuted)
     const forClients = calls.filter(call => this.#isForClients(call))
-    // The SDK did not run it, e.g. since the answer was cut off in the middle.
+    // The SDK did not run such a call, for example because the answer was cut off within it.
     if (forClients.length < calls.length) return false
 
     const answers = await Promise.all([
@@ -176,7 +186,7 @@ export class ChatRun {
     }
   }
 
-  /** Whether the tool has nothing to run here. */
+  /** Whether a client runs the tool: it has no `execute`, and the provider does not run it. */
   #isForClients(call: ToolCall): boolean {
     const tool = this.#toolOf(call)
     return tool !== undefined && tool.execute === undefined && !call.providerExecuted

@@ -1,18 +1,18 @@
-/** The conversation that a model is given: what callers send, and what the session's log holds of it. */
+/** The messages of a model call, from the input of the run or from the session's log. */
 import { z } from 'zod'
 import { beginning, listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
 import { ending, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { ModelMessage } from './sdk.ts'
 
-/** How much of a session's earlier runs a model is given. The newest count. */
+/** Limits of the history that a model call includes; the newest entries are used. */
 export const historyBounds = {
-  /** Texts, prompts and tool calls. */
+  /** Number of texts, prompts and tool calls. */
   messages: 100,
-  /** Events that are read for it. */
+  /** Number of events that are read from the log. */
   events: 20_000,
   /** UTF-16 units of all messages together. */
   characters: 200_000,
-  /** UTF-16 units of one message; of a longer one its end is given, of a longer tool result its beginning. */
+  /** UTF-16 units of one message; a longer one is cut to its end, a longer tool result to its beginning. */
   messageCharacters: 50_000,
 } as const
 
@@ -53,9 +53,9 @@ const Message = z
   .transform(({ role, content, parts }): ChatMessage => ({ role, content: textOf(content ?? parts ?? []) }))
 
 /**
- * What a chat agent takes: `prompt`, and the session's earlier runs are the conversation before it; or `messages`,
- * the whole conversation as the caller has it. Those may be the AI SDK's model messages or UI messages: their text
- * is used, files are refused.
+ * Input of a chat agent: either `prompt`, which continues the conversation of the session's earlier runs, or `messages`,
+ * which are the whole conversation. Messages may be the AI SDK's model messages or UI messages: their text is used, and
+ * files are refused.
  */
 export const ChatInput = z
   .looseObject({
@@ -79,9 +79,9 @@ export const ChatInput = z
 export type ChatInput = z.output<typeof ChatInput>
 
 /**
- * The messages for the model: the caller's own, or what the session's log holds and the prompt after it.
+ * Returns the messages for the model: those of the input, or the session's history with the prompt after it.
  * @param recent the session's events before this run, newest first; read until the bounds are full
- * @param tools names of the tools whose earlier calls the model is told
+ * @param tools names of the tools whose earlier calls are included
  */
 export async function conversation(
   input: ChatInput,
@@ -108,7 +108,7 @@ interface ToolOutput {
   value: string
 }
 
-/** Collects what the model needs to know from events that come newest first. */
+/** Collects the entries of the conversation from events, which it takes newest first. */
 class History {
   readonly #tools: ReadonlySet<string>
   /** Newest first. */
@@ -117,7 +117,7 @@ class History {
   readonly #texts = new Map<string, { deltas: string[]; length: number }>()
   /** By run and call, the results of tools whose call has not come yet. */
   readonly #outputs = new Map<string, ToolOutput>()
-  /** By run and input, what a user said whose words have not come yet. */
+  /** By run and input, messages of users whose event with the text has not come yet. */
   readonly #applied = new Map<string, Entry & { kind: 'user' }>()
   #characters = 0
 
@@ -125,7 +125,7 @@ class History {
     this.#tools = tools
   }
 
-  /** Takes the event before those so far. Returns whether no earlier one is needed. */
+  /** Adds the next older event. Returns true when no older event is needed. */
   add(event: TwinrailEvent): boolean {
     const key = (id: string) => `${event.runId ?? ''} ${id}`
     switch (event.type) {
@@ -180,7 +180,7 @@ class History {
     return (beyond === -1 ? all : all.slice(0, beyond)).reverse()
   }
 
-  /** The input of a run. Returns whether it is a whole conversation, before which nothing counts. */
+  /** The input of a run. Returns whether it is a whole conversation, so that older events are not needed. */
   #addInput(given: unknown): boolean {
     const input = ChatInput.safeParse(given).data
     if (!input?.messages) {
@@ -197,7 +197,7 @@ class History {
   #addDelta(key: string, delta: string): void {
     const text = this.#texts.get(key) ?? { deltas: [], length: 0 }
     this.#texts.set(key, text)
-    // The beginning of a text that is too long is read over.
+    // Deltas before the limit of a message are skipped: only the end of a long text is used.
     const kept = delta.slice(Math.max(0, delta.length - (MAX - text.length)))
     text.length += kept.length
     if (kept !== '') text.deltas.push(this.#count(kept))
@@ -253,8 +253,8 @@ function withinBounds(input: unknown): unknown {
 
 /**
  * The same as messages, with the user first and the two sides in turn: many models' chat templates refuse anything
- * else, and a run that failed or was cancelled leaves a question without an answer. A question that is asked again
- * without anything said in between is told once.
+ * else, and a run that failed or was cancelled leaves a question without an answer. A repeated question with nothing
+ * in between is included once.
  */
 function modelMessages(entries: readonly Entry[]): ModelMessage[] {
   const first = entries.findIndex(({ kind }) => kind === 'user')

@@ -1,8 +1,8 @@
-/** What users may know of a model's failure. */
+/** Converts errors of models and providers to errors that users may see. */
 import { TwinrailError } from '../../protocol/index.ts'
 import { RunError } from '../agent.ts'
 
-/** Names, codes and types, of the AI SDK, Node and providers, that say: the same request may succeed later. */
+/** Error names, codes and types of the AI SDK, Node and providers for which a retry may succeed. */
 const PASSING =
   /^(E[A-Z]+|UND_ERR_\w+|TimeoutError|AI_(InvalidResponseData|NoOutputGenerated|EmptyResponseBody)Error)$|overloaded|rate_?limit|server_error|timeout|unavailable/
 
@@ -35,22 +35,48 @@ export function modelError(error: unknown): RunError | TwinrailError {
   return new RunError('model-error', text, { retryable, cause: error })
 }
 
-/** Says that the provider itself gave up in the middle of an answer. */
+/** The error for a provider that reports an error within its answer. */
 export function answerBrokeOff(cause?: unknown): RunError {
   const text = 'The model provider reported an error in the middle of its answer. Try again.'
   return new RunError('model-error', text, { retryable: true, cause })
 }
 
-/** Types and codes of providers that say: the request itself is at fault, or the account. */
+/**
+ * The error for a successful response that is a web page or JSON in place of a stream, by its content type;
+ * `undefined` for another content type.
+ */
+export function noStream(contentType: string, cause?: unknown): RunError | undefined {
+  const received = /html/i.test(contentType)
+    ? 'a web page'
+    : /\bjson\b/i.test(contentType)
+      ? 'JSON'
+      : undefined
+  if (received === undefined) return undefined
+  return new RunError(
+    'model-error',
+    `The model provider answered with ${received} in place of a stream of events. Check the base URL, and that the server streams this model.`,
+    { cause },
+  )
+}
+
+/** Errors of the AI SDK and its providers that follow the end of a response. */
+const AFTER_THE_END = /^AI_(InvalidResponseData|NoOutputGenerated|EmptyResponseBody)Error$/
+
+/** Whether a model's stream reports that its response ended too early, so that the stream itself ends, too. */
+export function isEarlyEnd(error: unknown): boolean {
+  return error instanceof Error && AFTER_THE_END.test(error.name)
+}
+
+/** Error types and codes of providers for faults of the request or the account, for which a retry fails again. */
 const LASTING =
   /invalid|unsupported|not_?found|auth|permission|forbidden|denied|quota|billing|credit|context|too_(?:long|large)|moderation|content_?(?:filter|policy)/i
 
 /**
- * The error that a model's stream told, as {@link modelError} reads it. A provider that began an answer took the
- * request, so what it reports afterwards passes, unless it says that the request is at fault.
+ * Converts an error in a model's stream to one for {@link modelError}. A provider that has begun an answer has accepted
+ * the request, so a later error is retryable, unless its type or code names a fault of the request.
  */
 export function errorInAnswer(error: unknown): unknown {
-  // ai 7 makes an error of what the provider reported, and so tells it from one of its own.
+  // ai 7 wraps errors that the provider reported in an AI_StreamProviderError; other Errors are those of the SDK.
   if (error instanceof Error && error.name !== 'AI_StreamProviderError') return error
   const { code, type, status } = (error instanceof Object ? error : {}) as Evidence
   const isLasting = [code, type, status].some(word => typeof word === 'string' && LASTING.test(word))

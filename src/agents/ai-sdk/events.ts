@@ -1,4 +1,4 @@
-/** From the parts of a model's stream to events. */
+/** Converts the parts of a model's stream to events. */
 import { beginning, type EventBody } from '../../protocol/index.ts'
 import { safeId } from '../ids.ts'
 import { endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
@@ -21,7 +21,7 @@ interface ToolState {
 
 /**
  * The events of one run's model calls. Promises: every part, tool call and step that starts is ended exactly once,
- * at the latest by {@link close}; ids are the protocol's and used once in the run, whatever the model calls things.
+ * at the latest by {@link close}; ids match the protocol and are unique in the run, even when the model repeats ids.
  */
 export class ModelEvents {
   readonly #runId: string
@@ -187,7 +187,7 @@ function withoutHalves(part: { half: string }, delta: string): string[] {
   return [...pieces(wellFormed(part.half === '' ? text : text.slice(0, -1)), DELTA_UNITS)]
 }
 
-/** Models make names up; the protocol bounds them. */
+/** Cuts a tool's name to the protocol's limit: models invent names of any length. */
 function nameOf(toolName: string): string {
   return wellFormed(beginning(toolName, 256)) || 'unknown'
 }
@@ -196,7 +196,7 @@ function messageOf(error: unknown): unknown {
   return error instanceof Error ? error.message : error
 }
 
-/** The value itself where the log can hold its JSON, else a word about it: a tool may return anything. */
+/** Returns a value that the log can hold: the value, its size where it is too large, or its text where it is no JSON. */
 function loggable(value: unknown): unknown {
   try {
     const json = JSON.stringify(value) ?? 'null'

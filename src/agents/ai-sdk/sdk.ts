@@ -1,4 +1,4 @@
-/** What this project uses of the package `ai`, by structure, so that ai 6 and ai 7 both fit. */
+/** Structural types of the used part of the package `ai`, which both ai 6 and ai 7 match. */
 import { loadPeer } from './peer.ts'
 
 /** A language model of any AI SDK provider, or a gateway model's name. */
@@ -19,7 +19,7 @@ export interface ToolCall {
   input: unknown
   /** The provider runs the tool itself. */
   providerExecuted?: boolean | undefined
-  /** The tool is unknown, or the input is no JSON that it takes. */
+  /** The tool is unknown, or the input does not match its schema. */
   invalid?: boolean | undefined
 }
 
@@ -29,7 +29,7 @@ export interface ApprovalRequest {
   toolCall: ToolCall
   /** ai 7: why the call needs it. */
   reason?: string | undefined
-  /** ai 7: the developer's own rule has decided already. */
+  /** ai 7: a rule of the application has decided already, so no user is asked. */
   isAutomatic?: boolean | undefined
 }
 
@@ -42,7 +42,7 @@ export interface Usage {
   outputTokenDetails?: { reasoningTokens?: number | undefined } | undefined
 }
 
-/** The parts of a model's stream that mean something here; others pass unseen. */
+/** The parts of a model's stream that become events or end the call; other parts are ignored. */
 export type StreamPart =
   | { type: 'text-start' | 'text-end' | 'reasoning-start' | 'reasoning-end'; id: string }
   | { type: 'text-delta' | 'reasoning-delta'; id: string; text: string }
@@ -55,7 +55,14 @@ export type StreamPart =
   | ({ type: 'tool-approval-request' } & ApprovalRequest)
   | { type: 'source'; id: string; url?: string; title?: string | undefined }
   | { type: 'start-step' }
-  | { type: 'finish-step'; finishReason: string; rawFinishReason?: string | undefined; usage: Usage }
+  | {
+      type: 'finish-step'
+      finishReason: string
+      rawFinishReason?: string | undefined
+      usage: Usage
+      /** `headers` are those of the provider's HTTP response, where the provider's package gives them. */
+      response?: { headers?: Readonly<Record<string, string>> | undefined } | undefined
+    }
   | { type: 'error'; error: unknown }
 
 interface StreamOptions {
@@ -73,7 +80,7 @@ interface StreamOptions {
 
 interface StreamResult {
   readonly fullStream: AsyncIterable<{ readonly type: string }>
-  /** ai 6: everything that the call added to the conversation. */
+  /** ai 6: the messages that the call added to the conversation. */
   readonly response: PromiseLike<{ readonly messages: readonly ModelMessage[] }>
   /** ai 7: the same; `response.messages` there lacks the results of approved tools. */
   readonly responseMessages?: PromiseLike<readonly ModelMessage[]>

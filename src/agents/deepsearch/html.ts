@@ -1,7 +1,7 @@
 /** Reads HTML as blocks. Markdown is read through the same tree, since it may contain HTML. */
 import { type Handler, Parser } from 'htmlparser2'
 import type { Block } from './block.ts'
-import { joinLines, slices } from './text.ts'
+import { hasNoHan, joinLines, slices } from './text.ts'
 
 /** A text, or an element with its children. */
 export type Node = string | Element
@@ -178,7 +178,9 @@ function inlineText(node: Node): string {
 /** Joins the lines of a text and reduces each white space to one space. */
 function tidy(text: string): string {
   const isTidy = !/[^\S ]| {2}|^ | $/.test(text)
-  return isTidy ? text : joinLines(text.split('\n')).replace(/\s+/g, ' ')
+  if (isTidy) return text
+  const joined = hasNoHan(text) ? text.trim() : joinLines(text.split('\n'))
+  return joined.replace(/\s+/g, ' ')
 }
 
 /** Text with code in backticks; block elements are surrounded by spaces. */

@@ -1,6 +1,6 @@
 /** The passages of a corpus, and the places of their terms. */
 import type { Passage } from './passage.ts'
-import { terms, tokens } from './text.ts'
+import { terms } from './text.ts'
 import { Vocabulary } from './vocabulary.ts'
 
 /** Where a section has a term in its context: the path of its file, its titles or its heading. A sum of one or two. */
@@ -35,6 +35,7 @@ export class Postings {
   readonly #data: PostingsData
   readonly #vocabulary: Vocabulary
   #totalLength: number
+  #latestPath: { path: string; terms: ReadonlySet<number> } | undefined
 
   /** @param data that of other postings; without it they are empty */
   constructor(data?: PostingsData) {
@@ -105,52 +106,65 @@ export class Postings {
     const previous = passages.at(-1)
     if (passage.url !== previous?.url || passage.title !== previous.title) this.#addSection(passage)
     const number = passages.length
-    const own = terms(passage.text)
-    for (const term of terms(passage.lead)) this.#count(term, number, 0)
-    for (const term of own) this.#count(term, number, 1)
-    lengths.push(own.length)
+    for (const word of this.#vocabulary.addText(passage.lead)) {
+      for (const term of word) this.#count(term, number, 0)
+    }
+    let length = 0
+    for (const word of this.#vocabulary.addText(passage.text)) {
+      length += word.length
+      for (const term of word) this.#count(term, number, 1)
+    }
+    lengths.push(length)
     sectionOf.push(sections.length - 1)
-    this.#totalLength += own.length
+    this.#totalLength += length
     passages.push(passage)
   }
 
   /** Counts a term of the passage that is being added: once more in its text, or 0 times when it is in its lead. */
-  #count(term: string, passage: number, times: number): void {
-    const { inText } = this.#data
-    const list = listAt(inText, this.#vocabulary.add(term))
+  #count(term: number, passage: number, times: number): void {
+    const list = listAt(this.#data.inText, term)
     const last = list.at(-1)
     if (last === undefined || last >>> 3 !== passage) list.push(passage * 8 + times)
     else if ((last & 7) < 7) list[list.length - 1] = last + times
   }
 
   #addSection({ url, title, heading }: Passage): void {
-    const { folders, files, headingLengths, inContext, sections, passages } = this.#data
+    const { headingLengths, inContext, sections, passages } = this.#data
     const number = sections.length
     const [path = ''] = url.split('#')
-    const places = new Map<string, number>()
+    const inPath = this.#addPath(path)
+    const places = new Map<number, number>()
+    for (const term of inPath) places.set(term, PATH)
+    const raise = (term: number, place: number) => {
+      places.set(term, inPath.has(term) ? place + PATH : place)
+    }
+    for (const word of this.#vocabulary.addText(title)) for (const term of word) raise(term, TITLE)
+    let length = 0
+    for (const word of this.#vocabulary.addText(heading)) {
+      for (const term of word) raise(term, HEADING)
+      const isNew = word.some(term => places.get(term) === HEADING)
+      if (isNew) length += Math.max(1, word.length - 1)
+    }
+    headingLengths.push(length)
+    for (const [term, place] of places) listAt(inContext, term).push(number * 8 + place)
+    sections.push(passages.length)
+  }
+
+  /** Adds the terms of a document's path; returns their numbers. */
+  #addPath(path: string): ReadonlySet<number> {
+    // The sections of a document follow each other.
+    if (this.#latestPath?.path === path) return this.#latestPath.terms
+    const { folders, files } = this.#data
+    const numbers = new Set<number>()
     for (const [i, name] of path.split('/').reverse().entries()) {
       for (const term of terms(decodeURIComponent(name))) {
-        places.set(term, PATH)
+        numbers.add(this.#vocabulary.add(term))
         if (i === 0) files.add(term)
         else folders.add(term)
       }
     }
-    const raise = (term: string, place: number) => {
-      const isInPath = ((places.get(term) ?? 0) & PATH) !== 0
-      places.set(term, isInPath ? place + PATH : place)
-    }
-    for (const term of terms(title)) raise(term, TITLE)
-    let length = 0
-    for (const { terms } of tokens(heading)) {
-      for (const term of terms) raise(term, HEADING)
-      const isNew = terms.some(term => places.get(term) === HEADING)
-      if (isNew) length += Math.max(1, terms.length - 1)
-    }
-    headingLengths.push(length)
-    for (const [term, place] of places) {
-      listAt(inContext, this.#vocabulary.add(term)).push(number * 8 + place)
-    }
-    sections.push(passages.length)
+    this.#latestPath = { path, terms: numbers }
+    return numbers
   }
 }
 

@@ -174,18 +174,24 @@ export class Research {
     return corpus
   }
 
-  /** Waits for the corpus, and says how far it is read. */
+  /** Waits for the corpus, and reports how many of its files are read. */
   private async *load(): Events<Corpus> {
     const thread = this.open()
     const ready = thread.untilReady()
     // A cancelled run does not wait for it.
     ready.catch(() => {})
-    for (;;) {
-      const waited = sleep(PROGRESS_MS, this.context.signal, { unref: true }).then(() => undefined)
-      const corpus = await untilAborted(Promise.race([ready, waited]), this.context.signal)
-      if (corpus) return corpus
-      const { files, of } = thread.progress
-      if (of > 0) yield status('searching', `Reading the documents: ${files} of ${of} files`)
+    // Ends the last pause: a timer and a listener of each search would otherwise stay for its whole length.
+    const end = new AbortController()
+    try {
+      for (;;) {
+        const pause = sleep(PROGRESS_MS, end.signal, { unref: true }).then(undefined, () => undefined)
+        const corpus = await untilAborted(Promise.race([ready, pause]), this.context.signal)
+        if (corpus) return corpus
+        const { files, of } = thread.progress
+        if (of > 0) yield status('searching', `Reading the documents: ${files} of ${of} files`)
+      }
+    } finally {
+      end.abort()
     }
   }
 

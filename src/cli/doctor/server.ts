@@ -48,7 +48,7 @@ export interface ServerInfo {
 
 const ROUND_TRIPS = 5
 
-/** Asks the server for its agents. @throws CannotMeasure when it is no Twinrail server or refuses */
+/** Asks the server for its agents. @throws CannotMeasure when it is not a Twinrail server or refuses */
 export async function inspectServer(
   url: string,
   headers: Record<string, string>,
