@@ -414,7 +414,7 @@ t.test('an expired token is renewed for commands and requests, as for streams', 
 
 t.test('a start that is refused while it is stopped shows its refusal, and retry starts it', async t => {
   const url = await stage(t, {
-    authorize: (_, action) => (action === 'run.start' ? undefined : { id: 'ann' }),
+    authorize: (_, { action }) => (action === 'run.start' ? undefined : { id: 'ann' }),
   })
   const client = connect(t, url, { transport: 'sse', fetch: late(20) })
   const { last } = mount(t, () => useSession(client, 'stopped'))
