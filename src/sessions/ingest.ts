@@ -147,11 +147,12 @@ export class Ingest {
         }
         if (error) throw error
       }
-      if (head === undefined)
+      if (head === undefined) {
         throw new TwinrailError(
           'bad-request',
           'expected at least one line with an event, got none; [] as application/json renews leases',
         )
+      }
     } catch (error) {
       if (!(error instanceof TwinrailError)) throw error
       const progress = { ...(first && { first }), ...(head && { head }), count }
