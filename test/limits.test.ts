@@ -83,6 +83,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
+  'stretches of events in a row that the log remembers of one producer': [
+    'src/log/conditions.ts',
+    'STRETCHES',
+  ],
   'wait for an answer of Redis': ['src/log/redis.ts', 'deadlineMs'],
   'wait for the next ping of a Redis subscriber': ['src/log/redis/heartbeat.ts', 'EVERY_MS'],
 }

@@ -64,7 +64,9 @@ export const ProducerQuery = z
 const Ingested = named(
   'Ingested',
   z.object({
-    first: Offset.optional().describe('The offset of the first event that was appended'),
+    first: Offset.optional().describe(
+      "The offset of the body's first event, also where the log had it before; absent for an empty array, and where that was too long ago",
+    ),
     head: Offset,
     count: z.int(),
   }),
@@ -94,7 +96,7 @@ const ingested = {
   operationId: 'ingestEvents',
   summary: 'Append events of an external producer',
   description:
-    'One event, an array (all or nothing), or NDJSON with one event on each line, which is appended line by line. `run.started` opens a run that belongs to the producer.',
+    "One event, an array (all or nothing), or NDJSON with one event on each line, which is appended line by line. An empty array renews the leases of the producer's open runs. `run.started` opens a run that belongs to the producer.",
   tags: ['events'],
   params: SessionPath,
   querystring: ProducerQuery,

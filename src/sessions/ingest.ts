@@ -3,7 +3,7 @@ import type { Bus } from '../bus/bus.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
-import { isTerminal, TwinrailError } from '../protocol/index.ts'
+import { type EventBody, isTerminal, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
 import { parseIngestedEvent, parseIngestedLines } from './parse-ingest.ts'
@@ -61,14 +61,17 @@ export class Ingest {
    * open runs of the principal, and throws `session-not-found` when there is no session.
    * @throws TwinrailError naming the first bad event; nothing is appended then
    */
-  appendAll(
+  async appendAll(
     sessionId: string,
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
     if (values.length === 0) return this.#renew(sessionId, principal)
-    return this.#appendValues(sessionId, values, principal, producer && ownedBy(principal, producer), true)
+    const bodies = values.map((value, i) =>
+      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
+    )
+    return this.#appendBodies(sessionId, bodies, principal, producer && ownedBy(principal, producer), true)
   }
 
   /** Renews the leases of the runs that the principal has opened by ingest. */
@@ -86,16 +89,13 @@ export class Ingest {
   }
 
   /** @param isFinal whether a refusal ends the call; if so, a run that was cancelled before its start is logged first */
-  async #appendValues(
+  async #appendBodies(
     sessionId: string,
-    values: readonly unknown[],
+    bodies: readonly EventBody[],
     principal: Principal,
     producer: Producer | undefined,
     isFinal: boolean,
   ): Promise<Ingested> {
-    const bodies = values.map((value, i) =>
-      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
-    )
     for (const body of bodies) await checkQuestion(body, this.#parts)
     const batch = await this.#batch(sessionId, bodies, principal)
     const appended = await this.#append(sessionId, batch, principal, producer)
@@ -103,8 +103,8 @@ export class Ingest {
       const known = producer && (await this.#countKnown(sessionId, bodies, appended, producer))
       if (known) {
         const rest = { id: producer.id, seq: producer.seq + known.count }
-        const added = values.slice(known.count)
-        const { head } = await this.#appendValues(sessionId, added, principal, rest, isFinal)
+        const added = bodies.slice(known.count)
+        const { head } = await this.#appendBodies(sessionId, added, principal, rest, isFinal)
         return { ...firstOf(known.appended), head, count: bodies.length }
       }
       if (isFinal) await this.#startCancelled(sessionId, bodies, appended, principal)
@@ -127,27 +127,32 @@ export class Ingest {
     let first: string | undefined
     let head: string | undefined
     let count = 0
-    const add = async (values: readonly unknown[]) => {
-      if (values.length === 0) return
+    const add = async (bodies: readonly EventBody[]) => {
+      if (bodies.length === 0) return
       const numbered = producer && ownedBy(principal, { id: producer.id, seq: producer.seq + count })
-      const ingested = await this.#appendValues(sessionId, values, principal, numbered, values.length === 1)
+      const ingested = await this.#appendBodies(sessionId, bodies, principal, numbered, bodies.length === 1)
       if (count === 0) first = ingested.first
       head = ingested.head
-      count += values.length
+      count += bodies.length
     }
     try {
       for await (const lines of batches) {
-        const { values, error } = parseIngestedLines(lines, count)
+        const { bodies, error } = parseIngestedLines(lines, count)
         // One append for the batch. If it is refused, one append per event finds the bad line.
         try {
-          await add(values)
+          await add(bodies)
         } catch (refusal) {
-          if (values.length <= 1 || !(refusal instanceof TwinrailError) || refusal.retryable) throw refusal
-          for (const value of values) await add([value])
+          if (bodies.length <= 1 || !(refusal instanceof TwinrailError) || refusal.retryable) throw refusal
+          for (const body of bodies) await add([body])
         }
         if (error) throw error
       }
-      if (head === undefined) throw new TwinrailError('bad-request', 'expected at least one event, got none')
+      if (head === undefined) {
+        throw new TwinrailError(
+          'bad-request',
+          'expected at least one line with an event, got none; [] as application/json renews leases',
+        )
+      }
     } catch (error) {
       if (!(error instanceof TwinrailError)) throw error
       const progress = { ...(first && { first }), ...(head && { head }), count }
@@ -247,9 +252,10 @@ export class Ingest {
   }
 
   /**
-   * How many leading events of a refused call the log has from that producer already; nothing when it has none. The refusal may come from their
-   * own keys, for example when a retry repeats `run.started`. The log accepts a call that it has as a whole without
-   * checking conditions, and refuses any other call here because the key is taken; so a binary search finds the count.
+   * How many leading events of a refused call the log has from that producer already; nothing when it has none. The
+   * refusal may come from their own keys, for example when a retry repeats `run.started`. The log accepts a call that it
+   * has as a whole without checking conditions, and refuses any other call here because the key is taken; so a binary
+   * search finds the count.
    */
   async #countKnown(
     sessionId: string,

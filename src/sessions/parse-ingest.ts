@@ -35,25 +35,23 @@ export function parseIngestedEvent(value: unknown, what: string): EventBody {
 }
 
 /**
- * Parses lines of NDJSON up to the first bad one, which is returned as `error`. Empty lines are skipped.
+ * Parses and checks lines of NDJSON up to the first bad one, whose refusal is returned as `error`. Empty lines are skipped.
  * @param before number of events before these lines; messages count lines from it
  */
 export function parseIngestedLines(
   lines: readonly string[],
   before: number,
-): { values: unknown[]; error?: TwinrailError } {
-  const values: unknown[] = []
+): { bodies: EventBody[]; error?: TwinrailError } {
+  const bodies: EventBody[] = []
   for (const line of lines) {
     if (line.trim() === '') continue
-    const what = `line ${before + values.length + 1}`
+    const what = `line ${before + bodies.length + 1}`
     try {
-      const value = parseJson(line, what)
-      parseIngestedEvent(value, what)
-      values.push(value)
+      bodies.push(parseIngestedEvent(parseJson(line, what), what))
     } catch (error) {
-      if (error instanceof TwinrailError) return { values, error }
+      if (error instanceof TwinrailError) return { bodies, error }
       throw error
     }
   }
-  return { values }
+  return { bodies }
 }

@@ -1,7 +1,8 @@
 /** Clients by others, unmodified, each following a run to its end as its own documentation shows. */
 import { spawn, spawnSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { fetchEventSource } from '@microsoft/fetch-event-source'
+import { type FetchEventSourceInit, fetchEventSource } from '@microsoft/fetch-event-source'
 import { EventSource } from 'eventsource'
 import { createEventSource } from 'eventsource-client'
 import { WebSocket as PartySocket } from 'partysocket'
@@ -52,36 +53,44 @@ const eventsourceClient: Follow = async followed => {
   return seen
 }
 
-/** @param exactly makes requests resume after the last event that was handed over, rather than the last id read */
+const [, documented = ''] =
+  /```js\n(let last = ''\nawait fetchEventSource[^`]+)```/.exec(
+    readFileSync(new URL('../../PROTOCOL.md', import.meta.url), 'utf8'),
+  ) ?? []
+
+/** Runs PROTOCOL.md's code with another function in the place of `fetchEventSource`. */
+const runDocumented = new Function('fetchEventSource', `return (async url => {${documented}})()`) as (
+  call: (url: unknown, options: Pick<FetchEventSourceInit, 'fetch' | 'onmessage'>) => Promise<void>,
+) => Promise<void>
+
+/** @param asDocumented adds the options of PROTOCOL.md, with which it loses nothing */
 const microsoft =
-  (exactly: boolean): Follow =>
+  (asDocumented: boolean): Follow =>
   async followed => {
     // The package is for pages.
     Object.assign(globalThis, { window: globalThis, document: { removeEventListener() {} } })
     const seen: string[] = []
     const ended = new AbortController()
     followed.signal.addEventListener('abort', () => ended.abort())
-    let after: string | undefined
-    const resume: typeof fetch = (input, init) =>
-      fetch(input, {
-        ...init,
-        headers: { accept: 'text/event-stream', ...(after && { 'last-event-id': after }) },
+    const follow = (options: Pick<FetchEventSourceInit, 'fetch' | 'onmessage'> = {}) =>
+      fetchEventSource(streamUrl(followed), {
+        openWhenHidden: true,
+        fetch,
+        ...options,
+        signal: ended.signal,
+        onmessage(message) {
+          options.onmessage?.(message)
+          // Control messages have a name.
+          if (message.event !== '') return
+          seen.push(message.data)
+          if (isLast(message.data)) ended.abort()
+        },
+        onclose() {
+          throw new Error('the stream ended before the run')
+        },
       })
-    await fetchEventSource(streamUrl(followed), {
-      openWhenHidden: true,
-      fetch: exactly ? resume : fetch,
-      signal: ended.signal,
-      onmessage({ event, data, id }) {
-        after = id || after
-        // Control messages have a name.
-        if (event !== '') return
-        seen.push(data)
-        if (isLast(data)) ended.abort()
-      },
-      onclose() {
-        throw new Error('the stream ended before the run')
-      },
-    })
+    if (asDocumented) await runDocumented((_url, options) => follow(options))
+    else await follow()
     return seen
   }
 
@@ -155,7 +164,7 @@ export const clients: Readonly<Record<string, ForeignClient>> = {
   eventsource: { follow: eventsource, transport: 'sse' },
   'eventsource-client': { follow: eventsourceClient, transport: 'sse' },
   '@microsoft/fetch-event-source': { follow: microsoft(false), transport: 'sse', takesIdEarly: true },
-  '@microsoft/fetch-event-source with PROTOCOL.md’s fetch': { follow: microsoft(true), transport: 'sse' },
+  '@microsoft/fetch-event-source with PROTOCOL.md’s options': { follow: microsoft(true), transport: 'sse' },
   partysocket: { follow: partysocket, transport: 'websocket' },
   'reconnecting-websocket': { follow: reconnectingWebSocket, transport: 'websocket' },
   'httpx-sse': { follow: httpxSse, transport: 'sse', python: 'httpx_sse' },

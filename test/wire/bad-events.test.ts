@@ -52,6 +52,7 @@ t.test('ingest of values that are not events', async t => {
       'empty lines': line('\n\n \n'),
       'a line that is no JSON': line('{"type":'),
       'a line that is no event': line([ok]),
+      'an empty array in a line': line([]),
       'a producer without a number': [post(ok, `${events}?producer=p`), 400, 'bad-request', 'producer'],
       'a number without a producer': [post(ok, `${events}?seq=1`), 400, 'bad-request', 'producer'],
       'a number below zero': [post(ok, `${events}?producer=p&seq=-1`), 400, 'bad-request', 'seq'],

@@ -125,6 +125,8 @@ t.test('Last-Event-ID wins over after', async t => {
   )
   const page = await fetchPage(url, 's', { after: one }, { headers })
   t.same(page.texts, [log[2]])
+  const empty = await fetchPage(url, 's', { after: one }, { headers: { 'last-event-id': '' } })
+  t.same(empty.texts, log.slice(1), 'an empty header counts as none')
 })
 
 t.test('a client that hops between transports while events come gets each once', async t => {
