@@ -125,7 +125,8 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   }
 
   const seqOf = (index = 0) => (count === 0 ? 0 : head + 1 + index - skip)
-  const opens = conditions.opens?.filter(({ index = 0 }) => index >= skip) ?? []
+  // Without an event nothing is opened.
+  const opens = count > 0 ? (conditions.opens ?? []).filter(({ index = 0 }) => index >= skip) : []
   const tallies = opens.length > 0 ? tally(held, opens, once, seqOf, now) : []
   if ('tally' in tallies) return { appended: { accepted: false, reason: 'open', epoch, ...tallies } }
 

@@ -108,7 +108,7 @@ export interface AppendConditions {
   readonly producer?: { readonly id: string; readonly seq: number } | undefined
   /**
    * What the append opens, in the order of its events. None may exceed its maximum at its place in that order. Openings
-   * of events that the log already has are left out.
+   * of events that the log already has are left out. An append without events opens nothing.
    */
   readonly opens?: readonly Opening[]
   /** The append is accepted although the log is over its size limit: it ends a run, or a question. @default false */

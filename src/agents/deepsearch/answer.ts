@@ -343,14 +343,28 @@ const CODE_SPAN = /((?<!`)(`+)(?!`).*?(?<!`)\2(?!`))/s
  * `javascript:` link or a tracking image into an answer. Code spans stay as they are.
  */
 export function escapeMarkdown(text: string): string {
+  const pieces: { text: string; isCode: boolean }[] = []
   let rest = text
-  let escaped = ''
   for (let code = CODE_SPAN.exec(rest); code; code = CODE_SPAN.exec(rest)) {
-    escaped += escapeText(rest.slice(0, code.index)) + code[0]
+    pieces.push({ text: rest.slice(0, code.index), isCode: false }, { text: code[0], isCode: true })
     rest = rest.slice(code.index + code[0].length)
   }
-  return escaped + escapeText(rest)
+  pieces.push({ text: rest, isCode: false })
+  // Some renderers end a link that began before a code span within it.
+  const lastEnd = pieces.findLastIndex(piece => piece.isCode && LINK_MIDDLE.test(piece.text))
+  return pieces
+    .map(({ text, isCode }, i) => {
+      if (isCode) return text
+      return i < lastEnd ? escapeText(text).replace(LINK_BEGIN, '\\[') : escapeText(text)
+    })
+    .join('')
 }
+
+/** Where the text of a link ends and its address begins. */
+const LINK_MIDDLE = /\][([:]/
+
+/** A bracket that is not escaped. */
+const LINK_BEGIN = /(?<=(?<!\\)(?:\\\\)*)\[/g
 
 /** What is escaped: a backslash that would escape, a lone backtick, a tag, emphasis, and the middle of a link. */
 const MARKUP = /\\(?=[!-/:-@[-`{-~]|$)|`|<(?=[a-z/!?])|\*(?=\S)|(?<=\S)\*|\](?=[([:])/gi

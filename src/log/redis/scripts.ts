@@ -133,7 +133,7 @@ end
 local function seqAt(index) return count == 0 and 0 or head + 1 + index - skip end
 -- What is open in each tally after the append, as JSON: see tally.ts.
 local opened = {}
-if #opens > 0 then
+if #opens > 0 and count > 0 then
   local takings = {}
   for _, one in ipairs(once) do
     if skip == 0 or one.index >= skip then takings[#takings + 1] = { key = one.key, seq = seqAt(one.index) } end
