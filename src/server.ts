@@ -8,6 +8,8 @@ import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
+import { type DialectName, dialectNames } from './dialects/names.ts'
+import { registerDialects } from './dialects/register.ts'
 import { Answers } from './http/answers.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
 import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
@@ -27,6 +29,7 @@ import { metaRoutes } from './routes/meta.ts'
 import { pageRoutes } from './routes/page.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { websocketRoutes } from './routes/websocket.ts'
+import { releaseUpgrade } from './routes/websocket-bridge.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
@@ -101,6 +104,8 @@ export interface ServerOptions {
    * @default 100
    */
   schemaMs?: number
+  /** The foreign clients that the server speaks with; see docs/clients/. @default all */
+  dialects?: readonly DialectName[]
   /**
    * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
@@ -203,7 +208,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     origin: (origin, callback) => callback(null, origin !== undefined && origins.allows(origin)),
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
-    exposedHeaders: ['retry-after'],
+    exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)
   sessionRoutes(app, context)
@@ -213,6 +218,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     ndjsonBodies(scope)
     eventRoutes(scope, context)
   })
+  await registerDialects(app, context, options.dialects ?? dialectNames, { releaseUpgrade })
   metrics.measure(context)
   metaRoutes(app, context, metrics)
   pageRoutes(app, pageFolder)
