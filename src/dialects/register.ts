@@ -8,6 +8,7 @@ type Routes = (app: FastifyInstance, context: TransportContext, parts: DialectPa
 
 const loaders: Record<DialectName, () => Promise<Routes>> = {
   'ai-sdk': async () => (await import('./ai-sdk/routes.ts')).aiSdkRoutes,
+  'ag-ui': async () => (await import('./ag-ui/routes.ts')).agUiRoutes,
 }
 
 export async function registerDialects(
