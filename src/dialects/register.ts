@@ -9,6 +9,8 @@ type Routes = (app: FastifyInstance, context: TransportContext, parts: DialectPa
 const loaders: Record<DialectName, () => Promise<Routes>> = {
   'ai-sdk': async () => (await import('./ai-sdk/routes.ts')).aiSdkRoutes,
   'ag-ui': async () => (await import('./ag-ui/routes.ts')).agUiRoutes,
+  openai: async () => (await import('./openai/routes.ts')).openAiRoutes,
+  genie: async () => (await import('./genie/routes.ts')).genieRoutes,
 }
 
 export async function registerDialects(

@@ -109,13 +109,26 @@ t.test('HttpAgent: a failed run, an unknown agent, and a cancelled run', async t
   await t.rejects(agentFor(wire, 'nobody', 'a4', 'x').runAgent(), /404/)
   const failing = agentFor(wire, 'failing', 'a5', 'x')
   let error: unknown
-  await failing.runAgent({}, { onRunErrorEvent: ({ event }) => void (error = event) }).catch(() => {})
+  await failing
+    .runAgent(
+      {},
+      {
+        onRunErrorEvent: ({ event }) => {
+          error = event
+        },
+      },
+    )
+    .catch(() => {})
   t.match(error, { message: 'the oven is too hot', code: 'too-hot' })
   const ticking = agentFor(wire, 'ticking', 'a6', 'x')
   let outcome: unknown
   const done = ticking.runAgent(
     { runId: 'R' },
-    { onRunFinishedEvent: ({ event }) => void (outcome = event.outcome) },
+    {
+      onRunFinishedEvent: ({ event }) => {
+        outcome = event.outcome
+      },
+    },
   )
   await eventually(t, 'text comes', () => textOf(ticking) !== '')
   await fetch(`${wire.url}/v1/sessions/a6/commands`, {
@@ -152,7 +165,16 @@ t.test('a stopping server ends the stream with RUN_ERROR', async t => {
   const wire = await start(t)
   const agent = agentFor(wire, 'ticking', 'a8', 'x')
   let error: { code?: string | undefined } = {}
-  const done = agent.runAgent({}, { onRunErrorEvent: ({ event }) => void (error = event) }).catch(() => {})
+  const done = agent
+    .runAgent(
+      {},
+      {
+        onRunErrorEvent: ({ event }) => {
+          error = event
+        },
+      },
+    )
+    .catch(() => {})
   await eventually(t, 'text comes', () => textOf(agent) !== '')
   await wire.server.close({ graceMs: 0 })
   await done
