@@ -1,20 +1,22 @@
 /** JD Genie and the teaching text about it: the bytes on the wire, and their clients. */
 import assert from 'node:assert/strict'
-import { JSDOM } from 'jsdom'
 import fc from 'fast-check'
+import { JSDOM } from 'jsdom'
 import t, { type Test } from 'tap'
+import { z } from 'zod'
+import { defineAgent } from '../../src/agents/agent.ts'
 import { decode, newDecodeState } from '../../src/dialects/genie/decode.ts'
 import { type AgentResponse, encode, newEncodeState } from '../../src/dialects/genie/encode.ts'
 import type { EventBody, TwinrailEvent } from '../../src/protocol/index.ts'
-import { defineAgent } from '../../src/agents/agent.ts'
-import { z } from 'zod'
 import { dialectAgents, someRun } from '../fixtures/dialects.ts'
 import { post, serve, typesOf, type Wire } from '../fixtures/wire-server.ts'
 
 /** What Genie can say of a run: texts, thoughts, results of tools, and how it ended. */
 const gist = (events: readonly (EventBody | TwinrailEvent)[]) => {
   const texts = (noun: string) =>
-    events.flatMap(({ type, data }) => (type === `${noun}.delta` ? [(data as { delta: string }).delta] : [])).join('')
+    events
+      .flatMap(({ type, data }) => (type === `${noun}.delta` ? [(data as { delta: string }).delta] : []))
+      .join('')
   const outputs = events.flatMap(({ type, data }) => {
     if (type !== 'tool.finished') return []
     const { output = null } = data as { output?: unknown }
@@ -37,7 +39,9 @@ t.test('what is decoded says the same as the log, as far as the messages can', a
       const cut = n % run.length
       const resumed = newEncodeState('r', 3, 'q')
       for (const event of run.slice(0, cut)) encode(resumed, event)
-      const rest = run.slice(cut).map(event => JSON.parse(JSON.stringify(encode(resumed, event))) as AgentResponse[])
+      const rest = run
+        .slice(cut)
+        .map(event => JSON.parse(JSON.stringify(encode(resumed, event))) as AgentResponse[])
       assert.deepEqual(rest, messages.slice(cut), 'the same ids, too')
       assert.equal(messages.flat().filter(({ finish }) => finish).length, 1)
       for (const message of messages.flat()) assert.equal(typeof message['messageTime'], 'string')
@@ -84,32 +88,95 @@ t.test('the page: envelopes without a blank after data:, and the last one ends i
   const { type, text } = await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', page)
   t.equal(type, 'text/event-stream;charset=UTF-8')
   t.match(text, /^(data:\{.*\}\n\n)+$/)
-  const envelopes = text.trim().split('\n\n').map(frame => JSON.parse(frame.slice('data:'.length)))
+  const envelopes = text
+    .trim()
+    .split('\n\n')
+    .map(frame => JSON.parse(frame.slice('data:'.length)))
   t.same(Object.keys(envelopes[0]), [
-    'status', 'response', 'responseAll', 'finished', 'useTimes', 'useTokens', 'resultMap', 'responseType',
-    'traceId', 'reqId', 'encrypted', 'query', 'messages', 'packageType', 'errorMsg',
+    'status',
+    'response',
+    'responseAll',
+    'finished',
+    'useTimes',
+    'useTokens',
+    'resultMap',
+    'responseType',
+    'traceId',
+    'reqId',
+    'encrypted',
+    'query',
+    'messages',
+    'packageType',
+    'errorMsg',
   ])
   t.equal(envelopes[0].reqId, 'geniesession-1-2:3-4')
   const types = envelopes.map(one => one.resultMap.eventData.resultMap.messageType ?? 'plan')
-  t.same(types, ['tool_thought', 'tool_thought', 'tool_thought', 'plan', 'deep_search', 'markdown', 'markdown', 'markdown', 'result'])
-  t.match(envelopes[3].resultMap.eventData, { messageType: 'plan', resultMap: { title: 'P', stepStatus: ['completed'] } })
-  t.match(envelopes.at(-1), { finished: true, status: 'success', response: 'Hello you', resultMap: { agentType: '5' } })
-  t.equal((await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', page)).text, text, 'repeated, byte for byte')
+  t.same(types, [
+    'tool_thought',
+    'tool_thought',
+    'tool_thought',
+    'plan',
+    'deep_search',
+    'markdown',
+    'markdown',
+    'markdown',
+    'result',
+  ])
+  t.match(envelopes[3].resultMap.eventData, {
+    messageType: 'plan',
+    resultMap: { title: 'P', stepStatus: ['completed'] },
+  })
+  t.match(envelopes.at(-1), {
+    finished: true,
+    status: 'success',
+    response: 'Hello you',
+    resultMap: { agentType: '5' },
+  })
+  t.equal(
+    (await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', page)).text,
+    text,
+    'repeated, byte for byte',
+  )
   t.equal((await typesOf(wire, 'session-1-2')).filter(type => type === 'run.started').length, 1)
-  const deep = await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', { ...page, requestId: '5', deepThink: 1 })
+  const deep = await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', {
+    ...page,
+    requestId: '5',
+    deepThink: 1,
+  })
   t.match(deep.text, /^data:.*"messageType":"task","messageTime"/, 'the deep mode begins with a task')
-  const failed = await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', { ...page, requestId: '6', query: 'fail' })
+  const failed = await raw(wire, '/web/api/v1/gpt/queryAgentStreamIncr', {
+    ...page,
+    requestId: '6',
+    query: 'fail',
+  })
   t.match(failed.text, /"finished":true/, 'a failure has an end, too')
   t.notMatch(failed.text, 'secret')
 })
 
 t.test('/AutoAgent: the real form and the printed one', async t => {
   const wire = await start(t)
-  const real = await raw(wire, '/AutoAgent', { requestId: 'a', query: 'hi', agentType: 5, erp: 'genie', isStream: true })
-  const messages = real.text.trim().split('\n\n').map(frame => JSON.parse(frame.slice('data:'.length)))
-  t.match(messages.at(-1), { messageType: 'result', finish: true, isFinal: true, resultMap: { taskSummary: 'Hello you', agentType: 5 } })
+  const real = await raw(wire, '/AutoAgent', {
+    requestId: 'a',
+    query: 'hi',
+    agentType: 5,
+    erp: 'genie',
+    isStream: true,
+  })
+  const messages = real.text
+    .trim()
+    .split('\n\n')
+    .map(frame => JSON.parse(frame.slice('data:'.length)))
+  t.match(messages.at(-1), {
+    messageType: 'result',
+    finish: true,
+    isFinal: true,
+    resultMap: { taskSummary: 'Hello you', agentType: 5 },
+  })
   const printed = await raw(wire, '/AutoAgent', { requestId: 'b', query: 'hi', agentType: 'react' })
-  const frames = printed.text.trim().split('\n\n').map(frame => JSON.parse(frame.slice('data:'.length)))
+  const frames = printed.text
+    .trim()
+    .split('\n\n')
+    .map(frame => JSON.parse(frame.slice('data:'.length)))
   t.match(frames, [
     { messageType: 'planning', planList: ['one'], isFinal: false },
     { messageType: 'agent_stream', result: 'Hello ', isFinal: false },
@@ -123,15 +190,21 @@ t.test('/v1/tool/deepsearch: the real form and the printed one', async t => {
   const body = { request_id: 'a', query: 'hi', stream: true }
   const real = await raw(wire, '/v1/tool/deepsearch', { ...body, streamMode: { mode: 'general' } })
   t.match(real.text, /^(data: .*\r\n\r\n)+$/)
-  const frames = real.text.trim().split('\r\n\r\n').map(frame => frame.slice('data: '.length))
+  const frames = real.text
+    .trim()
+    .split('\r\n\r\n')
+    .map(frame => frame.slice('data: '.length))
   t.equal(frames.pop(), '[DONE]')
-  t.match(frames.map(frame => JSON.parse(frame)), [
-    { messageType: 'extend', searchResult: { query: ['hi'] } },
-    { messageType: 'search', searchResult: { docs: [[{ title: 'T', link: 'https://e.com/' }]] } },
-    { messageType: 'report', answer: 'Hello ', isFinal: false },
-    { messageType: 'report', answer: 'you', isFinal: false },
-    { messageType: 'report', answer: '', isFinal: true },
-  ])
+  t.match(
+    frames.map(frame => JSON.parse(frame)),
+    [
+      { messageType: 'extend', searchResult: { query: ['hi'] } },
+      { messageType: 'search', searchResult: { docs: [[{ title: 'T', link: 'https://e.com/' }]] } },
+      { messageType: 'report', answer: 'Hello ', isFinal: false },
+      { messageType: 'report', answer: 'you', isFinal: false },
+      { messageType: 'report', answer: '', isFinal: true },
+    ],
+  )
   const printed = await raw(wire, '/v1/tool/deepsearch', { ...body, request_id: 'b' })
   t.match(printed.text, /^(id: b\r\nevent: data\r\ndata: .*\r\n\r\n)+$/)
   const said = [...printed.text.matchAll(/^data: (.*)\r$/gm)].map(([, json = '']) => JSON.parse(json))
@@ -164,7 +237,11 @@ t.test('the client of the teaching text, over @microsoft/fetch-event-source', as
     let closes = 0
     await fetchEventSource(wire.url + path, {
       method: 'POST',
-      headers: { 'Content-Type': 'application/json', Accept: 'text/event-stream', 'Cache-Control': 'no-cache' },
+      headers: {
+        'Content-Type': 'application/json',
+        Accept: 'text/event-stream',
+        'Cache-Control': 'no-cache',
+      },
       body: JSON.stringify(body),
       openWhenHidden: true,
       fetch: globalThis.fetch,

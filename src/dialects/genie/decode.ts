@@ -21,7 +21,13 @@ export function decode(state: DecodeState, message: AgentResponse): EventBody[] 
   switch (messageType) {
     case 'plan_thought':
     case 'tool_thought':
-      return stream(state, 'reasoning', messageId, String(message['toolThought'] ?? message['planThought'] ?? ''), isFinal)
+      return stream(
+        state,
+        'reasoning',
+        messageId,
+        String(message['toolThought'] ?? message['planThought'] ?? ''),
+        isFinal,
+      )
     case 'markdown':
     case 'html':
     case 'ppt':
@@ -34,7 +40,11 @@ export function decode(state: DecodeState, message: AgentResponse): EventBody[] 
         stepStatus: string[]
         notes?: string[]
       }
-      const statuses: Record<string, string> = { not_started: 'pending', in_progress: 'running', completed: 'done' }
+      const statuses: Record<string, string> = {
+        not_started: 'pending',
+        in_progress: 'running',
+        completed: 'done',
+      }
       return [
         body('plan.updated', {
           ...(title && { title }),
@@ -54,7 +64,9 @@ export function decode(state: DecodeState, message: AgentResponse): EventBody[] 
       ]
     }
     case 'deep_search': {
-      const { docs = [] } = (resultMap['searchResult'] ?? {}) as { docs?: { title: string; link: string; content: string }[][] }
+      const { docs = [] } = (resultMap['searchResult'] ?? {}) as {
+        docs?: { title: string; link: string; content: string }[][]
+      }
       return docs.flat().map(({ title, link, content }, i) =>
         body('source.added', {
           sourceId: `${messageId}:${i}`,
@@ -69,7 +81,8 @@ export function decode(state: DecodeState, message: AgentResponse): EventBody[] 
       state.streams.clear()
       const { error, taskSummary } = resultMap
       const text = String(taskSummary ?? message['result'] ?? '')
-      if (error === 'cancelled') return [...open, body('run.cancelled', { reason: text.replace(/^.*?: /, '') })]
+      if (error === 'cancelled')
+        return [...open, body('run.cancelled', { reason: text.replace(/^.*?: /, '') })]
       if (error !== undefined) {
         const message = text.replace(/^.*?: /, '')
         return [...open, body('run.failed', { code: String(error), message, retryable: false })]

@@ -44,7 +44,12 @@ export function newEncodeState(requestId: string, agentType: number, query: stri
 export function encode(state: EncodeState, event: TwinrailEvent): AgentResponse[] {
   const idOf = (name: string) => `${event.runId ?? ''}:${name}`
   const own = idOf(event.offset)
-  const message = (messageType: string, messageId: string, fields: object, isFinal = true): AgentResponse => ({
+  const message = (
+    messageType: string,
+    messageId: string,
+    fields: object,
+    isFinal = true,
+  ): AgentResponse => ({
     requestId: state.requestId,
     messageId,
     isFinal,
@@ -85,10 +90,18 @@ export function encode(state: EncodeState, event: TwinrailEvent): AgentResponse[
     // The last message replaces the others.
     return [streamed(id, stream.messageType, stream.text, true, stream.name)]
   }
-  const streamed = (id: string, messageType: string, text: string, isFinal: boolean, name?: string): AgentResponse => {
+  const streamed = (
+    id: string,
+    messageType: string,
+    text: string,
+    isFinal: boolean,
+    name?: string,
+  ): AgentResponse => {
     if (messageType === 'tool_thought') return message(messageType, id, { toolThought: text }, isFinal)
     const fileInfo =
-      isFinal && name !== undefined ? [{ fileName: name, ossUrl: '', domainUrl: '', fileSize: text.length }] : []
+      isFinal && name !== undefined
+        ? [{ fileName: name, ossUrl: '', domainUrl: '', fileSize: text.length }]
+        : []
     return message(messageType, id, withResult({ data: text, isFinal, fileInfo }), isFinal)
   }
   const result = (taskSummary: string, fields: object = {}): AgentResponse[] => {
@@ -107,7 +120,12 @@ export function encode(state: EncodeState, event: TwinrailEvent): AgentResponse[
       return state.agentType === 3 ? [message('task', own, { task: state.query })] : []
     case 'plan.updated': {
       const { title = '', steps } = event.data
-      const statuses = { pending: 'not_started', running: 'in_progress', done: 'completed', failed: 'completed' }
+      const statuses = {
+        pending: 'not_started',
+        running: 'in_progress',
+        done: 'completed',
+        failed: 'completed',
+      }
       const plan = {
         title,
         stages: steps.map(step => step.title),
@@ -166,7 +184,9 @@ export function encode(state: EncodeState, event: TwinrailEvent): AgentResponse[
       return [message('tool_thought', own, { toolThought: event.data.message })]
     case 'run.completed': {
       const { result: own } = event.data
-      return result(state.text || (typeof own === 'string' ? own : own === undefined ? '' : JSON.stringify(own)))
+      return result(
+        state.text || (typeof own === 'string' ? own : own === undefined ? '' : JSON.stringify(own)),
+      )
     }
     case 'run.failed':
       return result(`The run failed: ${event.data.message || event.data.code}`, { error: event.data.code })

@@ -130,7 +130,12 @@ export function genieRoutes(app: FastifyInstance, context: TransportContext): vo
   async function serve(
     request: FastifyRequest,
     reply: FastifyReply,
-    { query, agent: named, input: given, ...extra }: { query: string; agent?: string | undefined; input?: unknown },
+    {
+      query,
+      agent: named,
+      input: given,
+      ...extra
+    }: { query: string; agent?: string | undefined; input?: unknown },
     session: string,
     requestId: string,
     form: {
@@ -170,6 +175,8 @@ export function genieRoutes(app: FastifyInstance, context: TransportContext): vo
         encoder: encoder({ requestId, query, agentType: 5, runId }),
         after: before(epoch, seq),
         heartbeatMs,
+        // The same messages each time.
+        replay: 'full',
         ...(closing && { closing }),
       },
       { 'content-type': 'text/event-stream;charset=UTF-8' },

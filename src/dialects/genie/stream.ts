@@ -90,7 +90,12 @@ export class PrinterEncoder extends GenieEncoder {
     const message = (messageType: string, messageId: string, fields: object, isFinal: boolean) =>
       frameOf({ requestId, messageId, messageType, ...fields, isFinal })
     const result = (text: string, error?: string) => {
-      const resultMap = { agentType: this.#agentType, taskSummary: text, fileList: [], ...(error && { error }) }
+      const resultMap = {
+        agentType: this.#agentType,
+        taskSummary: text,
+        fileList: [],
+        ...(error && { error }),
+      }
       return [message('result', `${runId}:result`, { result: text, resultMap }, true)]
     }
     switch (event.type) {
@@ -103,7 +108,9 @@ export class PrinterEncoder extends GenieEncoder {
         return [message('agent_stream', `${runId}:${event.data.partId}`, { result: event.data.delta }, false)]
       case 'run.completed': {
         const { result: own } = event.data
-        return result(this.#text || (own === undefined ? '' : typeof own === 'string' ? own : JSON.stringify(own)))
+        return result(
+          this.#text || (own === undefined ? '' : typeof own === 'string' ? own : JSON.stringify(own)),
+        )
       }
       case 'run.failed':
         return result(`The run failed: ${event.data.message || event.data.code}`, event.data.code)
@@ -156,7 +163,16 @@ export class ToolServiceEncoder extends GenieEncoder {
     const { requestId, query } = this.#request
     const none = { query: [] as string[], docs: [] as Doc[][] }
     const message = (messageType: string, fields: object) =>
-      frameOf({ requestId, query, messageType, searchResult: none, answer: '', isFinal: false, searchFinish: false, ...fields })
+      frameOf({
+        requestId,
+        query,
+        messageType,
+        searchResult: none,
+        answer: '',
+        isFinal: false,
+        searchFinish: false,
+        ...fields,
+      })
     const found = () => {
       const searchResult = this.#sources.take(query)
       return searchResult ? [message('search', { searchResult, searchFinish: true })] : []
@@ -173,9 +189,17 @@ export class ToolServiceEncoder extends GenieEncoder {
       case 'run.completed':
         return [...found(), message('report', { isFinal: true, searchFinish: true })]
       case 'run.failed':
-        return [message('report', { answer: `\n\nThe search failed: ${event.data.message}`, isFinal: true, searchFinish: true })]
+        return [
+          message('report', {
+            answer: `\n\nThe search failed: ${event.data.message}`,
+            isFinal: true,
+            searchFinish: true,
+          }),
+        ]
       case 'run.cancelled':
-        return [message('report', { answer: '\n\nThe search was cancelled.', isFinal: true, searchFinish: true })]
+        return [
+          message('report', { answer: '\n\nThe search was cancelled.', isFinal: true, searchFinish: true }),
+        ]
       default:
         return []
     }
