@@ -9,6 +9,7 @@ import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import { type DialectName, dialectNames } from './dialects/names.ts'
+import { dialectPaths } from './dialects/openapi.ts'
 import { registerDialects } from './dialects/register.ts'
 import { Answers } from './http/answers.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
@@ -218,9 +219,10 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     ndjsonBodies(scope)
     eventRoutes(scope, context)
   })
-  await registerDialects(app, context, options.dialects ?? dialectNames, { releaseUpgrade })
+  const dialects = options.dialects ?? dialectNames
+  await registerDialects(app, context, dialects, { releaseUpgrade })
   metrics.measure(context)
-  metaRoutes(app, context, metrics)
+  metaRoutes(app, context, metrics, dialectPaths(dialects))
   pageRoutes(app, pageFolder)
 
   let beside: Server[] = []

@@ -1,6 +1,7 @@
 /** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
 import { isOrigin } from '../auth/origins.ts'
+import { dialectNames } from '../dialects/names.ts'
 
 /** The server that the other commands use by default. */
 export const DEFAULT_URL = 'http://127.0.0.1:8787'
@@ -82,6 +83,14 @@ export const serveSettings = {
     about:
       'origins whose pages may use this server, beside its own (default: every loopback origin while it listens on loopback)',
     schema: list.pipe(z.array(Origin)).optional(),
+  },
+  dialects: {
+    flag: '--dialects <name...>',
+    about: `foreign clients that the server speaks with: ${dialectNames.join(', ')}, or none (default: all)`,
+    schema: list
+      .transform(names => names.filter(name => name !== 'none'))
+      .pipe(z.array(z.enum(dialectNames)))
+      .default([...dialectNames]),
   },
   insecure: {
     flag: '--insecure',

@@ -6,7 +6,12 @@ import { check, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { openApi } from './openapi.ts'
 
-export function metaRoutes(app: FastifyInstance, context: TransportContext, metrics: Metrics): void {
+export function metaRoutes(
+  app: FastifyInstance,
+  context: TransportContext,
+  metrics: Metrics,
+  dialects: Record<string, unknown> = {},
+): void {
   const { journal, sessions, connections } = context
   const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
     name,
@@ -43,7 +48,7 @@ export function metaRoutes(app: FastifyInstance, context: TransportContext, metr
     return metrics.text()
   })
 
-  const document = JSON.stringify(openApi())
+  const document = JSON.stringify(openApi(dialects))
   app.get('/openapi.json', async (_request, reply) => {
     reply.type('application/json; charset=utf-8')
     return document

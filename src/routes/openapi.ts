@@ -44,7 +44,8 @@ const PageQuery = z.object({
 
 const ProducerQuery = z.object({ producer: Id, seq: z.number().int().min(0) })
 
-export function openApi(): Json {
+/** @param dialects the paths of the dialects that are on */
+export function openApi(dialects: Json = {}): Json {
   const body = (content: Json) => ({ requestBody: { required: true, content } })
   const session = { parameters: [sessionPath] }
   return {
@@ -165,6 +166,7 @@ export function openApi(): Json {
         },
       },
       '/metrics': { get: { summary: 'Prometheus metrics', responses: { 200: answer('Metrics') } } },
+      ...dialects,
     },
     components: {
       schemas: {
