@@ -61,7 +61,7 @@ export async function pipeTextStream(
   result: { textStream: AsyncIterable<string> | ReadableStream<string> },
   options: PipeOptions = {},
 ): Promise<{ runId: string }> {
-  return pipe(session, options, async function* () {
+  return pipe(session, options, async function* (): AsyncGenerator<EventBody[], void, void> {
     yield [{ type: 'text.start', data: { partId: 'text' } }]
     for await (const delta of iterable(result.textStream)) {
       if (delta !== '') yield [{ type: 'text.delta', data: { partId: 'text', delta } }]
