@@ -38,6 +38,11 @@ export interface SessionState {
   }[]
   /** All open questions, in the order in which they were asked. */
   pendingInputs: (EventOf<'input.requested'>['data'] & { offset: string; runId?: string })[]
+  /**
+   * Set when not all of them fit into an answer of 1 MiB. The oldest ended runs are left out first, then the oldest
+   * questions, then the oldest open runs; the session's events have them.
+   */
+  truncated?: true
 }
 
 type Ack = Promise<ControlOf<'ack'>>

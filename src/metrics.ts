@@ -1,7 +1,7 @@
 /** Metrics in Prometheus text format. Labels never name a session, run or client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 import type { Bus } from './bus/bus.ts'
-import type { Journal } from './bus/journal.ts'
+import type { Journal, LogSize } from './bus/journal.ts'
 import type { BusObserver } from './bus/observer.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import { type Connections, type TransportName, transportNames } from './transports/connections.ts'
@@ -50,7 +50,7 @@ export function createMetrics(): Metrics {
   // Without a 0 before the first loss, a rate misses that loss.
   for (const transport of transportNames) lost.inc({ transport, reason: 'stalled' }, 0)
   for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason: 'too-slow' }, 0)
-  lost.inc({ transport: 'websocket', reason: 'silent' }, 0)
+  for (const reason of ['silent', 'incomplete'] as const) lost.inc({ transport: 'websocket', reason }, 0)
   const missed = counter(
     'missed_heartbeats_total',
     'Pings to which a WebSocket client showed no sign of life',
@@ -141,7 +141,7 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
   )
   new Counter({
     name: 'twinrail_log_incidents_total',
-    help: 'Incidents of the log: a commit without room (full) or that failed (failed-commit), a subscriber that said nothing (silent-subscriber), a Redis that is not the master (not-master)',
+    help: 'Incidents of the log: a commit without room (full) or that failed (failed-commit), a subscriber that said nothing (silent-subscriber), a Redis that is not the master (not-master), an append refused since the log is over its size limit (over-limit)',
     labelNames: ['kind'],
     registers: [register],
     collect() {
@@ -149,6 +149,19 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
       for (const [kind, count] of Object.entries(journal.counts())) this.inc({ kind }, count)
     },
   })
+  const logSize = (name: string, help: string, read: (size: LogSize) => number) =>
+    new Gauge({
+      name: `twinrail_${name}`,
+      help,
+      registers: [register],
+      async collect() {
+        // A log that cannot be asked, or does not tell, has no size now.
+        const size = await journal.size().catch(() => undefined)
+        this.set(size ? read(size) : Number.NaN)
+      },
+    })
+  logSize('log_bytes', 'Size of the log, by the measure of its driver', ({ bytes }) => bytes)
+  logSize('log_max_bytes', 'Size of the log from which on it refuses appends', ({ maxBytes }) => maxBytes)
   gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
   gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)
   gauge(

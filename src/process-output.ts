@@ -1,6 +1,6 @@
-/** Writes to stdout and stderr of the process for a server, which goes on whether anybody reads them or not. */
+/** Writes to stdout and stderr for a server, which must not stop or block when nobody reads them. */
 
-/** Text that may wait for a reader, in bytes. More is dropped until the reader has taken it. */
+/** Maximum amount of unread text, in bytes. More is dropped until the reader has caught up. */
 export const OUTPUT_BYTES = 1024 * 1024
 
 const guarded = new WeakSet<NodeJS.WritableStream>()
@@ -13,8 +13,8 @@ function ignoreErrors(stream: NodeJS.WritableStream): void {
 }
 
 /**
- * Writes a text, or drops it when the reader is gone or has more than {@link OUTPUT_BYTES} to read already. Never
- * throws, never waits.
+ * Writes a text, or drops it when the pipe is closed or more than {@link OUTPUT_BYTES} are unread. Never throws or
+ * waits.
  */
 export function writeOutput(stream: NodeJS.WritableStream & { writableLength: number }, text: string): void {
   ignoreErrors(stream)

@@ -8,14 +8,17 @@ import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
+import type { OpenLimits } from './bus/open-limits.ts'
 import { type DialectName, dialectNames } from './dialects/names.ts'
 import { dialectPaths } from './dialects/openapi.ts'
 import { registerDialects } from './dialects/register.ts'
 import { Answers } from './http/answers.ts'
+import { Arriving } from './http/arriving.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
 import { type ConnectionLimits, connectionDefaults } from './http/limits.ts'
 import { answerUnreadable, createHttpServer, listenBeside, type Tls } from './http/server.ts'
 import { Sockets } from './http/sockets.ts'
+import { Turnstile } from './http/turnstile.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
@@ -27,9 +30,11 @@ import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes } from './routes/meta.ts'
+import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
+import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
-import { websocketRoutes } from './routes/websocket.ts'
+import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
 import { releaseUpgrade } from './routes/websocket-bridge.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
@@ -66,6 +71,8 @@ export interface ServerOptions {
    * @default 30 s
    */
   stallMs?: number
+  /** Limits on the runs and questions that may be open in each session. Each has a default. */
+  open?: Partial<OpenLimits>
   /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
   connections?: Partial<ConnectionLimits>
   /**
@@ -108,7 +115,7 @@ export interface ServerOptions {
   /** The foreign clients that the server speaks with; see docs/clients/. @default all */
   dialects?: readonly DialectName[]
   /**
-   * The server's diagnostic log: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
+   * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
    */
@@ -142,10 +149,11 @@ export interface TwinrailServer {
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
-  const journal = new Journal(options.log ?? createMemoryLog())
+  const journal = new Journal(options.log ?? createMemoryLog(), options.open)
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
-  const answers = new Answers({ ...limits, stallMs })
+  const turnstile = new Turnstile()
+  const answers = new Answers({ ...limits, stallMs }, turnstile)
   const sockets = new Sockets(limits)
   const app = Fastify({
     ...(options.tls && { http2: true }),
@@ -190,6 +198,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     stallMs,
     limits,
     answers,
+    arriving: new Arriving(limits.arrivingBytes),
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
@@ -197,11 +206,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 
   app.removeContentTypeParser('text/plain')
-  jsonBodies(app, limits.bodyMs)
+  jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
   answersInPieces(app, answers)
   errorHandling(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
-  await websocketRoutes(app, context)
+  await acceptWebSockets(app, context)
   const origins = new Origins(options.origins, origin => app.log.warn(refusedPage(origin)))
   app.addHook('onRequest', async request => origins.check(request))
   await app.register(fastifyCors, {
@@ -212,17 +221,27 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)
-  sessionRoutes(app, context)
-  commandRoutes(app, context)
-  // In a scope of its own, since only these routes accept NDJSON.
-  await app.register(async scope => {
-    ndjsonBodies(scope)
-    eventRoutes(scope, context)
-  })
   const dialects = options.dialects ?? dialectNames
-  await registerDialects(app, context, dialects, { releaseUpgrade })
+  // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
+  await app.register(async scope => {
+    await describeRoutes(scope, dialectPaths(dialects))
+    const api = withZodSchemas(scope)
+    sessionRoutes(api, context)
+    commandRoutes(api, context)
+    // In a scope of its own, since only these routes accept NDJSON.
+    await api.register(async scope => {
+      ndjsonBodies(scope)
+      eventRoutes(scope, context)
+    })
+    websocketRoute(api, context)
+    metaRoutes(api, context, metrics)
+  })
+  await registerDialects(app, context, dialects, {
+    releaseUpgrade,
+    acceptJsonAs: (scope, type) =>
+      jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),
+  })
   metrics.measure(context)
-  metaRoutes(app, context, metrics, dialectPaths(dialects))
   pageRoutes(app, pageFolder)
 
   let beside: Server[] = []

@@ -1,15 +1,15 @@
-/** The log of a server whose author gave none: warnings and stack traces as plain text on stderr. */
+/** The default diagnostic output of a server: warnings and stack traces as plain text on stderr. */
 import { writeOutput } from './process-output.ts'
 
-/** Parts of one error that are written: its causes, and the errors that it gathers. */
+/** Maximum number of nested errors that are written: causes, and the members of an `AggregateError`. */
 const MOST_PARTS = 10
 
-/** Bindings that say what an entry is about. Requests and their headers are never written. */
+/** Fields that are written with an entry. Requests and their headers are never written. */
 const SUBJECTS = ['agent', 'runId', 'errorId', 'sessionId', 'what', 'reqId'] as const
 
 /**
- * An error as logs get it: its stack trace and those of its causes. Other fields stay out, since libraries put requests
- * and answers there (the AI SDK the whole prompt).
+ * Serializes an error with its stack trace and those of its causes. Other fields are left out, since libraries put
+ * requests and answers there (the AI SDK the whole prompt).
  */
 export function describeError(error: unknown): { type: string; message: string; stack: string } {
   const stacks: string[] = []
@@ -44,7 +44,7 @@ export function stderrLog(level: string, write = (text: string) => writeOutput(p
   }
 }
 
-/** One entry of the logger, which is a line of JSON, as a person reads it. */
+/** Formats an entry of the logger, a line of JSON, as readable text. */
 function plainText(line: string): string {
   const entry = JSON.parse(line) as Record<string, unknown> & { err?: { stack: string } }
   const subjects = SUBJECTS.flatMap(name => (name in entry ? `${name}=${entry[name]}` : []))

@@ -4,14 +4,24 @@ import t from 'tap'
 import { serveSettings } from '../src/cli/config.ts'
 import { guideFlags } from '../src/cli/guide-questions.ts'
 import { GuideQuestion, rules, scenarioNames } from '../src/guide/index.ts'
+import { STRETCHES } from '../src/log/conditions.ts'
 import {
+  ConnectionCommand,
   controlSchemas,
   type ErrorCode,
+  EventsQuery,
   errorMeanings,
   errorTable,
   eventData,
+  FOLD_BYTES,
+  FRAME_BYTES,
+  limits,
+  NESTING,
+  PAGE_EVENTS,
   SessionCommand,
   SubscriptionOptions,
+  WAIT_MS,
+  WINDOW_BYTES,
 } from '../src/protocol/index.ts'
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
@@ -56,6 +66,73 @@ t.test('every close code that the source uses is explained, with the same word o
     t.ok(row, `${close} is explained`)
     t.equal(row?.[1], retryable ? 'yes' : 'no', `${close}: retry`)
   }
+})
+
+t.test('every close code that is explained is the source’s, or made by browsers and by ws', async t => {
+  const used: number[] = Object.values(errorTable).map(({ close }) => close)
+  const others = [1000, 1001, 1002, 1006, 1007]
+  for (const [code = ''] of tableUnder('Close codes')) {
+    for (const one of code.split(', ')) t.ok([...used, ...others].includes(Number(one)), one)
+  }
+})
+
+/** Whether a row names the field. */
+const names = (row: readonly string[], field: string) =>
+  new RegExp(`\\b${field}\\b`).test(row.slice(1).join(' '))
+
+t.test('every field of an event’s data stands in its row', async t => {
+  const rows = tableUnder('Events')
+  for (const [type, { shape }] of Object.entries(eventData)) {
+    const row = rows.find(([types]) => codes(types).includes(type))
+    if (!row || row[1] === 'as text') continue
+    for (const field of Object.keys(shape)) t.ok(names(row, field), `${type}: ${field}`)
+  }
+})
+
+t.test('every field of a command stands in its row', async t => {
+  const rows = tableUnder('Commands')
+  for (const { shape } of [...SessionCommand.options, ...ConnectionCommand.options]) {
+    const type = shape.type.value
+    const row = rows.find(([types]) => codes(types).includes(type))
+    if (!row || type === 'subscribe') continue
+    for (const field of Object.keys(shape)) {
+      if (['type', 'id', 'key', 'sessionId'].includes(field)) continue
+      t.ok(names(row, field), `${type}: ${field}`)
+    }
+  }
+})
+
+t.test('every field of a control message stands in its row', async t => {
+  const rows = tableUnder('Control messages')
+  for (const [type, { shape }] of Object.entries(controlSchemas)) {
+    const row = rows.find(([types]) => codes(types).includes(type))
+    if (!row || type === 'ack') continue
+    for (const field of Object.keys(shape)) if (field !== 'type') t.ok(names(row, field), `${type}: ${field}`)
+  }
+})
+
+t.test('every name of a page’s query has its row, with its limits', async t => {
+  const pageOnly = Object.keys(EventsQuery.out.shape).filter(name => !(name in SubscriptionOptions.shape))
+  const rows = tableUnder('Pages')
+  t.strictSame(rows.flatMap(([name]) => codes(name)).sort(), pageOnly.sort())
+  const cell = (name: string) => rows.find(([names]) => codes(names).includes(name))?.[1] ?? ''
+  t.match(cell('limit'), `1–${PAGE_EVENTS} events (default ${PAGE_EVENTS})`)
+  t.match(cell('wait'), `≤ ${WAIT_MS}`)
+})
+
+t.test('limits in the text are the source’s', async t => {
+  const { eventBytes, messageBytes } = limits
+  t.equal(eventBytes, 1024 * 1024)
+  const said = [
+    `nested at most ${NESTING} deep`,
+    `(at most ${messageBytes / 1024 / 1024} MiB)`,
+    `at most ${FRAME_BYTES / 1024} KiB, unless one event alone is larger`,
+    `joined into one event of at most ${FOLD_BYTES / 1024} KiB`,
+    `WebSocket only, 1 to ${WINDOW_BYTES / 1024 / 1024} MiB`,
+    `more than ${STRETCHES} stretches`,
+    `±${Number.MAX_SAFE_INTEGER}`,
+  ]
+  for (const text of said) t.ok(protocol.replace(/\s+/g, ' ').includes(text), text)
 })
 
 t.test('every event type has its row, and no row is of none', async t => {

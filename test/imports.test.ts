@@ -77,7 +77,8 @@ const internal = imports.filter(({ to }) => /^(src|client|bench)\//.test(to))
 
 const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
-const DRIVER_NEEDS = /^src\/log\/(log|event|keys|conditions|followers|marks|refusals)\.ts$/
+const DRIVER_NEEDS =
+  /^src\/log\/(log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION = /^src\/((server|stderr-log|process-output|index)|cli\/(main|serve|config|open-log))\.ts$/
 const PUBLIC = [
@@ -120,7 +121,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     name: 'dialects',
     files: /^src\/dialects\//,
     may: [
-      /^src\/(protocol|log|bus|sessions|agents|http)\//,
+      /^src\/(protocol|log|bus|sessions|agents)\//,
       /^src\/transports\/(context|connections|heartbeat)\.ts$/,
     ],
   },

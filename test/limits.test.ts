@@ -1,6 +1,7 @@
 /** docs/limits.md has the figures of the code. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
+import { keptRows, pageWith } from './fixtures/faults/kept.ts'
 
 const root = new URL('../', import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8')
@@ -10,6 +11,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'one event, UTF-8 bytes of JSON': ['src/protocol/limits.ts', 'eventBytes'],
   'one command, one body of JSON, one line of NDJSON': ['src/protocol/limits.ts', 'messageBytes'],
   'nesting of JSON': ['src/protocol/limits.ts', 'NESTING'],
+  'arrays and objects in one command, body of JSON or line of NDJSON': [
+    'src/protocol/limits.ts',
+    'JSON_PARTS',
+  ],
   'a text in an event or command': ['src/protocol/limits.ts', 'TEXT_CHARS'],
   'steps of one `plan.updated`': ['src/protocol/limits.ts', 'PLAN_STEPS'],
   'names in an object whose names are free (`usage`, `schema`, `metadata`)': [
@@ -25,6 +30,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],
   'heap of the thread that checks schemas': ['src/sessions/schemas/checker.ts', 'HEAP_MB'],
   'checks that wait for the thread': ['src/sessions/schemas/checker.ts', 'MAX_WAITING'],
+  'open questions of one run': ['src/bus/open-limits.ts', 'questionsOfRun'],
+  'open questions of one session': ['src/bus/open-limits.ts', 'questions'],
   'questions with `expiresAt` that wait in one process': ['src/sessions/expiry.ts', 'maxWaiting'],
   'open connections': ['src/http/limits.ts', 'connections'],
   'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
@@ -32,6 +39,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'connection without a request': ['src/http/limits.ts', 'idleMs'],
   'next bytes of a JSON body': ['src/http/limits.ts', 'bodyMs'],
   'next bytes of an NDJSON body': ['src/http/limits.ts', 'linesMs'],
+  'unfinished bodies, lines of NDJSON and WebSocket messages of the process': [
+    'src/http/limits.ts',
+    'arrivingBytes',
+  ],
   'responses that one connection gets at a time': ['src/http/limits.ts', 'answers'],
   'unread responses of one connection': ['src/http/limits.ts', 'answerBytes'],
   'unread responses of the process': ['src/http/limits.ts', 'allAnswerBytes'],
@@ -53,10 +64,16 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'text that a Genie stream repeats at its end': ['src/dialects/genie/encode.ts', 'WHOLE_TEXT'],
   'a long-poll’s `wait`': ['src/protocol/limits.ts', 'WAIT_MS'],
   'unread output of the process, each of stdout and stderr': ['src/process-output.ts', 'OUTPUT_BYTES'],
+  'open runs of one session': ['src/bus/open-limits.ts', 'runs'],
+  'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
+  'largest document': ['src/agents/deepsearch/corpus.ts', 'maxFileBytes'],
+  'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
+  'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
   'disk space that the log leaves free': ['src/log/lmdb.ts', 'RESERVE_BYTES'],
+  'size of the log': ['src/log/size-limit.ts', 'maxBytes'],
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
@@ -86,9 +103,12 @@ function written(name: string, value: number): string {
 }
 
 const rows = read('docs/limits.md')
+  .replace(/\n## Attacks\n[\s\S]*/, '')
   .split('\n')
   .filter(line => line.startsWith('| ') && !line.startsWith('| bound'))
   .map(line => line.split('|').map(cell => cell.trim().replaceAll("'", '’')))
+  // The drivers of the log have a table of their own, with three columns.
+  .filter(cells => cells.length === 6)
 
 t.test('every row has its source, and every source its row', async t => {
   t.same(
@@ -109,7 +129,14 @@ t.test('the defaults are those of the code', async t => {
 
 t.test('the settings are there', async t => {
   const config = read('src/cli/config.ts')
-  const options = ['src/server.ts', 'src/http/limits.ts', 'src/log/lmdb.ts', 'src/log/redis.ts']
+  const options = [
+    'src/server.ts',
+    'src/http/limits.ts',
+    'src/log/lmdb.ts',
+    'src/log/redis.ts',
+    'src/bus/open-limits.ts',
+    'src/agents/deepsearch/deepsearch.ts',
+  ]
     .map(read)
     .join('\n')
   for (const [, bound, , settings = ''] of rows) {
@@ -120,4 +147,8 @@ t.test('the settings are there', async t => {
       t.match(place, new RegExp(`\\b${name.split('.').at(-1)}\\??:`), `${bound}: ${setting}`)
     }
   }
+})
+
+t.test('the figures of attacks are those that were measured', async t => {
+  t.equal(pageWith(keptRows()), read('docs/limits.md'))
 })

@@ -52,14 +52,14 @@ export interface RunContext {
   /** The same events, newest first, for agents that need the latest of a long session. */
   recent(): AsyncIterable<TwinrailEvent>
   /**
-   * Asks the run's users: logs `input.requested` and resolves with the first answer in log order, from any client on
+   * Asks the run's users: appends `input.requested` and resolves with the first answer in log order, from any client on
    * any transport. The wait does not count towards the run's maximum duration.
    * @throws TwinrailError `input-expired` when the question expired; `too-large` or `bad-request` when the question is
    * invalid; an AbortError when the run was cancelled
    */
   ask(request: AskRequest): Promise<Answer>
   /**
-   * The messages of users to the running agent, in log order. Reading a message logs `input.applied`. The iteration
+   * The messages of users to the running agent, in log order. Reading a message appends `input.applied`. The iteration
    * ends with the run. Use one consumer at a time.
    */
   readonly steering: Steering

@@ -15,7 +15,7 @@ export interface AiSdkAgentOptions {
    * (`input.requested`, kind `approval`); one without `execute` asks a client to run it (kind `tool`).
    */
   tools?: Tools
-  /** What the model is told to be. Clients cannot change it. */
+  /** The model's instructions. Clients cannot change them. */
   system?: string
   /** @default "chat" */
   name?: string

@@ -2,6 +2,7 @@
  * Text without half characters. A character such as an emoji is two UTF-16 units; half of it, which is left where a text
  * is cut between them, makes providers and clients refuse the whole session.
  */
+import { beginning } from '../protocol/index.ts'
 
 /** Replaces half characters by U+FFFD. */
 export function wellFormed(text: string): string {
@@ -22,12 +23,6 @@ function replaced(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(replaced)
   if (!(value instanceof Object) || Object.getPrototypeOf(value) !== Object.prototype) return value
   return Object.fromEntries(Object.entries(value).map(([name, part]) => [wellFormed(name), replaced(part)]))
-}
-
-/** The beginning of a text, at most `max` UTF-16 units, never half a character. */
-export function beginning(text: string, max: number): string {
-  if (text.length <= max) return text
-  return text.slice(0, endsInHalf(text.slice(0, max)) ? max - 1 : max)
 }
 
 /** The end of a text, at most `max` UTF-16 units, never half a character. */

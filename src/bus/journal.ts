@@ -10,6 +10,7 @@ import type {
   KeyEntry,
   Lease,
   LogPage,
+  LogSize,
   Mark,
   ReadBounds,
   SessionInfo,
@@ -17,7 +18,10 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
+import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
+
+export type { LogSize } from '../log/log.ts'
 
 /** An event as its producer gives it, already checked. */
 export interface Body {
@@ -47,10 +51,13 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
  */
 export class Journal {
   readonly #log: EventLog
+  readonly #limits: OpenLimits
   readonly #listeners = new Set<(growth: Growth) => void>()
 
-  constructor(log: EventLog) {
+  /** @param limits what may be open in each session; each limit has a default */
+  constructor(log: EventLog, limits: Partial<OpenLimits> = {}) {
     this.#log = log
+    this.#limits = { ...openDefaults, ...limits }
   }
 
   /**
@@ -64,7 +71,8 @@ export class Journal {
 
   /**
    * Appends events; the session's subscribers get them after the log has accepted them. Refusals by condition are
-   * results, not errors. An empty list appends nothing but may take keys and leases.
+   * results, not errors. An empty list appends nothing but may take keys and leases. An append that takes the key of a run
+   * or of a question opens it, and is refused where as many are open as may be.
    * @throws TwinrailError `too-large` when one event's JSON exceeds the limit; nothing is appended then
    */
   async append(
@@ -82,14 +90,24 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, conditions)
-    // Where a producer repeats what is no longer its last call, `first` is unknown and nothing was added.
-    if (appended.accepted && texts.length > 0 && appended.first > 0) {
+    const appended = await this.#log.append(sessionId, texts, this.#limited(conditions))
+    if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
       const taken = conditions.once?.map(({ key }) => key) ?? []
-      for (const listener of this.#listeners) listener({ sessionId, epoch, first, head, taken })
+      // A producer that repeats itself may have added only the last events, and where its first one lies may be unknown.
+      for (const listener of this.#listeners)
+        listener({ sessionId, epoch, first: first || head, head, taken })
     }
     return appended
+  }
+
+  /** The conditions, with the limits on what the append opens, and without that on the log's size where it ends a run. */
+  #limited(conditions: AppendConditions): AppendConditions {
+    const { once } = conditions
+    if (!once) return conditions
+    const opens = openingsOf(once, this.#limits)
+    if (opens.length > 0) return { ...conditions, opens }
+    return once.some(endsRun) ? { ...conditions, beyondLimit: true } : conditions
   }
 
   /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
@@ -103,7 +121,7 @@ export class Journal {
   }
 
   /**
-   * Hands an event to the session's live subscribers on every node; nothing is logged.
+   * Hands an event to the session's live subscribers on every node; nothing is appended.
    * @throws TwinrailError `too-large`
    */
   async publishEphemeral(sessionId: string, { type, runId, data }: Body, by?: string): Promise<void> {
@@ -233,6 +251,11 @@ export class Journal {
   /** The number of incidents of each kind since the log was opened, for metrics. */
   counts(): Readonly<Record<string, number>> {
     return this.#log.counts?.() ?? {}
+  }
+
+  /** The size of the log; `undefined` when its driver does not tell. */
+  async size(): Promise<LogSize | undefined> {
+    return this.#log.size?.()
   }
 
   /** Closes the log. Calls after it are refused. */

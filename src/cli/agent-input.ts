@@ -1,4 +1,5 @@
 /** Converts text from the command line to an agent's input. */
+import { readJson } from '../protocol/index.ts'
 
 /** An agent as `GET /v1/agents` lists it. */
 export interface AgentInfo {
@@ -19,15 +20,13 @@ const TEXT_FIELDS = ['query', 'prompt', 'text', 'message', 'input']
 /**
  * A JSON object or array is used as the input. Any other text becomes the value of a text property in the agent's
  * schema.
- * @throws UsageError when the schema has no text property, or the JSON is invalid
+ * @throws UsageError when the schema has no text property, or the JSON is invalid or holds an integer that is too large
  */
 export function agentInput(agent: AgentInfo, typed: string): unknown {
   if (/^\s*[{[]/.test(typed)) {
-    try {
-      return JSON.parse(typed)
-    } catch (error) {
-      throw new UsageError(`The input looks like JSON but is not: ${(error as Error).message}`)
-    }
+    const { value, fault } = readInput(typed)
+    if (fault) throw new UsageError(`The input cannot be sent: ${fault.message}`)
+    return value
   }
   const { type, properties = {}, required = [] } = schemaOf(agent.input)
   if (type === 'string') return typed
@@ -40,6 +39,14 @@ export function agentInput(agent: AgentInfo, typed: string): unknown {
     `The agent ${agent.name} takes no plain text. Pass its input as JSON` +
       (known.length > 0 ? `, with some of: ${known.join(', ')}` : ''),
   )
+}
+
+function readInput(typed: string): ReturnType<typeof readJson> {
+  try {
+    return readJson(typed, 'input')
+  } catch (error) {
+    throw new UsageError(`The input looks like JSON but is not: ${(error as Error).message}`)
+  }
 }
 
 interface ObjectSchema {

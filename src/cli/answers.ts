@@ -1,5 +1,5 @@
 /** Converts a typed line to the answer to a question. */
-import type { EventOf } from '../../src/protocol/index.ts'
+import { type EventOf, readJson } from '../protocol/index.ts'
 
 export type Question = EventOf<'input.requested'>['data']
 
@@ -51,7 +51,8 @@ export function parseAnswer({ kind, schema }: Question, line: string): Parsed {
   if (textual && !/^[{[]/.test(typed))
     return typed === '' ? { complaint: 'Type an answer.' } : { value: typed }
   try {
-    return { value: JSON.parse(typed) }
+    const { value, fault } = readJson(typed, 'answer')
+    return fault ? { complaint: fault.message } : { value }
   } catch {
     if (textual) return { value: typed }
     return {

@@ -64,6 +64,17 @@ export const serveSettings = {
       .max(Number.MAX_SAFE_INTEGER)
       .default(64 * 1024 * 1024),
   },
+  maxLogBytes: {
+    flag: '--max-log-bytes <bytes>',
+    about:
+      'size of the log from which on appends and new sessions are refused, while runs can still end and sessions be deleted (default: no limit)',
+    schema: z.coerce
+      .number()
+      .int()
+      .min(1024 * 1024)
+      .max(Number.MAX_SAFE_INTEGER)
+      .optional(),
+  },
   redisPrefix: {
     flag: '--redis-prefix <text>',
     about:
@@ -77,6 +88,27 @@ export const serveSettings = {
     flag: '--corpus <dir...>',
     about: 'folders of documents that the agent deepsearch searches (default: Twinrail’s documentation)',
     schema: list.optional(),
+  },
+  corpusMaxFileBytes: {
+    flag: '--corpus-max-file-bytes <bytes>',
+    about: 'largest file that deepsearch reads; larger files are left out (default: 4 MiB)',
+    schema: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  },
+  corpusMaxFiles: {
+    flag: '--corpus-max-files <count>',
+    about: 'files that deepsearch reads; further files are left out (default: 10 000)',
+    schema: z.coerce.number().int().min(1).max(10_000_000).optional(),
+  },
+  corpusMaxBytes: {
+    flag: '--corpus-max-bytes <bytes>',
+    about: 'bytes after which deepsearch reads no further file (default: 64 MiB)',
+    schema: z.coerce.number().int().min(1).max(Number.MAX_SAFE_INTEGER).optional(),
+  },
+  corpusCache: {
+    flag: '--corpus-cache <dir>',
+    about:
+      'folder in which deepsearch stores its index between starts, or none (default: twinrail in the user’s cache folder)',
+    schema: z.string().min(1, 'expected a folder, or none').optional(),
   },
   origin: {
     flag: '--origin <origin...>',
@@ -173,7 +205,7 @@ export const serveSettings = {
   logLevel: {
     flag: '--log-level <level>',
     about:
-      'least severe level that the server logs, as text on a terminal and as JSON elsewhere: fatal, error, warn, info, debug, trace or silent',
+      'least severe level of the diagnostic output on stderr, as text on a terminal and otherwise as JSON: fatal, error, warn, info, debug, trace or silent',
     schema: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('warn'),
   },
 } as const satisfies Record<string, Setting>

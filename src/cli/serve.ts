@@ -24,7 +24,7 @@ function ownDocumentation(): string[] {
   return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
 }
 
-/** Tells the person who runs the server. */
+/** Writes a message for the operator to stderr. */
 function say(message: string): void {
   writeOutput(process.stderr, `twinrail: ${message}\n`)
 }
@@ -35,13 +35,13 @@ function say(message: string): void {
  * @throws SettingsError when the server cannot listen, or a folder or file is missing
  */
 export async function serve(settings: ServeSettings): Promise<void> {
-  const { host, port, corpus, graceMs, drainMs } = settings
-  for (const path of corpus ?? []) {
+  const { host, port, graceMs, drainMs } = settings
+  for (const path of settings.corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
   const chat = agentFromEnv()
   const server = await createServer({
-    agents: [createDeepsearch({ corpus: corpus ?? ownDocumentation() }), playback, ...(chat ? [chat] : [])],
+    agents: [deepsearchFrom(settings), playback, ...(chat ? [chat] : [])],
     log: await openLog(settings, say),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
@@ -102,6 +102,17 @@ export async function serve(settings: ServeSettings): Promise<void> {
       '',
     ].join('\n'),
   )
+}
+
+function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {
+  const { corpus, corpusMaxFileBytes, corpusMaxFiles, corpusMaxBytes, corpusCache } = settings
+  return createDeepsearch({
+    corpus: corpus ?? ownDocumentation(),
+    ...(corpusMaxFileBytes !== undefined && { maxFileBytes: corpusMaxFileBytes }),
+    ...(corpusMaxFiles !== undefined && { maxFiles: corpusMaxFiles }),
+    ...(corpusMaxBytes !== undefined && { maxTotalBytes: corpusMaxBytes }),
+    ...(corpusCache !== undefined && { cache: corpusCache === 'none' ? false : corpusCache }),
+  })
 }
 
 /** @throws SettingsError when only one of the two is given, or a file cannot be read */

@@ -1,5 +1,6 @@
 /** The status line at the bottom of a terminal. */
 import type { FollowStatus } from '../../client/index.ts'
+import { beginning } from '../protocol/index.ts'
 import type { Environment, Output } from './screen.ts'
 import { bytes, counted, duration } from './text.ts'
 
@@ -80,7 +81,7 @@ export class StatusLine {
   }
 
   #draw(): void {
-    const text = this.#text.slice(0, (this.#stream.columns ?? 80) - 1)
+    const text = beginning(this.#text, (this.#stream.columns ?? 80) - 1)
     if (text === this.#drawn) return
     this.#drawn = text
     this.#stream.write(`${SAVE}\x1b[${this.#stream.rows};1H\x1b[2K\x1b[7m ${text} \x1b[27m${RESTORE}`)

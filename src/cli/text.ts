@@ -1,4 +1,5 @@
 /** Formats text for terminals. */
+import { beginning } from '../protocol/index.ts'
 
 /** Removes control characters: text of an agent is not trusted to control the terminal. */
 export function printable(text: string): string {
@@ -9,7 +10,7 @@ export function printable(text: string): string {
 export function oneLine(value: unknown, width = 100): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
   const line = printable(text).replace(/\s+/g, ' ').trim()
-  return line.length > width ? `${line.slice(0, width - 1)}…` : line
+  return line.length > width ? `${beginning(line, width - 1)}…` : line
 }
 
 /** `1 event`, `2 events`. */

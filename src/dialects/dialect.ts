@@ -1,5 +1,5 @@
 /** What a dialect is made of. */
-import type { FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import type { TwinrailEvent } from '../protocol/index.ts'
 
@@ -7,6 +7,8 @@ import type { TwinrailEvent } from '../protocol/index.ts'
 export interface DialectParts {
   /** Frees what an upgraded socket would hold for as long as it lives. */
   releaseUpgrade(socket: WebSocket, request: FastifyRequest): void
+  /** Reads bodies of this media type as JSON, too. */
+  acceptJsonAs(app: FastifyInstance, type: string): void
 }
 
 /** One frame of an event stream. */

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { chooseTransport, type Recommendation } from './choose.ts'
 import { type Evidence, evidenceFor, type Measured } from './evidence.ts'
 import { measured } from './measured.ts'
-import { type ScenarioName, scenarioNames } from './names.ts'
+import { type ScenarioName, scenarioNames, type Transport } from './names.ts'
 import { Needs } from './needs.ts'
 import { recommend, scenarios, type Teaching } from './scenarios.ts'
 
@@ -21,6 +21,45 @@ export const GuideQuery = z.preprocess(
     ),
   GuideQuestion,
 )
+
+const transport = z.enum(['sse', 'websocket', 'long-poll'] satisfies Transport[])
+const range = z.object({ median: z.number(), low: z.number(), high: z.number() })
+const figure = z
+  .object({ unit: z.string(), sse: range, websocket: range, 'long-poll': range })
+  .partial({ sse: true, websocket: true, 'long-poll': true })
+
+/** The schema of an answer of the guide. */
+export const Advice = z.object({
+  scenario: z.enum(scenarioNames).optional().describe('The scenario of the question; absent without one'),
+  title: z.string().optional(),
+  about: z.string().optional().describe('The scenario in a sentence or two'),
+  needs: Needs.describe(
+    "What the recommendation is based on: the scenario's needs, with those of the question",
+  ),
+  transport,
+  because: z
+    .array(z.object({ rule: z.string(), text: z.string() }))
+    .describe('All reasons, at least one, in the order of the rules'),
+  fallback: z.array(transport).describe('The other transports that can work, the best first'),
+  evidence: z
+    .array(z.object({ id: z.string(), text: z.string(), figure }))
+    .describe('The measured figures that support the reasons; empty before the first run of the benchmark'),
+  measured: z
+    .object({ date: z.string(), machine: z.string() })
+    .optional()
+    .describe('The day and the machine of the measurement; absent without figures'),
+  teaching: z
+    .object({
+      transport,
+      reason: z.string(),
+      holds: z.enum(['yes', 'in part', 'no']),
+      because: z.string(),
+    })
+    .optional()
+    .describe(
+      'What the tutorial recommends for the scenario; absent for scenarios that the tutorial does not have',
+    ),
+})
 
 /** An answer of the guide. */
 export interface Advice extends Omit<Recommendation, 'evidence'> {

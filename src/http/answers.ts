@@ -1,4 +1,4 @@
-/** Answers that nobody reads: how many requests of a connection are answered at a time, and how long one may wait. */
+/** Bounds the memory of unsent responses: limits requests per connection, and cuts clients that do not read. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { constants, type Http2ServerRequest, type Http2Session, type ServerHttp2Stream } from 'node:http2'
 import type { Socket } from 'node:net'
@@ -6,82 +6,86 @@ import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
 import type { ConnectionLimits } from './limits.ts'
+import type { Turnstile } from './turnstile.ts'
 
-/** A long answer is handed over in pieces of so many bytes, so that progress can be seen. */
+/** Size of the pieces in which a long answer is written, in bytes. Pieces make progress visible. */
 const PIECE_BYTES = 64 * 1024
 
-/** Requests that may wait for their turn, of all connections. One more ends its connection. */
+/** Maximum number of waiting requests of all connections. A connection that adds one more is closed. */
 const WAITING = 2000
 
-/** While requests wait for what others hold, an answer that nobody reads is given up after this time, in ms. */
+/** While requests wait for memory that other answers use, an answer without progress is cut after this time, in ms. */
 const CROWDED_MS = 1000
 
 export type AnswerLimits = Pick<ConnectionLimits, 'answers' | 'answerBytes' | 'allAnswerBytes'> & {
-  /** An answer of which nothing is read for so long ends its connection, or on HTTP/2 its stream; in ms. */
+  /** Time without progress after which an answer's connection, or on HTTP/2 its stream, is closed; in ms. */
   stallMs: number
 }
 
-/** Something that waits until its connection may answer one more. */
+/** A request that waits until its connection may answer one more. */
 interface Turn {
   readonly response: ServerResponse
   readonly heavy: boolean
-  /** A request that was passed on before and waited for news. */
+  /** The request was started before and parked, such as a long-poll that waited for events. */
   readonly resumed: boolean
   start(): void
 }
 
-/** One connection: its requests that wait, and its answers that are made or sent. */
+/** One connection: its waiting requests, and its answers that are in preparation or being sent. */
 interface Connection {
   /** The socket, on HTTP/1.1 only. */
   readonly socket: Socket | undefined
-  /** Requests that were passed on before come first. */
+  /** Resumed requests are started before new ones. */
   readonly resumed: Set<Turn>
   readonly waiting: Set<Turn>
-  /** On HTTP/1.1 all that are not over; on HTTP/2 those that are booked. */
+  /** Number of unfinished answers; on HTTP/2 only of those that are booked. */
   running: number
   bytes: number
-  /** The socket is not read, since requests wait. */
+  /** The socket is paused because requests wait. */
   held: boolean
 }
 
-/** An answer that is made or sent. */
+/** An answer in preparation or being sent. */
 interface Answer {
   readonly connection: Connection
-  /** What it is booked with: what a page may take, until its size is known. */
+  /** Bytes booked for it: the maximum size of a page until its own size is known. */
   bytes: number
-  /** Bytes of it that were not handed to the connection yet. */
+  /** Bytes that have not been written to the connection yet. */
   left: number
-  /** Bytes that waited at the last look, and since when it is the same number. */
+  /** Unsent bytes at the last check, and the time since which this number is the same. */
   waited: number
   since: number
-  /** It is not booked: an event stream, a long-poll that waits, or a command. */
+  /** No bytes are booked for it: an event stream, a waiting long-poll, or a command. */
   parked: boolean
 }
 
 /**
- * Passes requests on, and lets some wait until earlier answers were read. A page takes a megabyte and is asked for with
- * 80 bytes, so a client that asks and never reads would fill the memory.
+ * Starts requests, and delays some of them until the client has read earlier answers. A request of 80 bytes can cause a
+ * page of 1 MB, so a client that requests pages without reading them would fill the memory.
  *
- * Answers of GET may be large, but for event streams, which have bounds of their own. On HTTP/2 a few of them are made
- * at a time. On HTTP/1.1 answers go out in the order of their requests, so a large one is begun only when all before it
- * are out: behind a stream it would keep its memory for as long as the stream lasts.
+ * Answers to GET may be large, except event streams, which have their own bounds. On HTTP/2 a few of them are in
+ * preparation at a time. On HTTP/1.1 answers are sent in the order of their requests, so a large one is started only
+ * after all earlier ones have been sent: behind a stream it would occupy memory as long as the stream lasts.
  */
 export class Answers {
   readonly #limits: AnswerLimits
   readonly #connections = new WeakMap<object, Connection>()
   readonly #answers = new Map<ServerResponse, Answer>()
-  /** Connections whose next turn waits for other connections' answers, in the order in which they came. */
+  /** Connections whose next request waits for memory that other connections use, in order of arrival. */
   readonly #crowd = new Set<Connection>()
+  readonly #turnstile: Turnstile
   /** A listener that keeps a socket paused while requests of it wait. */
   readonly #keepPaused: (this: Socket) => void
-  /** A listener for the end of an HTTP/1.1 connection. */
+  /** Listener for the end of an HTTP/1.1 connection. */
   readonly #onClose: (this: Socket) => void
   #bytes = 0
   #waiting = 0
   #stopLooking: Cancel | undefined
 
-  constructor(limits: AnswerLimits) {
+  /** @param turnstile what every request passes once it may be answered */
+  constructor(limits: AnswerLimits, turnstile: Turnstile) {
     this.#limits = limits
+    this.#turnstile = turnstile
     const isHeld = (socket: Socket) => this.#connections.get(socket)?.held
     this.#keepPaused = function () {
       if (isHeld(this)) this.pause()
@@ -92,12 +96,12 @@ export class Answers {
     }
   }
 
-  /** Bytes that all answers are booked with now. */
+  /** Bytes booked for all answers together. */
   get bytes(): number {
     return this.#bytes
   }
 
-  /** The listener for a server's requests; calls `handle` for each in its turn. */
+  /** Returns a listener for a server's requests. It calls `handle` for each request when the limits allow it. */
   listener(handle: RequestListener): RequestListener {
     return (request, response) => {
       const connection = this.#connectionOf(request)
@@ -105,22 +109,37 @@ export class Answers {
       const heavy = isHeavy(request)
       const start = () => {
         this.#begin(connection, response, heavy)
-        handle(request, response)
+        if (isProbe(request)) return handle(request, response)
+        this.#turnstile.pass(heavy, () => {
+          if (this.#answers.has(response)) handle(request, response)
+        })
       }
       if (connection.socket || heavy) this.#wait(connection, { response, heavy, resumed: false, start })
       else start()
     }
   }
 
-  /** The size of an answer is known. Gives the answer in the form in which it is to be sent. */
+  /** Books the answer's size, now that it is known. Returns the payload in the form in which it is to be sent. */
   sized(response: ServerResponse, payload: string | Buffer): Readable | string | Buffer {
     const bytes = Buffer.byteLength(payload)
     const answer = this.#answers.get(response)
     if (answer && !answer.parked) this.#book(answer, bytes)
     if (bytes <= PIECE_BYTES) return payload
-    // The text is not kept beside its bytes.
+    // Converted once, so that the string can be collected while its bytes are sent.
     const whole = typeof payload === 'string' ? Buffer.from(payload) : payload
     return Readable.from(pieces(whole, answer), { objectMode: false, highWaterMark: PIECE_BYTES })
+  }
+
+  /**
+   * An answer of many texts that are in memory already. Gives it in the form in which it is to be sent: long ones are
+   * encoded piece by piece as they are read, so that an answer that waits holds no copy.
+   */
+  ofTexts(response: ServerResponse, texts: readonly string[], bytes: number): Readable | string {
+    if (bytes <= PIECE_BYTES) return texts.join('')
+    const answer = this.#answers.get(response)
+    if (answer && !answer.parked) this.#book(answer, bytes)
+    const encoded = encodedPieces(texts, bytes, answer)
+    return Readable.from(encoded, { objectMode: false, highWaterMark: PIECE_BYTES })
   }
 
   /** The request waits for news, or its answer is a stream with bounds of its own: others need not wait for it. */
@@ -132,7 +151,7 @@ export class Answers {
     this.#book(answer, 0)
   }
 
-  /** A parked request goes on. Resolves when it is its turn again, or when the client has left. */
+  /** Resumes a parked request. Resolves when the limits allow its answer, or when the client has disconnected. */
   unpark(response: ServerResponse): Promise<void> {
     const answer = this.#answers.get(response)
     if (!answer?.parked) return Promise.resolve()
@@ -142,7 +161,7 @@ export class Answers {
         answer.parked = false
         if (!connection.socket) connection.running++
         this.#book(answer, PAGE_BYTES)
-        resolve()
+        this.#turnstile.pass(true, resolve)
       }
       const turn = { response, heavy: true, resumed: true, start }
       response.once('close', () => {
@@ -173,14 +192,14 @@ export class Answers {
     return made
   }
 
-  /** A response that waits for its turn has no socket, and is never told that the connection closed. */
+  /** Node does not emit `close` on a response that has no socket yet, so waiting requests are removed here. */
   #close(socket: Socket): void {
     const connection = this.#connections.get(socket)
     if (!connection) return
     this.#waiting -= connection.waiting.size + connection.resumed.size
     connection.waiting.clear()
     connection.resumed.clear()
-    // The first one is told by itself.
+    // Node emits `close` on the first one.
     if (connection.running <= 1) return
     for (const [response, answer] of this.#answers) {
       if (answer.connection === connection) this.#end(answer, response)
@@ -199,24 +218,24 @@ export class Answers {
     if (this.#waiting > WAITING) this.#refuse(connection, turn.response)
   }
 
-  /** Takes a turn out of those that wait. */
+  /** Removes a request from the waiting ones. */
   #leave({ resumed, waiting }: Connection, turn: Turn): void {
     if (resumed.delete(turn) || waiting.delete(turn)) this.#waiting--
   }
 
-  /** Starts what may start, one turn of the event loop later: requests that are ready must not keep others waiting. */
+  /** Starts waiting requests in a later turn of the event loop, so that other connections get their turn in between. */
   #schedule(connection: Connection): void {
     if (connection.waiting.size + connection.resumed.size > 0) setImmediate(() => this.#advance(connection))
   }
 
-  /** Reads no further requests. Node resumes the socket by itself, after each request and while a body is read. */
+  /** Pauses the socket and keeps it paused: Node resumes it after each request and while a body is read. */
   #hold(connection: Connection, socket: Socket): void {
     if (!connection.held) socket.on('resume', this.#keepPaused)
     connection.held = true
     socket.pause()
   }
 
-  /** Starts the next one if it may start, and the one behind it in another turn of the event loop. */
+  /** Starts the next request if the limits allow it, and schedules the one after it. */
   #advance(connection: Connection): void {
     this.#crowd.delete(connection)
     const { socket, resumed, waiting } = connection
@@ -226,19 +245,20 @@ export class Answers {
       if (!isGone(turn.response)) turn.start()
       this.#schedule(connection)
     }
+    this.#admitNext()
     if (!socket || !connection.held || waiting.size > 0) return
     connection.held = false
     socket.off('resume', this.#keepPaused).resume()
   }
 
   #fits(connection: Connection, { heavy, resumed }: Turn): boolean {
-    const { answers, answerBytes, allAnswerBytes } = this.#limits
+    const { answers, answerBytes } = this.#limits
     if (connection.socket) {
       if (heavy && !resumed && connection.running > 0) return false
       if (!heavy) return connection.running < answers
     } else if (connection.running >= answers) return false
     if (connection.bytes > 0 && connection.bytes + PAGE_BYTES > answerBytes) return false
-    if (this.#bytes === 0 || this.#bytes + PAGE_BYTES <= allAnswerBytes) return true
+    if (this.#hasRoom) return true
     this.#crowd.add(connection)
     return false
   }
@@ -265,7 +285,7 @@ export class Answers {
     this.#stopLooking = undefined
   }
 
-  /** Books an answer with another size. Less of it makes room for others. */
+  /** Changes an answer's booking. A smaller one makes room for waiting requests. */
   #book(answer: Answer, bytes: number): void {
     const change = bytes - answer.bytes
     answer.bytes = bytes
@@ -273,17 +293,30 @@ export class Answers {
     this.#bytes += change
     if (change >= 0) return
     this.#schedule(answer.connection)
-    for (const other of this.#crowd) this.#schedule(other)
+    this.#admitNext()
   }
 
-  /** Gives up answers of which nothing was read for too long. */
+  /** Wakes the connection that has waited longest for other connections' answers, if there is room for it. */
+  #admitNext(): void {
+    if (!this.#hasRoom) return
+    for (const next of this.#crowd) {
+      this.#crowd.delete(next)
+      if (next.waiting.size + next.resumed.size > 0) return this.#schedule(next)
+    }
+  }
+
+  get #hasRoom(): boolean {
+    return this.#bytes === 0 || this.#bytes + PAGE_BYTES <= this.#limits.allAnswerBytes
+  }
+
+  /** Closes the connections or streams of answers without progress. */
   #look(): void {
     const now = performance.now()
     const { stallMs } = this.#limits
     const patience = this.#crowd.size > 0 ? Math.min(CROWDED_MS, stallMs) : stallMs
     for (const [response, answer] of this.#answers) {
       const wire = wireOf(response)
-      // An event stream that has not ended watches over its own writes.
+      // An open event stream has a time limit of its own.
       const waits = response.writableEnded || answer.left > 0 ? answer.left + (wire?.writableLength ?? 0) : 0
       if (waits !== answer.waited || waits === 0) {
         answer.waited = waits
@@ -292,21 +325,36 @@ export class Answers {
     }
   }
 
-  /** Too many wait: the connection that brings one more is ended, or on HTTP/2 its stream. */
-  #refuse({ socket }: Connection, response: ServerResponse): void {
-    if (socket) socket.destroy()
-    else streamOf(response)?.close(constants.NGHTTP2_REFUSED_STREAM)
+  /**
+   * Too many wait: the connection that brings one more is ended. On HTTP/2 a connection that has few waiting loses only
+   * the stream, since it may have others that are in use.
+   */
+  #refuse({ socket, waiting }: Connection, response: ServerResponse): void {
+    if (socket) return void socket.destroy()
+    const stream = streamOf(response)
+    if (waiting.size <= this.#limits.answers) return stream?.close(constants.NGHTTP2_REFUSED_STREAM)
+    stream?.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
+    stream?.session?.destroy()
   }
 }
 
-/** Load balancers and supervisors must not wait for what clients do. */
+/** Health checks must not wait behind clients' requests. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])
 
+function isProbe({ url = '' }: IncomingMessage): boolean {
+  return PROBES.has(url.split('?', 1)[0] as string)
+}
+
 /** Whether the answer may be large. Those to commands and ingests are short. */
-function isHeavy({ method, url = '', headers: { accept } }: IncomingMessage): boolean {
+function isHeavy(request: IncomingMessage): boolean {
+  const {
+    method,
+    url = '',
+    headers: { accept },
+  } = request
   if (method !== 'GET' && method !== 'HEAD') return false
+  if (isProbe(request)) return false
   const [path = ''] = url.split('?')
-  if (PROBES.has(path)) return false
   return !(path.endsWith('/events') && /\btext\/event-stream\b/i.test(accept ?? ''))
 }
 
@@ -318,9 +366,34 @@ function isGone(response: ServerResponse): boolean {
   return (streamOf(response) ?? response).destroyed
 }
 
-/** What takes the answer's bytes: the socket, or the HTTP/2 stream. */
+/** The socket or HTTP/2 stream that the answer is written to. */
 function wireOf(response: ServerResponse): Socket | ServerHttp2Stream | undefined {
   return streamOf(response) ?? response.socket ?? undefined
+}
+
+function* encodedPieces(
+  texts: readonly string[],
+  bytes: number,
+  answer: Answer | undefined,
+): Generator<Buffer> {
+  let left = bytes
+  let text = ''
+  const next = (length: number): Buffer => {
+    const piece = Buffer.from(text.slice(0, length))
+    text = text.slice(length)
+    if (answer) answer.left = left
+    left -= piece.length
+    return piece
+  }
+  for (const more of texts) {
+    text += more
+    while (text.length > PIECE_BYTES) {
+      // A pair of surrogates is one character.
+      yield next((text.charCodeAt(PIECE_BYTES - 1) & 0xfc00) === 0xd800 ? PIECE_BYTES - 1 : PIECE_BYTES)
+    }
+  }
+  if (text !== '') yield next(text.length)
+  if (answer) answer.left = 0
 }
 
 function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {

@@ -1,9 +1,11 @@
-/** Bodies of requests: read with a deadline for the next bytes, and never waited for without one. */
+/** Reads request bodies, with a deadline for the next bytes. */
+import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { Readable } from 'node:stream'
 import { TwinrailError } from '../protocol/index.ts'
-import { startTimer } from '../protocol/timers.ts'
+import type { Arriving } from './arriving.ts'
+import { startDeadline } from './deadline.ts'
 
 export function tooLarge(limit: number): TwinrailError {
   return new TwinrailError('too-large', `the body is larger than ${limit} bytes; send less`)
@@ -16,45 +18,65 @@ function tooLate(idleMs: number): TwinrailError {
   )
 }
 
-/** The client has left in the middle. Nobody reads the answer, and the server did nothing wrong. */
+/** The memory for what is not complete is used up. */
+function givenUp(): TwinrailError {
+  return new TwinrailError(
+    'rate-limited',
+    'too much that is not complete has begun to arrive from all clients together; send the request again later',
+    { retryAfterMs: 1000 },
+  )
+}
+
+/** The client disconnected during the body. Nobody reads the answer; its code keeps it out of the server's errors. */
 function cutShort(): TwinrailError {
   return new TwinrailError('bad-request', 'the connection was closed before the body was complete')
 }
 
+/** The text of bytes. @throws TwinrailError `bad-request` when they are not UTF-8, rather than other characters */
+export function textOf(bytes: Buffer, what: string): string {
+  if (!isUtf8(bytes)) throw new TwinrailError('bad-request', `the ${what} is not UTF-8`)
+  return bytes.toString()
+}
+
 /**
  * The whole body, of at most `limit` bytes.
- * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short
+ * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short;
+ * `rate-limited` when its memory is needed for others
  */
-export function readBody(body: Readable, limit: number, idleMs: number): Promise<Buffer> {
+export function readBody(body: Readable, limit: number, idleMs: number, arriving: Arriving): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const parts: Buffer[] = []
     let bytes = 0
-    let cancel = startTimer(idleMs, () => settle(tooLate(idleMs)))
+    let cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
     const take = (part: Buffer) => {
       bytes += part.length
       if (bytes > limit) return settle(tooLarge(limit))
       parts.push(part)
       cancel()
-      cancel = startTimer(idleMs, () => settle(tooLate(idleMs)))
+      cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
+      arriving.set(holder, bytes)
     }
     const end = () => settle()
     const cut = () => settle(cutShort())
+    const holder = { giveUp: () => settle(givenUp()) }
     const settle = (error?: TwinrailError) => {
       cancel()
+      arriving.set(holder, 0)
       body.off('data', take).off('end', end).off('error', cut).off('close', cut)
-      // What still comes is read and dropped; unread, it would block the connection.
+      // Further bytes are read and dropped; unread, they would block the connection.
       body.on('error', () => {}).resume()
-      if (error) reject(error)
-      else resolve(Buffer.concat(parts, bytes))
+      if (!error) return resolve(Buffer.concat(parts, bytes))
+      parts.length = 0
+      reject(error)
     }
     body.on('data', take).on('end', end).on('error', cut).on('close', cut)
   })
 }
 
 /**
- * The body piece by piece as it arrives. The deadline runs only while the next piece is waited for, not while the one
- * before is worked on.
- * @throws TwinrailError `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short
+ * Yields the body's chunks as they arrive. The deadline runs only while the caller waits for the next chunk, not while
+ * it processes one.
+ * @throws TwinrailError `timeout` when nothing arrives for `idleMs`; `bad-request` when the connection closes
  */
 export async function* chunksOf(body: Readable, idleMs: number): AsyncGenerator<Buffer> {
   const iterator = body.iterator({ destroyOnReturn: false }) as AsyncIterableIterator<Buffer>
@@ -68,19 +90,20 @@ export async function* chunksOf(body: Readable, idleMs: number): AsyncGenerator<
       yield piece.value
     }
   } finally {
-    // Without it the body could not be read to its end by other means. It would wait behind a piece that is late.
+    // Detaches the iterator, so that the rest of the body can be read otherwise. While a chunk is awaited, `return`
+    // would wait for it.
     if (!isWaiting) await iterator.return?.()
   }
 }
 
-/** @throws TwinrailError `timeout` when the piece is late; `bad-request` when the body is cut short */
+/** @throws TwinrailError `timeout` when the chunk is late; `bad-request` when the connection closes */
 async function inTime(
   next: Promise<IteratorResult<Buffer>>,
   idleMs: number,
 ): Promise<IteratorResult<Buffer>> {
   let cancel = () => {}
   const late = new Promise<never>((_, reject) => {
-    cancel = startTimer(idleMs, () => reject(tooLate(idleMs)))
+    cancel = startDeadline(idleMs, () => reject(tooLate(idleMs)))
   })
   try {
     return await Promise.race([next, late])
@@ -92,15 +115,15 @@ async function inTime(
 }
 
 /**
- * Passes requests on, and ends the connection of one that was answered before its body came, such as a refused one, if
- * the rest does not come within `restMs`. On HTTP/2 it ends the stream.
+ * Wraps a request listener. A request may be answered before its body has arrived, such as a refused one: when the rest
+ * of the body does not arrive within `restMs`, its connection is closed, on HTTP/2 its stream.
  */
 export function withoutEndlessBodies(handle: RequestListener, restMs: number): RequestListener {
   return (request, response) => {
     if (mayHaveBody(request)) {
-      // An HTTP/2 response says that it is finished only once its stream is closed, by the client too.
+      // An HTTP/2 response emits `finish` only after both sides have closed the stream, so its stream is used.
       const sent = streamOf(response) ?? response
-      // The stream of a HEAD has been ended before.
+      // The stream of a HEAD has already ended.
       if (sent.writableEnded) awaitRest(request, response, restMs)
       else sent.once('finish', () => awaitRest(request, response, restMs))
     }
@@ -117,7 +140,7 @@ function awaitRest(request: IncomingMessage, response: ServerResponse, restMs: n
   const stream = streamOf(response)
   if (request.complete || stream?.closed) return
   const end = stream ? () => stream.close() : () => request.socket.destroy()
-  const cancel = startTimer(restMs, end, { unref: true })
+  const cancel = startDeadline(restMs, end, { unref: true })
   for (const event of ['end', 'close'] as const) request.once(event, cancel)
 }
 

@@ -1,13 +1,13 @@
 /**
- * The bounds of connections and requests: sizes, numbers and times. A connection or request beyond them is refused or
- * cut.
+ * The bounds of connections and requests: sizes, numbers and times. A connection or request that exceeds one is refused
+ * or closed.
  */
 
 /** Bounds of connections and requests. Each has a default. */
 export interface ConnectionLimits {
   /**
    * Maximum number of open connections. A further one is closed without an answer: an `EventSource` then tries again,
-   * which it does not after a 503. @default 10,000
+   * but not after a 503. @default 10,000
    */
   connections: number
   /**
@@ -23,6 +23,11 @@ export interface ConnectionLimits {
   bodyMs: number
   /** The same for a body of NDJSON, whose producer may pause between events. @default 60 s */
   linesMs: number
+  /**
+   * Maximum number of bytes of bodies, lines of NDJSON and WebSocket messages that are not complete, of all connections
+   * together. Above it the oldest is given up. @default 32 MiB
+   */
+  arrivingBytes: number
   /**
    * Maximum number of requests of one connection that are answered at a time; further ones wait. On HTTP/2 commands,
    * event streams and waiting long-polls do not count.
@@ -42,6 +47,7 @@ export const connectionDefaults: ConnectionLimits = {
   idleMs: 72_000,
   bodyMs: 30_000,
   linesMs: 60_000,
+  arrivingBytes: 32 * 1024 * 1024,
   answers: 8,
   answerBytes: 2 * 1024 * 1024,
   allAnswerBytes: 32 * 1024 * 1024,

@@ -1,4 +1,4 @@
-/** The server for plain HTTP and the one for HTTPS, with the same time-outs and the same answers to bytes that are no request. */
+/** Creates the server for HTTP or HTTPS, with the same timeouts and the same answers to invalid requests. */
 import { lookup } from 'node:dns/promises'
 import { createServer, type RequestListener, type Server } from 'node:http'
 import { createSecureServer, type Http2SecureServer, type ServerHttp2Session } from 'node:http2'
@@ -17,28 +17,28 @@ export interface Tls {
   readonly key: string | Buffer
 }
 
-/** Streams that one HTTP/2 connection may have open: those of a WebSocket's subscriptions, and as many commands. */
-const STREAMS = 200
+/** Streams that one HTTP/2 connection may have open: as many as a WebSocket has subscriptions, and some for commands. */
+const STREAMS = 128
 
-/** How long a client gets to read the answer to something that is no request, in ms. */
+/** Time for a client to read the answer to an invalid request, in ms. */
 const LINGER_MS = 1000
 
 type Times = Pick<ConnectionLimits, 'headersMs' | 'idleMs'>
 
 /**
- * Plain HTTP/1.1, or with a certificate HTTP/2 and HTTP/1.1 on one port (ALPN, RFC 7301). The type is that of the plain
- * one: routes do not differ.
+ * Creates a server for plain HTTP/1.1, or with a certificate for HTTP/2 and HTTP/1.1 on one port (ALPN, RFC 7301). Both
+ * have the type of the plain one, since the routes are the same.
  */
 export function createHttpServer(handler: RequestListener, times: Times, tls: Tls | undefined): Server {
   const server = tls ? secureServer(handler, times, tls) : createServer(handler)
-  // A request may follow after a long time on the same connection, and an ingest may take hours: bodies have a deadline
-  // of their own. The secure server has other defaults than the plain one, so each time is set on both.
+  // There is no limit for a whole request: an ingest may take hours, and bodies have their own deadline. The secure
+  // server's defaults differ from the plain one's, so every timeout is set on both.
   Object.assign(server, {
     requestTimeout: 0,
     headersTimeout: times.headersMs,
     keepAliveTimeout: times.idleMs,
     connectionsCheckingInterval: Math.min(30_000, Math.max(100, times.headersMs / 2)),
-    // Probes of load balancers come without one; other routes refuse that by themselves.
+    // Health checks of load balancers may lack it; other routes refuse such requests themselves.
     requireHostHeader: false,
   })
   return server as Server
@@ -52,7 +52,7 @@ function secureServer(
   const server = createSecureServer(
     {
       allowHTTP1: true,
-      // Unlike the server of plain HTTP, this one leaves Nagle's algorithm on unless told: 40 ms for a small second write.
+      // Off by default here, unlike for plain HTTP: Nagle's algorithm would delay a small second write by 40 ms.
       ...{ noDelay: true },
       cert,
       key,
@@ -67,7 +67,7 @@ function secureServer(
   return server
 }
 
-/** A response without a request, in the form of every other refusal. */
+/** A complete error response as text, with the same body as every other refusal. */
 function response(status: string, code: string, message: string): string {
   const body = JSON.stringify({ error: { code, message, requestId: '' } })
   return `HTTP/1.1 ${status}\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`
@@ -87,7 +87,7 @@ const answers: Readonly<Record<string, string>> = {
   ),
 }
 
-/** Answers bytes that are no request, and ends the connection: the listener of `clientError`. */
+/** Listener of `clientError`: answers an invalid request and closes the connection. */
 export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): void {
   // An error response must not be written into a response that has begun, such as an event stream.
   const { _httpMessage: begun } = socket as { _httpMessage?: { headersSent: boolean } }
@@ -98,15 +98,15 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
     return
   }
   socket.end(answers[error.code ?? ''] ?? unreadable)
-  // Closed at once, with bytes unread, the system would take the answer back.
+  // Closing a socket with unread bytes would reset it, and the client would lose the answer.
   socket.resume()
   const cut = setTimeout(() => socket.destroy(), LINGER_MS)
   socket.once('close', () => clearTimeout(cut))
 }
 
 /**
- * Listens on the other addresses that a host name has, with the same port: `localhost` is often both 127.0.0.1 and ::1.
- * Their connections go to `server`, so that its limits hold for all of them. Addresses that cannot be used are left out.
+ * Listens on the other addresses of a host name, with the same port: `localhost` is often both 127.0.0.1 and ::1. Their
+ * connections are passed to `server`, so that its limits include them. Addresses that cannot be bound are skipped.
  * @returns the listeners, to be closed with the server
  */
 export async function listenBeside(server: Server, host: string): Promise<TcpServer[]> {

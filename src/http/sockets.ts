@@ -1,4 +1,4 @@
-/** The open sockets of a server: counts them, refuses too many, and can cut them all. */
+/** The open sockets of a server: counts them, refuses those beyond the limits, and can close them all. */
 import type { Server, Socket } from 'node:net'
 import type { ConnectionLimits } from './limits.ts'
 
@@ -9,7 +9,7 @@ export class Sockets {
   readonly #open = new Set<Socket>()
   readonly #ofAddress = new Map<string, number>()
   readonly #addressOf = new WeakMap<Socket, string>()
-  /** One function for all: a closure each would cost every idle connection 100 bytes. */
+  /** Shared by all sockets: a closure for each would cost 100 bytes per idle connection. */
   readonly #closed: (this: Socket) => void
 
   constructor(limits: SocketLimits) {
@@ -20,12 +20,12 @@ export class Sockets {
     }
   }
 
-  /** Connections that are open now. */
+  /** Number of open connections. */
   get count(): number {
     return this.#open.size
   }
 
-  /** Stands before the server: every connection comes here first. Called once, before the server listens. */
+  /** Checks every connection before the server gets it. Called once, before the server listens. */
   guard(server: Server): void {
     const accept = server.listeners('connection') as ((socket: Socket) => void)[]
     server.removeAllListeners('connection')
@@ -35,13 +35,13 @@ export class Sockets {
     })
   }
 
-  /** Cuts every connection off. */
+  /** Closes every connection at once. */
   cutAll(): void {
     for (const socket of this.#open) socket.destroy()
   }
 
   #admits(socket: Socket): boolean {
-    // A request that asked for another protocol passes once more; see `ignoreUpgrade`.
+    // `ignoreUpgrade` emits the socket of an upgrade request a second time.
     if (this.#open.has(socket)) return true
     const { connections, connectionsPerAddress } = this.#limits
     const address = socket.remoteAddress ?? ''

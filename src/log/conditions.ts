@@ -1,5 +1,6 @@
 /** What an append's conditions come to, judged against what a driver holds. Pure: drivers look up and write. */
-import type { AppendConditions, Appended, KeyEntry } from './log.ts'
+import type { AppendConditions, Appended, KeyEntry, OnceKey, Opening } from './log.ts'
+import { type Exceeded, type Open, Tally } from './tally.ts'
 
 export interface HeldKey extends KeyEntry {
   /** ms since 1970; Infinity when it lasts as long as the session. */
@@ -15,10 +16,15 @@ export interface HeldLease {
 export interface HeldProducer {
   /** Number that the producer's next event has. */
   readonly next: number
-  /** Where its last call began: its own number, and the log's. */
-  readonly lastSeq: number
-  readonly lastFirst: number
+  /**
+   * Where its events lie: pairs of its own number and the log's, with which a stretch of events in a row begins. The
+   * newest are last; at most {@link STRETCHES}. Absent in what an older version stored.
+   */
+  readonly stretches?: readonly (readonly [own: number, seq: number])[]
 }
+
+/** Stretches remembered of a producer. Only other writers of the session begin new ones. */
+export const STRETCHES = 32
 
 /** A session as its driver holds it. */
 export interface Held {
@@ -29,6 +35,8 @@ export interface Held {
   key(key: string): HeldKey | undefined
   lease(runId: string): HeldLease | undefined
   producer(id: string): HeldProducer | undefined
+  /** What is open in the tally; may have entries that were closed since. */
+  tally(name: string): readonly Open[]
 }
 
 /** What an accepted append writes. */
@@ -40,7 +48,11 @@ export interface Writes {
   /** Runs whose leases go, after `leases` were set. */
   readonly release: readonly string[]
   readonly producer?: readonly [id: string, held: HeldProducer]
+  /** The tallies that change, each with all that is open in it. */
+  readonly tallies?: Tallies
 }
+
+type Tallies = readonly (readonly [name: string, open: readonly Open[]])[]
 
 export type Verdict =
   | { readonly appended: Appended & { accepted: true }; readonly writes: Writes }
@@ -53,6 +65,27 @@ export function entryOf(held: HeldKey | undefined, now: number): KeyEntry | unde
   return held && held.expiresAt > now ? { seq: held.seq, note: held.note } : undefined
 }
 
+/** Whether an accepted append of `count` events adds something to the log. */
+export function adds(count: number, { skip, keys }: Writes): boolean {
+  return count > skip || keys.length > 0
+}
+
+/** The log's number of a producer's event; 0 when it is too long ago. */
+function placeOf({ stretches = [] }: HeldProducer, own: number): number {
+  const stretch = stretches.findLast(([begin]) => begin <= own)
+  return stretch ? stretch[1] + own - stretch[0] : 0
+}
+
+/** The producer after `count` further events, of which the first has the numbers `own` and `seq`. */
+function grown(known: HeldProducer | undefined, own: number, seq: number, count: number): HeldProducer {
+  const stretches = known?.stretches ?? []
+  const goesOn = known?.next === own && placeOf(known, own) === seq
+  return {
+    next: own + count,
+    stretches: goesOn ? stretches : [...stretches.slice(1 - STRETCHES), [own, seq]],
+  }
+}
+
 /** Judges an append of `count` events. @param now ms since 1970 */
 export function judge(held: Held, count: number, conditions: AppendConditions, now: number): Verdict {
   const { epoch, head } = held
@@ -63,7 +96,7 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   const { producer } = conditions
   const known = producer && held.producer(producer.id)
   const skip = producer && known ? Math.max(0, Math.min(count, known.next - producer.seq)) : 0
-  const repeats = producer && known?.lastSeq === producer.seq ? known.lastFirst : 0
+  const repeats = producer && known && skip > 0 ? placeOf(known, producer.seq) : 0
   if (skip > 0 && skip === count) {
     return { appended: { accepted: true, epoch, first: repeats, head }, writes: { ...NOTHING, skip } }
   }
@@ -91,15 +124,20 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
     if (producer.seq > expected) return { appended: { accepted: false, reason: 'producer', epoch, expected } }
   }
 
+  const seqOf = (index = 0) => (count === 0 ? 0 : head + 1 + index - skip)
+  const opens = conditions.opens?.filter(({ index = 0 }) => index >= skip) ?? []
+  const tallies = opens.length > 0 ? tally(held, opens, once, seqOf, now) : []
+  if ('tally' in tallies) return { appended: { accepted: false, reason: 'open', epoch, ...tallies } }
+
   const first = skip > 0 ? repeats : head + 1
   return {
     appended: { accepted: true, epoch, first, head: head + count - skip },
     writes: {
       skip,
-      keys: once.map(({ key, note, index = 0, ttlMs }) => {
-        const seq = count === 0 ? 0 : head + 1 + index - skip
-        return [key, { seq, note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs }]
-      }),
+      keys: once.map(({ key, note, index, ttlMs }) => [
+        key,
+        { seq: seqOf(index), note, expiresAt: ttlMs === undefined ? Infinity : now + ttlMs },
+      ]),
       leases: (conditions.leases ?? []).map(({ runId, token, ttlMs }) => [
         runId,
         { token, expiresAt: now + ttlMs },
@@ -107,8 +145,30 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
       release: conditions.release ?? [],
       ...(producer &&
         count > 0 && {
-          producer: [producer.id, { next: producer.seq + count, lastSeq: producer.seq, lastFirst: first }],
+          producer: [producer.id, grown(known, producer.seq + skip, head + 1, count - skip)],
         }),
+      ...(tallies.length > 0 && { tallies }),
     },
   }
+}
+
+/** The tallies after the append, or the maximum that it would exceed. */
+function tally(
+  held: Held,
+  opens: readonly Opening[],
+  once: readonly OnceKey[],
+  seqOf: (index?: number) => number,
+  now: number,
+): Tallies | Exceeded {
+  const takings = once.map(({ key, index }) => ({ key, seq: seqOf(index) })).sort((a, b) => a.seq - b.seq)
+  const tallies = new Map<string, Tally>()
+  for (const opening of opens) {
+    const name = opening.tally
+    const known = tallies.get(name)
+    const tally = known ?? new Tally(held.tally(name), key => entryOf(held.key(key), now), takings)
+    if (!known) tallies.set(name, tally)
+    const exceeded = tally.add(opening, seqOf(opening.index))
+    if (exceeded) return exceeded
+  }
+  return [...tallies].map(([name, tally]) => [name, tally.end()])
 }

@@ -1,7 +1,7 @@
-/** One logged event: its JSON text, and what can be told of it without parsing. */
+/** One logged event: its JSON text, and the fields that can be read without parsing it. */
 import { formatOffset, type TwinrailEvent } from '../protocol/index.ts'
 
-/** What an event's text is made of; `offset` is put before it once the log has given one. */
+/** The fields of an event before it is appended. The log adds `offset`. */
 export interface EventParts {
   sessionId: string
   runId?: string | undefined
@@ -59,7 +59,7 @@ export class LogEvent {
     return this.#bytes
   }
 
-  /** The parsed event. Shared by everybody: do not change it. */
+  /** The parsed event, shared by all readers. Do not change it. */
   get event(): TwinrailEvent {
     this.#event ??= JSON.parse(this.json) as TwinrailEvent
     return this.#event

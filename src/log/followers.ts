@@ -1,4 +1,4 @@
-/** Who follows which session in this process. The drivers memory and lmdb hand their events on through this. */
+/** The followers of each session in this process, for the drivers memory and lmdb. */
 import type { LogEvent } from './event.ts'
 import type { Follower } from './log.ts'
 
@@ -8,13 +8,13 @@ interface Following {
 }
 
 /**
- * Hands on in order, also when a follower appends from within its own call: what that brings waits until everybody
- * has what came before. Who has stopped following hears nothing more.
+ * Calls all followers in order. When a follower appends from within its call, the new events wait until every follower
+ * has the earlier ones. A follower is not called after it has stopped following.
  */
 export class Followers {
   readonly #sessions = new Map<string, Set<Following>>()
   readonly #queue: (() => void)[] = []
-  #handing = false
+  #isDelivering = false
 
   follow(sessionId: string, follower: Follower): () => void {
     const following: Following = { follower, active: true }
@@ -27,26 +27,26 @@ export class Followers {
     }
   }
 
-  /** Whether anybody follows the session. */
+  /** Whether the session has followers. */
   has(sessionId: string): boolean {
     return this.#sessions.has(sessionId)
   }
 
   events(sessionId: string, epoch: number, events: readonly LogEvent[]): void {
-    this.#hand(sessionId, follower => follower.events(epoch, events))
+    this.#deliver(sessionId, follower => follower.events(epoch, events))
   }
 
   ephemeral(sessionId: string, json: string): void {
-    this.#hand(sessionId, follower => follower.ephemeral(json))
+    this.#deliver(sessionId, follower => follower.ephemeral(json))
   }
 
   marked(sessionId: string, name: string, ttlMs: number): void {
-    this.#hand(sessionId, follower => follower.marked?.(name, ttlMs))
+    this.#deliver(sessionId, follower => follower.marked?.(name, ttlMs))
   }
 
-  /** The last that the session's followers hear. */
+  /** Notifies the session's followers that it was deleted, and removes them. */
   deleted(sessionId: string): void {
-    this.#hand(sessionId, follower => follower.deleted())
+    this.#deliver(sessionId, follower => follower.deleted())
     this.#sessions.delete(sessionId)
   }
 
@@ -55,19 +55,19 @@ export class Followers {
     this.#queue.length = 0
   }
 
-  #hand(sessionId: string, tell: (follower: Follower) => void): void {
+  #deliver(sessionId: string, call: (follower: Follower) => void): void {
     const all = this.#sessions.get(sessionId)
     if (!all) return
-    const audience = [...all]
+    const current = [...all]
     this.#queue.push(() => {
-      for (const following of audience) if (following.active) tell(following.follower)
+      for (const following of current) if (following.active) call(following.follower)
     })
-    if (this.#handing) return
-    this.#handing = true
+    if (this.#isDelivering) return
+    this.#isDelivering = true
     try {
       for (let next = this.#queue.shift(); next; next = this.#queue.shift()) next()
     } finally {
-      this.#handing = false
+      this.#isDelivering = false
     }
   }
 }

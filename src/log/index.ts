@@ -1,4 +1,4 @@
-/** The interface of logs for those who write a driver, and the log in memory. */
+/** The interface that a log driver implements, and the in-memory driver. */
 export { encodeEvent, LogEvent } from './event.ts'
 export type * from './log.ts'
 export { createMemoryLog } from './memory.ts'

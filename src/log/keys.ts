@@ -1,11 +1,11 @@
 /** The keys that make an append happen once: one terminal per run, one answer per question, one effect per command key. */
 
-/** Commands that may be retried, and cancels of runs not yet known, are remembered so long, in ms. */
+/** Lifetime of the keys of commands, and of cancels of unknown runs, in ms. */
 export const COMMAND_KEY_TTL_MS = 24 * 60 * 60 * 1000
 
 /**
- * A key made of parts. Other parts always give another key: a principal's id may be any text, so the colon that
- * separates the parts is escaped within them, as is the escape itself.
+ * Joins parts to a key. Different parts give different keys: a principal's id may be any text, so the separating colon
+ * and the escape character are escaped within the parts.
  */
 function keyOf(...parts: string[]): string {
   return parts.map(part => part.replace(/[%:]/g, encodeURIComponent)).join(':')
@@ -27,6 +27,6 @@ export const keys = {
   input: (requestId: string) => keyOf('input', requestId),
   /** The question was answered, or it expired. */
   answer: (requestId: string) => keyOf('answer', requestId),
-  /** A principal's command with that idempotency key was accepted. */
+  /** A principal's command with this idempotency key was accepted. */
   command: (principal: string, key: string) => keyOf('cmd', principal, key),
 } as const

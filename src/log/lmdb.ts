@@ -1,9 +1,9 @@
 /**
- * The log in a folder, by LMDB: the server's default. Appends that come together share one commit, and each resolves
- * when that is on the disk. One process at a time may have the folder open. The file never shrinks; what is freed in it
- * is used again. While the disk is full appends are refused; reading, deleting and trimming go on.
+ * The driver `lmdb`, the server's default: the log in a folder, stored by LMDB. Concurrent appends share one commit, and
+ * each resolves when its commit is on the disk. Only one process at a time can open the folder. The file never shrinks;
+ * freed space in it is reused. While the disk is full, appends are refused; reading, deleting and trimming continue.
  */
-import { entryOf, judge } from './conditions.ts'
+import { adds, entryOf, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
 import { findExpired, moveEnds } from './lmdb/leases.ts'
@@ -11,46 +11,58 @@ import { OpenSession } from './lmdb/session.ts'
 import { openStore } from './lmdb/store.ts'
 import { Sweeper } from './lmdb/sweeper.ts'
 import { eventKey, FIRST, LAST, LAST_EPOCH, nameKey, numberKey, type SessionRow } from './lmdb/tables.ts'
+import { Usage } from './lmdb/usage.ts'
 import { type Transaction, Writer } from './lmdb/writer.ts'
 import type { EventLog, SessionInfo } from './log.ts'
 import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
+import { lengthOf, SizeLimit } from './size-limit.ts'
 
 export type { FolderProblem } from './lmdb/folder.ts'
 export { LogFolderError } from './lmdb/folder.ts'
 
 export interface LmdbLogOptions {
-  /** Made when it is missing. */
+  /** Created when it is missing. */
   folder: string
   /**
-   * The log takes no more room of its disk while the disk has fewer free bytes than this: appends are refused as
-   * `unavailable` with `details.reason` `full`, deleting and trimming go on. @default 64 MiB
+   * The log's file does not grow while its disk has fewer free bytes than this: appends reject with `unavailable` and
+   * `details.reason` `full`; deleting and trimming continue. @default 64 MiB
    */
   reserveBytes?: number
-  /** ms since 1970, for tests of what expires. */
+  /**
+   * The size of the log from which on appends and new sessions are refused as `rate-limited`, in bytes of the file's pages
+   * that hold something. The file itself never shrinks. @default no limit
+   */
+  maxLogBytes?: number | undefined
+  /** ms since 1970; tests of expiry pass their own. */
   clock?: () => number
 }
 
 export interface LmdbLog extends EventLog {
-  /** Resolves when nothing that was trimmed, deleted or has expired takes room in the file any more. */
+  /** Resolves when the space of all trimmed, deleted and expired data has been freed. */
   settled(): Promise<void>
 }
 
-/** A job that is there to make room. */
+/** Options of a job that frees space. */
 const FREES = { frees: true }
 
 /** See {@link LmdbLogOptions.reserveBytes}. */
 export const RESERVE_BYTES = 64 * 1024 * 1024
 
 /**
- * Gives the driver `lmdb`.
- * @throws LogFolderError when the folder is somebody else's, damaged, of another version or in use; it is left as it is
+ * Opens the driver `lmdb`.
+ * @throws LogFolderError when the folder has other files, is damaged, of another version or in use; it is not changed
  */
 export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
-  const { folder, reserveBytes = RESERVE_BYTES, clock = Date.now } = options
+  const { folder, reserveBytes = RESERVE_BYTES, maxLogBytes, clock = Date.now } = options
   const store = await openStore({ folder, reserveBytes })
   const { tables } = store
-  const writer = new Writer((transaction, frees) => store.commit(transaction, frees))
+  const limit = new SizeLimit(maxLogBytes)
+  const usage = new Usage(() => store.usedBytes)
+  const writer = new Writer(async (transaction, frees) => {
+    await store.commit(transaction, frees)
+    if (frees) usage.freed()
+  })
   const sweeper = new Sweeper(tables, writer, clock)
   const followers = new Followers()
   const marks = new Marks(clock)
@@ -61,10 +73,17 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     if (closing) throw logClosed()
   }
 
-  /** Does a job in the next commit; resolves when that is on the disk. */
+  /** Runs a job in the next commit; resolves when the commit is on the disk. */
   function write<T>(job: (transaction: Transaction) => T, options?: { frees: boolean }): Promise<T> {
     mustBeOpen()
     return writer.run(job, options)
+  }
+
+  /** @throws TwinrailError `rate-limited` */
+  function mustHaveRoom(added: number): void {
+    if (!limit.isSet) return
+    limit.mustHaveRoom(usage.bytes, added)
+    usage.add(added)
   }
 
   function rowOf(sessionId: string): SessionRow | undefined {
@@ -77,7 +96,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     return row && new OpenSession(tables, transaction, sessionId, row)
   }
 
-  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  /** A new session that is not in the log until {@link keep} stores it. */
   function draft(transaction: Transaction, sessionId: string): OpenSession {
     const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
     const epoch = Math.max(clock(), last + 1)
@@ -104,9 +123,12 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       return write(transaction => {
         const there = find(transaction, sessionId)
         const session = there ?? draft(transaction, sessionId)
-        if (!there) keep(transaction, session, metadata)
-        const told = transaction.get(tables.metadata, numberKey(session.epoch))
-        return { created: !there, session: describe(sessionId, session.row, told) }
+        if (!there) {
+          mustHaveRoom(JSON.stringify(metadata).length)
+          keep(transaction, session, metadata)
+        }
+        const stored = transaction.get(tables.metadata, numberKey(session.epoch))
+        return { created: !there, session: describe(sessionId, session.row, stored) }
       })
     },
 
@@ -117,7 +139,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
 
     async list(after, limit) {
       mustBeOpen()
-      // The first key behind `after` is itself with something added.
+      // The first possible key after `after` is `after` with a NUL character.
       const start = after === undefined ? FIRST : Buffer.from(`${after}\0`)
       return tables.sessions.keys(start, LAST, limit).flatMap(key => {
         const row = tables.sessions.get(key)
@@ -135,9 +157,10 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const { epoch, head } = session
         const { appended, writes } = judge(session, texts.length, conditions, clock())
         if (!writes) return appended
+        const added = texts.slice(writes.skip)
+        if (!conditions.beyondLimit && adds(texts.length, writes)) mustHaveRoom(lengthOf(added))
         if (!there) keep(transaction, session, {})
 
-        const added = texts.slice(writes.skip)
         for (const [i, text] of added.entries()) {
           transaction.put(tables.events, eventKey(epoch, head + 1 + i), text)
         }
@@ -146,6 +169,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         for (const [runId, lease] of writes.leases) session.setLease(runId, lease)
         for (const runId of writes.release) session.releaseLease(runId)
         if (writes.producer) session.setProducer(...writes.producer)
+        for (const [name, open] of writes.tallies ?? []) session.setTally(name, open)
         transaction.afterwards.push(() => {
           if (writes.keys.length > 0) sweeper.poke()
           if (added.length === 0 || !followers.has(sessionId)) return
@@ -239,8 +263,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         })
         return true
       }, FREES)
-      // Whoever deletes because the disk is full appends next.
-      if (store.isShort) await sweeper.settled()
+      // Whoever deletes because there is no room appends next.
+      if (store.isShort || (limit.isSet && limit.isOver(usage.bytes))) await sweeper.settled()
       return isDeleted
     },
 
@@ -257,7 +281,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       mustBeOpen()
       const { expired, renewed } = findExpired(tables, clock(), limit)
       if (renewed.length > 0) {
-        // Only saves looking at them again: whoever asks next tries again.
+        // An optimization for the next call, which repeats it after a failure.
         write(transaction => moveEnds(tables, transaction, renewed)).catch(() => {})
       }
       return expired
@@ -266,9 +290,15 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     async ready() {
       mustBeOpen()
       await store.ready()
+      if (limit.isSet) limit.mustBeReady(usage.bytes)
     },
 
-    counts: () => ({ ...store.counts }),
+    counts: () => ({ ...store.counts, 'over-limit': limit.refused }),
+
+    async size() {
+      mustBeOpen()
+      return { bytes: usage.bytes, maxBytes: limit.maxBytes }
+    },
 
     settled: () => sweeper.settled(),
 

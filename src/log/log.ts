@@ -6,7 +6,7 @@
  * - `append` is atomic and contiguous, and resolves only when the events are as safe as the driver makes them.
  *   Conditions are checked in the same step; a refused append changes nothing.
  * - Numbers (`seq`) count 1, 2, 3 … without holes within an epoch. A session that is deleted and created again, or
- *   whose   store lost data, gets a new epoch, greater than any earlier epoch of this store.
+ *   whose store lost data, gets a new epoch, greater than any earlier epoch of this store.
  * - Methods reject with TwinrailError `unavailable` while the store cannot be reached, and after `close`. An append
  *   that was rejected may still have been stored; a retry needs a `once` key or a producer.
  * - `read` and `follow` give events in order, without holes, and byte for byte the same text for ever.
@@ -51,6 +51,25 @@ export interface OnceKey {
   readonly ttlMs?: number
 }
 
+/**
+ * Something that an append opens, such as a run. It counts in a tally of its session until a later event takes one of its
+ * keys.
+ */
+export interface Opening {
+  /** Name of the tally, such as `runs`. */
+  readonly tally: string
+  /** Index of the appended event that opens it. @default 0 */
+  readonly index?: number
+  /** It is open until a later event takes one of these keys. Such keys must not expire. */
+  readonly until: readonly string[]
+  /** How many may be open in the tally, this one included. */
+  readonly max: number
+  /** Those of the same group have a maximum of their own. @default in no group */
+  readonly group?: string | undefined
+  /** How many may be open in the group, this one included. @default no limit */
+  readonly maxInGroup?: number
+}
+
 /** A run's lease: the holder of the token may append to the run. */
 export interface Lease {
   readonly runId: string
@@ -83,6 +102,13 @@ export interface AppendConditions {
    * 1.
    */
   readonly producer?: { readonly id: string; readonly seq: number } | undefined
+  /**
+   * What the append opens, in the order of its events. None may exceed its maximum at its place in that order. Openings
+   * of events that the log already has are left out.
+   */
+  readonly opens?: readonly Opening[]
+  /** The append is accepted although the log is over its size limit: it ends a run, or a question. @default false */
+  readonly beyondLimit?: boolean
 }
 
 /** The result of an append: accepted, or refused with the condition that did not hold. */
@@ -90,7 +116,10 @@ export type Appended =
   | {
       readonly accepted: true
       readonly epoch: number
-      /** Number of the first event of the call; of a repeated event, its original number. 0 if unknown. */
+      /**
+       * Number of the first event of the call; of a repeated event, its original number. 0 if that is unknown, because
+       * other writers have since parted the producer's events into more stretches than a driver remembers.
+       */
       readonly first: number
       /** Number of the newest event in the log after the append. */
       readonly head: number
@@ -111,6 +140,24 @@ export type Appended =
       readonly epoch: number
       readonly expected: number
     }
+  | {
+      readonly accepted: false
+      readonly reason: 'open'
+      readonly epoch: number
+      /** The tally that has as many open entries as it may. */
+      readonly tally: string
+      readonly max: number
+      /** Set when the maximum is that of a group. */
+      readonly group?: string
+    }
+
+/** The size of a log as a whole. */
+export interface LogSize {
+  /** Bytes that the log takes, by the measure of its driver. */
+  readonly bytes: number
+  /** The limit. `Infinity` without one. */
+  readonly maxBytes: number
+}
 
 /** A page of a log: events without holes, and the range of the log at the same moment. */
 export interface LogPage extends LogPosition {
@@ -177,7 +224,7 @@ export interface ExpiredLease {
 export interface EventLog {
   /**
    * Creates a session, or returns the existing one with `created: false` and its metadata unchanged.
-   * @throws TwinrailError `unavailable`
+   * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit
    */
   create(
     sessionId: string,
@@ -200,6 +247,7 @@ export interface EventLog {
    * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.
    * Resolves once the events are stored. A refused condition resolves with `accepted: false`; it does not throw.
    * @throws TwinrailError `unavailable`; the events may have been stored nevertheless
+   * @throws TwinrailError `rate-limited` when the log is over its size limit; nothing has changed then
    */
   append(sessionId: string, texts: readonly string[], conditions?: AppendConditions): Promise<Appended>
 
@@ -277,12 +325,15 @@ export interface EventLog {
   /**
    * Resolves when the store accepts appends now.
    * @throws TwinrailError `unavailable` with the reason in its message; `details.reason` is `full` when the store is
-   * full
+   * full, and `max-log-bytes` when the log is over its size limit
    */
   ready(): Promise<void>
 
   /** The number of incidents of each kind since the driver was opened, for metrics. */
   counts?(): Readonly<Record<string, number>>
+
+  /** The size of the log, for metrics. @throws TwinrailError `unavailable` */
+  size?(): Promise<LogSize>
 
   /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>

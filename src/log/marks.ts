@@ -1,11 +1,11 @@
-/** The marks of sessions, for drivers that one process has to itself: they need not outlive it. */
+/** The marks of sessions in memory, for drivers that only one process uses. */
 import type { Mark } from './log.ts'
 
 export class Marks {
   readonly #clock: () => number
-  /** When each ends, by session and name. */
+  /** When each mark expires, by session and name. */
   readonly #sessions = new Map<string, Map<string, number>>()
-  /** The number of sessions at which those whose marks have run out are looked for. */
+  /** The number of sessions at which expired marks are removed. */
   #sweepAt = 1024
 
   /** @param clock in ms */
@@ -29,7 +29,7 @@ export class Marks {
     return [...ends].map(([name, end]) => ({ name, leftMs: end - now }))
   }
 
-  /** The session is gone. */
+  /** Removes the marks of a deleted session. */
   forget(sessionId: string): void {
     this.#sessions.delete(sessionId)
   }
@@ -38,7 +38,7 @@ export class Marks {
     this.#sessions.clear()
   }
 
-  /** Keeps those that have not run out. */
+  /** Stores a session's marks without the expired ones. */
   #keep(sessionId: string, ends: Map<string, number>): void {
     const now = this.#clock()
     for (const [name, end] of ends) if (end <= now) ends.delete(name)
@@ -46,7 +46,7 @@ export class Marks {
     else this.#sessions.delete(sessionId)
   }
 
-  /** Keeps sessions that nobody asks about from gathering, at a cost that is constant per mark. */
+  /** Removes the expired marks of all sessions, at an amortized constant cost per mark. */
   #sweep(): void {
     if (this.#sessions.size < this.#sweepAt) return
     for (const [sessionId, ends] of this.#sessions) this.#keep(sessionId, ends)

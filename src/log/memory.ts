@@ -1,29 +1,53 @@
-/** The log in this process's memory: for tests and embedding. Gone with the process. */
-import { entryOf, type Held, type HeldKey, type HeldLease, type HeldProducer, judge } from './conditions.ts'
+/** The driver `memory`: the log in this process's memory, for tests and embedding. It is lost when the process ends. */
+import {
+  adds,
+  entryOf,
+  type Held,
+  type HeldKey,
+  type HeldLease,
+  type HeldProducer,
+  judge,
+} from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
 import type { EventLog, ExpiredLease, LogPage, ReadBounds, SessionInfo, Snapshot } from './log.ts'
 import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
+import { lengthOf, SizeLimit } from './size-limit.ts'
+import { SortedIds } from './sorted-ids.ts'
+import type { Open } from './tally.ts'
+
+/** What is added to the texts of events, keys and sessions, in bytes. */
+const EVENT_BYTES = 32
+const KEY_BYTES = 128
+const SESSION_BYTES = 1024
+
+const jsonLength = (value: unknown) => JSON.stringify(value)?.length ?? 0
+const textBytes = (texts: readonly string[]) => lengthOf(texts) + texts.length * EVENT_BYTES
+const keyBytes = (key: string, { note }: HeldKey) => KEY_BYTES + key.length + jsonLength(note)
 
 class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
   readonly metadata: Record<string, unknown>
-  /** Texts of the events from `earliest` on. */
+  /** Texts of the events, starting with number `earliest`. */
   texts: string[] = []
   earliest = 1
   readonly keys = new Map<string, HeldKey>()
   readonly leases = new Map<string, HeldLease>()
   readonly producers = new Map<string, HeldProducer>()
+  readonly tallies = new Map<string, readonly Open[]>()
   snapshot: Snapshot | undefined
-  /** The number of keys at which the expired ones are looked for. */
+  /** Bytes that it takes, by rough measure: events, keys and metadata. */
+  bytes: number
+  /** The number of keys at which expired ones are removed. */
   #sweepAt = 1024
 
   constructor(epoch: number, createdAt: number, metadata: Record<string, unknown>) {
     this.epoch = epoch
     this.createdAt = createdAt
     this.metadata = metadata
+    this.bytes = SESSION_BYTES + jsonLength(metadata)
   }
 
   get head(): number {
@@ -42,20 +66,62 @@ class Session implements Held {
     return this.producers.get(id)
   }
 
-  /** Keeps expired keys from gathering, at a cost that is constant per key taken. */
+  tally(name: string): readonly Open[] {
+    return this.tallies.get(name) ?? []
+  }
+
+  push(texts: readonly string[]): void {
+    for (const text of texts) this.texts.push(text)
+    this.bytes += textBytes(texts)
+  }
+
+  /** Removes the oldest events. */
+  drop(count: number): void {
+    this.bytes -= textBytes(this.texts.slice(0, count))
+    this.texts = this.texts.slice(count)
+    this.earliest += count
+  }
+
+  takeKey(key: string, held: HeldKey): void {
+    this.#releaseKey(key)
+    this.keys.set(key, held)
+    this.bytes += keyBytes(key, held)
+  }
+
+  #releaseKey(key: string): void {
+    const held = this.keys.get(key)
+    if (held) this.bytes -= keyBytes(key, held)
+    this.keys.delete(key)
+  }
+
+  /** Removes expired keys, at an amortized constant cost per key. */
   sweep(now: number): void {
     if (this.keys.size < this.#sweepAt) return
-    for (const [key, held] of this.keys) if (held.expiresAt <= now) this.keys.delete(key)
+    for (const [key, held] of this.keys) if (held.expiresAt <= now) this.#releaseKey(key)
     this.#sweepAt = Math.max(1024, this.keys.size * 2)
   }
 }
 
-/** Gives the driver `memory`. @param clock ms since 1970, for tests of what expires */
-export function createMemoryLog({ clock = Date.now }: { clock?: () => number } = {}): EventLog {
+export interface MemoryLogOptions {
+  /**
+   * The size of the log from which on appends and new sessions are refused as `rate-limited`, in bytes. It counts events,
+   * keys and metadata by their number of characters, with something added for each. @default no limit
+   */
+  maxLogBytes?: number | undefined
+  /** ms since 1970, for tests of what expires. */
+  clock?: () => number
+}
+
+/** Gives the driver `memory`. */
+export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOptions = {}): EventLog {
   const held = new Map<string, Session>()
+  const ids = new SortedIds()
   const followers = new Followers()
   const marks = new Marks(clock)
+  const limit = new SizeLimit(maxLogBytes)
   let lastEpoch = 0
+  /** Bytes of all sessions. */
+  let bytes = 0
   let closed = false
 
   function sessions(): Map<string, Session> {
@@ -63,7 +129,7 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     return held
   }
 
-  /** A session that nobody knows of yet; {@link keep} it, or it never was. */
+  /** A new session that is not in the log until {@link keep} stores it. */
   function draft(metadata: Record<string, unknown>): Session {
     return new Session(Math.max(clock(), lastEpoch + 1), clock(), metadata)
   }
@@ -71,6 +137,15 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
   function keep(sessionId: string, session: Session): void {
     lastEpoch = session.epoch
     sessions().set(sessionId, session)
+    ids.add(sessionId)
+    bytes += session.bytes
+  }
+
+  /** Changes a session, and counts what it takes. */
+  function change(session: Session, how: () => void): void {
+    const before = session.bytes
+    how()
+    bytes += session.bytes - before
   }
 
   function describe(sessionId: string, session: Session): SessionInfo {
@@ -95,7 +170,10 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     async create(sessionId, metadata) {
       const there = sessions().get(sessionId)
       const session = there ?? draft(metadata)
-      if (!there) keep(sessionId, session)
+      if (!there) {
+        limit.mustHaveRoom(bytes, session.bytes)
+        keep(sessionId, session)
+      }
       return { created: !there, session: describe(sessionId, session) }
     },
 
@@ -105,8 +183,8 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
     },
 
     async list(after, limit) {
-      const ids = [...sessions().keys()].filter(id => after === undefined || id > after).sort()
-      return ids.slice(0, limit).map(id => describe(id, held.get(id) as Session))
+      sessions()
+      return ids.after(after, limit).map(id => describe(id, held.get(id) as Session))
     },
 
     async append(sessionId, texts, conditions = {}) {
@@ -119,15 +197,21 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       const start = session.head + 1
       const { appended, writes } = judge(session, texts.length, conditions, now)
       if (!writes) return appended
+      const added = texts.slice(writes.skip)
+      if (!conditions.beyondLimit && adds(texts.length, writes)) {
+        limit.mustHaveRoom(bytes, lengthOf(added))
+      }
       if (!there) keep(sessionId, session)
 
-      const added = texts.slice(writes.skip)
-      for (const text of added) session.texts.push(text)
-      for (const [key, entry] of writes.keys) session.keys.set(key, entry)
-      session.sweep(now)
+      change(session, () => {
+        session.push(added)
+        for (const [key, entry] of writes.keys) session.takeKey(key, entry)
+        session.sweep(now)
+      })
       for (const [runId, lease] of writes.leases) session.leases.set(runId, lease)
       for (const runId of writes.release) session.leases.delete(runId)
       if (writes.producer) session.producers.set(...writes.producer)
+      for (const [name, open] of writes.tallies ?? []) session.tallies.set(name, open)
 
       if (added.length > 0 && followers.has(sessionId)) {
         const { epoch } = session
@@ -187,13 +271,16 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
       mustReach(snapshot, through)
       const gone = Math.min(through, session.head) - session.earliest + 1
       if (gone <= 0) return
-      session.texts = session.texts.slice(gone)
-      session.earliest += gone
+      change(session, () => session.drop(gone))
       if (snapshot.seq >= (session.snapshot?.seq ?? 0)) session.snapshot = snapshot
     },
 
     async delete(sessionId) {
-      if (!sessions().delete(sessionId)) return false
+      const session = sessions().get(sessionId)
+      if (!session) return false
+      held.delete(sessionId)
+      ids.remove(sessionId)
+      bytes -= session.bytes
       marks.forget(sessionId)
       followers.deleted(sessionId)
       return true
@@ -222,11 +309,20 @@ export function createMemoryLog({ clock = Date.now }: { clock?: () => number } =
 
     async ready() {
       if (closed) throw logClosed()
+      limit.mustBeReady(bytes)
+    },
+
+    counts: () => ({ 'over-limit': limit.refused }),
+
+    async size() {
+      if (closed) throw logClosed()
+      return { bytes, maxBytes: limit.maxBytes }
     },
 
     async close() {
       closed = true
       held.clear()
+      ids.clear()
       followers.clear()
       marks.clear()
     },

@@ -4,61 +4,76 @@
  */
 import { randomUUID } from 'node:crypto'
 import { TwinrailError } from '../protocol/index.ts'
-import { judge } from './conditions.ts'
+import { adds, type Held, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
-import { addedOf, appendArguments, appendedOf, noteOf, UNANNOUNCED } from './redis/arguments.ts'
+import { addedOf, appendArguments, appendedOf, noteOf, OVER_LIMIT, UNANNOUNCED } from './redis/arguments.ts'
 import type { RedisClient, RedisClientOptions } from './redis/client.ts'
 import { Connection, clientOptions } from './redis/connection.ts'
 import { mustFit, mustHear, RedisUnfit } from './redis/fitness.ts'
 import { Heartbeat } from './redis/heartbeat.ts'
 import { LeaseIndex } from './redis/leases.ts'
+import { RedisMemory } from './redis/memory.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
 import { Tails } from './redis/tails.ts'
 import { logClosed, mustReach } from './refusals.ts'
+import { lengthOf, SizeLimit } from './size-limit.ts'
 
 export type { RedisClient, RedisClientOptions } from './redis/client.ts'
 export { RedisUnfit } from './redis/fitness.ts'
 
 export interface RedisLogOptions {
-  /** Such as `redis://:password@host:6379/0`, `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
+  /** For example `redis://:password@host:6379/0`, or `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
   url?: string
   /**
-   * Makes the clients itself, for Sentinel, Cluster and whatever a URL cannot say: called once for commands and once
+   * Creates the clients, for Sentinel, Cluster and settings that a URL cannot express. Called once for commands and once
    * for the subscriber. The client must have these options (a Cluster as its `redisOptions`, with `lazyConnect: true` and
    * `enableOfflineQueue: false`).
    */
   connect?: (options: RedisClientOptions) => RedisClient
   /**
-   * What the names of all keys and channels begin with. Deployments in one database need different ones; those in
-   * different databases do not hear each other. @default "twinrail:"
+   * Prefix of the names of all keys and channels. Deployments in one database need different prefixes; deployments in
+   * different databases are separate. @default "twinrail:"
    */
   prefix?: string
-  /** How long a call waits for Redis before it is refused as `unavailable`, in ms. @default 5 s */
+  /**
+   * The size of the log from which on appends and new sessions are refused as `rate-limited`, in bytes of memory that
+   * the data in Redis takes (`used_memory_dataset`, of all masters of a Cluster together), whoever wrote it. @default no
+   * limit
+   */
+  maxLogBytes?: number | undefined
+  /** Time after which a call without an answer from Redis rejects with `unavailable`, in ms. @default 5 s */
   deadlineMs?: number
   /**
-   * A followed session without news is read again after so long, in ms, or later where many are followed: at most
-   * fifteen are read per fifth of it. @default 5 s
+   * A followed session without new events is read again after this time, in ms, or later when many are followed: at
+   * most fifteen are read in a fifth of this time. @default 5 s
    */
   recheckMs?: number
-  /** What an operator should know, in words. @default process.emitWarning */
+  /** Receives warnings for the operator. @default process.emitWarning */
   warn?: (message: string) => void
   /**
-   * Failures that nobody waits for: a connection is away, a check could not be made.
-   * @default `warn` is told, once a minute of those with the same message
+   * Receives background failures that no call reports, such as a lost connection.
+   * @default calls `warn`, at most once a minute with the same message
    */
   onError?: (error: unknown) => void
-  /** ms since 1970, for tests of what expires. @default Redis's own time, so that nodes' clocks need not agree */
+  /** ms since 1970; tests of expiry pass their own. @default Redis's time, so that nodes' clocks need not agree */
   clock?: () => number
 }
 
 /** A session that nobody has written to yet, as its conditions are judged. */
-const EMPTY = { epoch: 0, head: 0, key: () => undefined, lease: () => undefined, producer: () => undefined }
+const EMPTY: Held = {
+  epoch: 0,
+  head: 0,
+  key: () => undefined,
+  lease: () => undefined,
+  producer: () => undefined,
+  tally: () => [],
+}
 
-/** How often a lease is announced that each time runs out before it is taken. */
+/** Maximum number of announcements of a lease that expires each time before it is taken. */
 const ANNOUNCEMENTS = 5
 
-/** How much of a followed session is read at once. */
+/** Page size for reading a followed session. */
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
 
 /**
@@ -92,6 +107,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     onReady: async () => tails.subscribeAll(),
     ...common,
   })
+  const limit = new SizeLimit(options.maxLogBytes)
+  const memory = new RedisMemory(commands)
+  /** Whether the log has no room for so many bytes. */
+  const isOver = async (added: number) => limit.isSet && limit.isOver(await memory.bytes(), added)
   const store = new Store(commands, prefix, node, options.clock)
   const leases = new LeaseIndex(store.leases, options.clock ?? (() => performance.now()))
   const tails: Tails = new Tails({
@@ -103,7 +122,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     recover: (...known) => store.recover(...known),
     recheckMs,
     onError: error => {
-      // While Redis is away nothing is lost: the next check, or the next connection, tries again.
+      // Nothing is lost while Redis is unreachable: the next check or connection tries again.
       if (!(error instanceof TwinrailError)) onError(error)
     },
   })
@@ -124,7 +143,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     throw new RedisUnfit(`cannot use the Redis at ${url.replace(/\/\/[^@/]*@/, '//')}: ${message}`)
   }
 
-  /** A call of the log's interface: refused once closed, waited for by `close`. */
+  /** Wraps a method of the log: it rejects after `close`, and `close` waits for calls in progress. */
   function open<A extends unknown[], T>(call: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
     return async (...args) => {
       if (closed) throw logClosed()
@@ -145,15 +164,18 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   ): Promise<Appended> {
     const { leases: taken = [], release = [] } = conditions
     const channel = store.channelOf(sessionId)
+    const bytes = lengthOf(texts)
+    const over = !conditions.beyondLimit && (await isOver(bytes))
     const run = async (fresh: string) => {
       for (let attempt = 0; attempt < ANNOUNCEMENTS; attempt++) {
         const announced = leases.announce(sessionId, taken)
         const takenBy = announced instanceof Promise ? await announced : announced
-        const sender = { now: store.now, fresh, node, channel, takenBy }
+        const sender = { now: store.now, fresh, node, channel, takenBy, isOver: over }
         const args = appendArguments(texts, conditions, sender)
         const answer = await store.script<string[]>('append', sessionId, args)
+        if (answer[0] === OVER_LIMIT) throw limit.refusal()
         if (answer[0] !== UNANNOUNCED) return answer
-        // This process, or Redis, stood still for longer than the lease lasts.
+        // This process or Redis paused for longer than the lease's duration.
         leases.forget(
           sessionId,
           taken.map(({ runId }) => runId),
@@ -166,9 +188,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }
     let answer = await run('')
     if (answer[0] === 'session' && conditions.create && conditions.epoch === undefined) {
-      // What would be refused makes no session and uses no epoch up.
+      // A refused append must not create a session or use up an epoch.
       const verdict = judge(EMPTY, texts.length, conditions, 0)
       if (!verdict.writes) return verdict.appended
+      if (over && adds(texts.length, verdict.writes)) throw limit.refusal()
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
       answer = await run(fresh)
       await store.list(sessionId)
@@ -178,6 +201,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     leases.forget(sessionId, release)
     const { epoch, head } = appended
     const added = addedOf(answer)
+    memory.add(bytes)
     const fresh = texts.slice(texts.length - added)
     tails.appended(sessionId, epoch, () =>
       fresh.map((text, i) => new LogEvent(epoch, head - added + 1 + i, text)),
@@ -189,6 +213,9 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     create: open(async (sessionId, metadata) => {
       const there = await store.headerOf(sessionId)
       if (there) return { created: false, session: there }
+      const bytes = JSON.stringify(metadata).length
+      if (await isOver(bytes)) throw limit.refusal()
+      memory.add(bytes)
       const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
       const args = [store.now, fresh, JSON.stringify(metadata)]
       const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
@@ -251,7 +278,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }),
 
     marks: open(async sessionId => {
-      // Whatever is made after this look is heard.
+      // Subscribe first: marks that are set after the reading are notified.
       await tails.placed(sessionId)
       const found = await store.script<string[]>('marks', sessionId, [store.now])
       return found.flatMap((name, i) => (i % 2 === 0 ? [{ name, leftMs: Number(found[i + 1]) }] : []))
@@ -271,11 +298,13 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       mustReach(snapshot, through)
       const { seq, state } = snapshot
       await store.script('trim', sessionId, [epoch, through, seq, JSON.stringify(state)])
+      memory.freed()
     }),
 
     delete: open(async sessionId => {
       const removed = await store.script<number>('remove', sessionId, [node, store.channelOf(sessionId)])
       if (removed === 0) return false
+      memory.freed()
       tails.deleted(sessionId)
       await store.unlist(sessionId)
       return true
@@ -291,9 +320,14 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
 
     expired: open(limit => leases.expired(limit)),
 
-    ready: open(() => store.probe()),
+    ready: open(async () => {
+      await store.probe()
+      if (limit.isSet) limit.mustBeReady(await memory.bytes())
+    }),
 
-    counts: () => ({ ...counts }),
+    counts: () => ({ ...counts, 'over-limit': limit.refused }),
+
+    size: open(async () => ({ bytes: await memory.bytes(), maxBytes: limit.maxBytes })),
 
     async close() {
       if (closed) return
@@ -306,22 +340,22 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   }
 }
 
-/** How often the same message is passed on, in ms. */
+/** Minimum time between two reports of the same message, in ms. */
 const REPEAT_MS = 60_000
 
-/** Messages whose last time is remembered. */
+/** Maximum number of messages whose last report is remembered. */
 const REMEMBERED = 100
 
-/** Passes errors on, but not the same one again and again while Redis is away. */
-function rarely(tell: (message: string) => void): (error: unknown) => void {
-  const told = new Map<string, number>()
+/** Reports errors, each message at most once in {@link REPEAT_MS}. */
+function rarely(report: (message: string) => void): (error: unknown) => void {
+  const reportedAt = new Map<string, number>()
   return error => {
     const message = error instanceof Error ? error.message || error.name : String(error)
     const now = performance.now()
-    if (now - (told.get(message) ?? -Infinity) < REPEAT_MS) return
-    told.delete(message)
-    told.set(message, now)
-    if (told.size > REMEMBERED) told.delete(told.keys().next().value as string)
-    tell(message)
+    if (now - (reportedAt.get(message) ?? -Infinity) < REPEAT_MS) return
+    reportedAt.delete(message)
+    reportedAt.set(message, now)
+    if (reportedAt.size > REMEMBERED) reportedAt.delete(reportedAt.keys().next().value as string)
+    report(message)
   }
 }

@@ -91,12 +91,23 @@ export const SessionCommand = z.discriminatedUnion('type', [
 ])
 export type SessionCommand = z.output<typeof SessionCommand>
 
+/** A command with the session in the path of its request instead of in its body, where it may be repeated. */
+type InBody<C> = C extends SessionCommand ? Omit<C, 'sessionId'> & { sessionId?: string } : never
+
+const inBody = SessionCommand.options.map(option => option.extend({ sessionId: Id.optional() }))
+
+/** A {@link SessionCommand} as the body of `POST …/commands`. */
+export const CommandBody = z.discriminatedUnion(
+  'type',
+  inBody as [(typeof inBody)[number]],
+) as unknown as z.ZodDiscriminatedUnion<(typeof inBody)[number][]> & z.ZodType<InBody<SessionCommand>>
+
 /** The commands that concern one WebSocket and its subscriptions. */
 export const ConnectionCommand = z.discriminatedUnion('type', [Subscribe, Unsubscribe, Window, Ping])
 export type ConnectionCommand = z.output<typeof ConnectionCommand>
 
 /** Every command of the protocol. */
-export const Command = z.discriminatedUnion('type', [SessionCommand, ConnectionCommand])
+export const Command = z.discriminatedUnion('type', [...SessionCommand.options, ...ConnectionCommand.options])
 export type Command = z.output<typeof Command>
 
 /** The types of {@link ConnectionCommand}, which HTTP POST refuses. */

@@ -4,10 +4,12 @@
  */
 import { z } from 'zod'
 import { type ErrorCode, errorTable } from './errors.ts'
+import { EphemeralEventSchema, EventSchema } from './events.ts'
 import { Id, Offset, ProviderId } from './ids.ts'
 import { Replay } from './subscription.ts'
 
-const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]])
+/** The stable codes of errors. */
+export const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...ErrorCode[]])
 
 /** The reasons of `end`. */
 export const EndReason = z.enum(['run-ended', 'deleted', 'forbidden'])
@@ -19,9 +21,9 @@ export const controlSchemas = {
     type: z.literal('hello'),
     protocol: z.literal(1),
     connectionId: z.string(),
-    serverTime: z.number(),
-    heartbeatMs: z.number(),
-    limits: z.looseObject({ eventBytes: z.number(), messageBytes: z.number(), subscriptions: z.number() }),
+    serverTime: z.int(),
+    heartbeatMs: z.int(),
+    limits: z.looseObject({ eventBytes: z.int(), messageBytes: z.int(), subscriptions: z.int() }),
   }),
   subscribed: z.looseObject({
     type: z.literal('subscribed'),
@@ -45,11 +47,11 @@ export const controlSchemas = {
     reason: z.enum(['epoch', 'ahead', 'lost']),
     head: Offset,
   }),
-  ping: z.looseObject({ type: z.literal('ping'), time: z.number() }),
+  ping: z.looseObject({ type: z.literal('ping'), time: z.int() }),
   pong: z.looseObject({
     type: z.literal('pong'),
     time: z.number(),
-    serverTime: z.number(),
+    serverTime: z.int(),
     id: z.string().optional(),
   }),
   ack: z.looseObject({
@@ -66,7 +68,7 @@ export const controlSchemas = {
     message: z.string(),
     retryable: z.boolean(),
     details: z.record(z.string(), z.unknown()).optional(),
-    retryAfterMs: z.number().optional(),
+    retryAfterMs: z.int().optional(),
   }),
   end: z.looseObject({
     type: z.literal('end'),
@@ -78,7 +80,7 @@ export const controlSchemas = {
     type: z.literal('closing'),
     code: ErrorCodeSchema,
     reason: z.string(),
-    retryAfterMs: z.number().optional(),
+    retryAfterMs: z.int().optional(),
   }),
 } as const
 
@@ -99,6 +101,11 @@ export const ControlSchema = z.discriminatedUnion('type', [
   controlSchemas.end,
   controlSchemas.closing,
 ])
+/** Any message of the server on a stream or a socket: an event, an ephemeral event or a control message. */
+export const ServerMessage = z
+  .union([EventSchema, EphemeralEventSchema, ControlSchema])
+  .describe('An event, an ephemeral event, or a control message, whose `type` has no dot')
+
 /** Any control message. */
 export type Control = z.output<typeof ControlSchema>
 

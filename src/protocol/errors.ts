@@ -51,17 +51,18 @@ export const errorMeanings: Readonly<Record<ErrorCode, string>> = {
   'input-not-found': 'The session has no question with that `requestId`.',
   timeout: 'The request took too long. Try again.',
   conflict:
-    'The id is already in use for something else, or the producer’s numbers have a hole; see `details`.',
+    'The id is already in use for something else, the producer’s numbers have a hole, or as many runs or questions are open as may be; see `details`.',
   'already-answered': 'Another answer to the question was first; `details` has its offset, value and author.',
   'input-expired': 'The question expired before it was answered.',
   'run-ended': 'The run has ended; `details` has the type and offset of its terminal event.',
   'too-large': 'The request is larger than a limit, such as those of `hello.limits`. Send less.',
   'unsupported-media-type':
     'The content type is not supported. Send `application/json`, or `application/x-ndjson` for ingest.',
-  'rate-limited': 'There are too many connections or requests. Wait `retryAfterMs`, then try again.',
+  'rate-limited':
+    'There are too many connections or requests, or the log is over its size limit (`details.reason` is `max-log-bytes`). Wait `retryAfterMs`, then try again.',
   'too-slow': 'The client fell too far behind. Reconnect with the last received offset.',
   internal:
-    'The server failed; its diagnostic log, if it is on, has the cause under the `requestId`. Try again later.',
+    'The server failed; its diagnostic output, if enabled, has the cause under the `requestId`. Try again later.',
   unavailable:
     'The log cannot be reached now, or takes no appends; `details.reason` is `full` when it has no room. Try again later.',
   restart: 'The server is stopping. Reconnect after `retryAfterMs`.',
@@ -133,7 +134,7 @@ export function refusalOf(error: unknown): Refusal {
   if (!(error instanceof TwinrailError)) {
     return {
       code: 'internal',
-      message: 'the server failed; the cause is in its log, if it keeps one',
+      message: 'the server failed; its diagnostic output, if enabled, has the cause',
       retryable: true,
     }
   }

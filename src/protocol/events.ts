@@ -12,16 +12,16 @@ const text = z.string().max(TEXT_CHARS)
 /** The kinds of questions that a run may ask its users. */
 export const InputKind = z.enum(['approval', 'question', 'tool'])
 
-const partStart = z.looseObject({
-  partId: ProviderId,
-  messageId: ProviderId.optional(),
-  role: name.optional(),
-})
-const partDelta = z.looseObject({ partId: ProviderId, delta: text })
-const partEnd = z.looseObject({ partId: ProviderId })
-const step = z.looseObject({ stepId: ProviderId, name })
+const partStart = () =>
+  z.looseObject({ partId: ProviderId, messageId: ProviderId.optional(), role: name.optional() })
+const partDelta = () => z.looseObject({ partId: ProviderId, delta: text })
+const partEnd = () => z.looseObject({ partId: ProviderId })
+const step = () => z.looseObject({ stepId: ProviderId, name })
 
-/** The schema of `data` for each event type of the protocol. Unknown fields are let through unchanged. */
+/**
+ * The schema of `data` for each event type of the protocol. Unknown fields are let through unchanged. Each type has a
+ * schema object of its own, which /openapi.json names after the type.
+ */
 export const eventData = {
   'run.started': z.looseObject({
     agent: name,
@@ -45,14 +45,14 @@ export const eventData = {
       PLAN_STEPS,
     ),
   }),
-  'step.started': step,
-  'step.finished': step,
-  'text.start': partStart,
-  'text.delta': partDelta,
-  'text.end': partEnd,
-  'reasoning.start': partStart,
-  'reasoning.delta': partDelta,
-  'reasoning.end': partEnd,
+  'step.started': step(),
+  'step.finished': step(),
+  'text.start': partStart(),
+  'text.delta': partDelta(),
+  'text.end': partEnd(),
+  'reasoning.start': partStart(),
+  'reasoning.delta': partDelta(),
+  'reasoning.end': partEnd(),
   'tool.started': z.looseObject({ toolCallId: ProviderId, toolName: name }),
   'tool.delta': z.looseObject({ toolCallId: ProviderId, delta: text }),
   'tool.called': z.looseObject({ toolCallId: ProviderId, toolName: name, input: z.unknown() }),
@@ -137,9 +137,13 @@ export interface EphemeralEvent extends Omit<EventOf<`x.${string}`>, 'offset' | 
   ephemeral: true
 }
 
+/** The types of the application's own events: `x.<name>`. */
+const CUSTOM_TYPE = /^x\.[A-Za-z0-9][A-Za-z0-9._-]{0,125}$/
+
 const CustomType = z
   .templateLiteral(['x.', z.string().max(126)])
-  .refine(type => /^x\.[A-Za-z0-9][A-Za-z0-9._-]{0,125}$/.test(type), 'expected x.<name>')
+  .refine(type => CUSTOM_TYPE.test(type), 'expected x.<name>')
+  .meta({ pattern: CUSTOM_TYPE.source })
 
 /** The application's own events: any JSON under a type `x.<name>`. */
 export const CustomBody = z.object({
@@ -152,27 +156,39 @@ const knownBodies = Object.entries(eventData).map(([type, data]) =>
   z.object({ type: z.literal(type), runId: Id.optional(), data }),
 )
 
-const KnownBody = z.discriminatedUnion('type', knownBodies as [(typeof knownBodies)[number]])
+/** The body of an event of the protocol, by its type. */
+export const KnownBody = z.discriminatedUnion('type', knownBodies as [(typeof knownBodies)[number]])
 
 /** The schema of the body of any event. */
 export const EventBodySchema = z.union([KnownBody, CustomBody])
 
-const envelope = {
-  offset: Offset,
-  sessionId: Id,
-  runId: Id.optional(),
-  time: z.number().int(),
-  by: text.optional(),
-  from: Offset.optional(),
-}
+/** The fields of all events, also of ephemeral ones. */
+const anyEvent = { sessionId: Id, runId: Id.optional(), time: z.number().int(), by: text.optional() }
+const loggedEvent = { offset: Offset, ...anyEvent, from: Offset.optional() }
 
-/** The schema of any event on the wire. `protocolJsonSchema` and the OpenAPI document are made from it. */
-export const EventSchema = z.union([
-  ...Object.entries(eventData).map(([type, data]) =>
-    z.looseObject({ ...envelope, type: z.literal(type), data }),
-  ),
-  z.looseObject({ ...envelope, type: CustomType, data: z.unknown() }),
-])
+const knownEvents = Object.entries(eventData).map(([type, data]) =>
+  z.looseObject({ ...loggedEvent, type: z.literal(type), data }),
+)
+
+/** The schema of an event of the protocol on the wire, by its type. */
+export const KnownEventSchema = z.discriminatedUnion('type', knownEvents as [(typeof knownEvents)[number]])
+
+/** The schema of an application's own event on the wire. */
+export const CustomEventSchema = z
+  .looseObject({ ...loggedEvent, type: CustomType, data: z.unknown() })
+  .describe("An application's own event: any JSON under a type `x.<name>`")
+
+/** The schema of any event of a log on the wire. `protocolJsonSchema` and the OpenAPI document are made from it. */
+export const EventSchema = z
+  .union([KnownEventSchema, CustomEventSchema])
+  .describe(
+    'An event of a log. A type that begins with `x.` is of a CustomEvent; all others tell the schema of `data`',
+  )
+
+/** The schema of an ephemeral event on the wire. */
+export const EphemeralEventSchema = z
+  .looseObject({ ...anyEvent, type: CustomType, ephemeral: z.literal(true), data: z.unknown() })
+  .describe('An event for the current live subscriptions only. It is never logged, so it has no offset')
 
 /**
  * Checks the body of an event from outside and returns it as the schema parsed it.

@@ -41,5 +41,8 @@ export const FREE_NAMES = 1000
 /** Maximum nesting of arrays and objects. Code that walks through deeper JSON recursively overflows the stack. */
 export const NESTING = 500
 
+/** Maximum number of arrays and objects in one command, body of JSON, or line of NDJSON. */
+export const JSON_PARTS = 100_000
+
 /** Maximum `windowBytes` of a subscription. */
 export const WINDOW_BYTES = 16 * 1024 * 1024

@@ -2,16 +2,40 @@
 import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Answers } from '../http/answers.ts'
-import { readBody, tooLarge } from '../http/bodies.ts'
+import type { Arriving } from '../http/arriving.ts'
+import { readBody, textOf, tooLarge } from '../http/bodies.ts'
+import type { Turnstile } from '../http/turnstile.ts'
+import { parseJson } from '../protocol/index.ts'
 
-/** Reads bodies of JSON up to the route's limit, with a deadline for their next bytes. */
-export function jsonBodies(app: FastifyInstance, idleMs: number): void {
-  const parse = app.getDefaultJsonParser('error', 'error')
-  app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', (request, payload, done) => {
+/** A body that is longer than this takes the parser more than a millisecond. */
+const LONG_BYTES = 64 * 1024
+
+/** What bodies share with all others that arrive. */
+export interface Incoming {
+  readonly turnstile: Turnstile
+  readonly arriving: Arriving
+}
+
+/** Reads bodies of JSON up to the route's limit, with a deadline for their next bytes. @param type their media type */
+export function jsonBodies(
+  app: FastifyInstance,
+  idleMs: number,
+  { turnstile, arriving }: Incoming,
+  type = 'application/json',
+): void {
+  if (app.hasContentTypeParser(type)) app.removeContentTypeParser(type)
+  app.addContentTypeParser(type, (request, payload, done) => {
     const { bodyLimit } = request.routeOptions
     if (Number(request.headers['content-length']) > bodyLimit) return done(tooLarge(bodyLimit))
-    readBody(payload, bodyLimit, idleMs).then(body => parse(request, body.toString(), done), done)
+    readBody(payload, bodyLimit, idleMs, arriving).then(body => {
+      turnstile.pass(body.length > LONG_BYTES, () => {
+        try {
+          done(null, parseJson(textOf(body, 'body'), 'body'))
+        } catch (error) {
+          done(error as Error)
+        }
+      })
+    }, done)
   })
 }
 

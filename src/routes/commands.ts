@@ -1,11 +1,12 @@
 /** Commands over HTTP, with the schema and the `ack` or `nack` of a WebSocket. */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import {
-  type Control,
+  CommandBody,
   type ControlOf,
-  check,
   connectionCommandTypes,
-  SessionCommand,
+  controlSchemas,
+  ServerMessage,
+  type SessionCommand,
   SubscriptionQuery,
   TwinrailError,
 } from '../protocol/index.ts'
@@ -13,52 +14,87 @@ import { allow, allowSubscription, type TransportContext } from '../transports/c
 import { serveSse } from '../transports/sse.ts'
 import { acceptsEventStream } from './accept.ts'
 import { answerWith, asTwinrailError } from './errors.ts'
-import { lastEventId } from './events.ts'
-import { sessionIdOf } from './sessions.ts'
+import { CursorHeader, cursorFromHeader } from './events.ts'
+import { type Api, called, guarded, logged, SessionPath } from './schemas.ts'
 
-/** Parses the command in a body for the session in the path. */
-function commandOf(request: FastifyRequest): SessionCommand {
-  const sessionId = sessionIdOf(request.params)
-  const body = (request.body ?? {}) as Record<string, unknown>
-  if (typeof body['type'] === 'string' && connectionCommandTypes.has(body['type'])) {
-    throw new TwinrailError('bad-request', `${body['type']} goes over a WebSocket only`, {
-      details: { path: 'type' },
-    })
-  }
-  if (body['sessionId'] !== undefined && body['sessionId'] !== sessionId) {
-    throw new TwinrailError(
-      'bad-request',
-      'the body names another session than the path; leave sessionId out of the body',
-      {
-        details: { path: 'sessionId' },
+const sent = {
+  operationId: 'sendCommand',
+  summary: 'Send one command',
+  description:
+    '`run.start` with `Accept: text/event-stream` is answered with the stream of the run. `publish` with `ephemeral: true` sends an event to live subscribers only.',
+  tags: ['commands'],
+  params: SessionPath,
+  querystring: SubscriptionQuery,
+  headers: CursorHeader,
+  body: CommandBody,
+  response: {
+    200: {
+      description: 'The command was executed',
+      content: {
+        'application/json': { schema: controlSchemas.ack },
+        'text/event-stream': { schema: ServerMessage },
       },
-    )
-  }
-  const command = Array.isArray(request.body) ? request.body : { ...body, sessionId }
-  return check(SessionCommand, command, 'command')
-}
+    },
+  },
+  errors: [
+    ...guarded,
+    ...logged,
+    'session-not-found',
+    'run-not-found',
+    'agent-not-found',
+    'input-not-found',
+    'conflict',
+    'already-answered',
+    'input-expired',
+    'run-ended',
+    'restart',
+  ],
+  nacks: true,
+} as const
 
-export function commandRoutes(app: FastifyInstance, context: TransportContext): void {
+called.add(CommandBody, { what: 'command' })
+
+export function commandRoutes(app: Api, context: TransportContext): void {
   app.post(
     '/v1/sessions/:sessionId/commands',
-    { errorHandler: (error, request, reply) => nack(error, request, reply) },
+    {
+      schema: sent,
+      errorHandler: (error, request, reply) => nack(error, request, reply),
+      preValidation: async request => {
+        context.connections.mustBeOpen()
+        refuseConnectionCommand(request.body)
+        await cursorFromHeader(request)
+      },
+    },
     async (request, reply) => {
-      context.connections.mustBeOpen()
-      const command = commandOf(request)
-      const { id, type, sessionId } = command
+      const { sessionId } = request.params
+      if (request.body.sessionId !== undefined && request.body.sessionId !== sessionId) {
+        throw new TwinrailError(
+          'bad-request',
+          'the body names another session than the path; leave sessionId out of the body',
+          { details: { path: 'sessionId' } },
+        )
+      }
+      const command: SessionCommand = { ...request.body, sessionId }
+      const { id, type } = command
       const principal = await allow(context, request, type, sessionId)
       const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)
-      const options = streams
-        ? check(SubscriptionQuery, { ...(request.query as object), ...lastEventId(request) }, 'query')
-        : undefined
-      if (options) await allowSubscription(context, request, sessionId, options)
+      const options = request.query
+      if (streams) await allowSubscription(context, request, sessionId, options)
       const fields = await context.sessions.execute(command, principal)
       const ack: ControlOf<'ack'> = { type: 'ack', id, ...fields }
-      if (!options) return ack satisfies Control
+      if (!streams) return ack
       await serveSse(context, reply, { sessionId, options: { ...options, run: fields.runId }, ack })
       return reply
     },
   )
+}
+
+/** @throws TwinrailError for commands that concern a WebSocket and its subscriptions */
+function refuseConnectionCommand(body: unknown): void {
+  const { type } = (body ?? {}) as { type?: unknown }
+  if (typeof type !== 'string' || !connectionCommandTypes.has(type)) return
+  throw new TwinrailError('bad-request', `${type} goes over a WebSocket only`, { details: { path: 'type' } })
 }
 
 function nack(error: unknown, request: FastifyRequest, reply: FastifyReply): void {

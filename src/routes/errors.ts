@@ -1,8 +1,24 @@
 /** Errors as HTTP answers. PROTOCOL.md, "Errors". */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import { limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
+import { z } from 'zod'
+import { ErrorCodeSchema, limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
+import { named } from './component-names.ts'
 
-/** Converts any error to a refusal. An unexpected error is logged and becomes `internal` without its text. */
+/** The body of every refusal, except those of commands. */
+export const ErrorAnswer = named(
+  'Error',
+  z.object({
+    error: z.object({
+      code: ErrorCodeSchema,
+      message: z.string().describe('For people: what was received, what was expected, what to do'),
+      requestId: z.string().describe("The server's log has the request under this id"),
+      details: z.record(z.string(), z.unknown()).optional().describe('For programs; PROTOCOL.md says which'),
+      retryAfterMs: z.int().optional().describe('How long to wait before a retry'),
+    }),
+  }),
+)
+
+/** Converts any error to a refusal. An unexpected error is reported to the diagnostic output and becomes `internal` without its text. */
 export function asTwinrailError(error: unknown, request: FastifyRequest): TwinrailError {
   if (error instanceof TwinrailError) return error
   const { statusCode, code } = error as FastifyError
@@ -25,7 +41,7 @@ export function asTwinrailError(error: unknown, request: FastifyRequest): Twinra
   request.log.error({ err: error }, 'a request failed')
   return new TwinrailError(
     'internal',
-    'the server failed; the cause is in its log, if it keeps one, under this requestId',
+    'the server failed; its diagnostic output, if enabled, has the cause under this requestId',
   )
 }
 
@@ -53,15 +69,20 @@ function endsConnection({ code }: TwinrailError, { raw }: FastifyRequest): boole
 
 /** Answers `{"error":{…}}`. */
 function answer(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  answerWith(asTwinrailError(error, request), reply, ({ code, message, details, retryAfterMs }) => ({
-    error: {
-      code,
-      message,
-      requestId: request.id,
-      ...(details && { details }),
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    },
-  }))
+  answerWith(
+    asTwinrailError(error, request),
+    reply,
+    ({ code, message, details, retryAfterMs }) =>
+      ({
+        error: {
+          code,
+          message,
+          requestId: request.id,
+          ...(details && { details }),
+          ...(retryAfterMs !== undefined && { retryAfterMs }),
+        },
+      }) satisfies z.output<typeof ErrorAnswer>,
+  )
 }
 
 /** Answers a request with a malformed URL, such as a broken escape. Fastify runs no hooks for it. */

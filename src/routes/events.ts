@@ -1,68 +1,153 @@
 /** A session's events over HTTP: read as a stream or in pages, written by ingest. */
 import type { Readable } from 'node:stream'
-import { StringDecoder } from 'node:string_decoder'
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { chunksOf } from '../http/bodies.ts'
-import { check, Id, limits, SubscriptionQuery, TwinrailError, wholeNumber } from '../protocol/index.ts'
-import type { Producer } from '../sessions/ingest.ts'
+import type { Arriving } from '../http/arriving.ts'
+import { chunksOf, textOf } from '../http/bodies.ts'
+import {
+  ControlSchema,
+  EventBodySchema,
+  EventSchema,
+  EventsQuery,
+  Id,
+  limits,
+  Offset,
+  ServerMessage,
+  TwinrailError,
+  wholeNumber,
+} from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { servePage } from '../transports/long-poll.ts'
 import { serveSse } from '../transports/sse.ts'
 import { eventsForm } from './accept.ts'
-import { sessionIdOf } from './sessions.ts'
+import { named } from './component-names.ts'
+import { type Api, guarded, json, logged, SessionPath } from './schemas.ts'
 
-/** The cursor that a reconnecting EventSource sends. It takes precedence over `after`. */
-export function lastEventId(request: FastifyRequest): { after?: string } {
-  const id = request.headers['last-event-id']
-  return typeof id === 'string' && id !== '' ? { after: id } : {}
+/** The header of a reconnecting `EventSource`. */
+export const CursorHeader = z.object({
+  'Last-Event-ID': Offset.optional().describe(
+    'The cursor of a reconnecting EventSource; takes precedence over `after`',
+  ),
+})
+
+/** Takes the cursor from the header, where it is checked as `after`. */
+export async function cursorFromHeader(request: FastifyRequest): Promise<void> {
+  const after = request.headers['last-event-id']
+  if (typeof after === 'string' && after !== '') request.query = { ...(request.query as object), after }
 }
 
+const Page = named(
+  'Page',
+  z.object({
+    events: z.array(EventSchema),
+    controls: z.array(ControlSchema).describe('The `reset`, `gap` and `end` that a stream would send'),
+    head: Offset,
+    earliest: Offset,
+    next: Offset.describe('The `after` of the next page, or with `before` the next `before`'),
+    caughtUp: z.boolean().describe('Whether there are no more events in this direction'),
+  }),
+)
+
 export const ProducerQuery = z
-  .object({ producer: Id.optional(), seq: wholeNumber('the number of the first event').optional() })
+  .object({
+    producer: Id.optional().describe('Makes retries exact, together with `seq`'),
+    seq: wholeNumber('the number of the first event')
+      .pipe(z.number().int().min(0))
+      .optional()
+      .describe("The producer's number of the first event in the body"),
+  })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
     message: 'producer and seq go together',
     path: ['producer'],
   })
 
-function producerOf(query: unknown): Producer | undefined {
-  const { producer, seq } = check(ProducerQuery, query, 'query')
-  return producer === undefined || seq === undefined ? undefined : { id: producer, seq }
-}
+const Ingested = named(
+  'Ingested',
+  z.object({
+    first: Offset.optional().describe('The offset of the first event that was appended'),
+    head: Offset,
+    count: z.int(),
+  }),
+)
 
-export function eventRoutes(app: FastifyInstance, context: TransportContext): void {
+const read = {
+  operationId: 'getEvents',
+  summary: "A session's events as a stream, or in pages with `Accept: application/json`",
+  tags: ['events'],
+  params: SessionPath,
+  querystring: EventsQuery,
+  headers: CursorHeader,
+  response: {
+    200: {
+      description:
+        'Events after the cursor, in order. In a stream the `data` of each server-sent event is one message as JSON; the `event` of a control message is its type, and the `id` of an event its offset. A refusal that passes, such as `restart`, is a stream that has only `closing`',
+      content: { 'text/event-stream': { schema: ServerMessage }, 'application/json': { schema: Page } },
+    },
+    204: z
+      .void()
+      .describe('A stream of a run that has ended, with a cursor past its end: no more events will come'),
+  },
+  errors: [...guarded, ...logged, 'session-not-found', 'run-not-found', 'restart'],
+} as const
+
+const ingested = {
+  operationId: 'ingestEvents',
+  summary: 'Append events of an external producer',
+  description:
+    'One event, an array (all or nothing), or NDJSON with one event on each line, which is appended line by line. `run.started` opens a run that belongs to the producer.',
+  tags: ['events'],
+  params: SessionPath,
+  querystring: ProducerQuery,
+  body: {
+    content: {
+      'application/json': { schema: z.union([EventBodySchema, z.array(EventBodySchema)]) },
+      'application/x-ndjson': { schema: EventBodySchema },
+    },
+  },
+  response: { 200: json('Every event is in the log', Ingested) },
+  errors: [...guarded, ...logged, 'run-not-found', 'conflict', 'run-ended', 'restart'],
+} as const
+
+export function eventRoutes(app: Api, context: TransportContext): void {
   const path = '/v1/sessions/:sessionId/events'
 
-  app.get(path, { exposeHeadRoute: false }, async (request, reply) => {
-    const sessionId = sessionIdOf(request.params)
-    const form = eventsForm(request.headers.accept)
-    if (!form) {
-      throw new TwinrailError(
-        'bad-request',
-        'Accept text/event-stream for a stream or application/json for a page',
-      )
-    }
-    const query = { ...(request.query as object), ...lastEventId(request) }
-    const options = check(SubscriptionQuery, query, 'query')
-    if (form === 'stream') refuseForDoctor(request)
-    if (form === 'page') return servePage(context, request, reply, sessionId, options)
-    await serveSse(context, reply, { sessionId, options })
-    return reply
-  })
+  app.get(
+    path,
+    { schema: read, preValidation: cursorFromHeader, exposeHeadRoute: false },
+    async (request, reply) => {
+      const { sessionId } = request.params
+      const form = eventsForm(request.headers.accept)
+      if (!form) {
+        throw new TwinrailError(
+          'bad-request',
+          'Accept text/event-stream for a stream or application/json for a page',
+        )
+      }
+      if (form === 'stream') refuseForDoctor(request)
+      if (form === 'page') return servePage(context, request, reply, sessionId, request.query)
+      await serveSse(context, reply, { sessionId, options: request.query })
+      return reply
+    },
+  )
 
-  app.post(path, async request => {
-    context.connections.mustBeOpen()
-    const sessionId = sessionIdOf(request.params)
-    const producer = producerOf(request.query)
-    const principal = await allow(context, request, 'ingest', sessionId)
-    const { body } = request
-    if (isStream(body)) {
-      const pieces = chunksOf(body, context.limits.linesMs)
-      return context.sessions.ingestLines(sessionId, lines(body, pieces), principal, producer)
-    }
-    const values = Array.isArray(body) ? body : [body]
-    return context.sessions.ingest(sessionId, values, principal, producer)
-  })
+  app.post(
+    path,
+    { schema: ingested, preValidation: async () => context.connections.mustBeOpen() },
+    async request => {
+      const { sessionId } = request.params
+      const { producer: id, seq } = request.query
+      const producer = id === undefined || seq === undefined ? undefined : { id, seq }
+      const principal = await allow(context, request, 'ingest', sessionId)
+      const { body } = request
+      if (isStream(body)) {
+        const pieces = chunksOf(body, context.limits.linesMs)
+        const arrived = lines(body, pieces, context.arriving)
+        return context.sessions.ingestLines(sessionId, arrived, principal, producer)
+      }
+      const values = Array.isArray(body) ? body : [body]
+      return context.sessions.ingest(sessionId, values, principal, producer)
+    },
+  )
 }
 
 /**
@@ -80,23 +165,61 @@ function refuseForDoctor({ headers }: FastifyRequest): void {
 const isStream = (body: unknown): body is Readable =>
   body !== null && typeof body === 'object' && Symbol.asyncIterator in body
 
-/** The complete lines of each chunk as it arrives. The last line may have no line feed. */
-async function* lines(body: Readable, pieces: AsyncIterable<Buffer>): AsyncGenerator<string[]> {
-  const decoder = new StringDecoder('utf8')
-  let rest = ''
+const LINE_FEED = 10
+
+/**
+ * The complete lines of each chunk as it arrives. The last line may have no line feed.
+ * @throws TwinrailError at the first line that is too large or not UTF-8, after the lines before it
+ */
+async function* lines(
+  body: Readable,
+  pieces: AsyncIterable<Buffer>,
+  arriving: Arriving,
+): AsyncGenerator<string[]> {
+  // The loop below waits for a line that may never end.
+  const holder = { giveUp: () => void body.destroy() }
+  let begun: Buffer[] = []
+  let begunBytes = 0
   try {
     for await (const chunk of pieces) {
-      const parts = (rest + decoder.write(chunk)).split('\n')
-      rest = parts.pop() as string
-      if (rest.length > limits.messageBytes || parts.some(line => line.length > limits.messageBytes)) {
-        throw new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
+      const end = chunk.lastIndexOf(LINE_FEED)
+      if (end >= 0) {
+        yield* linesIn(Buffer.concat([...begun, chunk.subarray(0, end)]))
+        begun = []
+        begunBytes = 0
       }
-      if (parts.length > 0) yield parts
+      const rest = chunk.subarray(end + 1)
+      begun.push(rest)
+      begunBytes += rest.length
+      if (begunBytes > limits.messageBytes) throw lineTooLarge()
+      arriving.set(holder, begunBytes)
     }
   } finally {
+    arriving.set(holder, 0)
     // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }
-  rest += decoder.end()
-  if (rest !== '') yield [rest]
+  if (begunBytes > 0) yield* linesIn(Buffer.concat(begun))
+}
+
+/** The lines, all at once unless one of them is refused. */
+function* linesIn(bytes: Buffer): Generator<string[]> {
+  const good: string[] = []
+  let refusal: unknown
+  try {
+    for (let start = 0, end = 0; end < bytes.length; start = end + 1) {
+      end = bytes.indexOf(LINE_FEED, start)
+      if (end < 0) end = bytes.length
+      if (end - start > limits.messageBytes) throw lineTooLarge()
+      good.push(textOf(bytes.subarray(start, end), 'line'))
+    }
+  } catch (error) {
+    refusal = error
+  }
+  if (good.length > 0) yield good
+  if (refusal) throw refusal
+}
+
+function lineTooLarge(): TwinrailError {
+  return new TwinrailError('too-large', `a line is larger than ${limits.messageBytes} bytes`)
 }

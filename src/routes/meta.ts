@@ -1,17 +1,78 @@
 /** Agents, the guide, health and metrics. */
-import type { FastifyInstance } from 'fastify'
-import { advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
+import { z } from 'zod'
+import { Advice, advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
 import type { Metrics } from '../metrics.ts'
-import { check, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
-import { openApi } from './openapi.ts'
+import { named } from './component-names.ts'
+import { type Api, guarded, json } from './schemas.ts'
 
-export function metaRoutes(
-  app: FastifyInstance,
-  context: TransportContext,
-  metrics: Metrics,
-  dialects: Record<string, unknown> = {},
-): void {
+const Agents = named(
+  'Agents',
+  z.object({
+    agents: z.array(
+      named(
+        'Agent',
+        z.object({
+          name: z.string(),
+          description: z.string(),
+          input: z.record(z.string(), z.unknown()).describe('JSON Schema of the input of `run.start`'),
+        }),
+      ),
+    ),
+  }),
+)
+
+named('Advice', Advice)
+
+const schemas = {
+  agents: {
+    operationId: 'listAgents',
+    summary: 'List the agents with the JSON Schema of their input',
+    tags: ['commands'],
+    response: { 200: json('All agents of this server', Agents) },
+    errors: guarded,
+  },
+  guide: {
+    operationId: 'getAdvice',
+    summary: 'Recommend a transport, with reasons; without a query, for every scenario',
+    tags: ['guide'],
+    querystring: GuideQuery,
+    response: {
+      200: json(
+        'A recommendation with reasons and measured figures',
+        z.union([Advice, named('AdviceList', z.object({ scenarios: z.array(Advice) }))]),
+      ),
+    },
+  },
+  alive: {
+    operationId: 'getHealth',
+    summary: 'Is the process alive?',
+    tags: ['operations'],
+    response: { 200: json('Yes', z.object({ status: z.literal('ok') })) },
+  },
+  ready: {
+    operationId: 'getReadiness',
+    summary: 'Is the server ready for traffic, and does the log take appends?',
+    tags: ['operations'],
+    response: { 200: json('Yes', z.object({ status: z.literal('ready') })) },
+    errors: ['unavailable', 'restart'],
+  },
+  metrics: {
+    operationId: 'getMetrics',
+    summary: 'Prometheus metrics',
+    tags: ['operations'],
+    response: { 200: { description: 'Metrics', content: { 'text/plain': { schema: z.string() } } } },
+  },
+  document: {
+    operationId: 'getOpenApi',
+    summary: 'This document',
+    tags: ['operations'],
+    response: { 200: json('OpenAPI 3.1', z.record(z.string(), z.any())) },
+  },
+} as const
+
+export function metaRoutes(app: Api, context: TransportContext, metrics: Metrics): void {
   const { journal, sessions, connections } = context
   const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
     name,
@@ -19,38 +80,38 @@ export function metaRoutes(
     input: jsonSchemaOf(input),
   }))
 
-  app.get('/v1/agents', async request => {
+  app.get('/v1/agents', { schema: schemas.agents }, async request => {
     await allow(context, request, 'agents.list')
     return { agents }
   })
 
-  app.get('/v1/guide', async request => {
-    const question = check(GuideQuery, request.query, 'query')
+  app.get('/v1/guide', { schema: schemas.guide }, async request => {
+    const question = request.query
     return Object.keys(question).length > 0 ? advise(question) : { scenarios: adviseOnAll() }
   })
 
-  app.get('/healthz', async () => ({ status: 'ok' }))
+  app.get('/healthz', { schema: schemas.alive }, async () => ({ status: 'ok' }) as const)
 
-  app.get('/readyz', async () => {
+  app.get('/readyz', { schema: schemas.ready }, async () => {
     connections.mustBeReady()
     await journal.ready().catch(cause => {
       if (cause instanceof TwinrailError) throw cause
-      throw new TwinrailError('unavailable', 'the log takes no appends; the server’s log has the cause', {
-        cause,
-        retryAfterMs: 1000,
-      })
+      throw new TwinrailError(
+        'unavailable',
+        'the log takes no appends; the server’s diagnostic output has the cause',
+        {
+          cause,
+          retryAfterMs: 1000,
+        },
+      )
     })
-    return { status: 'ready' }
+    return { status: 'ready' } as const
   })
 
-  app.get('/metrics', async (_request, reply) => {
+  app.get('/metrics', { schema: schemas.metrics }, async (_request, reply) => {
     reply.type(metrics.contentType)
     return metrics.text()
   })
 
-  const document = JSON.stringify(openApi(dialects))
-  app.get('/openapi.json', async (_request, reply) => {
-    reply.type('application/json; charset=utf-8')
-    return document
-  })
+  app.get('/openapi.json', { schema: schemas.document }, async () => app.swagger())
 }

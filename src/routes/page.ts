@@ -26,8 +26,8 @@ export function pageRoutes(app: FastifyInstance, folder: URL): void {
       .header('cache-control', cache)
       .send(bytes)
   }
-  app.get('/', (_request, reply) => send(reply, 'index.html', 'no-cache'))
-  app.get<{ Params: { file: string } }>('/assets/:file', (request, reply) => {
+  app.get('/', { schema: { hide: true } }, (_request, reply) => send(reply, 'index.html', 'no-cache'))
+  app.get<{ Params: { file: string } }>('/assets/:file', { schema: { hide: true } }, (request, reply) => {
     const { file } = request.params
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
     // Their names contain a hash of their content.

@@ -9,6 +9,7 @@ import { TLSSocket } from 'node:tls'
 import fastifyWebsocket from '@fastify/websocket'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ServerOptions, WebSocket } from 'ws'
+import { TwinrailError } from '../protocol/index.ts'
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -31,6 +32,10 @@ export interface WebSocketOptions {
 /** Registers the plugin. Only upgrades to WebSocket reach it; connections are closed by the server's own stop. */
 export async function registerWebSocket(app: FastifyInstance, options: WebSocketOptions): Promise<void> {
   app.decorateRequest('upgradeResponse', null)
+  const endpoints = new Set<string>()
+  app.addHook('onRoute', ({ url, websocket, wsHandler }) => {
+    if (websocket || wsHandler) endpoints.add(url)
+  })
   await app.register(fastifyWebsocket, {
     options: {
       server: onlyWebSocketUpgrades(app.server),
@@ -48,8 +53,15 @@ export async function registerWebSocket(app: FastifyInstance, options: WebSocket
   })
   // After the plugin's own hook, which sets `ws`.
   app.addHook('onRequest', async (request, reply) => {
-    if (request.ws) request.upgradeResponse = reply.raw
+    if (!request.ws) return
+    // The plugin would answer 101 and close the WebSocket at once.
+    if (!endpoints.has(request.routeOptions.url ?? '')) throw noWebSocket()
+    request.upgradeResponse = reply.raw
   })
+}
+
+function noWebSocket(): TwinrailError {
+  return new TwinrailError('not-found', 'there is no WebSocket at this path; connect to /v1/ws')
 }
 
 /**

@@ -1,11 +1,14 @@
 /** The WebSocket's route. PROTOCOL.md, "WebSocket". */
 import type { FastifyInstance } from 'fastify'
-import { limits, TwinrailError } from '../protocol/index.ts'
+import { z } from 'zod'
+import { Command, limits, ServerMessage, TwinrailError } from '../protocol/index.ts'
 import type { TransportContext } from '../transports/context.ts'
 import { SUBPROTOCOL, serveWebSocket } from '../transports/websocket.ts'
+import type { Api } from './schemas.ts'
 import { registerWebSocket, releaseUpgrade } from './websocket-bridge.ts'
 
-export async function websocketRoutes(app: FastifyInstance, context: TransportContext): Promise<void> {
+/** Accepts upgrades to WebSocket on this instance. */
+export async function acceptWebSockets(app: FastifyInstance, context: TransportContext): Promise<void> {
   await registerWebSocket(app, {
     maxPayload: limits.messageBytes,
     compression: context.compression,
@@ -13,10 +16,24 @@ export async function websocketRoutes(app: FastifyInstance, context: TransportCo
     closeTimeoutMs: context.stallMs,
     subprotocol: SUBPROTOCOL,
   })
+}
 
+const connected = {
+  operationId: 'connect',
+  summary: `Open a WebSocket, subprotocol \`${SUBPROTOCOL}\``,
+  description:
+    'Text messages. Each message of the client is one command; each message of the server is one or more JSON objects separated by line feeds. A missing right is reported by a close code after the upgrade.',
+  tags: ['events', 'commands'],
+  response: { 101: z.void().describe('The connection is a WebSocket now') },
+  errors: ['bad-request'],
+  'x-websocket': { subprotocol: SUBPROTOCOL, send: Command, receive: ServerMessage },
+} as const
+
+export function websocketRoute(app: Api, context: TransportContext): void {
   app.route({
     method: 'GET',
     url: '/v1/ws',
+    schema: connected,
     exposeHeadRoute: false,
     // The subprotocol is checked before the upgrade, while a 400 is still possible.
     onRequest: async request => {

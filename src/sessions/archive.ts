@@ -7,8 +7,16 @@ import type { Journal } from '../bus/journal.ts'
 import { encodeEvent } from '../log/event.ts'
 import { keys } from '../log/keys.ts'
 import type { OnceKey } from '../log/log.ts'
-import { isTerminal, TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
+import {
+  faultOf,
+  isTerminal,
+  NESTING,
+  readJson,
+  TwinrailError,
+  type TwinrailEvent,
+} from '../protocol/index.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
+import { tooManyOpen } from './refused-append.ts'
 import { digest } from './repeats.ts'
 
 /** The first line of an archive. */
@@ -53,7 +61,8 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
     parts = text
       .trimEnd()
       .split('\n')
-      .map(line => JSON.parse(line) as unknown)
+      // Large integers in it are as JavaScript wrote them: reading them again does not change them.
+      .map(line => readJson(line, 'line').value)
   } catch {
     throw damaged('not an archive of a session: expected one JSON object per line')
   }
@@ -68,13 +77,18 @@ export function readArchive(text: string): { header: ArchiveHeader; events: Twin
   const sha256 = createHash('sha256').update(text.slice(0, end)).digest('hex')
   if (seal.sha256 !== sha256 || seal.events !== parts.length - 2)
     throw damaged('the checksum does not match the content')
+  for (const [i, part] of parts.entries()) {
+    const fault = faultOf(part, NESTING)
+    if (fault) throw damaged(`line ${i + 1}: ${fault.path && `${fault.path}: `}${fault.why}`)
+  }
   return { header, events: parts.slice(1, -1) as TwinrailEvent[] }
 }
 
 /**
  * Creates a session from an archive, under its own id or another. Types, data, times and authors are kept; the log
  * assigns new offsets. A run that was open at the export gets `run.failed` with the code `producer-lost`.
- * @throws TwinrailError `conflict` when a session of that id exists; `bad-request` when an id occurs twice in the archive
+ * @throws TwinrailError `conflict` when a session of that id exists, or when more runs or questions were open at one time
+ * than may be; `bad-request` when an id occurs twice in the archive
  */
 export async function importArchive(
   journal: Journal,
@@ -115,6 +129,7 @@ export async function importArchive(
     const appended = await journal.appendTexts(sessionId, texts, { epoch, once: batch.flatMap(keysOf) })
     if (!appended.accepted) {
       await journal.delete(sessionId)
+      if (appended.reason === 'open') throw tooManyOpen(appended)
       throw new TwinrailError(
         'bad-request',
         `the archive is inconsistent, the log refused it: ${JSON.stringify(appended)}`,

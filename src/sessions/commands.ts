@@ -4,7 +4,7 @@ import type { Agent } from '../agents/agent.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
-import { check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { beginning, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { Principal } from './principal.ts'
@@ -62,15 +62,15 @@ export class Commands {
   async #start(command: Of<'run.start'>, principal: Principal): Promise<AckFields> {
     const { agents, runner } = this.#parts
     const { sessionId, runId = randomUUID(), onNoViewers } = command
-    const note: RunNote = {
+    const noteOf = (): RunNote => ({
       agent: command.agent,
       digest: digest(command.input),
       by: principal.id,
       ...(onNoViewers !== 'continue' && { onNoViewers }),
-    }
+    })
     if (command.runId !== undefined) {
       const earlier = await this.#findEntry(sessionId, keys.run(runId))
-      if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, note)
+      if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, noteOf())
     }
     const agent = agents.get(command.agent)
     if (!agent) {
@@ -78,11 +78,13 @@ export class Commands {
         'agent-not-found',
         'the server has no agent of this name; GET /v1/agents lists its agents',
         {
-          details: { agent: command.agent.slice(0, 256) },
+          details: { agent: beginning(command.agent, 256) },
         },
       )
     }
     const input = check(agent.input, command.input, 'input')
+    // A digest takes longer than a check, so what is refused gets none.
+    const note = noteOf()
     const started = {
       type: 'run.started',
       runId,
@@ -195,6 +197,7 @@ export class Commands {
       {
         epoch,
         once: [{ key: keys.answer(requestId), note }],
+        beyondLimit: true,
         absent: runId === undefined ? [] : [keys.end(runId)],
       },
     )

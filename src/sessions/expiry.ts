@@ -79,6 +79,7 @@ export class Expiry {
     return this.#parts.journal.append(sessionId, [body], {
       epoch,
       once: [{ key: keys.answer(requestId), note: { expired: true } }],
+      beyondLimit: true,
       absent: runId === undefined ? [] : [keys.end(runId)],
     })
   }

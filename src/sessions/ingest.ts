@@ -12,10 +12,14 @@ import { checkQuestion } from './question.ts'
 import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
+import type { SessionStates } from './states.ts'
 
 /** The outcome of an ingest. */
 export interface Ingested {
-  /** Offset of the first event; absent when a producer repeats an older call than its last. */
+  /**
+   * Offset of the first event, also of one that the log had before. Absent when no event was given, and when a producer
+   * repeats an event of so long ago that the log does not know where it lies.
+   */
   first?: string
   /** Offset of the session's last event. */
   head: string
@@ -35,6 +39,7 @@ export interface IngestParts {
   readonly bus: Bus
   readonly expiry: Expiry
   readonly schemas: SchemaChecker
+  readonly states: SessionStates
   /** A run opened by ingest fails after this time without an event of its producer, in ms. */
   readonly leaseMs: number
 }
@@ -52,7 +57,8 @@ export class Ingest {
   }
 
   /**
-   * Appends all events or none, and creates the session when it is missing.
+   * Appends all events or none, and creates the session when it is missing. Without events it renews the leases of all
+   * open runs of the principal, and throws `session-not-found` when there is no session.
    * @throws TwinrailError naming the first bad event; nothing is appended then
    */
   appendAll(
@@ -61,7 +67,22 @@ export class Ingest {
     principal: Principal,
     producer?: Producer,
   ): Promise<Ingested> {
+    if (values.length === 0) return this.#renew(sessionId, principal)
     return this.#appendValues(sessionId, values, principal, producer && ownedBy(principal, producer), true)
+  }
+
+  /** Renews the leases of the runs that the principal has opened by ingest. */
+  async #renew(sessionId: string, principal: Principal): Promise<Ingested> {
+    const { journal, states } = this.#parts
+    const session = await journal.session(sessionId)
+    const open = (await states.get(session)).runs.filter(({ status }) => status === 'running')
+    const started = await journal.lookup(
+      sessionId,
+      open.map(({ runId }) => keys.run(runId)),
+    )
+    const own = open.filter((_, i) => isOwn(started[i]?.note, principal))
+    await Promise.all(own.map(({ runId }) => journal.renew(sessionId, this.#lease(runId, principal))))
+    return { head: offsetOf(session, session.head), count: 0 }
   }
 
   /** @param isFinal whether a refusal ends the call; if so, a run that was cancelled before its start is logged first */
@@ -72,7 +93,6 @@ export class Ingest {
     producer: Producer | undefined,
     isFinal: boolean,
   ): Promise<Ingested> {
-    if (values.length === 0) throw new TwinrailError('bad-request', 'expected at least one event, got none')
     const bodies = values.map((value, i) =>
       parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
     )
@@ -82,20 +102,16 @@ export class Ingest {
     if (!appended.accepted) {
       const known = producer && (await this.#countKnown(sessionId, bodies, appended, producer))
       if (known) {
-        const rest = { id: producer.id, seq: producer.seq + known }
-        const { head } = await this.#appendValues(sessionId, values.slice(known), principal, rest, isFinal)
-        return { head, count: bodies.length }
+        const rest = { id: producer.id, seq: producer.seq + known.count }
+        const added = values.slice(known.count)
+        const { head } = await this.#appendValues(sessionId, added, principal, rest, isFinal)
+        return { ...firstOf(known.appended), head, count: bodies.length }
       }
       if (isFinal) await this.#startCancelled(sessionId, bodies, appended, principal)
       throw this.#refusal(sessionId, appended, principal)
     }
-    const { first, head } = appended
     await this.#parts.bus.admitted(sessionId)
-    return {
-      ...(first > 0 && { first: offsetOf(appended, first) }),
-      head: offsetOf(appended, head),
-      count: bodies.length,
-    }
+    return { ...firstOf(appended), head: offsetOf(appended, appended.head), count: bodies.length }
   }
 
   /**
@@ -115,7 +131,7 @@ export class Ingest {
       if (values.length === 0) return
       const numbered = producer && ownedBy(principal, { id: producer.id, seq: producer.seq + count })
       const ingested = await this.#appendValues(sessionId, values, principal, numbered, values.length === 1)
-      first ??= ingested.first
+      if (count === 0) first = ingested.first
       head = ingested.head
       count += values.length
     }
@@ -135,7 +151,8 @@ export class Ingest {
     } catch (error) {
       if (!(error instanceof TwinrailError)) throw error
       const progress = { ...(first && { first }), ...(head && { head }), count }
-      throw new TwinrailError(error.code, count > 0 ? `line ${count + 1}: ${error.message}` : error.message, {
+      const named = count === 0 || error.message.startsWith('line ')
+      throw new TwinrailError(error.code, named ? error.message : `line ${count + 1}: ${error.message}`, {
         details: { ...error.details, ...progress },
         ...(error.retryAfterMs !== undefined && { retryAfterMs: error.retryAfterMs }),
       })
@@ -200,8 +217,7 @@ export class Ingest {
   async #mustOwnRun(sessionId: string, runId: string, principal: Principal): Promise<void> {
     const [started] = await this.#parts.journal.lookup(sessionId, [keys.run(runId)])
     if (!started) throw runNotFound(runId)
-    const { by, external } = started.note as RunNote
-    if (!external || by !== principal.id) {
+    if (!isOwn(started.note, principal)) {
       throw new TwinrailError('forbidden', 'the run is not yours; ingest into runs that you opened', {
         details: { runId },
       })
@@ -231,7 +247,7 @@ export class Ingest {
   }
 
   /**
-   * How many leading events of a refused call the log has from that producer already. The refusal may come from their
+   * How many leading events of a refused call the log has from that producer already; nothing when it has none. The refusal may come from their
    * own keys, for example when a retry repeats `run.started`. The log accepts a call that it has as a whole without
    * checking conditions, and refuses any other call here because the key is taken; so a binary search finds the count.
    */
@@ -240,18 +256,18 @@ export class Ingest {
     bodies: readonly Body[],
     refusal: RefusedAppend,
     producer: Producer,
-  ): Promise<number> {
-    if (refusal.reason !== 'key') return 0
+  ): Promise<{ count: number; appended: Accepted } | undefined> {
+    if (refusal.reason !== 'key') return undefined
     const { epoch, key } = refusal
-    let known = 0
-    for (let tooMany = bodies.length; known + 1 < tooMany; ) {
-      const count = Math.floor((known + tooMany) / 2)
+    let known: { count: number; appended: Accepted } | undefined
+    for (let tooMany = bodies.length; (known?.count ?? 0) + 1 < tooMany; ) {
+      const count = Math.floor(((known?.count ?? 0) + tooMany) / 2)
       const appended = await this.#parts.journal.append(sessionId, bodies.slice(0, count), {
         epoch,
         absent: [key],
         producer,
       })
-      if (appended.accepted) known = count
+      if (appended.accepted) known = { count, appended }
       else tooMany = count
     }
     return known
@@ -292,8 +308,7 @@ export class Ingest {
 
   #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): TwinrailError {
     if (refused.reason === 'key' && refused.key.startsWith('run:')) {
-      const { by, external } = refused.entry.note as RunNote
-      if (!external || by !== principal.id) {
+      if (!isOwn(refused.entry.note, principal)) {
         return new TwinrailError(
           'forbidden',
           'the runId is in use by a run that is not yours; choose another',
@@ -302,6 +317,19 @@ export class Ingest {
     }
     return refusalError(sessionId, refused)
   }
+}
+
+type Accepted = Appended & { accepted: true }
+
+/** Where the first event of a call lies, if that is known. */
+function firstOf(appended: Accepted): { first?: string } {
+  return appended.first > 0 ? { first: offsetOf(appended, appended.first) } : {}
+}
+
+/** Whether a run was opened by ingest of this principal. @param note the note of the run's start */
+function isOwn(note: unknown, principal: Principal): boolean {
+  const { by, external } = (note ?? {}) as Partial<RunNote>
+  return external === true && by === principal.id
 }
 
 const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId

@@ -1,5 +1,11 @@
 /** Parses and checks the events that external producers send. */
-import { commandOnlyTypes, type EventBody, parseEventBody, TwinrailError } from '../protocol/index.ts'
+import {
+  commandOnlyTypes,
+  type EventBody,
+  parseEventBody,
+  parseJson,
+  TwinrailError,
+} from '../protocol/index.ts'
 
 /** Events of these types must name their run. */
 const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
@@ -39,22 +45,15 @@ export function parseIngestedLines(
   const values: unknown[] = []
   for (const line of lines) {
     if (line.trim() === '') continue
-    let value: unknown
+    const what = `line ${before + values.length + 1}`
     try {
-      value = JSON.parse(line)
-    } catch {
-      return {
-        values,
-        error: new TwinrailError('bad-request', 'the line is not JSON; expected one event per line'),
-      }
-    }
-    try {
-      parseIngestedEvent(value, `line ${before + values.length + 1}`)
+      const value = parseJson(line, what)
+      parseIngestedEvent(value, what)
+      values.push(value)
     } catch (error) {
       if (error instanceof TwinrailError) return { values, error }
       throw error
     }
-    values.push(value)
   }
   return { values }
 }

@@ -1,5 +1,5 @@
 /** What a question to a run's users has to meet, whoever asks it: an agent by `ask`, or a producer by ingest. */
-import { type EventBody, isDeeper, TwinrailError } from '../protocol/index.ts'
+import { type EventBody, faultOf, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 
@@ -32,14 +32,11 @@ export async function checkQuestion(body: EventBody, { schemas, expiry }: Questi
   }
   const { schema } = body.data
   if (schema === undefined) return
-  if (isDeeper(schema, SCHEMA_NESTING)) {
-    throw new TwinrailError(
-      'bad-request',
-      `the question's schema is nested more than ${SCHEMA_NESTING} deep`,
-      {
-        details: { path: 'data.schema' },
-      },
-    )
+  const fault = faultOf(schema, SCHEMA_NESTING)
+  if (fault) {
+    throw new TwinrailError('bad-request', `the question's schema: ${fault.why}`, {
+      details: { path: 'data.schema' },
+    })
   }
   await schemas.checkSchema(schema)
 }

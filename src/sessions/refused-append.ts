@@ -1,5 +1,6 @@
 /** Makes the error that a caller gets when the log refused an append. */
 import { offsetOf, sessionNotFound } from '../bus/journal.ts'
+import { RUNS } from '../bus/open-limits.ts'
 import { keys } from '../log/keys.ts'
 import type { Appended, KeyEntry } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
@@ -30,6 +31,19 @@ export function alreadyAnswered(epoch: number, requestId: string, entry: KeyEntr
   })
 }
 
+/** `conflict`: as many runs or questions are open as may be. */
+export function tooManyOpen({ tally, max, group }: RefusedAppend & { reason: 'open' }): TwinrailError {
+  const [holder, what, first] =
+    tally === RUNS
+      ? ['session', 'runs', 'end or cancel some']
+      : [group === undefined ? 'session' : 'run', 'questions', 'answer some']
+  return new TwinrailError(
+    'conflict',
+    `the ${holder} has ${max} open ${what}, which is the maximum; ${first} first`,
+    { details: { open: tally, max, ...(group !== undefined && { runId: group }) } },
+  )
+}
+
 /** The error for any refusal. Callers handle the refusals that are an answer of their own before they call this. */
 export function refusalError(sessionId: string, refused: RefusedAppend): TwinrailError {
   switch (refused.reason) {
@@ -45,6 +59,8 @@ export function refusalError(sessionId: string, refused: RefusedAppend): Twinrai
         `the producer skipped a number; send again from ${refused.expected}`,
         { details: { expected: refused.expected } },
       )
+    case 'open':
+      return tooManyOpen(refused)
     case 'key': {
       const { key, entry, epoch } = refused
       const id = key.slice(key.indexOf(':') + 1)

@@ -8,6 +8,7 @@ import { check, Id, parseEventBody, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { Inbox } from './inbox.ts'
 import { checkQuestion } from './question.ts'
+import { tooManyOpen } from './refused-append.ts'
 import type { RunClock } from './run-clock.ts'
 import { type RunLog, RunStopped } from './run-log.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
@@ -85,7 +86,9 @@ async function ask(
 
 async function logRequest({ log, runId }: RunContextParts, body: Body, requestId: string): Promise<void> {
   const appended = await log.append([body], { once: [{ key: keys.input(requestId), note: { runId } }] })
-  if (appended.accepted || appended.reason !== 'key') return
+  if (appended.accepted) return
+  if (appended.reason === 'open') throw tooManyOpen(appended)
+  if (appended.reason !== 'key') return
   const { runId: asker } = (appended.entry.note ?? {}) as { runId?: string }
   // An agent that resumes a run repeats its questions; they are in the log already.
   if (asker === runId) return

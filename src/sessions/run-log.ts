@@ -42,6 +42,14 @@ interface Call {
   }
 }
 
+/**
+ * Whether the refusal is of a question, because its id is taken or too many are open. Its caller handles it; any other
+ * refusal means that the run is over.
+ */
+function isOfQuestion(refused: Appended & { accepted: false }): boolean {
+  return refused.reason === 'open' || (refused.reason === 'key' && refused.key.startsWith('input:'))
+}
+
 export class RunLog {
   readonly #parts: RunLogParts
   #calls: Call[] = []
@@ -147,10 +155,7 @@ export class RunLog {
       this.#calls.shift()
       if (this.#hasRoom()) this.#makeRoom?.()
       const appended = await this.#write(call.texts, awaited?.conditions)
-      // The caller handles a question whose id is taken. Any other refusal means that the run is over.
-      if (!appended.accepted && !(appended.reason === 'key' && appended.key.startsWith('input:'))) {
-        throw new RunStopped('the run has ended')
-      }
+      if (!appended.accepted && !isOfQuestion(appended)) throw new RunStopped('the run has ended')
       awaited?.resolve(appended)
     } catch (error) {
       awaited?.reject(error)

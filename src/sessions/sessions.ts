@@ -8,6 +8,7 @@ import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { formatOffset, type SessionCommand } from '../protocol/index.ts'
 import { Commands } from './commands.ts'
+import { describe, type SessionBase, type SessionDescription } from './description.ts'
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
 import type { Principal } from './principal.ts'
@@ -15,7 +16,6 @@ import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
 import { SchemaChecker } from './schemas/checker.ts'
-import type { PendingInput, RunState } from './state.ts'
 import { SessionStates } from './states.ts'
 
 export interface SessionsOptions {
@@ -39,18 +39,8 @@ export interface SessionsOptions {
   onError(error: unknown, context: Record<string, unknown>): void
 }
 
-/** The response of `GET /v1/sessions/:sessionId`. */
-export interface SessionDescription {
-  sessionId: string
-  metadata: Record<string, unknown>
-  head: string
-  earliest: string
-  runs: readonly RunState[]
-  pendingInputs: readonly PendingInput[]
-}
-
 /** An entry of the response of `GET /v1/sessions`. */
-export type SessionSummary = Omit<SessionDescription, 'runs' | 'pendingInputs'> & { createdAt: number }
+export type SessionSummary = SessionBase & { createdAt: number }
 
 /** A new session id with 144 random bits, which cannot be guessed. */
 export function newSessionId(): string {
@@ -127,6 +117,7 @@ export class Sessions {
       bus,
       expiry: this.#expiry,
       schemas,
+      states: this.#states,
       leaseMs: options.producerLeaseMs ?? 60_000,
     })
   }
@@ -145,12 +136,11 @@ export class Sessions {
     return (await this.#journal.list(after, limit)).map(summary)
   }
 
-  /** The session with its runs and open questions. @throws TwinrailError `session-not-found` */
+  /** The session with its runs and open questions, as many as an answer holds. @throws TwinrailError `session-not-found` */
   async describe(sessionId: string): Promise<SessionDescription> {
     const session = await this.#journal.session(sessionId)
-    const { runs, pendingInputs } = await this.#states.get(session)
-    const { createdAt: _, ...rest } = summary(session)
-    return { ...rest, runs, pendingInputs }
+    const { createdAt: _, ...base } = summary(session)
+    return describe(base, await this.#states.get(session))
   }
 
   /** Deletes the session. Its runs are aborted and its streams end. Resolves with `false` when there was none. */

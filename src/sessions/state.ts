@@ -17,6 +17,9 @@ export interface PendingInput {
   readonly offset: string
   readonly runId: string | undefined
   readonly requestId: string
+  readonly kind: 'approval' | 'question' | 'tool'
+  readonly message: string
+  readonly toolCallId?: string
   readonly schema?: Record<string, unknown> | boolean
   readonly expiresAt?: number
 }

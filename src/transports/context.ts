@@ -7,6 +7,7 @@ import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LagLimits } from '../bus/lag.ts'
 import type { Answers } from '../http/answers.ts'
+import type { Arriving } from '../http/arriving.ts'
 import type { ConnectionLimits } from '../http/limits.ts'
 import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
@@ -16,7 +17,7 @@ import type { Connections, TransportName } from './connections.ts'
 import type { Heartbeats } from './heartbeat.ts'
 
 /** Why the server closes a connection: it lags too far, takes no bytes, or does not answer pings. */
-export type LossReason = 'too-slow' | 'stalled' | 'silent'
+export type LossReason = 'too-slow' | 'stalled' | 'silent' | 'incomplete'
 
 export interface TransportContext {
   readonly journal: Journal
@@ -27,6 +28,7 @@ export interface TransportContext {
   readonly heartbeats: Heartbeats
   readonly connections: Connections
   readonly answers: Answers
+  readonly arriving: Arriving
   readonly limits: ConnectionLimits
   /** Silence after which a connection is pinged, in ms; a client may choose another time. */
   readonly heartbeatMs: number

@@ -43,7 +43,7 @@ export class Heartbeats {
     if (!this.#timer) {
       this.#tick = Math.floor(this.now() / TICK_MS)
       this.#tickEnd = (this.#tick + 1) * TICK_MS
-      this.#timer = setInterval(() => this.#turn(), TICK_MS)
+      this.#timer = setInterval(() => this.#tock(), TICK_MS)
       this.#timer.unref()
     }
     this.#put(beating, beating.wroteAt + beating.heartbeatMs)
@@ -71,17 +71,33 @@ export class Heartbeats {
     this.#slotOf.set(beating, slot)
   }
 
+  /**
+   * A turn that is late follows a time in which the process stood still. Answers of clients, and room in their sockets,
+   * may have come meanwhile and are unread, so the sockets are read first.
+   */
+  #tock(): void {
+    if (this.now() < this.#tickEnd + TICK_MS) return this.#turn()
+    setImmediate(() => {
+      if (this.#timer) this.#turn()
+    })
+  }
+
   #turn(): void {
     const now = this.now()
     const last = Math.floor(now / TICK_MS)
     this.#tickEnd = (last + 1) * TICK_MS
-    for (; this.#tick < last; this.#tick++) {
-      const set = this.#slots.get(this.#tick + 1)
+    const first = this.#tick + 1
+    // Before the connections are checked: one that is added meanwhile must not go into a slot that was checked.
+    this.#tick = last
+    for (let slot = first; slot <= last; slot++) {
+      const set = this.#slots.get(slot)
       if (!set) continue
-      this.#slots.delete(this.#tick + 1)
+      this.#slots.delete(slot)
       for (const beating of set) {
-        this.#slotOf.delete(beating)
+        // A connection's beat may remove it and others, and may add it anew.
+        if (this.#slotOf.get(beating) !== slot) continue
         if (now - beating.wroteAt >= beating.heartbeatMs) beating.beat()
+        if (this.#slotOf.get(beating) !== slot) continue
         this.#put(beating, Math.max(beating.wroteAt + beating.heartbeatMs, now + 1))
       }
     }

@@ -1,27 +1,8 @@
 /** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { z } from 'zod'
-import {
-  check,
-  Offset,
-  PAGE_EVENTS,
-  type SubscriptionOptions,
-  WAIT_MS,
-  wholeNumber,
-} from '../protocol/index.ts'
+import type { EventsQuery } from '../protocol/index.ts'
 import { allow, connectionOf, type TransportContext } from './context.ts'
 import { type Page, readPage } from './long-poll-page.ts'
-
-/** The names of a page's query that subscriptions do not have. */
-const PageQuery = z.object({
-  limit: wholeNumber('a count of events')
-    .refine(limit => limit >= 1 && limit <= PAGE_EVENTS, `expected 1 to ${PAGE_EVENTS} events`)
-    .default(PAGE_EVENTS),
-  before: Offset.optional(),
-  wait: wholeNumber('ms')
-    .refine(wait => wait <= WAIT_MS, `expected at most ${WAIT_MS} ms`)
-    .default(0),
-})
 
 /** Answers with one page. Waits for events if the query says so. @throws TwinrailError the refusal */
 export async function servePage(
@@ -29,11 +10,10 @@ export async function servePage(
   request: FastifyRequest,
   reply: FastifyReply,
   sessionId: string,
-  options: SubscriptionOptions,
+  { limit, before, wait, ...options }: EventsQuery,
 ): Promise<FastifyReply> {
   context.connections.mustBeOpen()
   await allow(context, request, 'subscribe', sessionId)
-  const { limit, before, wait } = check(PageQuery, request.query, 'query')
   const gone = new AbortController()
   const leave = () => gone.abort()
   const connection = connectionOf(reply)
@@ -55,16 +35,24 @@ export async function servePage(
     waited()
     connection.off('close', leave)
   })
+  const texts = pageTexts(page)
+  const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
   return reply
     .header('cache-control', 'no-store')
     .header('vary', 'Accept, Origin')
     .type('application/json; charset=utf-8')
-    .send(pageJson(page))
+    .header('content-length', bytes)
+    .send(context.answers.ofTexts(reply.raw, texts, bytes))
 }
 
-/** The page's JSON, with the text of every event as in the log. */
-function pageJson({ events, controls, head, earliest, next, caughtUp }: Page): string {
-  const texts = events.map(event => event.json).join(',')
+/** The page's JSON in parts, with the text of every event as in the log. */
+function pageTexts({ events, controls, head, earliest, next, caughtUp }: Page): string[] {
+  const texts = ['{"events":[']
+  for (const [i, { json }] of events.entries()) {
+    if (i > 0) texts.push(',')
+    texts.push(json)
+  }
   const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })
-  return `{"events":[${texts}],${rest.slice(1)}`
+  texts.push(`],${rest.slice(1)}`)
+  return texts
 }

@@ -4,8 +4,8 @@ import type { Duplex } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import { sseControl } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
+import { startDeadline } from '../http/deadline.ts'
 import { type ControlOf, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
-import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allowSubscription,
@@ -85,7 +85,7 @@ function refuseForNow(context: TransportContext, reply: FastifyReply, reason: Tw
   reply.hijack()
   writeHead(reply)
   const control = closing(reason)
-  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n\n`)
+  reply.raw.write(`retry: ${reason.retryAfterMs ?? retryOf(context)}\n`)
   reply.sse(
     (async function* () {
       yield { event: control.type, data: JSON.stringify(control) }
@@ -148,7 +148,8 @@ class SseStream<B> implements Connection {
     this.#context.connections.mustBeOpen()
     this.#context.connections.add(this)
     writeHead(this.#reply, this.#body.headers)
-    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n\n`))
+    // In the block of `hello`: some clients hand a block of its own over as a message without data.
+    const handedOver = await this.#handOver(this.#body.first(`retry: ${retryOf(this.#context)}\n`))
     if (!handedOver || this.sink.closed) return this.forget()
     if (!streamOf(this.#reply)) {
       // The request's headers are not needed any more; a browser's take 1.5 KiB per open stream.
@@ -182,7 +183,7 @@ class SseStream<B> implements Connection {
       // A pipelined response that has no socket yet emits no `close` of its own.
       const onClose = () => settle(false)
       const onTurn = () => {
-        stopDeadline = startTimer(this.#context.stallMs, () => this.#giveUp())
+        stopDeadline = startDeadline(this.#context.stallMs, () => this.#giveUp())
       }
       wire.once('close', onClose)
       raw.write(first, error => settle(!error))
@@ -210,7 +211,7 @@ class SseStream<B> implements Connection {
   close(reason: TwinrailError): void {
     const retryMs = reason.retryAfterMs ?? retryOf(this.#context)
     this.forget()
-    this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n\n${sseControl(closing(reason))}`))
+    this.#reply.raw.end(this.#body.last(`retry: ${retryMs}\n${sseControl(closing(reason))}`))
     cutOff(this.#reply.raw, this.#context.stallMs)
   }
 
@@ -234,6 +235,6 @@ function streamOf({ raw }: FastifyReply): Duplex | undefined {
 function cutOff(raw: FastifyReply['raw'], ms: number): void {
   raw.once(
     'close',
-    startTimer(ms, () => raw.destroy(), { unref: true }),
+    startDeadline(ms, () => raw.destroy(), { unref: true }),
   )
 }

@@ -4,6 +4,7 @@ import type { WebSocket } from 'ws'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
 import type { Subscription } from '../bus/subscription.ts'
+import type { Holder } from '../http/arriving.ts'
 import {
   Command,
   type ConnectionCommand,
@@ -12,6 +13,7 @@ import {
   connectionCommandTypes,
   limits,
   parseOffset,
+  readJson,
   refusalOf,
   type SessionCommand,
   TwinrailError,
@@ -50,7 +52,7 @@ export function serveWebSocket(context: TransportContext, socket: WebSocket, req
   new WebSocketConnection(context, socket, request)
 }
 
-class WebSocketConnection implements Connection {
+class WebSocketConnection implements Connection, Holder {
   readonly transport = 'websocket'
   readonly #context: TransportContext
   readonly #socket: WebSocket
@@ -84,6 +86,8 @@ class WebSocketConnection implements Connection {
     })
     socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
+    // After the listener of ws, which has taken the bytes by then.
+    request.raw.socket.on('data', () => context.arriving.set(this, incompleteBytes(socket)))
     // Messages that the client sends in the meantime stay in the socket.
     socket.pause()
     void this.#open()
@@ -126,6 +130,11 @@ class WebSocketConnection implements Connection {
     this.#socket.resume()
   }
 
+  /** The memory of its unfinished message is needed for others. */
+  giveUp(): void {
+    this.#lose('incomplete')
+  }
+
   #send(control: Control): void {
     this.#sink.control(control)
   }
@@ -163,19 +172,20 @@ class WebSocketConnection implements Connection {
   #message(data: Buffer, isBinary: boolean): void {
     this.#silentBeats = 0
     if (this.#socket.readyState !== this.#socket.OPEN) return
-    let value: unknown
+    let [value, fault]: [unknown?, TwinrailError?] = []
     try {
-      if (!isBinary) value = JSON.parse(data.toString())
+      if (!isBinary) ({ value, fault } = readJson(data.toString(), 'message'))
     } catch {
       // Refused below, like any other message that is not a JSON object.
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
-      const fault = new TwinrailError('bad-request', 'expected one JSON object in a text message')
-      this.#send({ type: 'nack', id: null, ...refusalOf(fault) })
-      return this.close(fault)
+      const fatal = new TwinrailError('bad-request', 'expected one JSON object in a text message')
+      this.#send({ type: 'nack', id: null, ...refusalOf(fatal) })
+      return this.close(fatal)
     }
     let command: Command
     try {
+      if (fault) throw fault
       command = check(Command, value, 'command')
     } catch (error) {
       this.#refuse(idOf(value), error)
@@ -302,6 +312,7 @@ class WebSocketConnection implements Connection {
   }
 
   #forget(): void {
+    this.#context.arriving.set(this, 0)
     clearTimeout(this.#second)
     for (const subscription of this.#subscriptions.values()) subscription.close()
     this.#subscriptions.clear()
@@ -310,8 +321,14 @@ class WebSocketConnection implements Connection {
   }
 }
 
+/** Bytes of a message whose rest has not arrived. ws has them in fields that it does not document. */
+function incompleteBytes(socket: WebSocket): number {
+  const { _receiver: receiver } = socket as { _receiver?: { _bufferedBytes: number; _messageLength: number } }
+  return receiver ? receiver._bufferedBytes + receiver._messageLength : 0
+}
+
 function failed(): TwinrailError {
-  return new TwinrailError('internal', 'the server failed; the cause is in its log, if it keeps one')
+  return new TwinrailError('internal', 'the server failed; its diagnostic output, if enabled, has the cause')
 }
 
 /** The `id` of a message that is not a valid command; `null` when it has none. */

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { type Block, documentBlocks } from '../../src/agents/deepsearch/document.ts'
+import type { Block } from '../../src/agents/deepsearch/block.ts'
+import { documentBlocks } from '../../src/agents/deepsearch/document.ts'
 
 /** Blocks in short: `prose: text`. */
 function inShort(blocks: Iterable<Block>): string[] {

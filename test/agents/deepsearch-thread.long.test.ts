@@ -11,7 +11,7 @@ import { fakeRun, play } from '../fixtures/run-context.ts'
 
 const fixtures = 'test/fixtures/corpus'
 
-t.test('a thread finds what the corpus finds in this thread', async t => {
+t.test('a search in the worker thread gives the same result as in this thread', async t => {
   const thread = new CorpusThread({ roots: [fixtures], limits: {}, cache: undefined }, message =>
     t.fail(message),
   )
@@ -24,7 +24,7 @@ t.test('a thread finds what the corpus finds in this thread', async t => {
   }
 })
 
-t.test('says in the log and in the answer what was left out', async t => {
+t.test('reports in the diagnostic output and in the answer what was left out', async t => {
   const corpus = t.testdir({
     'a.md': 'A lease ends.',
     'large.md': 'ferry '.repeat(100),

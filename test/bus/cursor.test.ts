@@ -134,20 +134,28 @@ t.test('a cursor that means nothing here: reset, then as without one', async t =
   )
 })
 
-t.test('a run: from its start, a gap only within it, over once its terminal is behind', async t => {
-  const of = (run: RunRange, options: Partial<Options> = {}) => startOf(log, { ...compact, ...options }, run)
-  t.match(of({ start: 6, end: 8 }), { cursor: 5, gap: undefined, over: false })
-  t.match(of({ start: 2, end: 8 }), { cursor: 3, gap: { from: 2, to: 3 }, over: false })
-  t.match(of({ start: 1, end: 3 }), { cursor: 3, gap: { from: 1, to: 3 }, over: true }, 'trimmed as a whole')
-  t.match(of({ start: 1, end: 2 }), { cursor: 2, gap: { from: 1, to: 2 }, over: true })
-  t.match(of({ start: 6, end: 8 }, { after: '5-7' }), { cursor: 7, over: false })
-  t.match(of({ start: 6, end: 8 }, { after: '5-8' }), { cursor: 8, over: true })
-  t.match(of({ start: 6, end: 8 }, { after: '5-10' }), { cursor: 10, over: true })
-  t.match(of({ start: 6, end: undefined }, { after: '5-10' }), { cursor: 10, over: false })
-  t.match(of({ start: 6, end: 8 }, { replay: 'none' }), { over: true })
-  t.match(of({ start: 6, end: undefined }, { replay: 'none' }), { cursor: 10, over: false })
-  t.match(of({ start: 6, end: undefined }, { last: 2 }), { cursor: 8 })
-})
+t.test(
+  'a run subscription starts at the run, has gaps only within it, and ends after its terminal event',
+  async t => {
+    const of = (run: RunRange, options: Partial<Options> = {}) =>
+      startOf(log, { ...compact, ...options }, run)
+    t.match(of({ start: 6, end: 8 }), { cursor: 5, gap: undefined, over: false })
+    t.match(of({ start: 2, end: 8 }), { cursor: 3, gap: { from: 2, to: 3 }, over: false })
+    t.match(
+      of({ start: 1, end: 3 }),
+      { cursor: 3, gap: { from: 1, to: 3 }, over: true },
+      'trimmed as a whole',
+    )
+    t.match(of({ start: 1, end: 2 }), { cursor: 2, gap: { from: 1, to: 2 }, over: true })
+    t.match(of({ start: 6, end: 8 }, { after: '5-7' }), { cursor: 7, over: false })
+    t.match(of({ start: 6, end: 8 }, { after: '5-8' }), { cursor: 8, over: true })
+    t.match(of({ start: 6, end: 8 }, { after: '5-10' }), { cursor: 10, over: true })
+    t.match(of({ start: 6, end: undefined }, { after: '5-10' }), { cursor: 10, over: false })
+    t.match(of({ start: 6, end: 8 }, { replay: 'none' }), { over: true })
+    t.match(of({ start: 6, end: undefined }, { replay: 'none' }), { cursor: 10, over: false })
+    t.match(of({ start: 6, end: undefined }, { last: 2 }), { cursor: 8 })
+  },
+)
 
 t.test('last: this many events before the head, with a gap when some of them are trimmed', async t => {
   const last = (last: number) => startOf(log, { ...compact, last })

@@ -136,7 +136,7 @@ t.test('members share one batch of the events since the last flush, in order', a
   ])
 })
 
-t.test('without news nothing is written', async t => {
+t.test('without new events nothing is written', async t => {
   const { tail, group: made, join } = group()
   const member = join()
   tail.add()

@@ -48,7 +48,7 @@ t.test('a deleted session ends the subscription in every state', async t => {
   }
 })
 
-t.test('after a close nothing is sent, and the topic is let go', async t => {
+t.test('a closed subscription sends nothing more and leaves its topic', async t => {
   const { sink, ends, bus, numbers, subscription, turns } = await subscribed(t)
   sink.isFull = true
   await numbers(2)
@@ -339,7 +339,7 @@ t.test('the log is asked until it answers', async t => {
   t.same(sink.seen.slice(3), ['reset', 1, 'caught-up'])
 })
 
-t.test('nothing is left of the session: the subscription ends', async t => {
+t.test('the subscription ends when its session is deleted', async t => {
   const { log, control } = losing()
   const { sink, ends, bus, turns } = await subscribed(t, {}, log)
   control.isGone = true

@@ -175,7 +175,7 @@ t.test('a topic that has not read the log yet takes the events that come first a
   made.close()
 })
 
-t.test('marks that the log notifies reach what is known of other nodes', async t => {
+t.test('marks that the log notifies update the peer marks', async t => {
   const marks: unknown[] = []
   const { topic: made } = await topic({
     ...noPeers,

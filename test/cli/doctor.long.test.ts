@@ -33,7 +33,7 @@ async function typed(args: readonly string[], env: Record<string, string> = {}) 
 const cli = fileURLToPath(new URL('../../src/cli/main.ts', import.meta.url))
 const ALL = ['sse', 'sse-post', 'websocket', 'long-poll']
 
-t.test('without a proxy everything works, and nothing is left behind', async t => {
+t.test('without a proxy every transport works, and the doctor deletes its session', async t => {
   const { url, server } = await serve(t)
   const { code, report, text, progress } = await runDoctor(url)
   t.same(report.faults, [])

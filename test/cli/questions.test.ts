@@ -61,7 +61,7 @@ t.test('a question is answered by text, and asked again when refused', async t =
   t.match(commands.at(-1), { type: 'input.answer', value: 'the second one' })
 })
 
-t.test('takes the prompt back when somebody else answers', async t => {
+t.test('the prompt is withdrawn when another client answers', async t => {
   const { options, fake, stderr, commands } = await waiting(t, {})
   const running = runCommand({ ...options, ...deepsearch })
   await shown(stderr, '[y/n, or JSON]>')

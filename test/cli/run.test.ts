@@ -56,7 +56,7 @@ t.test('a failed run exits 1 and says why', async t => {
   t.match(stderr.text, '✗ failed producer-lost: Its process died')
 })
 
-t.test('a run that somebody else cancelled exits 1', async t => {
+t.test('a run that another client cancelled exits 1', async t => {
   const { options, stderr } = await stage(t, {
     events: [{ type: 'run.cancelled', data: { reason: 'no-viewers' } }],
   })

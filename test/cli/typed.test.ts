@@ -82,4 +82,5 @@ t.test('numbers and lines read well', async t => {
   t.same([duration(40), duration(59_600), duration(125_000)], ['0.0 s', '60 s', '2 min 5 s'])
   t.equal(oneLine('a\n b\x1b', 10), 'a b')
   t.equal(oneLine('x'.repeat(20), 10), `${'x'.repeat(9)}…`)
+  t.equal(oneLine('😀'.repeat(20), 10), `${'😀'.repeat(4)}…`, 'cut between characters')
 })

@@ -108,7 +108,7 @@ t.test('a transport that fails hands over to the next at once', async t => {
   t.same(closed.toSorted(), ['sse', 'websocket'])
 })
 
-t.test('a transport that says nothing is raced by the next, and may still win', async t => {
+t.test('a silent transport is raced by the next one, and may still win', async t => {
   for (const [fast, slow] of [
     ['sse', 'websocket'],
     ['websocket', 'sse'],

@@ -162,7 +162,7 @@ t.test('a transport that was asked for and fails is not replaced', async t => {
   await t.rejects(collect(session.events()), { code: 'connection-lost' })
 })
 
-t.test('switching to what does not get through keeps the old transport', async t => {
+t.test('switching to a transport that cannot connect keeps the old transport', async t => {
   const { url } = await badProxy(t, await stage(t), { strip: true })
   const client = connect(t, url, { transport: 'sse' })
   // Longer than any attempt to switch takes; cancelled when the attempt has failed.

@@ -351,7 +351,7 @@ t.test('ten is after nine: offsets are numbers', async t => {
   t.same(offsetsOf(await collect(sse(t, fake.url).session('s1').events())), upTo(12))
 })
 
-t.test('a gap says what will not come', async t => {
+t.test('a gap event covers the events that will not be delivered', async t => {
   const gap = { type: 'gap', sessionId: 's1', from: offsetOf(1), to: offsetOf(6), reason: 'trimmed' }
   const { url } = await raw(t, response => {
     response.writeHead(200, stream)

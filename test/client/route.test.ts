@@ -53,7 +53,7 @@ t.test('the verdict holds for the origin for ten minutes', async t => {
   t.equal(new Route(choice, origin).transport, 'websocket')
 })
 
-t.test('a transport that is held back gives way to its fallback', async t => {
+t.test('a buffered transport is replaced by its fallback', async t => {
   const route = new Route(choice, origin)
   route.opened('websocket')
   route.buffers('sse')

@@ -260,7 +260,7 @@ t.test('a command without an answer in ten seconds is silent', async t => {
   await t.rejects(refused, { code: 'conflict', message: 'taken', details: { a: 1 } })
 })
 
-t.test('a broken socket fails all that waits on it, after what came', async t => {
+t.test('a broken socket rejects all waiting calls after delivering received messages', async t => {
   const made = pool(t)
   const [a, b] = [reading(made, 'a'), reading(made, 'b')]
   const socket = socketAt(0)
@@ -293,7 +293,7 @@ t.test('a message that violates the protocol ends the connection', async t => {
   }
 })
 
-t.test('the clock is asked for at hello and at each ping, if anybody wants it', async t => {
+t.test('the clock is read at hello and at each ping if a callback wants it', async t => {
   const made = pool(t)
   const a = reading(made, 'a')
   const socket = socketAt(0)

@@ -38,7 +38,7 @@ t.test('a late event of an ended run changes nothing, another run’s lands ther
   t.same(texts(reduce(view, [delta('!', 'p', 'r2')])), [['a'], ['b!']])
 })
 
-t.test('what did not change keeps its identity, and old runs go', async t => {
+t.test('unchanged parts of a view keep their identity, and old runs are removed', async t => {
   const before = reduce(emptyView, [started(), delta('a'), started('r2')])
   const after = reduce(before, [delta('b', 'p', 'r2')])
   t.equal(after.runs[0], before.runs[0])

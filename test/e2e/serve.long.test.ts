@@ -43,7 +43,7 @@ t.test('a question is answered with citations over every transport and by bare c
   const streamed = await finished(curl).catch(() => undefined)
   if (streamed) {
     t.equal(streamed.code, 0)
-    t.match(streamed.stdout, /^retry: \d+\n\nevent: hello\n/)
+    t.match(streamed.stdout, /^retry: \d+\nevent: hello\n/)
     t.match(streamed.stdout, /"type":"source.added"/)
     t.match(streamed.stdout, /event: end\ndata: .*"run-ended"/)
   }

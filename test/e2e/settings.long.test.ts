@@ -10,6 +10,12 @@ t.test('bad settings are refused with what to do', async t => {
     [['serve'], { TWINRAIL_PORT: 'abc' }, /--port \(or TWINRAIL_PORT\)/],
     [['serve', '--host', '0.0.0.0', '--port', '0'], {}, /--insecure|insecure/],
     [['serve', '--corpus', '/nowhere/at/all', '--port', '0'], {}, /--corpus/],
+    [
+      ['serve', '--corpus-max-files', '0', '--port', '0'],
+      {},
+      /--corpus-max-files \(or TWINRAIL_CORPUS_MAX_FILES\)/,
+    ],
+    [['serve', '--corpus-cache', '', '--port', '0'], {}, /--corpus-cache .*expected a folder, or none/],
     [['serve', '--origin', 'example.com', '--port', '0'], {}, /--origin/],
     [['run', 'deepsearch'], {}, /missing required argument/],
     [['run', 'deepsearch', 'x', '--url', 'nonsense'], {}, /expected a URL/],
@@ -29,6 +35,24 @@ t.test('bad settings are refused with what to do', async t => {
     t.notMatch(stderr, /\n {4}at /, 'no stack')
   }
   await each(cases.length, refuses, 2)
+})
+
+t.test('serve passes the limits of a corpus to deepsearch, and none as its cache', async t => {
+  const corpus = t.testdir({
+    'a.md': 'x'.repeat(200),
+    'b.md': 'A lease.',
+    'c.md': 'A run.',
+    'd.md': 'An event.',
+  })
+  const { url } = await serve(t, [
+    ...['--corpus', corpus, '--corpus-cache', 'none'],
+    ...['--corpus-max-file-bytes', '100', '--corpus-max-files', '3', '--corpus-max-bytes', '1'],
+  ])
+  const { stdout } = await finished(twinrail(['run', 'deepsearch', 'What is a volcano?', '--url', url]))
+  t.match(
+    stdout,
+    /has 1 document\. It lacks 1 file that is too large, 2 files beyond the limits of the corpus/,
+  )
 })
 
 t.test('a port in use is reported', async t => {

@@ -104,7 +104,7 @@ t.test('for all combinations of needs', async t => {
   )
 })
 
-t.test('more of what speaks for a WebSocket never moves away from it', async t => {
+t.test('more reasons for a WebSocket never change the recommendation to another transport', async t => {
   const place = (needs: Needs) => orderOf(chooseTransport(needs)).indexOf('websocket')
   const broken: unknown[] = []
   for (const needs of combinations) {
@@ -121,7 +121,7 @@ t.test('more of what speaks for a WebSocket never moves away from it', async t =
   t.same(broken.slice(0, 3), [])
 })
 
-t.test('what does not decide changes no order', async t => {
+t.test('answers that do not affect the decision do not change the order of transports', async t => {
   const broken: unknown[] = []
   for (const needs of combinations) {
     const without = orderOf(chooseTransport({ ...needs, binary: false, cutsIdleAfterSeconds: undefined }))
@@ -138,7 +138,7 @@ t.test('each rule applies somewhere, and its id is its own', async t => {
   t.equal(new Set(rules.map(({ id }) => id)).size, rules.length)
 })
 
-t.test('each scenario gets what one expects', async t => {
+t.test('each scenario gets the expected recommendation', async t => {
   const expected = {
     chat: 'sse',
     editing: 'websocket',

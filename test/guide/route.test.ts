@@ -8,7 +8,7 @@ async function ask(url: string, query = '') {
   return { status: response.status, body: (await response.json()) as Record<string, unknown> }
 }
 
-t.test('every scenario when nothing is asked', async t => {
+t.test('prints every scenario when there are no flags', async t => {
   const { url } = await serve(t)
   const { status, body } = await ask(url)
   t.equal(status, 200)
@@ -82,6 +82,6 @@ t.test('the description of the calls has it', async t => {
   const { url } = await serve(t)
   const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, never> }
   t.match(paths['/v1/guide'], {
-    get: { parameters: [{ name: 'upstreamPerSecond', in: 'query', schema: { description: /commands/ } }] },
+    get: { parameters: [{ name: 'upstreamPerSecond', in: 'query', description: /commands/ }] },
   })
 })

@@ -25,6 +25,7 @@ const session = ({ keys = {}, leases = {}, producers = {} }: Holdings = {}): Hel
   key: key => keys[key],
   lease: runId => leases[runId],
   producer: id => producers[id],
+  tally: () => [],
 })
 
 const nothing = { keys: [], leases: [], release: [] }
@@ -134,8 +135,12 @@ t.test('a lease belongs to its token', async t => {
 })
 
 t.test('a producer’s events are numbered', async t => {
-  // Its last call was of the events 3, 4 and 5, which the log has as 15, 16 and 17.
-  const known = { next: 6, lastSeq: 3, lastFirst: 15 }
+  // The log has its events 1 and 2 as 10 and 11, and 3, 4 and 5 as 15, 16 and 17.
+  const stretches: [number, number][] = [
+    [1, 10],
+    [3, 15],
+  ]
+  const known = { next: 6, stretches }
   const held = session({ producers: { p: known }, keys: { k: { seq: 15, note: 1, expiresAt: Infinity } } })
   const call = (seq: number, count: number, more = {}) =>
     judge(held, count, { producer: { id: 'p', seq }, ...more }, NOW)
@@ -144,7 +149,7 @@ t.test('a producer’s events are numbered', async t => {
   await t.test('the numbers that follow are appended, and remembered', async t => {
     t.strictSame(call(6, 2), {
       appended: accepted(HEAD + 1, HEAD + 2),
-      writes: { ...nothing, skip: 0, producer: ['p', { next: 8, lastSeq: 6, lastFirst: HEAD + 1 }] },
+      writes: { ...nothing, skip: 0, producer: ['p', { next: 8, stretches: [...stretches, [6, HEAD + 1]] }] },
     })
   })
 
@@ -152,22 +157,19 @@ t.test('a producer’s events are numbered', async t => {
     const writes = { ...nothing, skip: 3 }
     const more = { once: [{ key: 'k' }], absent: ['k'], release: ['r'] }
     t.strictSame(call(3, 3, more), { appended: accepted(15, HEAD), writes })
-    t.strictSame(
-      call(4, 2),
-      { appended: accepted(0, HEAD), writes: { ...nothing, skip: 2 } },
-      'of another call',
-    )
-    t.strictSame(call(1, 2), { appended: accepted(0, HEAD), writes: { ...nothing, skip: 2 } }, 'long ago')
+    t.strictSame(call(4, 2), { appended: accepted(16, HEAD), writes: { ...nothing, skip: 2 } }, 'a part')
+    t.strictSame(call(1, 2), { appended: accepted(10, HEAD), writes: { ...nothing, skip: 2 } }, 'earlier')
+    t.strictSame(call(0, 2), { appended: accepted(0, HEAD), writes: { ...nothing, skip: 2 } }, 'unknown')
   })
 
   await t.test('of a call that is in the log in part only the rest is appended', async t => {
     t.strictSame(call(3, 5), {
       appended: accepted(15, HEAD + 2),
-      writes: { ...nothing, skip: 3, producer: ['p', { next: 8, lastSeq: 3, lastFirst: 15 }] },
+      writes: { ...nothing, skip: 3, producer: ['p', { next: 8, stretches: [...stretches, [6, HEAD + 1]] }] },
     })
     t.strictSame(call(4, 5), {
-      appended: accepted(0, HEAD + 3),
-      writes: { ...nothing, skip: 2, producer: ['p', { next: 9, lastSeq: 4, lastFirst: 0 }] },
+      appended: accepted(16, HEAD + 3),
+      writes: { ...nothing, skip: 2, producer: ['p', { next: 9, stretches: [...stretches, [6, HEAD + 1]] }] },
     })
   })
 
@@ -199,7 +201,7 @@ t.test('a producer’s events are numbered', async t => {
         writes: {
           ...nothing,
           skip: 0,
-          producer: ['q', { next: seq + 1, lastSeq: seq, lastFirst: HEAD + 1 }],
+          producer: ['q', { next: seq + 1, stretches: [[seq, HEAD + 1]] }],
         },
       })
     }

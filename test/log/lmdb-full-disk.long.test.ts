@@ -65,7 +65,7 @@ const noLimit =
     : 'prlimit is not installed, which has a write of LMDB fail: apt-get install util-linux'
 
 t.test(
-  'after a commit that failed nothing is written until the file has been opened anew',
+  'after a failed commit appends are refused until the file has been reopened',
   { skip: noMount || noLimit },
   async t => {
     const [stopped, going] = await onSmallDisk(
@@ -75,7 +75,7 @@ t.test(
     )
     const refusal = { code: 'unavailable', details: undefined }
     t.match(stopped.failed, { ...refusal, message: /could not be written; nothing is written until/ })
-    t.match(stopped.refused, Array(3).fill({ ...refusal, message: /its file cannot be opened anew: EFBIG/ }))
+    t.match(stopped.refused, Array(3).fill({ ...refusal, message: /its file cannot be reopened: EFBIG/ }))
     t.same(stopped.read, [1], 'what is there can be read')
     t.same(going.read, [1, 4])
     t.match(going.counts, { full: 0, 'failed-commit': 1 })

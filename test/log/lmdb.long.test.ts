@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
-import { durableContract, logContract } from '../../src/log/contract/index.ts'
+import { durableContract, limitedContract, logContract } from '../../src/log/contract/index.ts'
 import { between, random, seedOf } from '../../src/log/contract/random.ts'
 import { put, readAll, START, seqs, text, texts } from '../../src/log/contract/setting.ts'
 import type { LogEvent } from '../../src/log/event.ts'
@@ -91,6 +91,10 @@ function child(t: Test, mode: string, folder: string, { seed = 1, shell = '' } =
 
 logContract(t, 'lmdb', (t, options) => openLmdbLog({ folder: newFolder(t), ...options }))
 
+limitedContract(t, 'lmdb', (t, { clock, roomBytes }) =>
+  openLmdbLog({ folder: newFolder(t), clock, maxLogBytes: roomBytes }),
+)
+
 durableContract(t, 'lmdb', t => {
   const folder = newFolder(t)
   return { open: options => openLmdbLog({ folder, ...options }) }
@@ -160,7 +164,7 @@ t.test('a job that fails leaves its commit to the others', async t => {
   t.same(await log.lookup('s', ['k2', 'k3']), [{ seq: 2, note: 'mine' }, undefined])
 })
 
-t.test('a folder is made with all that is above it, and may hold what volumes hold', async t => {
+t.test("a missing folder is created with its parents, and may contain a volume's own entries", async t => {
   const folder = join(newFolder(t), 'a', 'b.c')
   const log = await openLmdbLog({ folder })
   await put(log, [text(1)], { create: true })
@@ -376,7 +380,7 @@ t.test('an open log works on when other programs have taken all reader slots', a
 
   const second = child(t, 'crowd', folder)
   t.match(await second.next(), { full: true })
-  t.match(await problemOf(folder), { problem: 'unusable', message: /all places in LMDB's table of readers/ })
+  t.match(await problemOf(folder), { problem: 'unusable', message: /all entries of LMDB's table of readers/ })
   for (const one of [crowd, second]) await one.kill()
   t.match(await (await opened(t, folder)).session('s'), { head: 5 }, 'the places of the dead are free')
 })

@@ -4,9 +4,12 @@ import type { z } from 'zod'
 import { ChatInput } from '../../src/agents/ai-sdk/conversation.ts'
 import { DeepsearchInput } from '../../src/agents/deepsearch/research.ts'
 import { PlaybackInput } from '../../src/agents/playback.ts'
+import { GuideQuery } from '../../src/guide/index.ts'
 import {
   Command,
+  CommandBody,
   EventBodySchema,
+  EventsQuery,
   entryOf,
   parseEventBody,
   SubscriptionQuery,
@@ -17,7 +20,10 @@ import { CreateSession, ListQuery } from '../../src/routes/sessions.ts'
 /** What requests are checked against; a new door belongs here. */
 const doors = {
   Command,
+  CommandBody,
   EventBodySchema,
+  EventsQuery,
+  GuideQuery,
   SubscriptionQuery,
   CreateSession,
   ListQuery,

@@ -1,6 +1,6 @@
 import t from 'tap'
 import { z } from 'zod'
-import { Command, check, Id, SubscriptionQuery, TwinrailError } from '../../src/protocol/index.ts'
+import { Command, check, checkQuery, Id, SubscriptionQuery, TwinrailError } from '../../src/protocol/index.ts'
 
 /** What a schema refuses with, as the caller is told. */
 function refusal(schema: z.ZodType, value: unknown, what = 'thing'): TwinrailError {
@@ -52,17 +52,27 @@ t.test('the value itself is never repeated, nor are foreign names at any length'
   }
 })
 
+t.test('paths and messages are cut between characters', async t => {
+  for (const pad of ['', 'x']) {
+    const name = `${pad}${'😀'.repeat(300)}`
+    const deep = { [name]: { [name]: '\ud83d' } }
+    const { message, details } = refusal(z.unknown(), deep)
+    t.ok(message.isWellFormed() && JSON.stringify(details).isWellFormed())
+    t.ok(message.length < 400, `${message.length} characters`)
+    const complains = z.unknown().refine(() => false, name)
+    t.equal(refusal(complains, 1).message.length, 200 + 'thing: '.length - pad.length)
+    t.ok(refusal(complains, 1).message.isWellFormed())
+  }
+})
+
 t.test('a query’s numbers are digits, and unknown options are ignored', async t => {
-  t.match(
-    check(SubscriptionQuery, { last: '5', coalesceMs: '0', unknown: 'x', heartbeatMs: '1000' }, 'query'),
-    {
-      last: 5,
-      coalesceMs: 0,
-      heartbeatMs: 1000,
-      replay: 'compact',
-      lag: 'conflate',
-    },
-  )
+  t.match(checkQuery(SubscriptionQuery, { last: '5', coalesceMs: '0', unknown: 'x', heartbeatMs: '1000' }), {
+    last: 5,
+    coalesceMs: 0,
+    heartbeatMs: 1000,
+    replay: 'compact',
+    lag: 'conflate',
+  })
   const bad: Record<string, string>[] = [
     { last: '-1' },
     { last: '1.5' },

@@ -78,7 +78,7 @@ t.test('one that is written to is not looked at before it has been silent as lon
   t.ok((busy.beats[0] as number) >= silentFrom + 1000)
 })
 
-t.test('one whose beat writes nothing is looked at again at every turn', async t => {
+t.test('a connection whose heartbeat writes nothing is checked again at every tick', async t => {
   const { clock, pass, connection } = wheel(t)
   const stalled = connection(1000, false)
   clock.add(stalled)
@@ -127,8 +127,43 @@ t.test('a late turn checks every connection that is due', async t => {
   for (const one of [...due, later]) clock.add(one)
   clock.time += 3500
   mock.timers.tick(250)
+  for (const one of due) t.same(one.beats, [], 'not before the sockets were read')
+  await new Promise(resolve => setImmediate(resolve))
   for (const one of due) t.equal(one.beats.length, 1, `${one.heartbeatMs}`)
   t.same(later.beats, [])
+})
+
+t.test('a beat may remove its own connection and others', async t => {
+  const { clock, pass, connection } = wheel(t)
+  const [first, second, third] = [connection(1000), connection(1000), connection(1000)]
+  const beat = first.beat
+  first.beat = function () {
+    beat.call(this)
+    clock.remove(first)
+    clock.remove(second)
+  }
+  for (const one of [first, second, third]) clock.add(one)
+  pass(5000)
+  t.equal(first.beats.length, 1)
+  t.same(second.beats, [])
+  t.ok(third.beats.length >= 3)
+})
+
+t.test('a beat may add its own connection with another heartbeat', async t => {
+  const { clock, pass, connection } = wheel(t)
+  const one = connection(1000)
+  const beat = one.beat
+  one.beat = function () {
+    beat.call(this)
+    if (this.beats.length > 1) return
+    this.heartbeatMs = 2000
+    // What is due at once must not be lost either.
+    this.wroteAt -= 3000
+    clock.add(this)
+  }
+  clock.add(one)
+  pass(6000)
+  t.ok(one.beats.length >= 3, `${one.beats}`)
 })
 
 t.test('the time of a write is that of the tick, so that many writes ask no clock', async t => {

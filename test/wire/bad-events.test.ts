@@ -17,7 +17,7 @@ t.test('ingest of values that are not events', async t => {
     t,
     {
       nothing: wrong(''),
-      'no events': wrong([]),
+      'no events in an unknown session': [post([], '/v1/sessions/new/events'), 404, 'session-not-found'],
       null: wrong('null'),
       'an array of null': wrong([null]),
       'an array in an array': wrong([[ok]]),

@@ -3,29 +3,20 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
+import { registeredRoutes } from '../fixtures/routes.ts'
+import { openWs } from '../fixtures/wire-clients.ts'
 import { each, serve } from '../fixtures/wire-server.ts'
 
 /** Every route and method, with an id in place of each parameter, and two that are no routes. */
 function routesOf(app: FastifyInstance): [method: string, path: string][] {
-  const tree = app.printRoutes({ commonPrefix: false })
-  const found: [string, string][] = [
+  return [
     ['POST', '/nowhere'],
     ['POST', '/v1/sessions/%zz/events'],
+    ...registeredRoutes(app).map(([method, path]): [string, string] => [
+      method,
+      path.replaceAll(/:[A-Za-z]+/g, 's'),
+    ]),
   ]
-  const parts: string[] = []
-  for (const line of tree.split('\n')) {
-    const [, indent = '', part = '', methods = ''] = /^([│├└─\s]*)(\S+)(?: \((.*)\))?$/.exec(line) ?? []
-    if (part === '') continue
-    const depth = indent.length / 4
-    parts.length = depth
-    parts[depth] = part
-    const path = parts
-      .join('')
-      .replaceAll(/:[A-Za-z]+/g, 's')
-      .replaceAll('//', '/')
-    for (const method of methods.split(', ').filter(name => name !== '')) found.push([method, path])
-  }
-  return found
 }
 
 const types = ['application/json', 'application/x-ndjson', 'text/plain']
@@ -135,4 +126,42 @@ t.test('clients that leave in the middle are no errors of the server', async t =
     await server.close({ graceMs: 0 })
   }
   t.same(logged, [])
+})
+
+t.test('of lines and messages that are not complete the oldest are given up', async t => {
+  const { url } = await serve(t, { connections: { arrivingBytes: 150_000 } })
+  const half = 'x'.repeat(100_000)
+  const open = {
+    async line() {
+      const raw = await openRaw(t, url)
+      raw.socket.write(
+        'POST /v1/sessions/s/events HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-ndjson\r\nContent-Length: 500000\r\n\r\n',
+      )
+      raw.socket.write(half)
+      return raw.closed
+    },
+    async message() {
+      const client = await openWs(t, url)
+      // A frame of a megabyte, masked with zeros.
+      client.tcp.write(Buffer.from([0x81, 0xff, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0]))
+      client.tcp.write(half)
+      return client.closed
+    },
+    async 'first of two fragments'() {
+      const client = await openWs(t, url)
+      const head = Buffer.from([0x01, 0xff, 0, 0, 0, 0, 0, 0x01, 0x86, 0xa0, 0, 0, 0, 0])
+      client.tcp.write(Buffer.concat([head, Buffer.from(half)]))
+      return client.closed
+    },
+  }
+  for (const [name, begin] of Object.entries(open)) {
+    const oldest = begin()
+    void open.message()
+    await oldest
+    t.pass(`${name}: closed when another one began`)
+  }
+  const whole = await openWs(t, url)
+  t.match(await whole.command({ type: 'publish', sessionId: 's', event: { type: 'x.a', data: half } }), {
+    type: 'ack',
+  })
 })

@@ -88,7 +88,7 @@ t.test('a stopping server refuses new requests as retryable and lets open runs e
   const stream = await openSse(t, eventsUrl(url, 's'))
   const [closing] = await stream.until('closing')
   t.match(closing?.message, { type: 'closing', code: 'restart', retryAfterMs: Number })
-  t.match(stream.head, /^retry: \d+\n\nevent: closing\ndata: /)
+  t.match(stream.head, /^retry: \d+\nevent: closing\ndata: /)
   t.equal(stream.retry, closing?.message.retryAfterMs)
   t.match(stream.headers, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': /no-cache/ })
   await stream.ended

@@ -95,7 +95,7 @@ t.test('SSE framing: ids, names and headers', async t => {
   await numbers(url, 's', 2)
   const stream = await openSse(t, eventsUrl(url, 's', { heartbeatMs: 1000 }))
   const got = [...(await stream.until('caught-up')), ...(await stream.until('ping'))]
-  t.match(stream.head, /^retry: \d+\n\nevent: hello\ndata: \{"type":"hello",/)
+  t.match(stream.head, /^retry: \d+\nevent: hello\ndata: \{"type":"hello",/)
   for (const { message, id, event } of got) {
     t.equal(
       event,
@@ -118,7 +118,7 @@ t.test('SSE framing: ids, names and headers', async t => {
   })
   t.match(run.headers, wanted)
   await run.until('end')
-  t.match(run.head, /^retry: \d+\n\nevent: hello\n/)
+  t.match(run.head, /^retry: \d+\nevent: hello\n/)
   for (const accept of ['*/*', 'text/event-stream;q=0.9, application/json;q=0.1', 'text/*', undefined]) {
     const other = await openSse(t, eventsUrl(url, 's'), { headers: accept ? { accept } : {} })
     t.match(other.headers, wanted, `Accept: ${accept}`)

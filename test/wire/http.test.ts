@@ -246,7 +246,7 @@ t.test('a connection that closes ends its pending work', async t => {
   await eventually(t, 'nobody follows anything', () => server.bus.topics === 0)
 })
 
-t.test('a server that stops ends the streams that wait for their turn, too', async t => {
+t.test('a stopping server also ends the streams that wait for their turn', async t => {
   const { url, server } = await stage(t)
   const raw = new Raw(t, url)
   raw.send(get(events, sse) + get(events, sse))
@@ -268,7 +268,7 @@ t.test('HTTP/1.0: the same bytes without chunks, ended by the close', async t =>
     t.notMatch(head, /transfer-encoding/i)
     t.match(head, /content-type: text\/event-stream; charset=utf-8\r\n/i)
     const body = await raw.until('closed')
-    t.match(body, /^retry: \d+\n\nevent: hello\ndata: /)
+    t.match(body, /^retry: \d+\nevent: hello\ndata: /)
     t.same(typesOf(body), path.includes('last') ? [...ofRun.slice(0, 2), ...ofRun.slice(5)] : ofRun)
   }
   const raw = new Raw(t, url)

@@ -205,7 +205,7 @@ t.test('a run belongs to the principal that opened it', async t => {
   t.match(end, { by: 'ann' })
 })
 
-t.test('commands reach the runs of producers, too', async t => {
+t.test('commands reach the runs of producers', async t => {
   const wire = await serve(t)
   const { url } = wire
   const stream = await follow(t, 'long-poll', url, (await ingest(url, 's', started('r'))) && 's')
@@ -298,6 +298,34 @@ t.test('a producer that falls silent is lost, one that continues is not', async 
   ])
 })
 
+t.test('an empty array renews the leases of the principal’s open runs, and appends nothing', async t => {
+  const wire = await serve(t, { producerLeaseMs: 2000, authorize: byHeader })
+  const { url } = wire
+  const as = (user: string, body: object) => post(eventsUrl(url, 's'), body, { 'x-user': user })
+  await as('ann', [started('kept'), started('also-kept'), started('ended'), completed('ended')])
+  await as('bob', started('silent'))
+  const head = await headOf(url, 's')
+  const client = await openWs(t, url)
+  client.send({ id: 'a', type: 'subscribe', sessionId: 's', run: 'silent' })
+  let lost = false
+  const losing = client.nextOf('run.failed').then(() => {
+    lost = true
+  })
+  while (!lost) {
+    const renewed = await as('ann', [])
+    if (renewed.body.head === head) t.same(renewed, { ...renewed, status: 200, body: { head, count: 0 } })
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  await losing
+  const { runs = [] } = await state(url, 's')
+  t.same(
+    runs.map(({ runId, status }) => `${runId} ${status}`),
+    ['kept running', 'also-kept running', 'ended completed', 'silent failed'],
+  )
+  t.equal((await logged(wire, 's')).length, 6, 'nothing but the end of the lost run was appended')
+  t.equal((await as('ann', [completed('kept')])).status, 200)
+})
+
 t.test('producer and seq make retries exact', async t => {
   const wire = await serve(t)
   const { url } = wire
@@ -308,10 +336,14 @@ t.test('producer and seq make retries exact', async t => {
   t.same(one.body, { first: `${epoch}-1`, head: `${epoch}-2`, count: 2 })
   t.same((await send(1, [x(1), x(2)])).body, one.body, 'the same again')
   const more = await send(1, [x(1), x(2), x(3)])
-  t.match(more, { status: 200, body: { head: `${epoch}-3`, count: 3 } }, 'what is new of it')
+  t.same(more.body, { first: `${epoch}-1`, head: `${epoch}-3`, count: 3 }, 'what is new of it')
   const hole = await send(5, [x(5)])
   t.match(hole, { status: 409, body: { error: { code: 'conflict', details: { expected: 4 } } } })
-  t.match(await send(2, [x(2)]), { status: 200, body: { head: `${epoch}-3`, count: 1 } }, 'an old one alone')
+  t.same(
+    (await send(2, [x(2)])).body,
+    { first: `${epoch}-2`, head: `${epoch}-3`, count: 1 },
+    'an old one alone',
+  )
   t.equal((await send(0, [x('q')], 'q')).status, 200, 'numbers may begin at 0')
   t.match(await send(2, [x('new')], 'r'), { status: 409, body: { error: { details: { expected: 1 } } } })
   t.equal((await send(4, [x(4)])).status, 200, 'the others have theirs')
@@ -349,7 +381,7 @@ t.test('producer and seq make retries exact', async t => {
     cut.destroy()
     for (let i = 0; i < 2; i++) {
       const { status, body } = await ingestLines(url, 'l', lines(events), '?producer=p&seq=1')
-      t.match({ status, ...body }, { status: 200, count: 300, head: /-300$/ })
+      t.match({ status, ...body }, { status: 200, count: 300, first: /-1$/, head: /-300$/ })
     }
     t.same(
       (await logged(wire, 'l')).map(json => parse(json).data),
@@ -365,13 +397,13 @@ t.test('producer and seq make retries exact', async t => {
     t.equal(again.status, 200, JSON.stringify(again.body))
     t.same(again.body, whole.body)
     const last = await post(`${eventsUrl(url, 'w')}?producer=p&seq=4`, completed('r'))
-    t.match(last, { status: 200, body: { count: 1 } }, 'its end alone')
+    t.match(last, { status: 200, body: { first: /-4$/, count: 1 } }, 'its end alone')
     const byLine = await ingestLines(url, 'w', lines([...events, x(1)]), '?producer=p&seq=1')
-    t.match(byLine, { status: 200, body: { count: 5 } })
+    t.match(byLine, { status: 200, body: { first: /-1$/, count: 5 } })
     const types = ['x.n', 'run.started', 'text.delta', 'run.completed', 'x.n']
     t.same(await typesOf(wire, 'w'), types)
     const array = await post(`${eventsUrl(url, 'w')}?producer=p&seq=2`, [...events.slice(1), x(1), x(2)])
-    t.match(array, { status: 200, body: { count: 5 } }, 'and something new behind it, as one')
+    t.match(array, { status: 200, body: { first: /-2$/, count: 5 } }, 'and something new behind it, as one')
     t.same(await typesOf(wire, 'w'), [...types, 'x.n'])
     const refused = await post(`${eventsUrl(url, 'w')}?producer=p&seq=4`, [
       ...events.slice(3),

@@ -222,7 +222,7 @@ t.test('a session without events resumes at its cursor', async t => {
   )
 })
 
-t.test('backward pages together are the log, too', async t => {
+t.test('backward pages together contain the whole log', async t => {
   const random = seeded(seedOf(t))
   const wire = await serve(t)
   const log = await fill(t, wire, 's', random)

@@ -1,4 +1,5 @@
 /** Answers that nobody reads: bounded per connection and in all, given up after stallMs, and no hindrance to others. */
+import type { ClientHttp2Session } from 'node:http2'
 import t, { type Test } from 'tap'
 import type { ServerOptions } from '../../src/server.ts'
 import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
@@ -100,7 +101,7 @@ for (const kind of ['http', 'https'] as const) {
   })
 }
 
-t.test('HTTP/2: an answer of which nothing is read for stallMs ends its stream', async t => {
+t.test('HTTP/2: an answer without progress for stallMs ends its stream', async t => {
   const { url } = await stage(t, { stallMs: 400, tls })
   const session = await openHttp2(t, url, { initialWindowSize: 0 })
   const streams = Array.from({ length: 20 }, () =>
@@ -108,6 +109,25 @@ t.test('HTTP/2: an answer of which nothing is read for stallMs ends its stream',
   )
   await Promise.all(streams.map(stream => new Promise(resolve => stream.resume().once('close', resolve))))
   t.equal(session.closed, false)
+})
+
+t.test('HTTP/2: a connection that lets too much wait is ended, others go on', async t => {
+  const { url } = await stage(t, { tls })
+  const pages = { ':path': '/v1/sessions/s/events', accept: 'application/json' }
+  const reader = await openHttp2(t, url)
+  const sessions: ClientHttp2Session[] = []
+  // More than 2,000 that wait for their turn.
+  for (let i = 0; i < 20; i++) {
+    const session = await openHttp2(t, url, { initialWindowSize: 0 })
+    sessions.push(session)
+    for (let n = 0; n < 128; n++) session.request(pages).on('error', () => {})
+  }
+  await eventually(t, 'one is ended', () => sessions.some(session => session.destroyed))
+  t.ok(sessions.filter(session => !session.destroyed).length > 10, 'those before it stay')
+  const stream = reader.request({ ':path': '/healthz' })
+  let text = ''
+  for await (const part of stream.setEncoding('utf8')) text += part
+  t.equal(text, '{"status":"ok"}')
 })
 
 t.test('a slow reader that keeps reading is never cut off', async t => {

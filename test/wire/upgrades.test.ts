@@ -34,6 +34,27 @@ for (const kind of ['http', 'https'] as const) {
   )
 }
 
+t.test('a WebSocket to a path that has none is answered 404 before the upgrade', async t => {
+  const { url, server } = await serve(t)
+  await server.sessions.create('s')
+  const paths = [
+    '/',
+    '/elsewhere',
+    '/healthz',
+    '/v1/agents',
+    '/v1/sessions/s/events',
+    '/v1/sessions/s/commands',
+  ]
+  for (const path of paths) {
+    const raw = await openRaw(t, url)
+    raw.socket.write(
+      `GET ${path} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    )
+    const answer = await raw.closed
+    t.match(answer, /^HTTP\/1\.1 404 .*"code":"not-found"/s, path)
+  }
+})
+
 /** Opens a WebSocket that offers these extensions. */
 function offer(t: Test, url: string, extensions: string): Promise<{ status: number; accepted: string }> {
   return new Promise((resolve, reject) => {

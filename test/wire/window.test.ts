@@ -103,7 +103,7 @@ for (const replay of ['full', 'compact'] as const) {
   })
 }
 
-t.test('live events wait for the window, too', async t => {
+t.test('live events wait for the credit window', async t => {
   const random = seeded(seedOf(t))
   const wire = await serve(t)
   await fill(wire, random, 1)

@@ -1,4 +1,4 @@
-/** One run of a chat agent: model calls, and between them the users' answers and what they say meanwhile. */
+/** One run of a chat agent: model calls, and between them users' answers and steering messages. */
 import type { EventBody } from '../../protocol/index.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { wellFormed, wellFormedValue } from '../well-formed.ts'

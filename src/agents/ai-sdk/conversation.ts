@@ -1,7 +1,7 @@
 /** The conversation that a model is given: what callers send, and what the session's log holds of it. */
 import { z } from 'zod'
-import { listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
-import { beginning, ending, wellFormed, wellFormedValue } from '../well-formed.ts'
+import { beginning, listOf, TEXT_CHARS, type TwinrailEvent } from '../../protocol/index.ts'
+import { ending, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { ModelMessage } from './sdk.ts'
 
 /** How much of a session's earlier runs a model is given. The newest count. */
@@ -16,7 +16,7 @@ export const historyBounds = {
   messageCharacters: 50_000,
 } as const
 
-/** What one side said. */
+/** A message of the user or the model. */
 export interface ChatMessage {
   role: 'user' | 'assistant'
   content: string
@@ -43,7 +43,7 @@ function textOf(content: string | z.output<typeof Part>[]): string {
     .join('\n\n')
 }
 
-// No `system` role: what the model is told to be is the server's to say, not its clients'.
+// No `system` role: only the server sets the model's instructions, not its clients.
 const Message = z
   .looseObject({
     role: z.enum(['user', 'assistant']),
@@ -98,7 +98,7 @@ export async function conversation(
   return modelMessages([...history.entries(), { kind: 'user', text: input.prompt ?? '' }])
 }
 
-/** One thing that was said or done in the session. */
+/** One entry of the session's conversation: a message or a tool call. */
 type Entry =
   | { kind: 'user' | 'assistant'; text: string }
   | { kind: 'tool'; toolCallId: string; toolName: string; input: unknown; output: ToolOutput }

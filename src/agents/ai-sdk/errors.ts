@@ -6,7 +6,7 @@ import { RunError } from '../agent.ts'
 const PASSING =
   /^(E[A-Z]+|UND_ERR_\w+|TimeoutError|AI_(InvalidResponseData|NoOutputGenerated|EmptyResponseBody)Error)$|overloaded|rate_?limit|server_error|timeout|unavailable/
 
-/** What is read of an error, whoever made it. */
+/** The fields of an error that are read, whichever library created it. */
 interface Evidence {
   name?: unknown
   code?: unknown
@@ -14,14 +14,14 @@ interface Evidence {
   status?: unknown
   statusCode?: unknown
   isRetryable?: unknown
-  /** Of the AI SDK's RetryError: the last of the errors that it stands for. */
+  /** The last error of an AI SDK `RetryError`. */
   lastError?: unknown
   cause?: unknown
 }
 
 /**
- * Makes what a model or its provider threw a RunError `model-error`. Its message is made from the status:
- * providers put parts of keys, prompts and internal addresses in theirs, which stay in `cause` for the server's log.
+ * Converts an error of a model or its provider to a RunError `model-error`. Its message is made from the status:
+ * providers put parts of keys, prompts and internal addresses in theirs, which stay in `cause` for the server's diagnostic output.
  * Errors that are ours already stay as they are.
  */
 export function modelError(error: unknown): RunError | TwinrailError {

@@ -1,7 +1,7 @@
 /** From the parts of a model's stream to events. */
-import type { EventBody } from '../../protocol/index.ts'
+import { beginning, type EventBody } from '../../protocol/index.ts'
 import { safeId } from '../ids.ts'
-import { beginning, endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
+import { endsInHalf, pieces, wellFormed, wellFormedValue } from '../well-formed.ts'
 import type { StreamPart } from './sdk.ts'
 
 /** UTF-8 bytes of a tool's value that an event can hold; the rest of its 1 MiB is left to the envelope. */
@@ -38,7 +38,7 @@ export class ModelEvents {
     this.#runId = runId
   }
 
-  /** The events that a part of the stream stands for. */
+  /** Converts a part of the model's stream to events. */
   of(part: StreamPart): EventBody[] {
     switch (part.type) {
       case 'start-step':
@@ -151,7 +151,7 @@ export class ModelEvents {
   #startTool(id: string, toolName: string): EventBody[] {
     const known = this.#tools.get(id)
     if (known && !known.finished) return []
-    // Some servers count tool calls anew in every response, so an id alone may have been used before.
+    // Some servers number tool calls per response, so an id may have been used in an earlier one.
     const toolCallId = known ? this.#nextId() : safeId(id)
     this.#tools.set(id, { toolCallId, finished: false, half: '' })
     return [{ type: 'tool.started', data: { toolCallId, toolName: nameOf(toolName) } }]

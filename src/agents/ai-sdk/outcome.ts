@@ -8,7 +8,7 @@ export class Outcome {
   usage: Usage = {}
   /** The call's tool calls without a result, by id. */
   readonly open = new Map<string, ToolCall>()
-  /** Those that need somebody's consent. */
+  /** The tool calls that need approval. */
   readonly approvals: ApprovalRequest[] = []
   /** Whether there are results that the model has not seen. */
   hasResults = false

@@ -23,7 +23,7 @@ export interface ToolCall {
   invalid?: boolean | undefined
 }
 
-/** A tool call that waits for somebody's consent. */
+/** A tool call that waits for approval. */
 export interface ApprovalRequest {
   approvalId: string
   toolCall: ToolCall

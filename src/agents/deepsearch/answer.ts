@@ -1,12 +1,8 @@
 /** Writes the answer to a question: chooses sentences from the passages found, cites their sources, writes Markdown. */
 import type { Corpus, LeftOut } from './corpus.ts'
-import {
-  type Hit,
-  MIN_HEADING_MATCH,
-  type Passage,
-  type QueryWord,
-  type SearchResult,
-} from './search-index.ts'
+import type { Passage } from './passage.ts'
+import type { QueryWord } from './query-words.ts'
+import { type Hit, MIN_HEADING_MATCH, type SearchResult } from './search-index.ts'
 import { joinLines, sentences, terms } from './text.ts'
 
 /** A further quote needs at least this share of the first quote's value. */

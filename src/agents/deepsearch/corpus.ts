@@ -3,9 +3,11 @@ import { type Dirent, lstatSync, readFileSync } from 'node:fs'
 import { lstat, readdir, realpath } from 'node:fs/promises'
 import path from 'node:path'
 import { setImmediate } from 'node:timers/promises'
-import { type Block, documentBlocks } from './document.ts'
+import type { Block } from './block.ts'
+import { documentBlocks } from './document.ts'
 import { decodeText } from './encoding.ts'
-import { type Passage, SearchIndex } from './search-index.ts'
+import type { Passage } from './passage.ts'
+import { SearchIndex } from './search-index.ts'
 import { slices } from './text.ts'
 
 /** Loading yields to the event loop after this time, in ms. */
@@ -108,13 +110,13 @@ export async function indexFiles(
     onProgress,
   }: CorpusOptions = {},
 ): Promise<LoadedCorpus> {
-  const yieldWhenDue = eventLoopYielder(signal)
+  const turn = new Turn(signal)
   const leftOut = { unreadable: list.unreadable, notText: 0, tooLarge: 0, beyondLimits: list.beyondLimits }
   const index = new SearchIndex()
   let documents = 0
   let bytes = 0
   for (const [i, file] of list.files.entries()) {
-    await yieldWhenDue()
+    if (turn.isOver) await turn.next()
     onProgress?.(i)
     try {
       if (bytes >= maxTotalBytes) leftOut.beyondLimits++
@@ -127,7 +129,7 @@ export async function indexFiles(
           bytes += source.length
           for (const passage of passagesOf(file.path, documentBlocks(file.path, text))) {
             if (passage) index.add(passage)
-            await yieldWhenDue()
+            if (turn.isOver) await turn.next()
           }
           documents++
         }
@@ -141,14 +143,25 @@ export async function indexFiles(
   return { documents, leftOut, index }
 }
 
-/** Returns a function that yields to the event loop once {@link TURN_MS} have passed, and throws after an abort. */
-function eventLoopYielder(signal: AbortSignal | undefined): () => Promise<void> {
-  let turnStart = performance.now()
-  return async () => {
+/** A turn of the event loop, which is over after {@link TURN_MS}. */
+class Turn {
+  readonly #signal: AbortSignal | undefined
+  #end = performance.now() + TURN_MS
+
+  constructor(signal: AbortSignal | undefined) {
     signal?.throwIfAborted()
-    if (performance.now() - turnStart < TURN_MS) return
+    this.#signal = signal
+  }
+
+  get isOver(): boolean {
+    return performance.now() >= this.#end
+  }
+
+  /** Yields to the event loop. @throws the signal's reason once it has aborted */
+  async next(): Promise<void> {
     await setImmediate()
-    turnStart = performance.now()
+    this.#signal?.throwIfAborted()
+    this.#end = performance.now() + TURN_MS
   }
 }
 
@@ -239,7 +252,7 @@ export function* passagesOf(file: string, blocks: Iterable<Block>): Generator<Pa
     const { title, heading, url } = section
     const language = (kind === 'code' && block.language) || ''
     for (const text of slices(block.text, PASSAGE_CHARS)) {
-      if (!/[\p{L}\p{N}]/u.test(text)) continue
+      if (!/[a-z\d]/i.test(text) && !/[\p{L}\p{N}]/u.test(text)) continue
       number++
       yield { id: `${url}:${number}`, number, title, heading, url, kind, language, text, opensSection, lead }
       opensSection = false
@@ -250,52 +263,53 @@ export function* passagesOf(file: string, blocks: Iterable<Block>): Generator<Pa
 
 /** The section of a document that is being read: the document's title and the headings above. */
 class Section {
-  private readonly path: string
-  private documentTitle: string
-  private headings: { level: number; text: string }[] = []
-  private fragment = ''
-  private hasHeading = false
-  private readonly slugs = new Map<string, number>()
+  /** The document's title and the headings, joined. */
+  title: string
+  /** The innermost heading, or the document's title. */
+  heading: string
+  /** The document's path, with the fragment of the innermost heading. */
+  url: string
+  readonly #path: string
+  #documentTitle: string
+  #headings: { level: number; text: string }[] = []
+  #hasHeading = false
+  readonly #slugs = new Map<string, number>()
 
   constructor(file: string) {
-    this.path = file.split('/').map(encodeURIComponent).join('/')
-    this.documentTitle = path.posix.basename(file, path.posix.extname(file))
-  }
-
-  get title(): string {
-    return [this.documentTitle, ...this.headings.map(heading => heading.text)].join(' > ')
-  }
-
-  get heading(): string {
-    return this.headings.at(-1)?.text ?? this.documentTitle
-  }
-
-  get url(): string {
-    return this.fragment ? `${this.path}#${this.fragment}` : this.path
+    this.#path = file.split('/').map(encodeURIComponent).join('/')
+    this.#documentTitle = path.posix.basename(file, path.posix.extname(file))
+    this.title = this.#documentTitle
+    this.heading = this.#documentTitle
+    this.url = this.#path
   }
 
   enter(block: Extract<Block, { kind: 'title' | 'heading' }>): void {
     const text = block.text.replaceAll('`', '')
     if (!text) return
-    if (block.kind === 'heading') this.fragment = block.id ?? this.slug(text)
-    // The first heading is the document's title, whatever its level.
-    if (block.kind === 'title' || !this.hasHeading) {
-      this.documentTitle = text
-    } else {
-      const above = this.headings.filter(heading => heading.level < block.level)
-      this.headings = [...above, { level: block.level, text }]
+    if (block.kind === 'heading') {
+      const fragment = block.id ?? this.#slug(text)
+      this.url = fragment ? `${this.#path}#${fragment}` : this.#path
     }
-    this.hasHeading ||= block.kind === 'heading'
+    // The first heading is the document's title, whatever its level.
+    if (block.kind === 'title' || !this.#hasHeading) {
+      this.#documentTitle = text
+    } else {
+      const above = this.#headings.filter(heading => heading.level < block.level)
+      this.#headings = [...above, { level: block.level, text }]
+    }
+    this.#hasHeading ||= block.kind === 'heading'
+    this.title = [this.#documentTitle, ...this.#headings.map(heading => heading.text)].join(' > ')
+    this.heading = this.#headings.at(-1)?.text ?? this.#documentTitle
   }
 
   /** The fragment that GitHub generates for a heading. */
-  private slug(heading: string): string {
+  #slug(heading: string): string {
     const slug = heading
       .toLowerCase()
       .replace(/[^\p{L}\p{M}\p{N}\p{Pc}\- ]/gu, '')
       .replaceAll(' ', '-')
-    const earlier = this.slugs.get(slug) ?? 0
-    this.slugs.set(slug, earlier + 1)
+    const earlier = this.#slugs.get(slug) ?? 0
+    this.#slugs.set(slug, earlier + 1)
     return earlier ? `${slug}-${earlier}` : slug
   }
 }

@@ -1,6 +1,6 @@
 /** Finds out in which encoding a text file is written, and reads it. */
 
-/** Bytes that are looked at for the guess between encodings without a mark. */
+/** Size of the sample from which the encoding is guessed when there is no byte order mark, in bytes. */
 const SAMPLE_BYTES = 64 * 1024
 
 /** With this share of zeros in every other byte, bytes are UTF-16. */

@@ -6,16 +6,17 @@ import { homedir } from 'node:os'
 import path from 'node:path'
 import { deserialize, serialize } from 'node:v8'
 import type { CorpusFile, LeftOut, LoadedCorpus } from './corpus.ts'
-import { type IndexParts, SearchIndex } from './search-index.ts'
+import type { PostingsData } from './postings.ts'
+import { SearchIndex } from './search-index.ts'
 
 /** Raised whenever the same files give another index. */
-const VERSION = 1
+const VERSION = 2
 
 interface Kept {
   readonly key: string
   readonly documents: number
   readonly leftOut: LeftOut
-  readonly index: IndexParts
+  readonly index: PostingsData
 }
 
 /** The folder of this user's caches. */
@@ -63,7 +64,7 @@ export async function writeCached(file: string, key: string, corpus: LoadedCorpu
   const { documents, leftOut, index } = corpus
   const draft = `${file}.${process.pid}`
   try {
-    const kept: Kept = { key, documents, leftOut, index: index.parts() }
+    const kept: Kept = { key, documents, leftOut, index: index.data }
     await writeFile(draft, [`${key}\n`, serialize(kept)], { mode: 0o600 })
     // Another process may read it at this moment.
     await rename(draft, file)

@@ -1,10 +1,10 @@
-/** One run of `deepsearch`: plans the questions, searches for each, writes the answer, and answers messages meanwhile. */
+/** One run of `deepsearch`: plans the questions, searches for each, and writes the answer; messages are further questions. */
 import { z } from 'zod'
-import { type EventBody, jsonSchemaOf } from '../../protocol/index.ts'
+import { beginning, type EventBody, jsonSchemaOf } from '../../protocol/index.ts'
 import { sleep } from '../../protocol/timers.ts'
 import type { RunContext, RunResult } from '../agent.ts'
 import { safeId } from '../ids.ts'
-import { beginning, wellFormed } from '../well-formed.ts'
+import { wellFormed } from '../well-formed.ts'
 import { AnswerWriter, count, writeHeading } from './answer.ts'
 import type { Corpus } from './corpus.ts'
 import type { CorpusThread } from './corpus-thread.ts'
@@ -151,7 +151,7 @@ export class Research {
     return added.length > 0
   }
 
-  /** Searches for all pending questions at once, and then for those that arrived meanwhile. */
+  /** Searches for all pending questions at once, and then for those that arrived during the search. */
   private async *search(): Events<Corpus> {
     let corpus: Corpus
     do {

@@ -40,7 +40,7 @@ export interface Measurements extends Traces {
   resumed: ConnectionTrace
 }
 
-/** A message that takes longer than this beside a round trip was held back, in ms. */
+/** A message that takes longer than a round trip plus this time was buffered, in ms. */
 const LATE_MS = 1000
 
 /** A channel whose median delay exceeds that of another by more than this goes through something that waits, in ms. */
@@ -295,7 +295,7 @@ interface Disconnect {
   message: string
 }
 
-/** The stream with a heartbeat every second tells the two kinds apart: a limit on silence leaves it open. */
+/** A stream with a heartbeat every second distinguishes the two limits: an idle timeout does not close it. */
 function findDisconnect({ sse, pingedSse, websocket, longPoll }: Measurements): Disconnect | undefined {
   const candidates: [Channel, ConnectionTrace][] = [
     ['sse', sse],

@@ -129,7 +129,7 @@ async function measure(
       [sse, pingedSse, websocket, longPoll].map(({ closed }) => closed),
     )
 
-    // A proxy that buffers a stream releases it when it ends. This tells late events from lost ones.
+    // A proxy that buffers a stream releases it when it ends. This distinguishes late events from lost ones.
     onStep('ending the session', PATIENCE_MS)
     await session.delete()
     await settled(

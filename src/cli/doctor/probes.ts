@@ -269,7 +269,7 @@ interface Page {
 }
 
 export class LongPollTrace extends ConnectionTrace {
-  /** How long the longest poll was held that brought no event, in ms. */
+  /** Duration of the longest poll without an event, in ms. */
   heldMs = 0
 }
 

@@ -249,7 +249,7 @@ export class DoctorSession {
       signal: new AbortController().signal,
     }).then(
       () => {},
-      () => {}, // nobody could be told, and a session that stays holds a few events
+      () => {}, // nobody reads the error, and a session that remains has only a few events
     )
     return this.#deleted
   }

@@ -1,7 +1,6 @@
 /** The routes of the AI SDK's chat: `useChat` of version 6 and 7 with any of its transports. docs/clients/ai-sdk.md. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { readBody } from '../../http/bodies.ts'
 import { check, Offset, TwinrailError } from '../../protocol/index.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo } from '../allow.ts'
@@ -37,13 +36,7 @@ const DONE = [{ data: '[DONE]' }]
 export function aiSdkRoutes(app: FastifyInstance, context: TransportContext, parts: DialectParts): void {
   const readers = new RunReaders()
   // WorkflowChatTransport posts its JSON without a type, as text.
-  app.addContentTypeParser('text/plain', (request, payload, done) => {
-    const parse = app.getDefaultJsonParser('error', 'error')
-    readBody(payload, request.routeOptions.bodyLimit, context.limits.bodyMs).then(
-      body => parse(request, body.toString(), done),
-      done,
-    )
-  })
+  parts.acceptJsonAs(app, 'text/plain')
   // Clients show the body of a refusal to their users as it is.
   app.setErrorHandler((error, _request, reply) => {
     if (!(error instanceof TwinrailError)) throw error

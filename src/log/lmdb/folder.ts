@@ -1,4 +1,4 @@
-/** The folder that holds a log: what of it can be told before LMDB maps the file, which a damaged one may crash. */
+/** Checks a log's folder before LMDB maps the file, since a damaged file can crash LMDB. */
 import {
   closeSync,
   fstatSync,
@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path'
 /** Why a folder cannot serve as a log. */
 export type FolderProblem = 'foreign' | 'version' | 'corrupt' | 'in-use' | 'unusable'
 
-/** Thrown when a log is opened; the message says what was found and what to do. Nothing was changed then. */
+/** Thrown when a log is opened; the message says what was found and what to do. The folder was not changed. */
 export class LogFolderError extends Error {
   override readonly name = 'LogFolderError'
   readonly problem: FolderProblem
@@ -26,19 +26,19 @@ export class LogFolderError extends Error {
   }
 }
 
-/** The table that marks a file as a log; its name tells the version of all others. */
+/** The table that identifies a file as a log; its name is the version of the format. */
 export const FORMAT = 'twinrail/1'
 
 const FILE = 'log.mdb'
 
-/** What a log without sessions takes, with room to spare. */
+/** Size of a log without sessions, rounded up. */
 const NEW_BYTES = 256 * 1024
 
-/** Pages that are looked at when a file is opened: 16 MiB, some 20 ms. */
+/** Number of pages that are checked when a file is opened: 16 MiB, about 20 ms. */
 const PAGES = 4096
 
 /**
- * Makes the folder if it is missing and looks whether it is empty or holds a log of this version.
+ * Creates the folder if it is missing, and checks that it is empty or contains a log of this version.
  * @returns the path of the log's file, which need not exist
  * @throws LogFolderError
  */
@@ -46,7 +46,7 @@ export function checkFolder(folder: string): string {
   try {
     mkdirSync(folder, { recursive: true })
     const path = join(realpathSync(folder), FILE)
-    // What LMDB puts beside its file, and a volume's own entries, are no reason to refuse.
+    // LMDB's lock file and a volume's own entries are allowed.
     const others = ['lost+found', `${FILE}-lock`]
     const names = readdirSync(folder).filter(name => !name.startsWith('.') && !others.includes(name))
     if (names.includes(FILE)) checkFile(path)
@@ -67,7 +67,7 @@ export function checkFolder(folder: string): string {
   }
 }
 
-/** LMDB crashes where it cannot write the beginning of a new file. @throws LogFolderError */
+/** LMDB crashes when it cannot write the start of a new file, so this is tried first. @throws LogFolderError */
 function checkRoom(folder: string): void {
   try {
     probeDisk(folder)
@@ -77,7 +77,7 @@ function checkRoom(folder: string): void {
   }
 }
 
-/** Writes as much as a new log takes, and removes it. @throws Error when the disk does not take it */
+/** Writes a file of the size of a new log, and deletes it. @throws Error when the disk refuses it */
 export function probeDisk(folder: string): void {
   const probe = join(folder, `.probe-${process.pid}`)
   try {
@@ -93,7 +93,7 @@ function checkFile(path: string): void {
   try {
     const { damage, isNew, names, state } = lookAt(file)
     if (damage !== undefined) {
-      // What another process writes at this moment looks damaged, too; that one will be met when LMDB is asked.
+      // A file that another process is writing looks damaged as well; LMDB finds that process later.
       if (lookAt(file).state === state) throw corrupt(path, damage)
     } else if (isNew) checkRoom(dirname(path))
     else checkFormat(path, names)
@@ -122,7 +122,7 @@ function corrupt(path: string, what: string): LogFolderError {
   )
 }
 
-/** What LMDB calls a meta page: where everything begins. */
+/** A meta page of LMDB, which has the roots of the trees. */
 interface Meta {
   pageSize: number
   lastPage: number
@@ -142,20 +142,20 @@ const LEAF = 0x02
 const META = 0x08
 const SUB_TABLE = 0x02
 
-/** What a file is, and whether it is sound as far as it was looked at. */
+/** The result of checking a file. */
 interface Look {
   /** LMDB was killed before it wrote a table. */
   readonly isNew: boolean
   readonly names: ReadonlySet<string>
   readonly damage?: string | undefined
-  /** Differs from an earlier look's when somebody wrote meanwhile. */
+  /** Differs from that of an earlier check when the file was written in between. */
   readonly state: string
 }
 
 function lookAt(file: number): Look {
   const first = readMeta(file, 0, 0)
   const second = first && readMeta(file, first.pageSize, 1)
-  // Read after what it is compared with: a file grows before LMDB says so.
+  // Read after the meta pages it is compared with: a file grows before its meta pages say so.
   const { size } = fstatSync(file)
   const state = `${size} ${first?.txnid} ${second?.txnid}`
   const names = new Set<string>()
@@ -203,9 +203,9 @@ export function endOfPages(file: number): { pageSize: number; end: number } {
   return { pageSize, end: (lastPage + 1) * pageSize }
 }
 
-/** What a walk found. */
+/** The result of a walk. */
 interface Found {
-  /** What is wrong, if anything. */
+  /** The damage that was found, if any. */
   damage?: string
   /** Keys of the leaves: in the tree of tables, their names. */
   names: Set<string>
@@ -213,7 +213,7 @@ interface Found {
   roots: number[]
 }
 
-/** Walks trees from their roots down, the upper levels first, as far as {@link PAGES} go. */
+/** Walks trees breadth first from their roots, up to {@link PAGES} pages. */
 function walk(file: number, { pageSize, lastPage }: Meta, roots: readonly number[]): Found {
   const found: Found = { names: new Set(), roots: [] }
   const page = Buffer.alloc(pageSize)
@@ -229,10 +229,10 @@ function walk(file: number, { pageSize, lastPage }: Meta, roots: readonly number
   return found
 }
 
-/** Takes a page's children and names; `false` when it is no page of a tree. */
+/** Collects a page's children and names; returns `false` when it is not a page of a tree. */
 function readPage(page: Buffer, number: number, children: number[], { names, roots }: Found): boolean {
   const kind = page.readUInt16LE(18) & (BRANCH | LEAF)
-  // Places within a page count from the end of its header.
+  // Offsets within a page are relative to the end of its header.
   const lower = page.readUInt16LE(20)
   const upper = page.readUInt16LE(22)
   if (page.readBigUInt64LE(0) !== BigInt(number) || (kind !== BRANCH && kind !== LEAF)) return false

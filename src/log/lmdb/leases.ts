@@ -1,11 +1,11 @@
-/** Leases that ran out, found by when they end. */
+/** Finds expired leases by their end times. */
 import type { ExpiredLease } from '../log.ts'
 import { endedBy, endKey, FIRST, readEndKey, type Tables } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
 /**
- * Some of the leases that ran out by `now`, oldest first, and the places in `leaseEnds` of those that were renewed since
- * they were put there.
+ * Returns some of the leases that expired by `now`, oldest first, and the keys in `leaseEnds` of leases that were renewed
+ * after the key was written.
  */
 export function findExpired(
   tables: Tables,
@@ -18,7 +18,7 @@ export function findExpired(
   let latest = -Infinity
   for (const { key: end, value } of leaseEnds.rows(FIRST, endedBy(now))) {
     const { at, key } = readEndKey(end)
-    // No lease ends before its place says, so what is further on ends later than all that was found.
+    // No lease ends before its key says, so all further leases end later than those found.
     if (found.length >= limit && at > latest) break
     const { sessionId, runId } = value
     const epoch = key.readDoubleBE(0)
@@ -39,7 +39,7 @@ export function findExpired(
   return { expired, renewed }
 }
 
-/** Puts leases that were renewed where they end now, so that they are not looked at again before. */
+/** Moves renewed leases to the keys of their new end times, so that they are not checked earlier. */
 export function moveEnds(
   { leases, leaseEnds }: Tables,
   transaction: Transaction,

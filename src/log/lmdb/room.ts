@@ -1,62 +1,62 @@
 /**
- * Room in the log's file behind its last page, written as zeros before LMDB needs it. LMDB's native code does not
- * survive a write that the disk refuses: it formats the error into a buffer that is too short, and the process aborts
- * later. A write from here that is refused only refuses the commit.
+ * Allocates space at the end of the log's file, by writing zeros, before LMDB needs it. LMDB's native code cannot handle
+ * a write that the disk refuses: it formats the error into a buffer that is too short, and the process aborts later. When
+ * the write of zeros is refused, only the commit is refused.
  */
 import { type FileHandle, open, statfs } from 'node:fs/promises'
 import type { TwinrailError } from '../../protocol/index.ts'
 import { logFull } from '../refusals.ts'
 import { endOfPages } from './folder.ts'
 
-/** What a commit changes, as far as the room that it needs depends on it. */
+/** The properties of a commit that determine how much space it needs. */
 export interface Demand {
-  /** Places in the trees that change: each may copy the pages above it, and split them. */
+  /** Changed places in the trees: each may copy the pages above it, and split them. */
   readonly places: number
-  /** Rows removed next to one another. */
+  /** Rows removed from contiguous ranges. */
   readonly removed: number
-  /** Values that are too large for a page of the tree. */
+  /** Number of values that are too large for a page of the tree. */
   readonly large: number
-  /** Bytes of all keys and values. */
+  /** Total size of keys and values, in bytes. */
   readonly bytes: number
 }
 
-/** Pages that one changed place may copy or split: trees of 4 KiB pages are four levels deep at 10^8 rows. */
+/** Pages that one changed place may copy or split: trees of 4 KiB pages have four levels at 10^8 rows. */
 const PLACE_PAGES = 6
 
-/** Pages of the tables' roots, and of LMDB's list of free pages. */
+/** Pages for the tables' roots and LMDB's list of free pages. */
 const FIXED_PAGES = 64
 
 /** LMDB may rewrite what it has read of its list of free pages: 8 bytes for each, of at most two million. */
 const MAX_FREE_LIST_PAGES = 1024
 
-/** What a small step of the sweeper, or the deletion of a session, changes. */
+/** The demand of a small step of the sweeper, or of deleting a session. */
 const FREEING: Demand = { places: 30, removed: 100, large: 0, bytes: 64 * 1024 }
 
 /**
- * What a few appends of a usual size change. Smaller ones need as much: so all of them are refused, or none is, and what
- * is said about readiness holds for all.
+ * The demand of a few appends of usual size. Smaller appends are treated as needing as much, so that all of them are
+ * refused or none, as readiness reports.
  */
 const USUAL: Demand = { places: 20, removed: 0, large: 8, bytes: 256 * 1024 }
 
-/** Room that commits find there beside what deletions need, in bytes; the largest event fits. */
+/** Space that is allocated ahead of appends, in addition to that for deletions, in bytes. The largest event fits. */
 const AHEAD_BYTES = 2 * 1024 * 1024
 
-/** The file grows by so much at least, in bytes, where the disk has it. */
+/** Minimum growth of the file, in bytes, if the disk has so much. */
 const GROWTH_BYTES = 1024 * 1024
 
-/** What the disk and the file have free is asked for again after so long, in ms. */
+/** Lifetime of the cached free space of the disk and the file, in ms. */
 const LOOK_MS = 100
 
 const ZEROS = Buffer.alloc(256 * 1024)
 
 export interface RoomParts {
-  /** The log's file; LMDB has written its beginning. */
+  /** The log's file; LMDB has written its first pages. */
   readonly path: string
   /** The file does not grow for appends while the disk has fewer free bytes. */
   readonly reserveBytes: number
-  /** Bytes of the pages within the file that hold something. */
+  /** Size of the used pages in the file, in bytes. */
   usedBytes(): number
-  /** Whether something that was deleted or trimmed still takes room. */
+  /** Whether deleted or trimmed data still takes space. */
   hasGarbage(): boolean
 }
 
@@ -64,7 +64,7 @@ export class Room {
   readonly #parts: RoomParts
   readonly #file: FileHandle
   #pageSize = 4096
-  /** Where the last page may end by now, in bytes. */
+  /** Upper bound of the end of the last page, in bytes. */
   #end = 0
   #size = 0
   #isShort = false
@@ -77,19 +77,19 @@ export class Room {
   }
 
   static async open(parts: RoomParts): Promise<Room> {
-    // Appends: nothing that is there can be written over, whoever else writes.
+    // In append mode existing data cannot be overwritten, even if another process writes.
     return new Room(parts, await open(parts.path, 'a+'))
   }
 
-  /** Whether the file could not grow when it was last to. */
+  /** Whether the file's last attempt to grow failed. */
   get isShort(): boolean {
     return this.#isShort
   }
 
   /**
-   * Sees to it that the file has all the room that a commit may need. Called before each commit, one at a time.
-   * @param frees the commit is there to make room: it may use what is kept for such
-   * @throws TwinrailError `unavailable`, with `details.reason` `full`; nothing was changed then
+   * Makes sure that the file has the space that a commit may need. Called before each commit, one at a time.
+   * @param frees the commit frees space, so it may use the reserve
+   * @throws TwinrailError `unavailable`, with `details.reason` `full`; the commit must not be written then
    */
   async provide(demand: Demand, frees: boolean): Promise<void> {
     if (this.#size === 0) await this.#look()
@@ -111,7 +111,7 @@ export class Room {
   }
 
   async #roomToFree(growth: number): Promise<boolean> {
-    // Large steps are for when there is room; small ones, and deletions, are what the reserve is for.
+    // Only small steps and deletions may use the reserve.
     const reserve = growth <= this.#growth(FREEING) ? 0 : this.#parts.reserveBytes
     return this.#reach(growth, reserve)
   }
@@ -121,25 +121,25 @@ export class Room {
     const freeing = this.#growth(FREEING)
     this.#isShort = !(await this.#reach(growth + freeing + AHEAD_BYTES, reserveBytes))
     if (!this.#isShort) return true
-    // LMDB takes free pages first. What is to make room later must find some, too: without them it would use up the
-    // room behind the last page, which never comes back.
+    // LMDB uses free pages first. Later deletions need free pages as well: without them they would use the space behind
+    // the last page, which is not recovered.
     if (this.#freeInside() < growth + 2 * freeing) return false
-    // A large value may find no stretch of free pages, so the room must be there all the same.
+    // A large value may not fit into a range of free pages, so space at the end is needed as well.
     return this.#reach(growth + freeing, reserveBytes / 2)
   }
 
-  /** Lets the file grow until so many bytes are behind its last page, while the disk has `reserve` free besides. */
+  /** Grows the file until `wanted` bytes follow its last page, if the disk keeps `reserve` bytes free. */
   async #reach(wanted: number, reserve: number): Promise<boolean> {
     if (this.#tail < wanted) await this.#look()
     if (this.#tail < wanted) await this.#grow(wanted - this.#tail, reserve)
     return this.#tail >= wanted
   }
 
-  /** The most by which a commit moves the end of the last page, in bytes. */
+  /** The maximum by which a commit moves the end of the last page, in bytes. */
   #growth({ places, removed, large, bytes }: Demand): number {
     const pages = Math.ceil(this.#end / this.#pageSize)
     const copied = Math.min(places * PLACE_PAGES + removed, pages)
-    // A page that was split is half full.
+    // Splitting leaves pages half full.
     const added = 2 * large + Math.ceil((2 * bytes) / this.#pageSize)
     const list = Math.min(Math.ceil(pages / 512), MAX_FREE_LIST_PAGES)
     return (copied + added + list + FIXED_PAGES) * this.#pageSize
@@ -153,7 +153,7 @@ export class Room {
     this.#end = end
   }
 
-  /** Writes zeros as far as the disk takes them. */
+  /** Writes zeros until the disk refuses them. */
   async #grow(missing: number, reserve: number): Promise<void> {
     const spare = (await this.#diskFree()) - reserve
     if (reserve > 0 && spare < missing) return
@@ -165,7 +165,7 @@ export class Room {
         this.#disk.free -= bytesWritten
       }
     } catch {
-      // The disk, a quota or a limit on the file's size: what fits is in the file's size now.
+      // The disk, a quota or a limit on the file's size refused more. The file's size tells how much was written.
     }
     await this.#look()
   }
@@ -178,7 +178,7 @@ export class Room {
     return this.#disk.free
   }
 
-  /** Bytes of pages within the file that hold nothing. LMDB takes them before it takes new ones, if they lie well. */
+  /** Size of the free pages in the file, in bytes. LMDB uses them before new ones where they are contiguous enough. */
   #freeInside(): number {
     if (performance.now() >= this.#inside.until) {
       const { end } = endOfPages(this.#file.fd)

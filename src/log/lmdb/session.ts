@@ -1,10 +1,11 @@
-/** A session within a transaction. */
+/** A session in a transaction. */
 import type { Held, HeldKey, HeldLease } from '../conditions.ts'
 import type { Snapshot } from '../log.ts'
+import type { Open } from '../tally.ts'
 import { endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
-/** Gives what a session holds, as the transaction sees it, and writes what changes. */
+/** Reads a session's rows as the transaction sees them, and writes changes to it. */
 export class OpenSession implements Held {
   readonly sessionId: string
   readonly row: SessionRow
@@ -38,6 +39,10 @@ export class OpenSession implements Held {
     return this.#transaction.get(this.#tables.producers, nameKey(this.epoch, id))
   }
 
+  tally(name: string) {
+    return this.#transaction.get(this.#tables.tallies, nameKey(this.epoch, name)) ?? []
+  }
+
   save(change: Partial<SessionRow>): void {
     this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), { ...this.row, ...change })
   }
@@ -49,7 +54,7 @@ export class OpenSession implements Held {
     if (held.expiresAt !== Infinity) this.#transaction.put(keyEnds, endKey(held.expiresAt, key), PRESENT)
   }
 
-  /** Takes or renews a lease. Its place in `leaseEnds` only moves forward when somebody looks there: most are renewed. */
+  /** Takes or renews a lease. Its key in `leaseEnds` is updated only when `findExpired` meets it: most are renewed. */
   setLease(runId: string, lease: HeldLease): void {
     const { leases, leaseEnds } = this.#tables
     const key = nameKey(this.epoch, runId)
@@ -74,7 +79,11 @@ export class OpenSession implements Held {
     this.#transaction.put(this.#tables.producers, nameKey(this.epoch, id), producer)
   }
 
-  /** Keeps the snapshot, unless there is a newer one. */
+  setTally(name: string, open: readonly Open[]): void {
+    this.#transaction.put(this.#tables.tallies, nameKey(this.epoch, name), open)
+  }
+
+  /** Stores the snapshot, unless there is a newer one. */
   setSnapshot(snapshot: Snapshot): void {
     const { snapshots } = this.#tables
     const key = numberKey(this.epoch)

@@ -8,7 +8,7 @@ import { type Demand, Room } from './room.ts'
 import { FIRST, LAST, openTables, pagesOf, type Tables, type TreeStats } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
-/** The process that a log belongs to. */
+/** The process that owns a log. */
 interface Owner {
   readonly pid: number
   /** ms since 1970. */
@@ -18,15 +18,15 @@ interface Owner {
 const OWNER = 'owner'
 
 /**
- * Places in LMDB's table of readers, 64 bytes each. A server takes one for as long as it runs; the others are for
- * programs that look at the file beside it, such as a backup or a second start.
+ * Size of LMDB's table of readers; an entry takes 64 bytes. A server uses one entry as long as it runs; the others are
+ * for other programs that open the file, such as a backup.
  */
 const MAX_READERS = 256
 
-/** LMDB's `MDB_READERS_FULL`: every place is taken by a program that is alive. */
+/** LMDB's `MDB_READERS_FULL`: living programs use every entry. */
 const READERS_FULL = -30790
 
-/** Logs that this process has open: LMDB would share them. */
+/** Logs that this process has open. LMDB would let it open them twice. */
 const opened = new Set<string>()
 
 export interface StoreOptions {
@@ -37,14 +37,16 @@ export interface StoreOptions {
 
 export interface Store {
   readonly tables: Tables
-  /** Whether the file could not grow when it was last to. */
+  /** Whether the file's last attempt to grow failed. */
   readonly isShort: boolean
-  /** Commits that had no room, and commits that failed in LMDB, since the store was opened. */
+  /** Bytes of the file's pages that hold something. */
+  readonly usedBytes: number
+  /** Numbers of commits without space, and of commits that failed in LMDB, since the store was opened. */
   readonly counts: Readonly<Record<'full' | 'failed-commit', number>>
   /**
-   * Writes on the disk, all or nothing.
-   * @param frees the transaction is there to make room
-   * @throws TwinrailError `unavailable`; with `details.reason` `full` when there is no room
+   * Writes the transaction to the disk, all or nothing.
+   * @param frees the transaction frees space
+   * @throws TwinrailError `unavailable`; with `details.reason` `full` when there is no space
    */
   commit(transaction: Transaction, frees: boolean): Promise<void>
   /** Resolves when an append of a usual size would be accepted. @throws TwinrailError as {@link commit} */
@@ -52,21 +54,21 @@ export interface Store {
   close(): Promise<void>
 }
 
-/** LMDB's hold on the file, until it is closed. */
+/** The open file and its ownership. */
 interface Holding {
   readonly root: RootDatabase
   readonly owners: Database<Owner, string>
-  /** The number of this ownership, by which commits tell that it is still held. */
+  /** The number of this ownership. Commits check that it is still the current one. */
   readonly term: number
 }
 
 const NOTHING: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
 
-/** What the start changes: the tables and the owner's row. */
-const START: Demand = { places: 15, removed: 0, large: 0, bytes: 4096 }
+/** The demand of opening a log: the tables and the owner's row. */
+const START: Demand = { places: 16, removed: 0, large: 0, bytes: 4096 }
 
-/** After a commit that failed the file is opened anew; where that fails, it is tried again after so long, in ms. */
-const MEND_MS = 1000
+/** Minimum time between two attempts to reopen the file after a failed commit, in ms. */
+const REOPEN_MS = 1000
 
 /** @throws LogFolderError */
 export async function openStore({ folder, reserveBytes }: StoreOptions): Promise<Store> {
@@ -104,9 +106,9 @@ function openRoot(path: string): RootDatabase {
     noSubdir: true,
     maxDbs: 16,
     maxReaders: MAX_READERS,
-    // A commit is on the disk when it resolves: what a client has seen, a power cut cannot take back.
+    // A commit resolves when it is on the disk, so that a power cut cannot lose what a client has seen.
     overlappingSync: false,
-    // Batches are made here. LMDB's own leave a rejection behind that nobody can handle when a commit fails.
+    // `Writer` makes the batches. Those of `lmdb` cause an unhandled rejection when a commit fails.
     eventTurnBatching: false,
   })
 }
@@ -115,25 +117,25 @@ function openOwners(root: RootDatabase): Database<Owner, string> {
   return root.openDB<Owner, string>(FORMAT, { encoding: 'json', useVersions: true })
 }
 
-/** Makes this process the one that reads and writes; all tables are open. @returns the number of this ownership */
+/** Makes this process the owner, after all tables have been opened. @returns the number of this ownership */
 function takeOver(path: string, root: RootDatabase, owners: Database<Owner, string>): number {
   takePlace(path, root)
   return own(path, root, owners)
 }
 
-/** Bytes of the pages that hold something. */
+/** Size of the used pages, in bytes. */
 function usedBytes(tables: Tables): number {
   const stats = tables.sessions.db.getStats() as { pageSize: number; root: TreeStats; free: TreeStats }
   const pages = Object.values(tables).reduce((sum, table) => sum + table.pages, 0)
-  // LMDB's two first pages, and the owner's.
+  // Two meta pages, and the owner's page.
   return (pages + pagesOf(stats.root) + pagesOf(stats.free) + 3) * stats.pageSize
 }
 
 /**
- * Takes this process's place in LMDB's table of readers. The `lmdb` package keeps the one read transaction that this
- * begins, resets it when a turn of the event loop ends and renews it for the next read, always in the same place: no read
- * needs another one. It would give the place up if a table were opened later. The kernel's file locks free the place when
- * the process dies, whatever kills it and in whichever container it lives.
+ * Takes an entry for this process in LMDB's table of readers. The `lmdb` package keeps the read transaction that this
+ * begins, resets it at the end of each turn of the event loop and renews it for the next read, in the same entry. It would
+ * release the entry if a table were opened later. The kernel's file locks release the entry when the process dies, also
+ * when it runs in another container.
  */
 function takePlace(path: string, root: RootDatabase): void {
   try {
@@ -142,21 +144,21 @@ function takePlace(path: string, root: RootDatabase): void {
     if ((cause as { code?: unknown }).code === READERS_FULL) {
       throw new LogFolderError(
         'unusable',
-        `the log ${path} cannot be opened now: other programs have taken all places in LMDB's table of readers; stop some of them and start again`,
+        `the log ${path} cannot be opened now: other programs use all entries of LMDB's table of readers; stop some of them and start again`,
         cause,
       )
     }
-    // Somebody has it: another process of the same id, in another container.
+    // Another process with the same id has the entry, in another container.
     throw inUse(path, process.pid, cause)
   }
 }
 
 /**
- * Makes this process the owner, unless the one that was is alive.
- * @returns the number of this ownership, by which commits tell that it is still held
+ * Makes this process the owner, unless the previous owner is alive.
+ * @returns the number of this ownership
  */
 function own(path: string, root: RootDatabase, owners: Database<Owner, string>): number {
-  // Within one write transaction, so that of two who start at once the second sees the first.
+  // In one write transaction, so that of two processes that start at once the second sees the first.
   return root.transactionSync(() => {
     const held = owners.getEntry(OWNER)
     const alive = held && held.value.pid !== process.pid && readers(root).has(held.value.pid)
@@ -185,7 +187,7 @@ function inUse(path: string, pid: number, cause?: unknown): LogFolderError {
 /** A commit that failed in LMDB. */
 interface Failure {
   error: TwinrailError
-  /** When the file was last to be opened anew, in ms, monotonic. */
+  /** When the file was last reopened or tried to be, in ms, monotonic. */
   triedAt: number
   isClosed: boolean
 }
@@ -196,9 +198,9 @@ class OpenStore implements Store {
   readonly #path: string
   readonly #room: Room
   #holding: Holding
-  /** The last commit failed in LMDB, whose memory may be damaged: nothing is written before it is opened anew. */
+  /** The last commit failed in LMDB, whose memory may be damaged: the file must be reopened before the next write. */
   #failed: Failure | undefined
-  #mending: Promise<void> | undefined
+  #reopening: Promise<void> | undefined
 
   constructor(path: string, room: Room, tables: Tables, holding: Holding) {
     this.#path = path
@@ -211,8 +213,12 @@ class OpenStore implements Store {
     return this.#room.isShort
   }
 
+  get usedBytes(): number {
+    return usedBytes(this.tables)
+  }
+
   async commit(transaction: Transaction, frees: boolean): Promise<void> {
-    await this.#mend()
+    await this.#ensureUsable()
     try {
       await this.#room.provide(transaction.demand, frees)
     } catch (error) {
@@ -222,7 +228,7 @@ class OpenStore implements Store {
     const { root, owners, term } = this.#holding
     let held: boolean
     try {
-      // Even if two processes took themselves for the owner, only the later one could write.
+      // Even if two processes believed to be the owner, only the later one could write.
       held = await owners.ifVersion(OWNER, term, () => transaction.write())
     } catch (cause) {
       const { commitError } = cause as { commitError?: Promise<unknown> }
@@ -230,19 +236,19 @@ class OpenStore implements Store {
       throw this.#stop(reason)
     }
     if (!held) throw lostOwnership()
-    // What is read from here on, such as by followers, has this commit in it.
+    // Later reads, such as those of followers, must see this commit.
     root.resetReadTxn()
   }
 
   async ready(): Promise<void> {
-    await this.#mend()
+    await this.#ensureUsable()
     const { owners, term } = this.#holding
     if (owners.getEntry(OWNER)?.version !== term) throw lostOwnership()
     await this.#room.provide(NOTHING, false)
   }
 
   async close(): Promise<void> {
-    await this.#mending?.catch(() => {})
+    await this.#reopening?.catch(() => {})
     if (!this.#failed?.isClosed) await this.#holding.root.close()
     await this.#room.close()
     opened.delete(this.#path)
@@ -250,22 +256,22 @@ class OpenStore implements Store {
 
   #stop(cause: unknown): TwinrailError {
     this.counts['failed-commit']++
-    const error = unwritable('nothing is written until its file has been opened anew', cause)
+    const error = unwritable('nothing is written until its file has been reopened', cause)
     this.#failed = { error, triedAt: -Infinity, isClosed: false }
     return error
   }
 
-  /** Opens the file anew after a commit that failed. Reads are refused for that moment. @throws TwinrailError */
-  #mend(): Promise<void> | undefined {
+  /** Reopens the file after a failed commit. Reads are refused until it is open. @throws TwinrailError */
+  #ensureUsable(): Promise<void> | undefined {
     if (!this.#failed) return
-    this.#mending ??= this.#reopen(this.#failed).finally(() => {
-      this.#mending = undefined
+    this.#reopening ??= this.#reopen(this.#failed).finally(() => {
+      this.#reopening = undefined
     })
-    return this.#mending
+    return this.#reopening
   }
 
   async #reopen(failed: Failure): Promise<void> {
-    if (performance.now() - failed.triedAt < MEND_MS) throw failed.error
+    if (performance.now() - failed.triedAt < REOPEN_MS) throw failed.error
     failed.triedAt = performance.now()
     try {
       probeDisk(dirname(this.#path))
@@ -284,7 +290,7 @@ class OpenStore implements Store {
       this.#failed = undefined
     } catch (cause) {
       if (isFull(cause)) throw cause
-      failed.error = unwritable(`its file cannot be opened anew: ${(cause as Error).message}`, cause)
+      failed.error = unwritable(`its file cannot be reopened: ${(cause as Error).message}`, cause)
       throw failed.error
     }
   }
@@ -293,7 +299,7 @@ class OpenStore implements Store {
 function unwritable(why: string, cause: unknown): TwinrailError {
   return new TwinrailError('unavailable', `the log could not be written; ${why}; try again later`, {
     cause,
-    retryAfterMs: MEND_MS,
+    retryAfterMs: REOPEN_MS,
   })
 }
 

@@ -1,4 +1,4 @@
-/** Frees what is no longer needed, a little at a time, between the commits of others. */
+/** Removes obsolete rows in small steps between other commits. */
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
 import { isFull } from '../refusals.ts'
 import {
@@ -15,21 +15,21 @@ import {
 } from './tables.ts'
 import type { Transaction, Writer } from './writer.ts'
 
-/** Rows removed in one commit: many, or few where there is no room in the file for many. */
+/** Number of rows removed in one commit; fewer when the file has no space for a large commit. */
 interface Step {
   /** Events of one session. */
   readonly events: number
-  /** Rows that lie anywhere in their tables. */
+  /** Rows at scattered places of their tables. */
   readonly others: number
 }
 
 const LARGE: Step = { events: 1000, others: 500 }
 const SMALL: Step = { events: 50, others: 10 }
 
-/** What could not be freed is tried again after so long, in ms. */
+/** Pause after a failed step, in ms. */
 const RETRY_MS = 1000
 
-/** Removes expired keys, trimmed events and all that deleted sessions held. What a crash leaves over, it finds again. */
+/** Removes expired keys, trimmed events and the rows of deleted sessions. It continues after a crash. */
 export class Sweeper {
   readonly #tables: Tables
   readonly #writer: Writer
@@ -45,7 +45,7 @@ export class Sweeper {
     this.#clock = clock
   }
 
-  /** There may be something to free. */
+  /** Starts the sweeper if it is idle; called when there may be rows to remove. */
   poke(): void {
     this.#again = true
     if (this.#stopped) return
@@ -53,12 +53,12 @@ export class Sweeper {
     this.#sweeping ??= this.#sweep()
   }
 
-  /** Resolves when nothing is left to free, or when it could not be freed now. */
+  /** Resolves when no obsolete rows are left, or when a step has failed. */
   async settled(): Promise<void> {
     while (this.#sweeping) await this.#sweeping
   }
 
-  /** Resolves when the step under way is done. */
+  /** Stops after the current step; resolves when it has finished. */
   async stop(): Promise<void> {
     this.#stopped = true
     this.#cancelRetry()
@@ -71,14 +71,14 @@ export class Sweeper {
       try {
         while (!this.#stopped && (await this.#free())) {}
       } catch {
-        // The disk is full, or so. Nothing is lost: the next start, too, would go on.
+        // For example a full disk. Nothing is lost: the next attempt or start continues.
         this.#cancelRetry = startTimer(RETRY_MS, () => this.poke(), { unref: true })
       }
     }
     this.#sweeping = undefined
   }
 
-  /** One step: a large one if there is room for it. */
+  /** Runs a step: a large one if the file has space for it, otherwise a small one. */
   async #free(): Promise<boolean> {
     const free = (step: Step) =>
       this.#writer.run(transaction => this.#step(transaction, step), { frees: true })
@@ -90,7 +90,7 @@ export class Sweeper {
     }
   }
 
-  /** Nobody else writes what it removes, but for keys, which may be taken again. @returns whether it did something */
+  /** Other jobs do not write these rows, except keys, which may be taken again. @returns whether rows were removed */
   #step(transaction: Transaction, step: Step): boolean {
     const { keys, keyEnds, garbage } = this.#tables
     const [found] = garbage.keys(FIRST, LAST, 1)
@@ -100,7 +100,7 @@ export class Sweeper {
         what === 'all'
           ? this.#freeAll(transaction, found, step)
           : this.#freeEvents(transaction, found, what ?? 0, step)
-      // Trimmed further, or deleted, meanwhile: that is another round's.
+      // The session was trimmed further or deleted meanwhile; the next step handles that.
       if (!left && transaction.get(garbage, found) === what) transaction.remove(garbage, found)
       return true
     }
@@ -113,7 +113,7 @@ export class Sweeper {
     return ended.length > 0
   }
 
-  /** Frees a step of the events up to a number. @returns whether some may be left */
+  /** Removes some of the events up to a number. @returns whether more may be left */
   #freeEvents(transaction: Transaction, epochKey: Buffer, through: number, step: Step): boolean {
     const { events } = this.#tables
     const epoch = epochKey.readDoubleBE(0)
@@ -122,7 +122,7 @@ export class Sweeper {
     return gone.length === step.events
   }
 
-  /** Frees a step of everything under an epoch. @returns whether something may be left */
+  /** Removes some of the rows of an epoch. @returns whether more may be left */
   #freeAll(transaction: Transaction, epochKey: Buffer, step: Step): boolean {
     const { keys, keyEnds, leases, leaseEnds } = this.#tables
     const end = numberKey(epochKey.readDoubleBE(0) + 1)

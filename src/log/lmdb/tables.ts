@@ -1,11 +1,12 @@
-/** What stands where in the log's LMDB file. */
+/** The tables of the log's LMDB file, and their keys. */
 import { createHash } from 'node:crypto'
 import type { Database, RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
 import type { HeldKey, HeldLease, HeldProducer } from '../conditions.ts'
 import type { Snapshot } from '../log.ts'
+import type { Open } from '../tally.ts'
 
-/** A session's row. Everything else of it stands under its epoch, which no other session ever has. */
+/** A session's row. Its other rows have its epoch in their keys; no two sessions have the same epoch. */
 export interface SessionRow {
   readonly epoch: number
   readonly head: number
@@ -13,18 +14,18 @@ export interface SessionRow {
   readonly createdAt: number
 }
 
-/** A lease, and where it stands in `leaseEnds`: there when it ends, or before, as renewing it does not move it. */
+/** A lease, with the time in its key in `leaseEnds`: when it ends, or earlier, since renewing does not move the key. */
 export interface LeaseRow extends HeldLease {
   readonly endsAt: number
 }
 
-/** How values become text. */
+/** Converts values to text and back. */
 interface Codec<V> {
   write(value: V): string
   read(text: string): V
 }
 
-/** What LMDB fails to read may be readable later; the caller's request is not at fault. @throws TwinrailError `unavailable` */
+/** Runs a read. A failure may be temporary, and is not the caller's fault. @throws TwinrailError `unavailable` */
 function reading<T>(read: () => T): T {
   try {
     return read()
@@ -36,10 +37,10 @@ function reading<T>(read: () => T): T {
   }
 }
 
-/** One ordered table of the file. Reads see what is committed. @throws TwinrailError `unavailable` when LMDB fails */
+/** An ordered table of the file. Reads see committed data. @throws TwinrailError `unavailable` when LMDB fails */
 export class Table<V> {
   readonly codec: Codec<V>
-  /** Rows of a session are put behind one another. */
+  /** A session's rows are written in ascending order. */
   readonly isSequential: boolean
   readonly #name: string
   #db: Database<string, Buffer>
@@ -55,12 +56,12 @@ export class Table<V> {
     return this.#db
   }
 
-  /** LMDB has opened the file anew. */
+  /** Uses a file that was reopened. */
   reopen(root: RootDatabase): void {
     this.#db = this.#open(root)
   }
 
-  /** Pages that the table takes. */
+  /** Number of pages of the table. */
   get pages(): number {
     return pagesOf(this.#db.getStats() as TreeStats)
   }
@@ -74,12 +75,12 @@ export class Table<V> {
     return text === undefined ? undefined : this.codec.read(text)
   }
 
-  /** Keys from `start` on and before `end`, as many as `limit`. */
+  /** Up to `limit` keys from `start` (inclusive) to `end` (exclusive). */
   keys(start: Buffer, end: Buffer, limit: number): Buffer[] {
     return reading(() => [...this.db.getKeys({ start, end, limit })])
   }
 
-  /** Rows from `start` on and before `end`. Iterate within one turn of the event loop: the rows are of one commit then. */
+  /** Rows from `start` (inclusive) to `end` (exclusive), all of one commit if iterated in one turn of the event loop. */
   *rows(start: Buffer, end: Buffer, limit = Infinity): Generator<{ key: Buffer; value: V }> {
     const rows = reading(() => this.db.getRange({ start, end, limit })[Symbol.iterator]())
     try {
@@ -89,13 +90,13 @@ export class Table<V> {
         yield { key: row.value.key, value: this.codec.read(row.value.value) }
       }
     } finally {
-      // Also after an error: an iterator left open would keep its read transaction, and so a place for readers.
+      // After an error as well: an open iterator would keep a read transaction, and so an entry for readers.
       rows.return?.()
     }
   }
 }
 
-/** What LMDB tells of a tree. */
+/** LMDB's statistics of a tree. */
 export interface TreeStats {
   readonly treeBranchPageCount: number
   readonly treeLeafPageCount: number
@@ -109,7 +110,7 @@ const json = <V>(): Codec<V> => ({ write: JSON.stringify, read: JSON.parse })
 
 const text: Codec<string> = { write: text => text, read: text => text }
 
-/** Rows are arrays: field names would be most of them. */
+/** Rows are stored as arrays, since field names would make up most of their size. */
 const row: Codec<SessionRow> = {
   write: ({ epoch, head, earliest, createdAt }) => JSON.stringify([epoch, head, earliest, createdAt]),
   read(text) {
@@ -118,7 +119,7 @@ const row: Codec<SessionRow> = {
   },
 }
 
-/** JSON knows no Infinity: null stands for what does not expire. */
+/** JSON has no Infinity: null stands for "never expires". */
 const heldKey: Codec<HeldKey> = {
   write({ seq, expiresAt, note }) {
     const end = expiresAt === Infinity ? null : expiresAt
@@ -134,7 +135,7 @@ export type Tables = ReturnType<typeof openTables>
 
 export function openTables(root: RootDatabase) {
   return {
-    /** The last epoch given, under {@link LAST_EPOCH}. */
+    /** The last assigned epoch, under {@link LAST_EPOCH}. */
     counters: new Table<number>(root, 'counters', json()),
     /** By session id. */
     sessions: new Table<SessionRow>(root, 'sessions', row),
@@ -144,37 +145,39 @@ export function openTables(root: RootDatabase) {
     events: new Table<string>(root, 'events', text, { isSequential: true }),
     /** By epoch and key. */
     keys: new Table<HeldKey>(root, 'keys', heldKey),
-    /** Nothing, by when a key expires and where it stands in `keys`. */
+    /** No value; by the time a key expires and its key in `keys`. */
     keyEnds: new Table<string>(root, 'key-ends', text),
     /** By epoch and run. */
     leases: new Table<LeaseRow>(root, 'leases', json()),
-    /** By {@link LeaseRow.endsAt} and where the lease stands in `leases`. */
+    /** By {@link LeaseRow.endsAt} and the lease's key in `leases`. */
     leaseEnds: new Table<{ sessionId: string; runId: string }>(root, 'lease-ends', json()),
     /** By epoch and producer. */
     producers: new Table<HeldProducer>(root, 'producers', json()),
+    /** What is open, by epoch and tally. */
+    tallies: new Table<readonly Open[]>(root, 'tallies', json()),
     /** By epoch. */
     snapshots: new Table<Snapshot>(root, 'snapshots', json()),
-    /** What is to be freed, by epoch: events up to a number, or all there is. */
+    /** Obsolete rows by epoch: events up to a number, or everything. */
     garbage: new Table<number | 'all'>(root, 'garbage', json()),
   }
 }
 
-/** Tables that hold something of a session, beside its row, under its epoch. */
-export const byEpoch = ['metadata', 'events', 'keys', 'leases', 'producers', 'snapshots'] as const
+/** The tables with rows under a session's epoch. */
+export const byEpoch = ['metadata', 'events', 'keys', 'leases', 'producers', 'tallies', 'snapshots'] as const
 
 export const LAST_EPOCH = Buffer.from('epoch')
 
-/** Before and behind every key of a table. */
+/** Bounds that are less and greater than every key. */
 export const FIRST = Buffer.from([0])
 export const LAST = Buffer.from([0xff])
 
-/** Something in every row of a table that only has keys: LMDB gives an empty value for a missing one. */
+/** The value of tables that only have keys: LMDB cannot distinguish an empty value from a missing one. */
 export const PRESENT = '1'
 
-/** The longest name that stands in a key as it is, in UTF-8 bytes; LMDB takes 1978 in all. */
+/** Maximum length of a name that is stored in a key as it is, in UTF-8 bytes; LMDB's limit for a key is 1978. */
 const NAME_BYTES = 1000
 
-/** Sorts as numbers from 0 on do. */
+/** A key that sorts as the number does, which must not be negative. */
 export function numberKey(value: number): Buffer {
   const key = Buffer.allocUnsafe(8)
   key.writeDoubleBE(value, 0)
@@ -188,24 +191,24 @@ export function eventKey(epoch: number, seq: number): Buffer {
   return key
 }
 
-/** Something of a session by its name. Names too long for LMDB stand as their digest, behind a byte no text has. */
+/** A key of an epoch and a name. Names too long for LMDB are replaced by their digest, after a byte that no text has. */
 export function nameKey(epoch: number, name: string): Buffer {
   const bytes = Buffer.from(name)
   if (bytes.length <= NAME_BYTES) return Buffer.concat([numberKey(epoch), bytes])
   return Buffer.concat([numberKey(epoch), Buffer.from([0xff]), createHash('sha256').update(bytes).digest()])
 }
 
-/** When what stands under `key` ends. */
+/** A key of an end time and the key of the row that ends. */
 export function endKey(at: number, key: Buffer): Buffer {
   return Buffer.concat([numberKey(at), key])
 }
 
-/** Takes {@link endKey} apart. */
+/** Splits an {@link endKey}. */
 export function readEndKey(end: Buffer): { at: number; key: Buffer } {
   return { at: end.readDoubleBE(0), key: end.subarray(8) }
 }
 
-/** The place behind everything that ends at `at` or before. */
+/** The bound after all rows that end at `at` or before. */
 export function endedBy(at: number): Buffer {
   return Buffer.concat([numberKey(at), Buffer.from([0xff])])
 }

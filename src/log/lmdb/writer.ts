@@ -1,4 +1,4 @@
-/** Group commit: what is asked for while one commit is under way makes the next one. */
+/** Group commit: jobs that arrive during one commit share the next one. */
 import { isFull } from '../refusals.ts'
 import type { Demand } from './room.ts'
 import type { Table } from './tables.ts'
@@ -7,22 +7,22 @@ interface Change {
   readonly table: Table<unknown>
   readonly key: Buffer
   readonly value: unknown
-  /** Nothing: it is removed. */
+  /** `undefined` removes the row. */
   readonly text: string | undefined
 }
 
-/** What the jobs of one commit see and change: the store with what the ones before have changed. */
+/** The changes of one commit. Its jobs see the store with the changes of the jobs before. */
 export class Transaction {
   readonly #changes = new Map<Table<unknown>, Map<string, Change>>()
-  /** What the job under way has changed, with what was there before. */
+  /** The changes of the current job, with the previous values. */
   #undo: { changes: Map<string, Change>; id: string; before: Change | undefined }[] = []
   /** Called after the commit, in order. */
   readonly afterwards: (() => void)[] = []
-  /** Sessions with changes in sequential tables: all of one session's lie beside one another. */
+  /** Sessions with changes in sequential tables, where one session's rows are contiguous. */
   readonly #stretches = new Map<Table<unknown>, Set<string>>()
   #demand: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
 
-  /** What it needs room for in the file. */
+  /** The space that it needs in the file. */
   get demand(): Demand {
     return this.#demand
   }
@@ -44,7 +44,7 @@ export class Transaction {
     this.#change(table as Table<unknown>, key, undefined, undefined)
   }
 
-  /** Does a job as a whole: when it throws, nothing of it stays. */
+  /** Runs a job. When it throws, all its changes are undone. */
   attempt<T>(job: (transaction: Transaction) => T): T {
     const demand = this.#demand
     const told = this.afterwards.length
@@ -63,7 +63,7 @@ export class Transaction {
     }
   }
 
-  /** Hands all changes to LMDB. */
+  /** Passes all changes to LMDB. */
   write(): void {
     for (const changes of this.#changes.values()) {
       for (const { table, key, text } of changes.values()) {
@@ -94,7 +94,7 @@ export class Transaction {
     }
   }
 
-  /** @param id the key, a character for each byte */
+  /** @param id the key, with one character for each byte */
   #isNewPlace(table: Table<unknown>, id: string): boolean {
     if (!table.isSequential) return true
     const stretches = this.#stretches.get(table) ?? new Set()
@@ -109,43 +109,43 @@ export class Transaction {
 /** Keys of sequential tables begin with their session's epoch. */
 const EPOCH_BYTES = 8
 
-/** Bytes from which a value may get pages of its own; LMDB's own limit is just below half a page. */
+/** Size from which a value may get its own pages, in bytes; LMDB's limit is just below half a page. */
 const LARGE = 1000
 
-/** What LMDB keeps beside a row's key and value, in bytes. */
+/** LMDB's overhead for each row, in bytes. */
 const ROW_BYTES = 16
 
 interface Job {
-  /** It is there to make room. */
+  /** The job frees space. */
   readonly frees: boolean
   run(transaction: Transaction): unknown
   resolve(value: unknown): void
   reject(error: unknown): void
 }
 
-/** Bytes that one commit writes, unless one job alone is larger. */
+/** Maximum size of one commit, in bytes, unless a single job is larger. */
 const COMMIT_BYTES = 4 * 1024 * 1024
 
 const COMMIT_JOBS = 5000
 
-/** Places in the trees that one commit changes, unless one job alone changes more: it needs room for six pages each. */
+/** Maximum number of changed places of one commit, unless a single job changes more. Each needs six pages. */
 const COMMIT_PLACES = 2000
 
-/** Does jobs one after the other and commits them together; each is settled once its commit is on the disk. */
+/** Runs jobs one after the other and commits them in groups. A job settles once its commit is on the disk. */
 export class Writer {
   readonly #commit: (transaction: Transaction, frees: boolean) => Promise<void>
   #queue: Job[] = []
   #working: Promise<void> | undefined
 
-  /** @param commit rejects when nothing was written; `frees`: all that the transaction does is to make room */
+  /** @param commit rejects when nothing was written; `frees`: the transaction only frees space */
   constructor(commit: (transaction: Transaction, frees: boolean) => Promise<void>) {
     this.#commit = commit
   }
 
   /**
-   * Resolves with what the job gave, when that is committed. The job sees all that was done before it. It may be run
+   * Resolves with the job's result once it is committed. The job sees the changes of all earlier jobs. It may be run
    * again, on another transaction, when the first could not be committed.
-   * @param frees the job is there to make room, and may take what is kept for such
+   * @param frees the job frees space, and may use the reserve
    */
   run<T>(job: (transaction: Transaction) => T, { frees = false } = {}): Promise<T> {
     return new Promise<T>((resolve, reject) => {
@@ -154,24 +154,24 @@ export class Writer {
     })
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no commit is in progress. */
   async idle(): Promise<void> {
     while (this.#working) await this.#working
   }
 
   async #work(): Promise<void> {
-    // What the same turn still asks for belongs to the same commit.
+    // Further jobs of the same turn of the event loop join the commit.
     await undefined
     while (this.#queue.length > 0) {
       const refused = await this.#commitSome(this.#queue)
-      // What has no room together may have it alone: above all what makes room.
+      // Jobs that do not fit together may fit alone, above all those that free space.
       for (const job of refused) await this.#commitSome([job])
     }
-    // In the turn that found the queue empty, so that no job waits for nobody.
+    // In the same turn in which the queue was empty, so that no later job is left without a commit.
     this.#working = undefined
   }
 
-  /** Commits the first jobs of a queue and takes them off it. @returns those for which together there is no room */
+  /** Removes the first jobs from a queue and commits them. @returns the jobs for which there is no space together */
   async #commitSome(queue: Job[]): Promise<Job[]> {
     const transaction = new Transaction()
     const done: { job: Job; value: unknown }[] = []

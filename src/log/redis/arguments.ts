@@ -1,43 +1,52 @@
-/** An append's conditions as the script `append` takes them, and what it answers. */
+/** Arguments and results of the script `append`. */
 import type { AppendConditions, Appended } from '../log.ts'
 
 export interface Sender {
   /** ms since 1970, or '' for Redis's own time. */
   readonly now: string
-  /** Epoch to make the session with when it is missing; '' to refuse. */
+  /** Epoch of the session if it is to be created when missing; otherwise ''. */
   readonly fresh: string
-  /** This process, so that it knows its own hints. */
+  /** Id of this process, which ignores its own hints. */
   readonly node: string
   readonly channel: string
-  /** By when each lease must be taken, by Redis's time, in ms. */
+  /** Time until which each lease must be taken, by Redis's clock, in ms. */
   readonly takenBy: readonly number[]
+  /** The log has no room for the append. */
+  readonly isOver: boolean
 }
+
+/** The script's answer when the log has no room for what the append would add. */
+export const OVER_LIMIT = 'over-limit'
 
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
 
-/** Written down flat, in the order in which the script takes it. */
+/** The flat list of arguments, in the order in which the script reads them. */
 export function appendArguments(
   texts: readonly string[],
-  { epoch, once = [], absent = [], leases = [], release = [], producer }: AppendConditions,
-  { now, fresh, node, channel, takenBy }: Sender,
+  { epoch, once = [], absent = [], leases = [], release = [], producer, opens = [] }: AppendConditions,
+  { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, once.length]
+  const flat: (string | number)[] = [now, fresh, epoch ?? '', node, channel, isOver ? 1 : 0, once.length]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
   for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
     flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
   }
-  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0)
+  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
+  for (const { tally, index = 0, until, max, group, maxInGroup } of opens) {
+    flat.push(tally, index, max, group === undefined ? '' : `=${group}`, maxInGroup ?? '')
+    flat.push(until.length, ...until)
+  }
   return [...flat.map(String), ...texts]
 }
 
-/** How many texts of an accepted call were appended: less than given where a producer repeats itself. */
+/** Number of texts that an accepted call appended: fewer than given when a producer repeated events. */
 export function addedOf(answer: readonly string[]): number {
   return Number(answer[4] ?? 0)
 }
 
-/** What the script answers: the first element says what became of the append. */
+/** Converts the script's result, whose first element is the outcome. */
 export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
   const epoch = Number(rest[0])
   switch (outcome) {
@@ -55,12 +64,17 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
       return { accepted: false, reason: 'lease', epoch }
     case 'producer':
       return { accepted: false, reason: 'producer', epoch, expected: Number(rest[1]) }
+    case 'open': {
+      const [, tally = '', max, group] = rest
+      const inGroup = group === undefined ? {} : { group: group.slice(1) }
+      return { accepted: false, reason: 'open', epoch, tally, max: Number(max), ...inGroup }
+    }
     default:
       throw new Error(`the append script answered ${outcome}`)
   }
 }
 
-/** No note is an empty text. */
+/** A missing note is stored as ''. */
 function noteText(note: unknown): string {
   return note === undefined ? '' : JSON.stringify(note)
 }

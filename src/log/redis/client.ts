@@ -1,9 +1,9 @@
 /**
- * What the log uses of an ioredis client (version 6), by structure. So a project without ioredis compiles against this
- * package, and `Redis`, `Cluster` and clients of compatible libraries fit.
+ * Structural types for the parts of an ioredis client (version 6) that the log uses. A project without ioredis compiles
+ * against them, and `Redis`, `Cluster` and clients of compatible libraries satisfy them.
  */
 
-/** The options that a client must be made with; each has ioredis's meaning. */
+/** The options that a client must be created with, as ioredis defines them. */
 export interface RedisClientOptions {
   lazyConnect: boolean
   enableOfflineQueue: boolean
@@ -14,12 +14,12 @@ export interface RedisClientOptions {
   commandTimeout: number
   /** ms */
   connectTimeout: number
-  /** Gives the pause before a reconnect, in ms. */
+  /** Returns the pause before a reconnect, in ms. */
   retryStrategy(attempt: number): number
 }
 
 export interface RedisClient {
-  /** What it was made with: `db` and `username`, but for a Cluster. */
+  /** The client's options: `db` and `username`, which a Cluster does not have. */
   readonly options?: object
   on(event: 'error', listener: (error: Error) => void): unknown
   on(event: 'ready' | 'close', listener: () => void): unknown
@@ -45,12 +45,14 @@ export interface RedisClient {
     count: number,
   ): Promise<string[]>
   ping(): Promise<unknown>
+  /** A Cluster's masters. */
+  nodes?(role: 'master'): { info(section: string): Promise<string> }[]
   publish(channel: string, message: string): Promise<unknown>
   subscribe(...channels: string[]): Promise<unknown>
   unsubscribe(...channels: string[]): Promise<unknown>
 }
 
-/** The number of the client's database; 0 for the first one, and in a Cluster, which has no other. */
+/** The number of the client's database; 0 for the first one and for a Cluster, which has only that. */
 export function databaseOf({ options }: RedisClient): number {
   return (options as { db?: number } | undefined)?.db ?? 0
 }

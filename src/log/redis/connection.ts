@@ -4,15 +4,15 @@ import { type Cancel, startTimer } from '../../protocol/timers.ts'
 import { logFull } from '../refusals.ts'
 import type { RedisClient, RedisClientOptions } from './client.ts'
 
-/** How clients are told to come back while Redis is away, in ms. */
+/** `retryAfterMs` of refusals while Redis is unreachable, in ms. */
 const RETRY_AFTER_MS = 1000
 
-/** Pause before a reconnect, in ms: doubled from 20 to 1000, with jitter so that nodes do not come in step. */
+/** Pause before a reconnect, in ms: doubled from 20 to 1000, with jitter so that nodes do not reconnect together. */
 function reconnectDelay(attempt: number): number {
   return Math.min(1000, 20 * 2 ** Math.min(attempt, 6)) * (0.5 + Math.random() / 2)
 }
 
-/** What a client must be made with: nothing is queued or sent twice, since an append that is sent twice is two. */
+/** Required options of a client: commands are not queued or resent, since a resent append could be stored twice. */
 export function clientOptions(deadlineMs: number): RedisClientOptions {
   return {
     lazyConnect: true,
@@ -26,18 +26,18 @@ export function clientOptions(deadlineMs: number): RedisClientOptions {
   }
 }
 
-/** Redis did not do it, or did not say so: after a connection broke under a command nobody knows which. */
+/** Redis did not run the command, or the connection broke before its answer, so that the outcome is unknown. */
 function unavailable(cause: unknown, message = 'the log cannot be reached; try again'): TwinrailError {
   return new TwinrailError('unavailable', message, { cause, retryAfterMs: RETRY_AFTER_MS })
 }
 
-/** What Redis answers while it takes no writes, or nothing at all, though it is there: trying again later may help. */
+/** Redis's error codes for temporary refusals: a later attempt may succeed. */
 const FOR_NOW = /^(LOADING|MASTERDOWN|READONLY|CLUSTERDOWN|TRYAGAIN|BUSY|MISCONF|NOREPLICAS|UNKILLABLE)\b/
 
-/** What a server answers that is not the master, or not yet: only a new connection finds the one that is. */
+/** Error codes of a server that is not the master: only a new connection finds the master. */
 const NOT_MASTER = /^(LOADING|MASTERDOWN|READONLY)\b/
 
-/** The refusal that an error of the client library comes to; the error itself where trying again would not help. */
+/** Converts an error of the client library to `unavailable`, or returns it when a retry would not help. */
 function refusalOf(error: Error): Error {
   if (error instanceof TwinrailError) return error
   if (error.name !== 'ReplyError') return unavailable(error)
@@ -59,25 +59,25 @@ function wasNotSent(error: unknown): boolean {
   return /^(Stream isn't writeable|Cluster isn't ready)/.test(cause?.message ?? '')
 }
 
-/** A connection is dropped at most so often because the server behind it is not the master, in ms. */
+/** Minimum time between two disconnects because the server is not the master, in ms. */
 const RENEW_MS = 500
 
 export interface ConnectionParts {
   readonly client: RedisClient
   readonly deadlineMs: number
-  /** Called after each connect, before waiting commands go out; they go when it has resolved. */
+  /** Called after each connect. Waiting commands are sent once it has resolved. */
   onReady(): Promise<void>
-  /** The server has said that it is not the master. */
+  /** Called when the server has answered that it is not the master. */
   onNotMaster(): void
-  /** What nobody waits for. */
+  /** Receives failures that no call reports. */
   onError(error: unknown): void
 }
 
-/** One client that waits for its connection, up to a deadline. */
+/** A client whose commands wait for the connection, up to a deadline. */
 export class Connection {
   readonly client: RedisClient
   readonly #deadlineMs: number
-  /** Resolves once commands may be sent; there is a new one while the connection is away. */
+  /** Resolves once commands may be sent; replaced when the connection is lost. */
   #up: Promise<void>
   #open: () => void = () => {}
   #isUp = false
@@ -117,14 +117,14 @@ export class Connection {
 
   /** Connects for the first time. @throws Error when Redis cannot be reached by the deadline */
   async connect(): Promise<void> {
-    // A failed first connect says only that the connection is closed; the cause comes as an event.
+    // A failed first connect rejects with "Connection is closed"; the cause is emitted as an event.
     let cause: unknown
     const note = (error: unknown) => {
       cause = error
     }
     this.client.on('error', note)
     try {
-      // A Cluster or a Sentinel that knows no node is asked again without end.
+      // A Cluster or Sentinel without nodes would retry without end.
       await this.#byDeadline(this.client.connect())
     } catch (error) {
       throw cause ?? error
@@ -133,7 +133,7 @@ export class Connection {
     }
   }
 
-  /** Sends at once when connected, else when connected again. @throws TwinrailError `unavailable` at the deadline */
+  /** Sends a command once the connection is ready. @throws TwinrailError `unavailable` at the deadline */
   async send<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     for (;;) {
       if (!this.#isUp) await this.#untilUp()
@@ -141,25 +141,25 @@ export class Connection {
         return await this.sendNow(command)
       } catch (error) {
         if (!wasNotSent(error)) throw error
-        // The connection is gone, though nobody has told yet.
+        // The connection is lost, but its `close` event has not been emitted yet.
         if (this.#isUp) this.#up = this.#down()
       }
     }
   }
 
-  /** As {@link send}, for the repairs that go out before everything else. */
+  /** As {@link send}, for commands of `onConnect`, which are sent before all others. */
   async sendNow<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     try {
       return await command(this.client)
     } catch (error) {
-      // A server that hangs keeps its connection; only a new one tells whether it is back.
+      // A server that hangs keeps its connection open; only a new connection shows whether it has recovered.
       if (isTimeout(error)) this.renew()
       if (NOT_MASTER.test((error as Error).message)) this.#onNotMaster()
       throw refusalOf(error as Error)
     }
   }
 
-  /** Drops the connection and connects anew: once for all commands that a hanging server has left unanswered. */
+  /** Reconnects, once for all commands that a hanging server has not answered. */
   renew(): void {
     const now = performance.now()
     if (this.#isRenewing || now - this.#renewedAt < RENEW_MS) return

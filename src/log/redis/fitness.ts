@@ -1,14 +1,14 @@
-/** What a Redis must be for a log. */
+/** Checks that a Redis can store a log. */
 import { type RedisClient, userOf } from './client.ts'
 
-/** A Redis that no log can live in; the message says what to change. */
+/** Thrown for a Redis that cannot store a log; the message says what to change. */
 export class RedisUnfit extends Error {
   override readonly name = 'RedisUnfit'
 }
 
 /**
- * Refuses a Redis that would lose events on its own, and warns of one that may lose the last of them in a crash.
- * Hosted servers that hide their settings are taken at their word.
+ * Refuses a Redis that may evict events, and warns of one that may lose the newest events in a crash. For hosted servers
+ * that hide their settings it only warns.
  * @throws RedisUnfit
  */
 export async function mustFit(client: RedisClient, warn: (message: string) => void): Promise<void> {
@@ -21,7 +21,7 @@ export async function mustFit(client: RedisClient, warn: (message: string) => vo
     settings = await settingsOf(client)
   } catch {
     warn(
-      'this Redis hides its settings: see to it that it never evicts, and that it writes every append to disk',
+      'this Redis hides its settings: make sure that it never evicts keys, and that it writes every append to disk',
     )
     return
   }
@@ -48,10 +48,10 @@ async function settingsOf(client: RedisClient): Promise<Record<string, string>> 
 }
 
 /**
- * Tries what a user's access list may forbid: to listen to the log's channels and to publish there.
- * @param channel one of the log's
- * @param pattern what the channels of the log match
- * @throws RedisUnfit that has the line to add
+ * Tries to subscribe and publish to the log's channels, which an access list may forbid.
+ * @param channel one of the log's channels
+ * @param pattern matches all channels of the log
+ * @throws RedisUnfit with the access rule to add
  */
 export async function mustHear(
   commands: RedisClient,
@@ -67,7 +67,7 @@ export async function mustHear(
     if (!/^NOPERM\b/.test((error as Error).message)) throw error
     const user = userOf(commands)
     throw new RedisUnfit(
-      `the Redis user ${user} has no right to the log's channels, by which nodes tell each other of events; add it: ACL SETUSER ${user} &${pattern} +subscribe +unsubscribe +publish`,
+      `the Redis user ${user} has no right to the log's channels, through which nodes notify each other of events; add it: ACL SETUSER ${user} &${pattern} +subscribe +unsubscribe +publish`,
     )
   }
 }

@@ -1,11 +1,11 @@
-/** Whether the subscriber's connection delivers: one that is half dead stays open and says nothing. */
+/** Detects a subscriber connection that is open but no longer delivers messages. */
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
 import { type Connection, isTimeout } from './connection.ts'
 
 /** Pause between two pings, in ms. */
 const EVERY_MS = 2000
 
-/** A ping that is not answered for so long tells that the connection is dead, in ms. */
+/** Time after which an unanswered ping means that the connection is dead, in ms. */
 const PATIENCE_MS = 2000
 
 export class Heartbeat {
@@ -15,9 +15,9 @@ export class Heartbeat {
   #isClosed = false
 
   /**
-   * Pings the subscriber's connection, and has it made anew when there is no answer: so what other nodes tell is at
+   * Pings the subscriber's connection and reconnects when there is no answer, so that messages of other nodes are at
    * most five seconds late.
-   * @param onSilence called each time
+   * @param onSilence called for each unanswered ping
    */
   constructor(subscriber: Connection, onSilence: () => void) {
     this.#subscriber = subscriber
@@ -31,7 +31,7 @@ export class Heartbeat {
   }
 
   #beat(): void {
-    // While it is away, coming back is under way.
+    // Without a connection, a reconnect is already in progress.
     if (!this.#subscriber.isUp) return this.#next()
     let isOver = false
     const over = (isDead: boolean) => {
@@ -43,7 +43,7 @@ export class Heartbeat {
       }
       this.#next()
     }
-    // A process that stood still reads first what has arrived meanwhile.
+    // After a pause of this process, answers that have arrived meanwhile are read first.
     this.#wait(PATIENCE_MS, () => setImmediate(() => over(true)))
     this.#subscriber
       .sendNow(client => client.ping())

@@ -1,44 +1,45 @@
 /**
- * Which leases are due, over all sessions. A sorted set of its own that only says when to look: what is true stands
- * with the session. So that no lease is ever missed, it gets its entry before the lease is taken, and an entry goes
- * only when nobody has touched it since it was found void.
+ * The index of leases by their end times, over all sessions. This sorted set is only an index; the session's hash is
+ * authoritative. So that no lease is missed, its entry is added before the lease is taken, and an entry is removed only
+ * when it has not changed since it was found to be obsolete.
  */
 import type { ExpiredLease, Lease } from '../log.ts'
 
-/** The commands that the index is made of. */
+/** The commands on the index. */
 export interface LeaseCommands {
-  /** Gives by when the lease must be taken, ms. */
+  /** Resolves with the time until which the lease must be taken, in ms. */
   touch(member: string, ms: number): Promise<number>
   settle(member: string, seen: string, real: string): Promise<unknown>
-  /** Gives what is due, with its scores, and the time. */
+  /** Resolves with the due entries, their scores, and the time. */
   due(limit: number): Promise<{ now: number; members: { member: string; score: string }[] }>
   /** The session's epoch and the run's lease as `<expiresAt> <token>`. */
   held(sessionId: string, runId: string): Promise<{ epoch: string | null; lease: string | null }>
 }
 
-/** For so long an entry is left out whose session could not be read: one shard of a cluster may be down, in ms. */
+/** Time for which an entry is skipped after its session could not be read (a cluster's shard may be down), in ms. */
 const UNREADABLE_MS = 10_000
 
-/** Leases that this process knows to be in the index; more are put there again. */
+/** Maximum number of leases whose entries this process remembers; others are announced again. */
 const KNOWN = 10_000
 
 export class LeaseIndex {
   readonly #commands: LeaseCommands
   readonly #clock: () => number
-  /** Entries whose session could not be read lately, and until when they are left out, by this process's clock. */
+  /** Entries whose session could not be read, and until when they are skipped, by this process's clock. */
   readonly #unreadable = new Map<string, number>()
-  /** By when each is looked at, as far as this process knows: `until` by its own clock, `due` by Redis's. */
+  /** When each known entry is due: `until` by this process's clock, `due` by Redis's. */
   readonly #known = new Map<string, { until: number; due: number }>()
 
-  /** @param clock in ms; only differences count */
+  /** @param clock in ms; only differences matter */
   constructor(commands: LeaseCommands, clock: () => number) {
     this.#commands = commands
     this.#clock = clock
   }
 
   /**
-   * Sees to it that a lease which is about to be taken will be looked at when it runs out, or sooner.
-   * @returns by when each must be taken, by Redis's time, ms: whoever looks after that may find nothing and forget it
+   * Adds the entries of leases that are about to be taken, due when the leases expire or sooner.
+   * @returns the time until which each must be taken, by Redis's clock, in ms: after it the entry may be removed as
+   * obsolete
    */
   announce(sessionId: string, leases: readonly Lease[]): number[] | Promise<number[]> {
     const now = this.#clock()
@@ -52,15 +53,15 @@ export class LeaseIndex {
     )
   }
 
-  /** These leases are given up, or somebody else's now, or have to be announced again. */
+  /** Forgets entries of leases that were released, were lost to another node, or must be announced again. */
   forget(sessionId: string, runIds: readonly string[]): void {
     for (const runId of runIds) this.#known.delete(memberOf(sessionId, runId))
   }
 
   /**
-   * Leases that ran out, oldest first; corrects the entries that it finds wrong. Where some sessions cannot be read the
-   * others' leases are given all the same, and those are left out for a while.
-   * @throws why a session could not be read, when there is no other lease to give
+   * Expired leases, oldest first; corrects wrong entries. When some sessions cannot be read, the leases of the others are
+   * returned, and the failing entries are skipped for a while.
+   * @throws the error of a session that could not be read, when there is no other expired lease
    */
   async expired(limit: number): Promise<ExpiredLease[]> {
     if (limit <= 0) return []
@@ -81,12 +82,12 @@ export class LeaseIndex {
         else isFinal = false
       }
       if (isFinal && failure && found.length === 0) throw failure.reason
-      // The rest may have to wait for a deadline; the caller asks again soon.
+      // Further reads might wait for a deadline; the caller calls again soon.
       if (isFinal || (failure && found.length > 0)) return found
     }
   }
 
-  /** The lease of an entry that is due; nothing when the entry was wrong, which is corrected then. */
+  /** The lease of a due entry; `undefined` when the entry was wrong, which is then corrected. */
   async #look(
     { member, score }: { member: string; score: string },
     now: number,
@@ -109,7 +110,7 @@ export class LeaseIndex {
   }
 
   async #touch(member: string, ttlMs: number): Promise<number> {
-    // From before it is sent: a process that was paused meanwhile must not think that its entry is younger than it is.
+    // Taken before sending: after a pause this process must not believe that its entry is newer than it is.
     const until = this.#clock() + ttlMs
     const due = await this.#commands.touch(member, ttlMs)
     this.#known.set(member, { until, due })
@@ -118,7 +119,7 @@ export class LeaseIndex {
   }
 }
 
-/** Ids hold no blank. */
+/** Ids contain no spaces. */
 function memberOf(sessionId: string, runId: string): string {
   return `${sessionId} ${runId}`
 }

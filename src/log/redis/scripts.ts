@@ -5,11 +5,13 @@
  *
  * `h` header (hash), `l` events (stream, entry `0-<seq>`), `k` keys taken (hash) and `x` when they expire (sorted set),
  * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string), `m` marks by when
- * they end (sorted set).
+ * they end (sorted set), `o` what is open by tally (hash of JSON: a list of number, `=` and group or nothing, and keys).
  */
 
+import { STRETCHES } from '../conditions.ts'
+
 /** The keys of a session, in the order in which every script gets them. */
-export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm'] as const
+export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm', 'o'] as const
 
 /** How long it is remembered that a session was deleted and not lost, in s. */
 const TOMBSTONE_S = 3600
@@ -18,7 +20,7 @@ const TOMBSTONE_S = 3600
 export const ALLOW_OOM = '#!lua flags=allow-oom\n'
 
 const prelude = `
-local h, l, k, x, r, p, s, d, m = unpack(KEYS)
+local h, l, k, x, r, p, s, d, m, o = unpack(KEYS)
 local at = 0
 local function arg() at = at + 1 return ARGV[at] end
 local function whole(n) return string.format('%.0f', n) end
@@ -43,12 +45,13 @@ end
 `
 
 /**
- * now, epoch to create with or '', epoch that must be or '', node, channel, once (count; key, index, ttl or '', note),
+ * now, epoch to create with or '', epoch that must be or '', node, channel, 1 when the log has no room or 0, once (count; key, index, ttl or '', note),
  * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
- * runId), producer id or '', its seq, texts.
+ * runId), producer id or '', its seq, openings (count; tally, index, maximum, '=' and group or '', the group's maximum or
+ * '', keys (count; key)), texts.
  */
 const append = `
-local now, fresh, wanted, node, channel = time(arg()), arg(), arg(), arg(), arg()
+local now, fresh, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg()
 local header = redis.call('HMGET', h, 'epoch', 'head')
 local epoch, head = header[1], tonumber(header[2])
 local made = not epoch
@@ -59,7 +62,7 @@ elseif wanted ~= '' and wanted ~= epoch then
   return {'epoch', epoch}
 end
 
-local once, absent, leases, release = {}, {}, {}, {}
+local once, absent, leases, release, opens = {}, {}, {}, {}, {}
 for i = 1, tonumber(arg()) do
   once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
 end
@@ -67,16 +70,23 @@ for i = 1, tonumber(arg()) do absent[i] = arg() end
 for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg(), by = arg() } end
 for i = 1, tonumber(arg()) do release[i] = arg() end
 local producer, number = arg(), tonumber(arg())
+for i = 1, tonumber(arg()) do
+  opens[i] = { tally = arg(), index = tonumber(arg()), max = tonumber(arg()), group = arg(), most = tonumber(arg()), keys = {} }
+  for j = 1, tonumber(arg()) do opens[i].keys[j] = arg() end
+end
 local count = #ARGV - at
 
-local skip, repeats, next = 0, 0, nil
+-- Of a producer: its next number, then pairs of its own number and the log's, with which a stretch in a row begins.
+local skip, repeats, next, stretches = 0, 0, nil, {}
 if producer ~= '' then
   local known = redis.call('HGET', p, producer)
   if known then
-    local n, lastSeq, lastFirst = string.match(known, '^(%d+) (%d+) (%d+)$')
-    next = tonumber(n)
+    next = tonumber(string.match(known, '^%d+'))
+    for own, seq in string.gmatch(known, ' (%d+) (%d+)') do stretches[#stretches + 1] = { tonumber(own), tonumber(seq) } end
     skip = math.max(0, math.min(count, next - number))
-    if tonumber(lastSeq) == number then repeats = tonumber(lastFirst) end
+    for _, stretch in ipairs(stretches) do
+      if skip > 0 and stretch[1] <= number then repeats = stretch[2] + number - stretch[1] end
+    end
   end
 end
 if skip > 0 and skip == count then return {'accepted', epoch, whole(repeats), whole(head), '0'} end
@@ -89,12 +99,12 @@ local function entry(key)
   return {'key', epoch, key, seq, note}
 end
 local taken = {}
-for _, o in ipairs(once) do
-  if skip == 0 or o.index >= skip then
-    if taken[o.key] then return {'key', epoch, o.key, '0', taken[o.key]} end
-    local held = entry(o.key)
+for _, one in ipairs(once) do
+  if skip == 0 or one.index >= skip then
+    if taken[one.key] then return {'key', epoch, one.key, '0', taken[one.key]} end
+    local held = entry(one.key)
     if held then return held end
-    taken[o.key] = o.note
+    taken[one.key] = one.note
   end
 end
 for _, key in ipairs(absent) do
@@ -118,10 +128,82 @@ if producer ~= '' then
   if number > expected then return {'producer', epoch, whole(expected)} end
 end
 
+local function seqAt(index) return count == 0 and 0 or head + 1 + index - skip end
+-- What is open in each tally after the append, as JSON: see tally.ts.
+local opened = {}
+if #opens > 0 then
+  local takings = {}
+  for _, one in ipairs(once) do
+    if skip == 0 or one.index >= skip then takings[#takings + 1] = { key = one.key, seq = seqAt(one.index) } end
+  end
+  table.sort(takings, function(a, b) return a.seq < b.seq end)
+  local function add(tally, seq, group, keys)
+    local one = { seq = seq, group = group, keys = keys }
+    tally.open[one] = true
+    tally.size = tally.size + 1
+    tally.groups[group] = (tally.groups[group] or 0) + 1
+    for _, key in ipairs(keys) do
+      tally.byKey[key] = tally.byKey[key] or {}
+      table.insert(tally.byKey[key], one)
+    end
+  end
+  local function takeThrough(tally, last)
+    while tally.taken < #takings and takings[tally.taken + 1].seq <= last do
+      tally.taken = tally.taken + 1
+      local taking = takings[tally.taken]
+      for _, one in ipairs(tally.byKey[taking.key] or {}) do
+        if one.seq < taking.seq and tally.open[one] then
+          tally.open[one] = nil
+          tally.size = tally.size - 1
+          tally.groups[one.group] = tally.groups[one.group] - 1
+        end
+      end
+    end
+  end
+  local function isClosed(seq, keys)
+    for _, key in ipairs(keys) do
+      local held = entry(key)
+      if held and tonumber(held[4]) > seq then return true end
+    end
+    return false
+  end
+  local function read(name)
+    local tally = { open = {}, size = 0, groups = {}, byKey = {}, taken = 0 }
+    local held = redis.call('HGET', o, name)
+    for _, one in ipairs(held and cjson.decode(held) or {}) do
+      local seq, group, keys = tonumber(one[1]), one[2], one[3]
+      if not isClosed(seq, keys) then add(tally, seq, group, keys) end
+    end
+    return tally
+  end
+  local tallies = {}
+  for _, opening in ipairs(opens) do
+    if skip == 0 or opening.index >= skip then
+      local name, group, seq = opening.tally, opening.group, seqAt(opening.index)
+      tallies[name] = tallies[name] or read(name)
+      local tally = tallies[name]
+      takeThrough(tally, seq)
+      if tally.size >= opening.max then return {'open', epoch, name, whole(opening.max)} end
+      if group ~= '' and opening.most and (tally.groups[group] or 0) >= opening.most then
+        return {'open', epoch, name, whole(opening.most), group}
+      end
+      add(tally, seq, group, opening.keys)
+    end
+  end
+  for name, tally in pairs(tallies) do
+    takeThrough(tally, math.huge)
+    local list = {}
+    for one in pairs(tally.open) do list[#list + 1] = { whole(one.seq), one.group, one.keys } end
+    opened[name] = cjson.encode(list)
+  end
+end
+
+if over == '1' and (count > skip or #once > 0) then return {'over-limit'} end
+
 -- Nothing is refused from here on.
 if made then put(fresh, now, '{}') end
 local brief = 0
-for _, o in ipairs(once) do if o.ttl then brief = brief + 1 end end
+for _, one in ipairs(once) do if one.ttl then brief = brief + 1 end end
 if brief > 0 then
   -- Twice as many as are taken, so that expired ones do not gather.
   local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(now), 'LIMIT', 0, 2 * brief)
@@ -130,12 +212,11 @@ if brief > 0 then
     redis.call('ZREM', x, key)
   end
 end
-for _, o in ipairs(once) do
-  if skip == 0 or o.index >= skip then
-    local seq = count == 0 and 0 or head + 1 + o.index - skip
-    local expires = o.ttl and whole(now + o.ttl) or '-'
-    redis.call('HSET', k, o.key, whole(seq) .. ' ' .. expires .. ' ' .. o.note)
-    if o.ttl then redis.call('ZADD', x, expires, o.key) else redis.call('ZREM', x, o.key) end
+for _, one in ipairs(once) do
+  if skip == 0 or one.index >= skip then
+    local expires = one.ttl and whole(now + one.ttl) or '-'
+    redis.call('HSET', k, one.key, whole(seqAt(one.index)) .. ' ' .. expires .. ' ' .. one.note)
+    if one.ttl then redis.call('ZADD', x, expires, one.key) else redis.call('ZREM', x, one.key) end
   end
 end
 for _, lease in ipairs(leases) do
@@ -144,10 +225,16 @@ end
 for _, run in ipairs(release) do redis.call('HDEL', r, run) end
 local first = skip > 0 and repeats or head + 1
 if producer ~= '' and count > 0 then
-  redis.call('HSET', p, producer, whole(number + count) .. ' ' .. whole(number) .. ' ' .. whole(first))
+  local own, seq, last = number + skip, head + 1, stretches[#stretches]
+  if not (last and next == own and last[2] + own - last[1] == seq) then stretches[#stretches + 1] = { own, seq } end
+  local held = whole(number + count)
+  for i = math.max(1, #stretches - ${STRETCHES - 1}), #stretches do
+    held = held .. ' ' .. whole(stretches[i][1]) .. ' ' .. whole(stretches[i][2])
+  end
+  redis.call('HSET', p, producer, held)
 end
+for name, json in pairs(opened) do redis.call('HSET', o, name, json) end
 if count > skip then
-  local start = head + 1
   for i = at + 1 + skip, #ARGV do
     head = head + 1
     redis.call('XADD', l, '0-' .. whole(head), 'e', ARGV[i])
@@ -222,7 +309,7 @@ local node, channel = arg(), arg()
 local epoch = redis.call('HGET', h, 'epoch')
 if not epoch then return 0 end
 redis.call('SET', d, epoch, 'EX', ${TOMBSTONE_S})
-redis.call('UNLINK', h, l, k, x, r, p, s, m)
+redis.call('UNLINK', h, l, k, x, r, p, s, m, o)
 tell(channel, 'd ' .. node .. ' ' .. epoch)
 return 1
 `

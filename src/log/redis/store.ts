@@ -1,4 +1,4 @@
-/** One Redis as the driver sees it: its keys, its scripts, and what is read of a session. */
+/** Keys, scripts and reads of the log in one Redis. */
 import { LogEvent } from '../event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
 import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
@@ -11,10 +11,10 @@ import type { Recovery } from './tails.ts'
 type SessionScript = keyof typeof sessionScripts
 type GlobalScript = keyof typeof globalScripts
 
-/** Clients with the scripts as commands. */
+/** A client with the scripts as commands. */
 type Scripted = Record<string, (...args: string[]) => Promise<unknown>>
 
-/** Whether a call waits for the connection, or is one of the repairs that go out before everything else. */
+/** Whether a command waits for the connection, or is sent first after a connect. */
 type Turn = 'in-turn' | 'first'
 
 export class Store {
@@ -22,7 +22,7 @@ export class Store {
   readonly #prefix: string
   readonly #node: string
   readonly #clock: (() => number) | undefined
-  /** The number of the database; nothing for the first. */
+  /** The number of the database; '' for the first. */
   readonly #database: string
 
   constructor(commands: Connection, prefix: string, node: string, clock: (() => number) | undefined) {
@@ -50,20 +50,20 @@ export class Store {
   }
 
   /**
-   * The channel of a session. Redis has the same channels in all of its databases, so others than the first one have the
-   * database's number in their names.
+   * The channel of a session. All databases of a Redis share their channels, so the names for other databases than the
+   * first contain the database's number.
    */
   readonly channelOf = (sessionId: string) => this.keyOf(sessionId, `c${this.#database}`)
 
   readonly sessionOf = (channel: string) =>
     channel.slice(this.#prefix.length + 1, -`}:c${this.#database}`.length)
 
-  /** What all channels of the log match, as access lists have it. */
+  /** The pattern of all channels of the log, for access lists. */
   get channelPattern(): string {
     return `${this.#prefix}*`
   }
 
-  /** Writes something. @throws TwinrailError as an append would */
+  /** Writes a value to test that the store accepts writes. @throws TwinrailError as an append would */
   async probe(): Promise<void> {
     await this.#run('probe', [`${this.#prefix}probe`, this.#node])
   }
@@ -79,7 +79,7 @@ export class Store {
     return this.#run<T>(name, [...keys, ...args.map(String)], turn)
   }
 
-  /** An epoch that this store never gave. @param least what it must reach */
+  /** Assigns a new epoch. @param least its minimum */
   giveEpoch(least = 0, turn: Turn = 'in-turn'): Promise<string> {
     return this.#run('giveEpoch', [`${this.#prefix}epoch`, this.now, String(least)], turn)
   }
@@ -104,7 +104,7 @@ export class Store {
     return { epoch, head, earliest, events: texts.map((text, i) => new LogEvent(epoch, from + i, text)) }
   }
 
-  /** Makes the session known to {@link listed}; called before and after it is made, so that none is ever missing. */
+  /** Adds the session to {@link listed}; called before and after it is created, so that none is ever missing. */
   async list(sessionId: string, turn: Turn = 'in-turn'): Promise<void> {
     const add = (client: RedisClient) => client.zadd(`${this.#prefix}sessions`, 0, sessionId)
     await (turn === 'first' ? this.commands.sendNow(add) : this.commands.send(add))
@@ -112,11 +112,11 @@ export class Store {
 
   async unlist(sessionId: string): Promise<void> {
     await this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId))
-    // Made again meanwhile: whoever made it lists it after this look, or before it and now again.
+    // The session may have been created again concurrently; then it is added again.
     if (await this.headerOf(sessionId)) await this.list(sessionId)
   }
 
-  /** Ids that may be sessions, in order. */
+  /** Ids of possible sessions, in order. */
   listed(after: string | undefined, limit: number): Promise<string[]> {
     const min = after === undefined ? '-' : `(${after}`
     return this.commands.send(client =>
@@ -169,7 +169,7 @@ export class Store {
     },
   }
 
-  /** ms since 1970, by the clock that scripts go by. */
+  /** ms since 1970, by the clock that scripts use. */
   async time(): Promise<number> {
     if (this.#clock) return this.#clock()
     const [seconds, micros] = await this.commands.send(client => client.time())
@@ -189,7 +189,7 @@ export class Store {
   }
 }
 
-/** A session as its header says, in the order of the fields above. */
+/** Parses a session's header, whose fields are in the order above. */
 export function infoOf(sessionId: string, header: readonly (string | null)[]): SessionInfo | undefined {
   const [epoch, head, earliest, created, metadata] = header
   if (!epoch) return undefined
@@ -203,7 +203,7 @@ export function infoOf(sessionId: string, header: readonly (string | null)[]): S
   }
 }
 
-/** Makes clients by a URL. @throws Error when the package `ioredis` is not installed */
+/** Creates clients from a URL. @throws Error when the package `ioredis` is not installed */
 export async function connectorTo(url: string): Promise<(options: RedisClientOptions) => RedisClient> {
   const { Redis } = await import('ioredis').catch(cause => {
     throw new Error('the log in Redis needs the package ioredis: npm install ioredis', { cause })

@@ -1,10 +1,10 @@
-/** What this process follows: one subscriber connection, hints from everybody, and the stream as the truth. */
+/** The sessions that this process follows. Messages of Redis are only hints; events are read from the streams. */
 import { type Cancel, startInterval } from '../../protocol/timers.ts'
 import type { LogEvent } from '../event.ts'
 import type { Follower, LogPage } from '../log.ts'
 import type { Connection } from './connection.ts'
 
-/** What was found out about a log that contradicts what was seen of it. */
+/** The result of comparing a log with what this process has seen of it. */
 export type Recovery =
   | { readonly outcome: 'same' }
   | { readonly outcome: 'deleted' }
@@ -12,15 +12,15 @@ export type Recovery =
 
 export interface TailsParts {
   readonly subscriber: Connection
-  /** This process, so that it knows its own hints. */
+  /** Id of this process, which ignores its own hints. */
   readonly node: string
   channelOf(sessionId: string): string
   sessionOf(channel: string): string
-  /** Reads past whatever waits for a reconnect. */
+  /** Reads ahead of the commands that wait for a connection. */
   read(sessionId: string, after: number): Promise<LogPage | undefined>
   /** See the script `lost`. */
   recover(sessionId: string, epoch: number, head: number, last: LogEvent | undefined): Promise<Recovery>
-  /** A followed session without a hint is read again after so long, in ms, or later: see {@link RECHECKED}. */
+  /** A followed session without a hint is read again after this time, in ms, or later: see {@link RECHECKED}. */
   readonly recheckMs: number
   onError(error: unknown): void
 }
@@ -29,26 +29,26 @@ interface Following {
   readonly follower: Follower
 }
 
-/** How far a followed session has come in this process. */
+/** The position of this process in a followed session. */
 interface Tail {
   readonly sessionId: string
   readonly followings: Set<Following>
-  /** 0 while the session is not there. */
+  /** 0 while the session does not exist. */
   epoch: number
   head: number
   last: LogEvent | undefined
-  /** Where it stood when it was first followed is known. */
+  /** The position at which following began is known. */
   placed: boolean
   placing: Promise<void>
   checkedAt: number
-  /** The pull under way. */
+  /** The read in progress. */
   work: Promise<void>
   queued: Promise<void> | undefined
 }
 
 /**
- * Sessions without a hint that are read again at most in a fifth of `recheckMs`, longest unread first. Hints get lost
- * only with a connection, which is noticed otherwise: this is for what nobody has thought of.
+ * Maximum number of sessions without a hint that are read again in a fifth of `recheckMs`, longest unread first. Hints are
+ * lost only with a connection, which is detected separately: this is a safety net.
  */
 const RECHECKED = 15
 
@@ -67,7 +67,7 @@ export class Tails {
     this.#stopRechecking = startInterval(recheckMs / 5, () => this.#recheck(), { unref: true })
   }
 
-  /** How many sessions are followed. */
+  /** Number of followed sessions. */
   get size(): number {
     return this.#tails.size
   }
@@ -82,12 +82,12 @@ export class Tails {
     }
   }
 
-  /** Resolves when messages to the session reach this process, as far as it follows it. */
+  /** Resolves when the subscription of a followed session is active. */
   async placed(sessionId: string): Promise<void> {
     await this.#tails.get(sessionId)?.placing
   }
 
-  /** This process's own append was accepted. */
+  /** Called when an append of this process was accepted. */
   appended(sessionId: string, epoch: number, make: () => readonly LogEvent[]): void {
     const tail = this.#tails.get(sessionId)
     if (!tail?.placed) return
@@ -99,15 +99,15 @@ export class Tails {
     else this.#pullSoon(tail)
   }
 
-  /** This process deleted the session. */
+  /** Called when this process has deleted the session. */
   deleted(sessionId: string): void {
     const tail = this.#tails.get(sessionId)
     if (tail) this.#deleted(tail)
   }
 
   /**
-   * Whether a reading of the log says otherwise than what was seen of it; then this finds out why and tells who
-   * follows, and the log is to be read again.
+   * Whether a page contradicts what this process has seen of the log. If so, this finds out why and notifies the
+   * followers, and the caller must read the page again.
    */
   async contradicts(sessionId: string, page: { epoch: number; head: number } | undefined): Promise<boolean> {
     const tail = this.#tails.get(sessionId)
@@ -117,18 +117,18 @@ export class Tails {
     return true
   }
 
-  /** Reads everything that is followed again, after a connection was away. */
+  /** Reads all followed sessions again, after a connection was lost. */
   async pullAll(): Promise<void> {
     await Promise.all([...this.#tails.values()].map(tail => this.#pull(tail)))
   }
 
-  /** Subscribes anew, on a new connection. */
+  /** Subscribes again, on a new connection. */
   async subscribeAll(): Promise<void> {
     const channels = [...this.#tails.keys()].map(this.#parts.channelOf)
     if (channels.length > 0) {
       await this.#parts.subscriber.sendNow(client => client.subscribe(...channels))
     }
-    // What came while nobody listened.
+    // Messages between the connections were missed.
     this.pullAll().catch(this.#parts.onError)
   }
 
@@ -160,7 +160,7 @@ export class Tails {
     const { subscriber, channelOf, read } = this.#parts
     const { sessionId } = tail
     try {
-      // Asked before whatever this process appends next, on the same connection.
+      // Sent before the next append of this process, on the same connection.
       const position = read(sessionId, FAR)
       const subscribed = subscriber.isUp
         ? subscriber.sendNow(client => client.subscribe(channelOf(sessionId)))
@@ -172,7 +172,7 @@ export class Tails {
       tail.placed = true
       await subscribed
     } catch {
-      // The next check places it; its followers fill what they miss by reading.
+      // The next check determines the position; followers read what they miss.
     }
     if (this.#tails.get(sessionId) === tail) this.#pullSoon(tail)
   }
@@ -184,7 +184,7 @@ export class Tails {
     subscriber
       .sendNow(client => client.unsubscribe(channelOf(tail.sessionId)))
       .then(
-        // Somebody may follow again by now.
+        // The session may be followed again meanwhile.
         () =>
           this.#tails.has(tail.sessionId) &&
           subscriber.sendNow(client => client.subscribe(channelOf(tail.sessionId))),
@@ -224,7 +224,7 @@ export class Tails {
     this.#pull(tail).catch(this.#parts.onError)
   }
 
-  /** Brings a tail to the head. A call while one waits its turn joins that one. */
+  /** Reads a tail up to the head. Calls join a read that has not started yet. */
   #pull(tail: Tail): Promise<void> {
     tail.queued ??= tail.work.then(() => {
       tail.queued = undefined
@@ -241,7 +241,7 @@ export class Tails {
     tail.checkedAt = performance.now()
     for (;;) {
       if (gone()) return
-      // The last one again, so that other events under known offsets are noticed.
+      // The last known event is read again, to detect other events under known offsets.
       const { last } = tail
       const page = await this.#parts.read(sessionId, last ? last.seq - 1 : tail.head)
       if (gone()) return

@@ -1,6 +1,6 @@
 /** Checks questions' JSON Schemas, and answers against them, in a thread of its own and within a bound of time. */
 import { Worker } from 'node:worker_threads'
-import { TwinrailError } from '../../protocol/index.ts'
+import { beginning, TwinrailError } from '../../protocol/index.ts'
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
 import type { JsonSchema, SchemaJob, SchemaProblem, SchemaVerdict, ThreadMessage } from './thread.ts'
 
@@ -166,8 +166,8 @@ function tooExpensive(what: string): TwinrailError {
 
 function refusal(what: string, root: string, problems: readonly SchemaProblem[]): TwinrailError {
   const issues = problems.map(({ pointer, message }) => ({
-    path: `${root}${pointer.replaceAll('/', '.')}`.slice(0, 256),
-    message: message.slice(0, 200),
+    path: beginning(`${root}${pointer.replaceAll('/', '.')}`, 256),
+    message: beginning(message, 200),
   }))
   const last = issues.at(-1)
   return new TwinrailError('bad-request', `${what}: ${last?.path}: ${last?.message}`, {

@@ -1,0 +1,93 @@
+/** Counts what is open in a session, such as its runs, for one append after another. */
+import type { KeyEntry, Opening } from './log.ts'
+
+/** Something that an append has opened. It is closed once a later event has taken one of the keys. */
+export interface Open {
+  /** Number of the event that opened it. */
+  readonly seq: number
+  readonly until: readonly string[]
+  readonly group?: string
+}
+
+/** A key that an append takes. */
+export interface Taking {
+  /** Number of the event that takes it. */
+  readonly seq: number
+  readonly key: string
+}
+
+/** The maximum that an opening would exceed. */
+export interface Exceeded {
+  readonly tally: string
+  readonly max: number
+  /** Set when the maximum is that of a group. */
+  readonly group?: string
+}
+
+/**
+ * What is open in one tally while the events of an append are gone through in order, so that what the append closes makes
+ * room for what it opens later.
+ */
+export class Tally {
+  readonly #open = new Set<Open>()
+  readonly #byKey = new Map<string, Set<Open>>()
+  readonly #groups = new Map<string, number>()
+  /** The keys that the append takes, in the order of its events. */
+  readonly #takings: readonly Taking[]
+  /** How many of them have been taken. */
+  #taken = 0
+
+  /**
+   * @param held what was open before; entries that have been closed since may be among them
+   * @param entryOf the entry of a key that was taken before the append
+   */
+  constructor(
+    held: readonly Open[],
+    entryOf: (key: string) => KeyEntry | undefined,
+    takings: readonly Taking[],
+  ) {
+    for (const one of held) {
+      if (!one.until.some(key => (entryOf(key)?.seq ?? 0) > one.seq)) this.#add(one)
+    }
+    this.#takings = takings
+  }
+
+  /** Opens something at the event of this number. @returns the maximum that it would exceed; it is not open then */
+  add(opening: Opening, seq: number): Exceeded | undefined {
+    this.#takeThrough(seq)
+    const { tally, max, group, maxInGroup = Infinity, until } = opening
+    if (this.#open.size >= max) return { tally, max }
+    if (group === undefined) this.#add({ seq, until })
+    else if ((this.#groups.get(group) ?? 0) >= maxInGroup) return { tally, max: maxInGroup, group }
+    else this.#add({ seq, until, group })
+    return undefined
+  }
+
+  /** What is open after the append. */
+  end(): readonly Open[] {
+    this.#takeThrough(Infinity)
+    return [...this.#open]
+  }
+
+  #add(one: Open): void {
+    this.#open.add(one)
+    for (const key of one.until) {
+      const ofKey = this.#byKey.get(key) ?? new Set()
+      this.#byKey.set(key, ofKey.add(one))
+    }
+    this.#count(one, 1)
+  }
+
+  #takeThrough(last: number): void {
+    for (let next = this.#takings[this.#taken]; next && next.seq <= last; ) {
+      for (const one of this.#byKey.get(next.key) ?? []) {
+        if (one.seq < next.seq && this.#open.delete(one)) this.#count(one, -1)
+      }
+      next = this.#takings[++this.#taken]
+    }
+  }
+
+  #count({ group }: Open, change: number): void {
+    if (group !== undefined) this.#groups.set(group, (this.#groups.get(group) ?? 0) + change)
+  }
+}
