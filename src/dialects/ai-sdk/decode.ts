@@ -8,12 +8,21 @@ export interface DecodeState {
   error: { code: string; message: string; retryable: boolean } | undefined
   cancelled: { reason: string } | undefined
   steps: number
+  /** The next `start-step` only continues the open step. */
+  isContinued: boolean
   /** The open step. */
   step: { stepId: string; name: string } | undefined
 }
 
 export function newDecodeState(): DecodeState {
-  return { hasEnded: false, error: undefined, cancelled: undefined, steps: 0, step: undefined }
+  return {
+    hasEnded: false,
+    error: undefined,
+    cancelled: undefined,
+    steps: 0,
+    isContinued: false,
+    step: undefined,
+  }
 }
 
 type Fields = Record<string, unknown>
@@ -45,6 +54,10 @@ export function decode(state: DecodeState, chunk: Chunk): EventBody[] {
     case 'reasoning-end':
       return [body(`${kindOf(type)}.end`, { partId: text(id) })]
     case 'start-step': {
+      if (state.isContinued) {
+        state.isContinued = false
+        return []
+      }
       if (state.step) return []
       state.step = { stepId: `step-${++state.steps}`, name: `Step ${state.steps}` }
       return [body('step.started', state.step)]
@@ -118,6 +131,10 @@ function decodeData(state: DecodeState, name: string, chunk: Chunk): EventBody[]
       return [body('plan.updated', data)]
     case 'step':
       // It stands before the chunk without a name.
+      if (status === 'continued') {
+        state.isContinued = true
+        return []
+      }
       state.step = status === 'finished' ? undefined : (rest as DecodeState['step'])
       return [body(status === 'finished' ? 'step.finished' : 'step.started', rest)]
     case 'artifact': {

@@ -20,6 +20,8 @@ export interface EncodeState {
   /** Open artifacts, with their text so far unless it is too long. */
   readonly artifacts: Map<string, { kind: string; name: string; text: string | undefined }>
   isInStep: boolean
+  /** The user has answered for a tool call, and nothing new was said since. */
+  isAnswered: boolean
 }
 
 export function newEncodeState(level: Level = 'v6'): EncodeState {
@@ -31,6 +33,7 @@ export function newEncodeState(level: Level = 'v6'): EncodeState {
     questions: new Map(),
     artifacts: new Map(),
     isInStep: false,
+    isAnswered: false,
   }
 }
 
@@ -110,7 +113,7 @@ export function encode(state: EncodeState, event: TwinrailEvent): Chunk[] {
       const { toolCallId, toolName } = event.data
       if (state.tools.has(toolCallId)) return []
       state.tools.set(toolCallId, 'started')
-      return [{ type: 'tool-input-start', toolCallId, toolName }]
+      return [...goOn(state), { type: 'tool-input-start', toolCallId, toolName }]
     }
     case 'tool.delta': {
       const { toolCallId, delta } = event.data
@@ -119,8 +122,9 @@ export function encode(state: EncodeState, event: TwinrailEvent): Chunk[] {
     }
     case 'tool.called': {
       const { toolCallId, toolName, input } = event.data
+      const next = state.tools.has(toolCallId) ? [] : goOn(state)
       state.tools.set(toolCallId, 'called')
-      return [{ type: 'tool-input-available', toolCallId, toolName, input: input ?? null }]
+      return [...next, { type: 'tool-input-available', toolCallId, toolName, input: input ?? null }]
     }
     case 'tool.finished':
       return finishTool(state, event.data)
@@ -153,6 +157,7 @@ export function encode(state: EncodeState, event: TwinrailEvent): Chunk[] {
       const { requestId, value } = event.data
       const question = state.questions.get(requestId)
       state.questions.delete(requestId)
+      if (question?.toolCallId !== undefined) state.isAnswered = true
       const answered = {
         type: 'data-input',
         id: requestId,
@@ -226,9 +231,20 @@ function ended(status: 'failed' | 'cancelled', data: object): Chunk {
   return { type: 'data-run', id: 'run', data: { status, ...data } }
 }
 
+/**
+ * What follows an answered tool call is a step of its own, whatever the agent calls a step: clients send the answer once
+ * more for as long as it is in the last step.
+ */
+function goOn(state: EncodeState): Chunk[] {
+  if (!state.isAnswered) return []
+  state.isAnswered = false
+  return [{ type: 'data-step', data: { state: 'continued' }, transient: true }, { type: 'start-step' }]
+}
+
 function startStep(state: EncodeState, stepId: string, name: string): Chunk[] {
   const closed = closeStep(state)
   state.isInStep = true
+  state.isAnswered = false
   return [
     ...closed,
     { type: 'data-step', data: { stepId, name, state: 'started' }, transient: true },
@@ -248,7 +264,7 @@ function startPart(
     ([name, value]) => /^(messageId|role)$/.test(name) && value !== undefined,
   )
   const metadata = known.length > 0 && { providerMetadata: { twinrail: Object.fromEntries(known) } }
-  return [...closed, { type: `${kind}-start`, id: partId, ...metadata }]
+  return [...closed, ...goOn(state), { type: `${kind}-start`, id: partId, ...metadata }]
 }
 
 function finishTool(
