@@ -4,7 +4,7 @@ import type { Bus } from './bus/bus.ts'
 import type { Journal, LogSize } from './bus/journal.ts'
 import type { BusObserver } from './bus/observer.ts'
 import type { Sessions } from './sessions/sessions.ts'
-import type { Connections, TransportName } from './transports/connections.ts'
+import { type Connections, type TransportName, transportNames } from './transports/connections.ts'
 import type { LossReason } from './transports/context.ts'
 
 /** What the gauges read when metrics are requested. */
@@ -50,9 +50,8 @@ export function createMetrics(): Metrics {
     'reason',
   ])
   // Without a 0 before the first loss, a rate misses that loss.
-  for (const reason of ['too-slow', 'stalled'] as const) {
-    for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason }, 0)
-  }
+  for (const transport of transportNames) lost.inc({ transport, reason: 'stalled' }, 0)
+  for (const transport of ['sse', 'websocket'] as const) lost.inc({ transport, reason: 'too-slow' }, 0)
   for (const reason of ['silent', 'incomplete'] as const) lost.inc({ transport: 'websocket', reason }, 0)
   const audits = counter(
     'audit_total',
@@ -132,7 +131,7 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
       labelNames: ['transport'],
       registers: [register],
       collect() {
-        for (const transport of ['sse', 'websocket'] as const) this.set({ transport }, read(transport))
+        for (const transport of transportNames) this.set({ transport }, read(transport))
       },
     })
   const on = (transport: TransportName) => [...connections].filter(open => open.transport === transport)

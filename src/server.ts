@@ -13,6 +13,9 @@ import { takeTicket } from './auth/tickets.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
 import { Journal } from './bus/journal.ts'
 import type { OpenLimits } from './bus/open-limits.ts'
+import { type DialectName, dialectNames } from './dialects/names.ts'
+import { dialectPaths } from './dialects/openapi.ts'
+import { registerDialects } from './dialects/register.ts'
 import { Answers } from './http/answers.ts'
 import { Arriving } from './http/arriving.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
@@ -38,6 +41,7 @@ import { pageRoutes } from './routes/page.ts'
 import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
+import { releaseUpgrade } from './routes/websocket-bridge.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
@@ -131,6 +135,8 @@ export interface ServerOptions {
    * @default 100
    */
   schemaMs?: number
+  /** The foreign clients that the server speaks with; see docs/clients/. @default all */
+  dialects?: readonly DialectName[]
   /**
    * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
@@ -264,13 +270,14 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     origin: (origin, callback) => callback(null, origin !== undefined && origins.allows(origin)),
     credentials: true,
     methods: ['GET', 'POST', 'DELETE'],
-    exposedHeaders: ['retry-after'],
+    exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)
   const disabled = new Set(options.disable)
+  const dialects = options.dialects ?? dialectNames
   // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    await describeRoutes(scope)
+    await describeRoutes(scope, dialectPaths(dialects))
     const api = withZodSchemas(scope)
     sessionRoutes(api, context)
     commandRoutes(api, context)
@@ -282,6 +289,11 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     })
     websocketRoute(api, context)
     metaRoutes(api, context, metrics, disabled)
+  })
+  await registerDialects(app, context, dialects, {
+    releaseUpgrade,
+    acceptJsonAs: (scope, type) =>
+      jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),
   })
   metrics.measure(context)
   if (!disabled.has('page')) pageRoutes(app, context, pageFolder)

@@ -200,6 +200,7 @@ t.test('links between documents lead to files that are there', async t => {
   const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'bench/README.md']
   for (const name of readdirSync(new URL('docs/', root)))
     if (name.endsWith('.md')) documents.push(`docs/${name}`)
+  for (const name of readdirSync(new URL('docs/clients/', root))) documents.push(`docs/clients/${name}`)
   let links = 0
   for (const name of documents) {
     for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {

@@ -86,6 +86,7 @@ const PUBLIC = [
   'src/agents/deepsearch/deepsearch.ts',
   'src/agents/ai-sdk.ts',
   'src/agents/playback.ts',
+  'src/dialects/ai-sdk/pipe.ts',
   'src/log/index.ts',
   'src/log/lmdb.ts',
   'src/log/redis.ts',
@@ -114,9 +115,18 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   { name: 'http', files: /^src\/http\//, may: [/^src\/protocol\//] },
   {
     name: 'transports',
-    files: /^src\/(transports|dialects)\//,
+    files: /^src\/transports\//,
     may: [
       /^src\/(protocol|guide|log|bus|presence|sessions|agents|http)\//,
+      /^src\/auth\/(actions|door)\.ts$/,
+    ],
+  },
+  {
+    name: 'dialects',
+    files: /^src\/dialects\//,
+    may: [
+      /^src\/(protocol|log|bus|sessions|agents)\//,
+      /^src\/transports\/(context|connections|heartbeat)\.ts$/,
       /^src\/auth\/(actions|door)\.ts$/,
     ],
   },
@@ -125,7 +135,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     name: 'routes',
     files: /^src\/routes\//,
     may: [
-      /^src\/(protocol|guide|log|bus|presence|sessions|agents|http|transports|dialects)\//,
+      /^src\/(protocol|guide|log|bus|presence|sessions|agents|http|transports)\//,
       /^src\/(auth\/(actions|door|tickets)|metrics)\.ts$/,
     ],
   },
@@ -284,6 +294,15 @@ t.test('schemas and patterns from outside are applied in their own thread only',
 t.test('transports never import each other', async t => {
   const TRANSPORT = /^src\/transports\/(sse|websocket|long-poll)\.ts$/
   const wrong = internal.filter(({ from, to }) => TRANSPORT.test(from) && TRANSPORT.test(to))
+  t.same(wrong.map(show), [])
+})
+
+t.test('dialects never import each other', async t => {
+  const dialectOf = (file: string) => /^src\/dialects\/([^/]+)\//.exec(file)?.[1]
+  const wrong = internal.filter(({ from, to }) => {
+    const [one, other] = [dialectOf(from), dialectOf(to)]
+    return one !== undefined && other !== undefined && one !== other
+  })
   t.same(wrong.map(show), [])
 })
 

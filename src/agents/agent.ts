@@ -81,6 +81,16 @@ export interface RunResult {
   usage?: Record<string, unknown>
 }
 
+/** A message as a foreign client resends its conversation. */
+export interface ForeignMessage {
+  /** Such as `user`, `assistant`, `system` or `tool`. */
+  readonly role: string
+  /** The text of all its text parts. */
+  readonly text: string
+  /** The message as the client sent it. */
+  readonly raw: unknown
+}
+
 /**
  * An agent. Its generator `run` yields event bodies, which are logged in order. The generator may run up to 64 events
  * or 256 K characters ahead of the log; then its `yield` waits. `ask`, `steering.take` and the terminal event come
@@ -100,6 +110,13 @@ export interface Agent<Input = unknown> {
    * @default clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
    */
   inputText?(input: Input): string
+  /**
+   * Makes the input of a run from the conversation that a foreign client sends (AI SDK, AG-UI, OpenAI). The client may
+   * have changed what it resends; the session's log has what was really said.
+   * @param extra the other fields of the request, such as `tools` or `context`
+   * @default the last text of the user in the one string field that `input` requires, or `messages` if `input` has them
+   */
+  fromMessages?(messages: readonly ForeignMessage[], extra: Readonly<Record<string, unknown>>): unknown
   /** Executes one run. @param input the parsed input */
   // biome-ignore lint/suspicious/noConfusingVoidType: a generator without a return statement returns void
   run(input: Input, context: RunContext): AsyncGenerator<EventBody, RunResult | void, void>

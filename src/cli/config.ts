@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { type Right, rights } from '../auth/actions.ts'
 import type { ApiKey } from '../auth/api-keys.ts'
 import { isOrigin } from '../auth/origins.ts'
+import { dialectNames } from '../dialects/names.ts'
 
 /** The server that the other commands use by default. */
 export const DEFAULT_URL = 'http://127.0.0.1:8787'
@@ -208,6 +209,14 @@ export const serveSettings = {
     flag: '--disable <route...>',
     about: 'routes that the server does not have: page, guide, metrics, openapi (default: none)',
     schema: list.pipe(z.array(z.enum(['page', 'guide', 'metrics', 'openapi']))).default([]),
+  },
+  dialects: {
+    flag: '--dialects <name...>',
+    about: `foreign clients that the server speaks with: ${dialectNames.join(', ')}, or none (default: all)`,
+    schema: list
+      .transform(names => names.filter(name => name !== 'none'))
+      .pipe(z.array(z.enum(dialectNames)))
+      .default([...dialectNames]),
   },
   insecure: {
     flag: '--insecure',

@@ -65,6 +65,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     maxRunMs: settings.maxRunMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
+    dialects: settings.dialects,
     connections: {
       connections: settings.maxConnections,
       ...(settings.maxConnectionsPerAddress && { connectionsPerAddress: settings.maxConnectionsPerAddress }),

@@ -16,10 +16,15 @@ export interface Incoming {
   readonly arriving: Arriving
 }
 
-/** Reads bodies of JSON up to the route's limit, with a deadline for their next bytes. */
-export function jsonBodies(app: FastifyInstance, idleMs: number, { turnstile, arriving }: Incoming): void {
-  app.removeContentTypeParser('application/json')
-  app.addContentTypeParser('application/json', (request, payload, done) => {
+/** Reads bodies of JSON up to the route's limit, with a deadline for their next bytes. @param type their media type */
+export function jsonBodies(
+  app: FastifyInstance,
+  idleMs: number,
+  { turnstile, arriving }: Incoming,
+  type = 'application/json',
+): void {
+  if (app.hasContentTypeParser(type)) app.removeContentTypeParser(type)
+  app.addContentTypeParser(type, (request, payload, done) => {
     const { bodyLimit } = request.routeOptions
     if (Number(request.headers['content-length']) > bodyLimit) return done(tooLarge(bodyLimit))
     readBody(payload, bodyLimit, idleMs, arriving).then(body => {

@@ -16,8 +16,11 @@ const DESCRIPTION = `Agent runs as durable sessions over SSE, WebSocket and long
 Ignore fields, event types and control messages that are not described here: later versions add some. Each server decides \
 which credentials it wants; without valid ones it answers 401 or 403.`
 
-/** Describes the routes that are added to this instance from now on; `api.swagger()` makes the document. */
-export async function describeRoutes(api: FastifyInstance): Promise<void> {
+/**
+ * Describes the routes that are added to this instance from now on; `api.swagger()` makes the document.
+ * @param foreign the paths of foreign protocols, which are described elsewhere
+ */
+export async function describeRoutes(api: FastifyInstance, foreign: Json = {}): Promise<void> {
   const components: Components = {}
   await api.register(swagger, {
     openapi: {
@@ -33,6 +36,7 @@ export async function describeRoutes(api: FastifyInstance): Promise<void> {
     transform: ({ schema, url }) => ({ schema: described(schema, components), url }),
     transformObject: document => ({
       ...('openapiObject' in document && document.openapiObject),
+      paths: { ...('openapiObject' in document && document.openapiObject.paths), ...foreign } as never,
       components: { schemas: sorted(components) } as never,
     }),
   })

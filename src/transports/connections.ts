@@ -1,8 +1,9 @@
 /** The open connections of this server. A stopping server notifies and closes them. */
 import { TwinrailError } from '../protocol/index.ts'
 
-/** Transports that hold a connection open. */
-export type TransportName = 'sse' | 'websocket'
+/** What holds a connection open: a transport, or a dialect for foreign clients. */
+export const transportNames = ['sse', 'websocket', 'ai-sdk', 'ag-ui', 'openai', 'genie'] as const
+export type TransportName = (typeof transportNames)[number]
 
 /** A connection that the server can end. */
 export interface Connection {

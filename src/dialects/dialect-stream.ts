@@ -1,0 +1,336 @@
+/** The one writer of foreign event streams: encodes a run for one reader, who may be slow, leave, or come back. */
+import type { FastifyReply } from 'fastify'
+import { isTerminal, parseOffset, type TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
+import type { Connection } from '../transports/connections.ts'
+import type { TransportContext } from '../transports/context.ts'
+import type { Beating } from '../transports/heartbeat.ts'
+import type { Frame, StreamEncoder } from './dialect.ts'
+import { EventReader, type Item } from './event-reader.ts'
+import type { DialectName } from './names.ts'
+
+/** A run that waits for its users may ask several questions at once: its response ends this long after the last, in ms. */
+const SETTLE_MS = 100
+
+/** Which part of a run a foreign stream shows, and how. */
+export interface RunStream {
+  readonly dialect: DialectName
+  readonly sessionId: string
+  readonly runId: string
+  readonly encoder: StreamEncoder
+  /** The client has all events up to this offset. @default the stream begins with the run */
+  readonly after?: string | undefined
+  /** Makes the frames before the first event; called once, after the encoder was given what the client has. */
+  readonly opening?: () => readonly Frame[]
+  /** `full` makes the same frames each time; `compact` joins deltas of the backlog. @default compact */
+  readonly replay?: 'compact' | 'full'
+  /** Frames that the client has already, counted from the first, `opening` included. @default 0 */
+  readonly skipFrames?: number
+  /** Frames after the last event of the run, or after `suspend`. */
+  readonly closing?: readonly Frame[]
+  /** A heartbeat. @default a comment */
+  readonly heartbeat?: Frame
+  /** Silence after which a heartbeat is sent, in ms. @default the server's own */
+  readonly heartbeatMs?: number
+}
+
+/** How a stream ended. */
+export type StreamEnd = 'ended' | 'suspended' | 'farewell' | 'cut' | 'left'
+
+/** The frames of a run, made while they are read. */
+export class RunFrames {
+  readonly #context: TransportContext
+  readonly #stream: RunStream
+  readonly #reader = new EventReader()
+  #farewell: { code: string; message: string } | undefined
+  #skip: number
+  /** How the stream ended; nothing before that. */
+  end: StreamEnd | undefined
+
+  constructor(context: TransportContext, stream: RunStream) {
+    this.#context = context
+    this.#stream = stream
+    this.#skip = stream.skipFrames ?? 0
+  }
+
+  /** A heartbeat is due. */
+  beat(): void {
+    this.#reader.beat()
+  }
+
+  /** The reader has left. */
+  leave(): void {
+    this.#reader.close()
+  }
+
+  /** Ends the stream early, with what the dialect says then. */
+  bid(code: string, message: string): void {
+    this.#farewell ??= { code, message }
+    this.#reader.close()
+  }
+
+  /**
+   * Follows the run. Resolves with the frames to iterate over; they must be, or `leave` called.
+   * @throws TwinrailError `session-not-found`, `run-not-found`
+   */
+  async open(): Promise<AsyncGenerator<Frame[], void, void>> {
+    const { bus } = this.#context
+    const { sessionId, runId, after, replay = 'compact' } = this.#stream
+    if (after !== undefined) await this.#skipTo(after)
+    const subscription = await bus.subscribe({
+      sessionId,
+      options: { after, last: undefined, run: runId, replay, coalesceMs: 0 },
+      sink: this.#reader,
+      onEnd: () => {},
+    })
+    return this.#frames(subscription)
+  }
+
+  /** Gives the encoder the events that the client has. */
+  async #skipTo(after: string): Promise<void> {
+    const { journal } = this.#context
+    const { sessionId, runId, encoder } = this.#stream
+    const { start } = await journal.run(sessionId, runId)
+    const { epoch } = await journal.session(sessionId)
+    const position = parseOffset(after)
+    if (!position || position.epoch !== epoch || position.seq < start) return
+    for await (const event of journal.events(sessionId, start - 1, position.seq)) {
+      if (event.runId === runId) encoder.skip(event.event)
+    }
+  }
+
+  async *#frames(subscription: { start(): void; close(): void }): AsyncGenerator<Frame[], void, void> {
+    const { encoder, opening, closing, heartbeat = { comment: ' keep-alive' } } = this.#stream
+    const reader = this.#reader
+    try {
+      subscription.start()
+      if (opening) {
+        const frames = this.#wanted(opening())
+        if (frames.length > 0) yield frames
+      }
+      let isLive = false
+      for (;;) {
+        const items = await reader.next(isLive && encoder.isWaiting ? SETTLE_MS : undefined)
+        if (items === 'beat') yield [heartbeat]
+        else if (items === 'quiet') return yield* this.#last('suspended', encoder.suspend(), closing)
+        else if (items === 'closed') {
+          if (!this.#farewell) {
+            this.end = 'left'
+            return
+          }
+          const { code, message } = this.#farewell
+          const last = encoder.farewell(code, message)
+          if (last === 'cut') {
+            this.end = 'cut'
+            return
+          }
+          return yield* this.#last('farewell', last, [])
+        } else {
+          const frames: Frame[] = []
+          for (const item of items) {
+            if ('control' in item && item.control.type === 'caught-up') isLive = true
+            const event = eventOf(item, this.#stream)
+            if (!event) continue
+            for (const frame of encoder.event(event)) frames.push(frame)
+            if (isTerminal(event.type)) return yield* this.#last('ended', frames, closing)
+          }
+          const wanted = this.#wanted(frames)
+          if (wanted.length > 0) yield wanted
+        }
+      }
+    } finally {
+      this.end ??= 'left'
+      subscription.close()
+      reader.close()
+    }
+  }
+
+  *#last(
+    end: StreamEnd,
+    frames: readonly Frame[],
+    closing: readonly Frame[] = [],
+  ): Generator<Frame[], void, void> {
+    const wanted = [...this.#wanted(frames), ...closing]
+    this.end = end
+    if (wanted.length > 0) yield wanted
+  }
+
+  #wanted(frames: readonly Frame[]): Frame[] {
+    if (this.#skip === 0) return [...frames]
+    const skipped = Math.min(this.#skip, frames.length)
+    this.#skip -= skipped
+    return frames.slice(skipped)
+  }
+}
+
+/** The event of an item; where the session or its log is gone, a terminal event that says so. */
+function eventOf(item: Item, { sessionId, runId }: RunStream): TwinrailEvent | undefined {
+  if ('event' in item) return item.event.event
+  const { control } = item
+  const lost = (code: string, message: string): TwinrailEvent => ({
+    offset: '',
+    sessionId,
+    runId,
+    type: 'run.failed',
+    time: Date.now(),
+    data: { code, message, retryable: false },
+  })
+  if (control.type === 'end' && control.reason !== 'run-ended') {
+    return lost('session-deleted', 'the session was deleted')
+  }
+  if (control.type === 'reset') return lost('events-lost', 'the server lost a part of the run')
+  return undefined
+}
+
+/** How the frames of a dialect are written. */
+export interface Framing {
+  /** The text of a frame. @default that of fastify-sse-v2: `data: `, LF */
+  text?(frame: Frame): string
+}
+
+/**
+ * Answers a request with a run's foreign stream. Resolves once the stream is open.
+ * @param onEnd is called once, when the response is over, with how its stream ended and whether all of it was sent
+ * @throws TwinrailError the refusal, before anything was sent
+ */
+export async function serveRunStream(
+  context: TransportContext,
+  reply: FastifyReply,
+  stream: RunStream,
+  headers: Record<string, string> = {},
+  { text }: Framing = {},
+  onEnd?: (end: StreamEnd, sent: boolean) => void,
+): Promise<void> {
+  // An event stream buffers no more than its socket does.
+  context.answers.park(reply.raw)
+  context.connections.mustBeOpen()
+  const frames = new RunFrames(context, stream)
+  const batches = await frames.open()
+  const connection = new StreamConnection(context, reply, stream, frames)
+  reply.hijack()
+  if (!connection.open(headers)) {
+    frames.leave()
+    await batches.return()
+    return
+  }
+  const { raw } = reply
+  raw.once('close', () => onEnd?.(frames.end ?? 'left', raw.writableFinished))
+  const source = connection.source(batches)
+  // fastify-sse-v2 pipes the messages with the response's backpressure; its form of a frame is fixed.
+  if (!text) reply.sse(source)
+  else {
+    const { Readable } = await import('node:stream')
+    Readable.from(texts(source, text), { objectMode: false, highWaterMark: 16_384 }).pipe(raw)
+  }
+}
+
+async function* texts(source: AsyncIterable<Frame>, text: (frame: Frame) => string): AsyncGenerator<string> {
+  for await (const frame of source) yield text(frame)
+}
+
+/** The response of one foreign stream. */
+class StreamConnection implements Connection, Beating {
+  readonly transport: DialectName
+  readonly subscriptions = 1
+  readonly heartbeatMs: number
+  wroteAt: number
+  readonly #context: TransportContext
+  readonly #reply: FastifyReply
+  readonly #frames: RunFrames
+  /** Bytes that the socket had taken when the response was first seen to wait, and since when it waits; see `beat`. */
+  #stalled: { bytes: number; since: number } | undefined
+
+  constructor(context: TransportContext, reply: FastifyReply, stream: RunStream, frames: RunFrames) {
+    this.#context = context
+    this.#reply = reply
+    this.#frames = frames
+    this.transport = stream.dialect
+    this.heartbeatMs = stream.heartbeatMs ?? context.heartbeatMs
+    this.wroteAt = context.heartbeats.now()
+  }
+
+  get waitingBytes(): number {
+    return this.#reply.raw.writableLength
+  }
+
+  /** Writes the head. Returns `false` when the client has left already. */
+  open(headers: Record<string, string>): boolean {
+    const { raw } = this.#reply
+    if (raw.destroyed || this.#reply.request.raw.socket.destroyed) return false
+    raw.once('close', () => this.#forget())
+    this.#context.connections.add(this)
+    this.#context.heartbeats.add(this)
+    // A hijacked reply sends no headers by itself, so those set by hooks (CORS) are copied.
+    const set = this.#reply.getHeaders() as Record<string, string>
+    raw.writeHead(200, { ...set, ...streamHeaders, ...headers })
+    raw.flushHeaders()
+    return true
+  }
+
+  /** The frames one by one, as fastify-sse-v2 takes them. */
+  async *source(batches: AsyncGenerator<Frame[], void, void>): AsyncGenerator<Frame, void, void> {
+    const { heartbeats } = this.#context
+    try {
+      for await (const batch of batches) {
+        this.wroteAt = heartbeats.lately
+        yield* batch
+      }
+    } catch (error) {
+      this.#reply.request.log.error({ err: error }, 'a foreign stream failed')
+      this.#frames.end = 'cut'
+    }
+    if (this.#frames.end === 'cut') await this.#cut()
+  }
+
+  beat(): void {
+    const { raw, request } = this.#reply
+    if (raw.writableLength === 0) {
+      this.#stalled = undefined
+      this.#frames.beat()
+      return
+    }
+    const now = this.#context.heartbeats.now()
+    const bytes = request.raw.socket.bytesWritten
+    if (this.#stalled?.bytes !== bytes) this.#stalled = { bytes, since: now }
+    else if (now - this.#stalled.since >= this.#context.stallMs) {
+      this.#context.onLost(this.transport, 'stalled')
+      raw.destroy()
+    }
+  }
+
+  close(reason: TwinrailError): void {
+    this.#frames.bid(reason.code, reason.message)
+    const { raw } = this.#reply
+    // A client that does not read its farewell is cut off.
+    raw.once(
+      'close',
+      startTimer(this.#context.stallMs, () => raw.destroy(), { unref: true }),
+    )
+  }
+
+  #forget(): void {
+    this.#frames.leave()
+    this.#context.heartbeats.remove(this)
+    this.#context.connections.remove(this)
+  }
+
+  /** Cuts the connection off once what was written has left: a clean end would look like a complete answer. */
+  async #cut(): Promise<void> {
+    const { raw } = this.#reply
+    await new Promise<void>(resolve => {
+      raw.once('close', resolve)
+      if (raw.destroyed) return resolve()
+      raw.write('', () => {
+        raw.destroy()
+        resolve()
+      })
+    })
+  }
+}
+
+/** Headers that prevent caching, compression by proxies, and buffering by nginx. */
+const streamHeaders = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-transform',
+  'x-accel-buffering': 'no',
+}

@@ -1,0 +1,143 @@
+/** The routes of the dialects for the OpenAPI document. Their bodies are the foreign protocols': see docs/clients/. */
+import type { DialectName } from './names.ts'
+
+interface Operation {
+  summary: string
+  path: string
+  method: 'get' | 'post'
+  /** The media type of the answer. */
+  answer: 'text/event-stream' | 'application/json' | 'text/plain'
+}
+
+export const dialectOperations: Record<DialectName, readonly Operation[]> = {
+  'ai-sdk': [
+    {
+      path: '/ai-sdk/{agent}',
+      method: 'post',
+      summary: 'AI SDK: send messages of a chat',
+      answer: 'text/event-stream',
+    },
+    {
+      path: '/ai-sdk/{agent}/{id}/stream',
+      method: 'get',
+      summary: 'AI SDK: resume the stream of a chat; 204 when there is none',
+      answer: 'text/event-stream',
+    },
+    {
+      path: '/ai-sdk/{agent}/{id}/stop',
+      method: 'post',
+      summary: 'AI SDK: cancel the runs of a chat',
+      answer: 'application/json',
+    },
+    {
+      path: '/ai-sdk/{agent}/ws',
+      method: 'get',
+      summary: 'AI SDK: WebSocketChatTransport',
+      answer: 'application/json',
+    },
+  ],
+  'ag-ui': [
+    {
+      path: '/ag-ui/{agent}',
+      method: 'post',
+      summary: 'AG-UI: start, resume or attach to a run',
+      answer: 'text/event-stream',
+    },
+    {
+      path: '/ag-ui/{agent}',
+      method: 'get',
+      summary: 'TanStack AI: join a run, or read a thread',
+      answer: 'text/event-stream',
+    },
+  ],
+  openai: [
+    {
+      path: '/openai/v1/models',
+      method: 'get',
+      summary: 'OpenAI: the agents as models',
+      answer: 'application/json',
+    },
+    {
+      path: '/openai/v1/models/{id}',
+      method: 'get',
+      summary: 'OpenAI: one agent as a model',
+      answer: 'application/json',
+    },
+    {
+      path: '/openai/v1/responses',
+      method: 'post',
+      summary: 'OpenAI: create a response',
+      answer: 'application/json',
+    },
+    {
+      path: '/openai/v1/responses/{id}',
+      method: 'get',
+      summary: 'OpenAI: read or resume a response',
+      answer: 'application/json',
+    },
+    {
+      path: '/openai/v1/responses/{id}/cancel',
+      method: 'post',
+      summary: 'OpenAI: cancel a response',
+      answer: 'application/json',
+    },
+    {
+      path: '/openai/v1/chat/completions',
+      method: 'post',
+      summary: 'OpenAI: create a chat completion',
+      answer: 'application/json',
+    },
+  ],
+  genie: [
+    { path: '/web/health', method: 'get', summary: 'JD Genie: is the server there?', answer: 'text/plain' },
+    {
+      path: '/web/api/v1/gpt/queryAgentStreamIncr',
+      method: 'post',
+      summary: 'JD Genie: a query of its page',
+      answer: 'text/event-stream',
+    },
+    {
+      path: '/AutoAgent',
+      method: 'post',
+      summary: 'JD Genie: a query of its gateway',
+      answer: 'text/event-stream',
+    },
+    {
+      path: '/v1/tool/deepsearch',
+      method: 'post',
+      summary: 'JD Genie: the search tool',
+      answer: 'text/event-stream',
+    },
+  ],
+}
+
+/** The paths of these dialects as OpenAPI has them. */
+export function dialectPaths(names: readonly DialectName[]): Record<string, Record<string, unknown>> {
+  const paths: Record<string, Record<string, unknown>> = {}
+  for (const name of names) {
+    for (const { path, method, summary, answer } of dialectOperations[name]) {
+      const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+        name,
+        in: 'path',
+        required: true,
+        schema: { type: 'string' },
+      }))
+      paths[path] = {
+        ...paths[path],
+        [method]: {
+          summary,
+          tags: [name],
+          ...(parameters.length > 0 && { parameters }),
+          ...(method === 'post' && {
+            requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
+          }),
+          responses: {
+            200: { description: 'As the foreign protocol has it', content: { [answer]: { schema: {} } } },
+            '4XX': { description: 'Refused, in the foreign form' },
+          },
+        },
+      }
+    }
+  }
+  return paths
+}
