@@ -164,7 +164,7 @@ t.test('a server that stops cuts the streams of clients that would take an end f
 t.test('authorization and bad input', async t => {
   const wire = await serve(t, {
     agents: dialectAgents,
-    authorize: (request, action) =>
+    authorize: (request, { action }) =>
       request.headers['x-user'] && action !== 'run.cancel' ? { id: 'u' } : undefined,
   })
   const post = (path: string, body: unknown, headers = {}) =>
