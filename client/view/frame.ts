@@ -19,7 +19,7 @@ export function nextFrame(draw: () => void): () => void {
     cancel()
     draw()
   }
-  const timer = setTimeout(run, framed ? HIDDEN_MS : FRAMELESS_MS)
+  const timer = framed ? setTimeout(run, HIDDEN_MS) : setTimeout(run, FRAMELESS_MS)
   const frame = framed ? requestAnimationFrame(run) : 0
   return cancel
 }

@@ -3,6 +3,7 @@ import type { FastifyRequest } from 'fastify'
 import { type Journal, sessionNotFound } from '../bus/journal.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 import { DueQueue } from '../sessions/due-queue.ts'
 import type { Principal } from '../sessions/principal.ts'
 import { type Action, actionGroups, createsSession, type Group } from './actions.ts'
@@ -78,7 +79,7 @@ export class Door {
   readonly #proven = new WeakSet<FastifyRequest>()
   readonly #waiting: Held[] = []
   #checking = 0
-  #timer: NodeJS.Timeout | undefined
+  #cancelTimer: Cancel | undefined
 
   constructor(parts: DoorParts) {
     this.#parts = parts
@@ -250,7 +251,7 @@ export class Door {
   }
 
   close(): void {
-    clearTimeout(this.#timer)
+    this.#cancelTimer?.()
     this.#revocations.close()
     this.#held.clear()
     this.#waiting.length = 0
@@ -337,12 +338,11 @@ export class Door {
   }
 
   #arm(): void {
-    clearTimeout(this.#timer)
+    this.#cancelTimer?.()
     const first = this.#due.first
     if (!first) return
-    const wait = Math.min(Math.max(0, first.due - Date.now()), 2 ** 31 - 1)
-    this.#timer = setTimeout(() => this.#turn(), wait)
-    this.#timer.unref()
+    const wait = Math.max(0, first.due - Date.now())
+    this.#cancelTimer = startTimer(wait, () => this.#turn(), { unref: true })
   }
 
   #turn(): void {

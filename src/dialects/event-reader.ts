@@ -3,6 +3,7 @@ import type { Encoding } from '../bus/encoding.ts'
 import type { Sink } from '../bus/sink.ts'
 import type { LogEvent } from '../log/event.ts'
 import type { Control } from '../protocol/index.ts'
+import { startTimer } from '../protocol/timers.ts'
 
 /** What a reader gets: an event of the log, or a control message. */
 export type Item = { event: LogEvent } | { control: Control }
@@ -57,9 +58,9 @@ export class EventReader implements Sink<readonly Item[]> {
   async next(quietMs?: number): Promise<readonly Item[] | Pause> {
     if (this.#items.length === 0 && !this.#closed) {
       const pause = await new Promise<Pause | undefined>(resolve => {
-        const timer = quietMs === undefined ? undefined : setTimeout(() => this.#wake?.('quiet'), quietMs)
+        const cancel = quietMs === undefined ? undefined : startTimer(quietMs, () => this.#wake?.('quiet'))
         this.#wake = pause => {
-          clearTimeout(timer)
+          cancel?.()
           this.#wake = undefined
           resolve(pause)
         }

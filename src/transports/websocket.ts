@@ -20,6 +20,7 @@ import {
   type SessionCommand,
   TwinrailError,
 } from '../protocol/index.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
   allow,
@@ -65,7 +66,7 @@ class WebSocketConnection implements Connection, Holder {
   /** The right to the connection; none before `hello`. */
   #hold: Hold | undefined
   /** Ends the wait for the `auth` of a connection without credentials. */
-  #unproven: NodeJS.Timeout | undefined
+  #unproven: Cancel | undefined
   /** The last command of each session: the next one waits for it. */
   readonly #last = new Map<string, Promise<void>>()
   #pending = 0
@@ -155,7 +156,7 @@ class WebSocketConnection implements Connection, Holder {
 
   /** A page cannot send headers with its upgrade: the first message may be an `auth` instead. */
   #waitForProof(refusal: TwinrailError): void {
-    this.#unproven = setTimeout(() => this.close(refusal), this.#context.limits.authMs)
+    this.#unproven = startTimer(this.#context.limits.authMs, () => this.close(refusal))
     this.#socket.resume()
   }
 
@@ -287,7 +288,7 @@ class WebSocketConnection implements Connection, Holder {
         await this.#context.door.renew(this.#request, command.token, this.#hold?.principal)
         this.#send({ type: 'ack', id: command.id })
         if (this.#hold) return
-        clearTimeout(this.#unproven)
+        this.#unproven?.()
         return this.#open()
       }
       case 'window': {
@@ -365,7 +366,7 @@ class WebSocketConnection implements Connection, Holder {
   #forget(): void {
     this.#context.arriving.set(this, 0)
     clearTimeout(this.#second)
-    clearTimeout(this.#unproven)
+    this.#unproven?.()
     this.#hold?.release()
     for (const sessionId of [...this.#subscriptions.keys()]) this.#endSubscription(sessionId)
     this.#sink.close()

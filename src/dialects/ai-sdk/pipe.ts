@@ -4,6 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { EventBody } from '../../protocol/index.ts'
+import { sleep } from '../../protocol/timers.ts'
 import type { Chunk } from './chunks.ts'
 import { decode, newDecodeState } from './decode.ts'
 
@@ -161,7 +162,7 @@ class Writer {
         throw new Error(`${response.status} ${text}`)
       } catch (error) {
         if (error instanceof Refused || attempt >= ATTEMPTS) throw error
-        await new Promise(resolve => setTimeout(resolve, PAUSE_MS * 2 ** (attempt - 1)))
+        await sleep(PAUSE_MS * 2 ** (attempt - 1))
       }
     }
   }
