@@ -50,7 +50,10 @@ interface Answer {
   readonly connection: Connection
   /** Bytes booked for it: the maximum size of a page until its own size is known. */
   bytes: number
-  /** Bytes that have not been written to the connection yet. */
+  /**
+   * Bytes of pieces that have not been written to the connection yet. The last piece counts until the answer ends: it may
+   * wait in a buffer when no more pieces are asked for.
+   */
   left: number
   /** Unsent bytes at the last check, and the time since which this number is the same. */
   waited: number
@@ -393,7 +396,6 @@ function* encodedPieces(
     }
   }
   if (text !== '') yield next(text.length)
-  if (answer) answer.left = 0
 }
 
 function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {
@@ -401,5 +403,4 @@ function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {
     if (answer) answer.left = bytes.length - at
     yield bytes.subarray(at, at + PIECE_BYTES)
   }
-  if (answer) answer.left = 0
 }

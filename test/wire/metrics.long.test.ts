@@ -40,7 +40,8 @@ t.test(
       t.notMatch(name, /_(ms|millis|kb)(_|$)/, 'base units')
     }
     for (const [, name = '', labels = ''] of text.matchAll(/^(twinrail_\w+)\{([^}]*)\}/gm)) {
-      for (const [, label] of labels.matchAll(/(\w+)="/g)) t.match(label, /^(transport|reason|le)$/, name)
+      for (const [, label] of labels.matchAll(/(\w+)="/g))
+        t.match(label, /^(transport|reason|le|kind|what|code)$/, name)
     }
     t.ok(typeOf.has('nodejs_eventloop_lag_p99_seconds'), 'the delay of the event loop')
   },
