@@ -62,8 +62,8 @@ export async function limiting(t: Test, make: MakeLimited): Promise<void> {
       `${total} bytes of events fitted`,
     )
     const { bytes, maxBytes } = (await log.size?.()) ?? { bytes: 0, maxBytes: 0 }
-    // A driver may measure roughly, and what it stores is a little shorter than what it hands out.
-    t.ok(bytes >= 0.9 * total && bytes < maxBytes + 2 * large.length, `it has ${bytes} of ${maxBytes} bytes`)
+    // A driver may measure roughly: what it stores is a little shorter than what it hands out, and buffers may count.
+    t.ok(bytes >= 0.9 * total && bytes < 1.5 * maxBytes, `it has ${bytes} of ${maxBytes} bytes`)
     t.ok((log.counts?.()['over-limit'] ?? 0) >= 5, 'and the refusals are counted')
   })
 
