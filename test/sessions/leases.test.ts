@@ -12,18 +12,23 @@ type Call = 'renew' | 'append' | 'trim'
 /** The two kinds of failure: the calls reject, or they never settle. */
 const troubles = ['fails', 'hangs'] as const
 
+interface Ailing {
+  call: Call
+  how: (typeof troubles)[number]
+}
+
 /**
- * A server on a shared log. After `ail`, the log's calls for the session `bad` fail or hang, as when one shard of a
- * Redis Cluster is down.
+ * A server on a shared log. From its start, or after `ail`, the log's calls for the session `bad` fail or hang, as when
+ * one shard of a Redis Cluster is down.
  */
-async function node(t: Test, log: EventLog, options: object = {}) {
+async function node(t: Test, log: EventLog, options: object = {}, fromStart?: Ailing) {
   const reported: Record<string, unknown>[] = []
   const counts = new Map<string, number>()
   let recovered = () => {}
   const recovery = new Promise<void>(resolve => {
     recovered = resolve
   })
-  let ailing: { call: Call; how: (typeof troubles)[number] } | undefined
+  let ailing = fromStart
   const mine: EventLog = { ...log, close: async () => {} }
   for (const name of ['renew', 'append', 'trim'] as const) {
     const call = log[name].bind(log) as (...args: unknown[]) => Promise<unknown>
@@ -95,8 +100,7 @@ for (const how of troubles) {
     for (let i = 0; i < 150; i++) {
       await log.append('bad', [], { create: true, leases: [{ runId: `r${i}`, token: 'gone', ttlMs: 1 }] })
     }
-    const ill = await node(t, log, { producerLeaseMs: 50 })
-    ill.ail('append', how)
+    const ill = await node(t, log, { producerLeaseMs: 50 }, { call: 'append', how })
     await ingest(ill.url, 'good', {
       type: 'run.started',
       runId: 'young',
