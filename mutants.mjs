@@ -37,7 +37,7 @@ const testsOf = {
   'src/transports': [
     ...tests('transports', '*'),
     ...tests('wire', 'lost bad-events bad-websocket window long-poll compression closing *'),
-    ...tests('wire', 'metrics.long disconnect.long flood.long policies.long folding.long'),
+    ...tests('wire', 'resume.long metrics.long disconnect.long flood.long policies.long folding.long'),
   ],
   'client/connection': tests(
     'client',
@@ -45,8 +45,8 @@ const testsOf = {
   ),
 }
 
-/** Tests of the size of the code, which holds all mutants at once, and of how deep the stack goes, which they use up. */
-const NOT_WITH_MUTANTS = ['test/client/bundle.test.ts', 'test/wire/bad-input.test.ts']
+/** Tests of the size of the code, which holds all mutants at once. */
+const NOT_WITH_MUTANTS = ['test/client/bundle.test.ts']
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
