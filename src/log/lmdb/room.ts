@@ -33,8 +33,8 @@ const MAX_FREE_LIST_PAGES = 1024
 const FREEING: Demand = { places: 30, removed: 100, large: 0, bytes: 64 * 1024 }
 
 /**
- * The demand of a few appends of usual size. Smaller appends are treated as needing as much, so that all of them are
- * refused or none, as readiness reports.
+ * The demand of a few appends of usual size. Smaller appends are treated as needing as many free pages, so that those of
+ * small values are all refused or none, as readiness reports.
  */
 const USUAL: Demand = { places: 20, removed: 0, large: 8, bytes: 256 * 1024 }
 
@@ -94,9 +94,7 @@ export class Room {
   async provide(demand: Demand, frees: boolean): Promise<void> {
     if (this.#size === 0) await this.#look()
     const growth = this.#growth(demand)
-    const hasRoom = frees
-      ? await this.#roomToFree(growth)
-      : await this.#roomToAppend(Math.max(growth, this.#growth(USUAL)))
+    const hasRoom = frees ? await this.#roomToFree(growth) : await this.#roomToAppend(demand)
     if (!hasRoom) throw await this.#full()
     if (frees) this.#inside.until = 0
     this.#end += growth
@@ -116,16 +114,21 @@ export class Room {
     return this.#reach(growth, reserve)
   }
 
-  async #roomToAppend(growth: number): Promise<boolean> {
+  async #roomToAppend(demand: Demand): Promise<boolean> {
     const { reserveBytes } = this.#parts
+    const growth = this.#growth(demand)
+    const ample = Math.max(growth, this.#growth(USUAL))
     const freeing = this.#growth(FREEING)
-    this.#isShort = !(await this.#reach(growth + freeing + AHEAD_BYTES, reserveBytes))
+    this.#isShort = !(await this.#reach(ample + freeing + AHEAD_BYTES, reserveBytes))
     if (!this.#isShort) return true
     // LMDB uses free pages first. Later deletions need free pages as well: without them they would use the space behind
     // the last page, which is not recovered.
-    if (this.#freeInside() < growth + 2 * freeing) return false
-    // A large value may not fit into a range of free pages, so space at the end is needed as well.
-    return this.#reach(growth + freeing, reserveBytes / 2)
+    if (this.#freeInside() < ample + 2 * freeing) return false
+    // Single pages come from the free ones. A large value may find no range of free pages and takes space behind the
+    // last page. It must leave what deletions and appends of small values need there: otherwise deleting would make room
+    // for neither.
+    const atEnd = demand.large > 0 ? this.#valueBytes(demand) + FIXED_PAGES * this.#pageSize : 0
+    return this.#reach(Math.max(growth, atEnd + freeing), reserveBytes / 2)
   }
 
   /** Grows the file until `wanted` bytes follow its last page, if the disk keeps `reserve` bytes free. */
@@ -139,10 +142,13 @@ export class Room {
   #growth({ places, removed, large, bytes }: Demand): number {
     const pages = Math.ceil(this.#end / this.#pageSize)
     const copied = Math.min(places * PLACE_PAGES + removed, pages)
-    // Splitting leaves pages half full.
-    const added = 2 * large + Math.ceil((2 * bytes) / this.#pageSize)
     const list = Math.min(Math.ceil(pages / 512), MAX_FREE_LIST_PAGES)
-    return (copied + added + list + FIXED_PAGES) * this.#pageSize
+    return (copied + list + FIXED_PAGES) * this.#pageSize + this.#valueBytes({ large, bytes })
+  }
+
+  /** The maximum that the values of a commit take, in bytes. Splitting leaves pages half full. */
+  #valueBytes({ large, bytes }: Pick<Demand, 'large' | 'bytes'>): number {
+    return (2 * large + Math.ceil((2 * bytes) / this.#pageSize)) * this.#pageSize
   }
 
   async #look(): Promise<void> {
