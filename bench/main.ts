@@ -16,6 +16,7 @@ import { Progress } from './progress.ts'
 import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
 import { compression } from './scenarios/compression.ts'
 import { fanout } from './scenarios/fanout.ts'
+import { indexing } from './scenarios/indexing.ts'
 import { log } from './scenarios/log.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
@@ -23,7 +24,7 @@ import { slow } from './scenarios/slow.ts'
 import { runWorkloads } from './workloads/run.ts'
 import { workloadNames } from './workloads/workload.ts'
 
-const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log }
+const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log, indexing }
 
 const faults = ['late', 'lost', 'doubled'] as const
 
