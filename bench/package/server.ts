@@ -6,6 +6,7 @@ export {
   defineAgent,
   type EventBody,
   type EventLog,
+  type RunContext,
   type ServerOptions,
   type TwinrailServer,
 } from '../../src/index.ts'

@@ -4,6 +4,7 @@ import { type Right, rights } from '../auth/actions.ts'
 import type { ApiKey } from '../auth/api-keys.ts'
 import { isOrigin } from '../auth/origins.ts'
 import { dialectNames } from '../dialects/names.ts'
+import { upstreamDialects } from '../upstream/dialects/names.ts'
 
 /** The server that the other commands use by default. */
 export const DEFAULT_URL = 'http://127.0.0.1:8787'
@@ -39,6 +40,28 @@ const ApiKeySetting = z.string().transform((text, context): ApiKey => {
   }
   return { name, sha256, ...(given && { allow: given as Right[] }) }
 })
+
+/** `name=dialect:url`. */
+const AgentSetting = z.string().transform((text, context) => {
+  const [, name, dialect, url] = /^([^=\s]{1,256})=([a-z-]+):(https?:\/\/\S+)$/.exec(text) ?? []
+  if (name === undefined || dialect === undefined || url === undefined || !URL.canParse(url)) {
+    // The url may contain a key, so it is not repeated.
+    context.addIssue({
+      code: 'custom',
+      message: 'expected name=dialect:url, such as support=ag-ui:http://localhost:8000/agent',
+    })
+    return z.NEVER
+  }
+  if (!isOneOf(upstreamDialects, dialect)) {
+    const message = `expected a dialect of ${upstreamDialects.join(', ')}, got ${dialect}`
+    context.addIssue({ code: 'custom', message })
+    return z.NEVER
+  }
+  return { name, dialect, url }
+})
+
+const isOneOf = <T extends string>(all: readonly T[], text: string): text is T =>
+  (all as readonly string[]).includes(text)
 
 const LogName = z
   .string()
@@ -101,6 +124,17 @@ export const serveSettings = {
       .string()
       .regex(/^[^{}\s]{1,100}$/, 'expected 1 to 100 characters without blanks, { and }')
       .default('twinrail:'),
+  },
+  agent: {
+    flag: '--agent <agent...>',
+    about: `agents that are HTTP endpoints, each as name=dialect:url; dialects are ${upstreamDialects.join(', ')}`,
+    schema: list.pipe(z.array(AgentSetting)).optional(),
+  },
+  agentHeaders: {
+    flag: '--agent-headers <file>',
+    about:
+      'JSON file with the headers of requests to these agents by name, such as {"support": {"authorization": "Bearer $SUPPORT_KEY"}}; $NAME is replaced by the environment variable',
+    schema: z.string().min(1).optional(),
   },
   corpus: {
     flag: '--corpus <dir...>',

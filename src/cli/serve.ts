@@ -1,6 +1,7 @@
 /** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { z } from 'zod'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
 import { playback } from '../agents/playback.ts'
@@ -12,6 +13,7 @@ import type { Tls } from '../http/server.ts'
 import { writeOutput } from '../process-output.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
+import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
 
@@ -46,7 +48,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const authorize = authorizeFrom(settings)
   const chat = agentFromEnv()
   const server = await createServer({
-    agents: [deepsearchFrom(settings), playback, ...(chat ? [chat] : [])],
+    agents: [deepsearchFrom(settings), playback, ...(chat ? [chat] : []), ...httpAgentsFrom(settings)],
     log: await openLog(settings, say),
     leaseMs: settings.leaseMs,
     retention: { events: settings.retainEvents, bytes: settings.retainBytes, ageMs: settings.retainAgeMs },
@@ -165,6 +167,54 @@ function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepse
     ...(corpusMaxBytes !== undefined && { maxTotalBytes: corpusMaxBytes }),
     ...(corpusCache !== undefined && { cache: corpusCache === 'none' ? false : corpusCache }),
   })
+}
+
+/** Headers of one agent's requests; `$NAME` stands for an environment variable. */
+const AgentHeaders = z.record(z.string(), z.record(z.string(), z.string()))
+
+/** @throws SettingsError when two agents have one name, or the file of headers cannot be used */
+function httpAgentsFrom({ agent = [], agentHeaders }: ServeSettings) {
+  const headers = agentHeaders === undefined ? {} : headersIn(agentHeaders)
+  const names = agent.map(({ name }) => name)
+  const twice = names.find((name, i) => names.indexOf(name) !== i)
+  if (twice !== undefined) throw new SettingsError(`--agent: two agents are named ${twice}`)
+  const unused = Object.keys(headers).find(name => !names.includes(name))
+  if (unused !== undefined) throw new SettingsError(`--agent-headers: there is no --agent ${unused}`)
+  return agent.map(({ name, dialect, url }) =>
+    httpAgent({ name, dialect, url, headers: withEnvironment(headers[name] ?? {}) }),
+  )
+}
+
+function headersIn(file: string): z.output<typeof AgentHeaders> {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new SettingsError(`--agent-headers ${file}: ${(error as Error).message}`)
+  }
+  const parsed = AgentHeaders.safeParse(parsedJson(text))
+  if (parsed.success) return parsed.data
+  // The content is secret, so it is not repeated.
+  const expected = 'expected JSON such as {"support": {"authorization": "Bearer …"}}'
+  throw new SettingsError(`--agent-headers ${file}: ${expected}`)
+}
+
+function withEnvironment(headers: Record<string, string>): Record<string, string> {
+  const replaced = (value: string) =>
+    value.replace(/\$([A-Z_][A-Z0-9_]*)/g, (_, name: string) => {
+      const found = process.env[name]
+      if (found !== undefined) return found
+      throw new SettingsError(`--agent-headers: the environment variable ${name} is not set`)
+    })
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, replaced(value)]))
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 /** @throws SettingsError when only one of the two is given, or a file cannot be read */

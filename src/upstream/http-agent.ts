@@ -1,0 +1,283 @@
+/** An agent that is an HTTP endpoint: what it streams becomes the events of a run. */
+import type { z } from 'zod'
+import { type Agent, type RunContext, RunError, type RunResult } from '../agents/agent.ts'
+import { ChatInput, conversation } from '../agents/ai-sdk/conversation.ts'
+import { safeId } from '../agents/ids.ts'
+import { type EventBody, TwinrailError } from '../protocol/index.ts'
+import { sleep } from '../protocol/timers.ts'
+import type { Answered, Decoder, Turn, UpstreamDialect, UpstreamMessage } from './dialects/dialect.ts'
+import { dialectOf, framingOf, mustBe, recognized, unknownBody } from './dialects/index.ts'
+import type { UpstreamDialectName } from './dialects/names.ts'
+import type { MapFrame } from './dialects/plain.ts'
+import { framesOf, type SourceFrame } from './frames.ts'
+import { type CallLimits, call, lost, type UpstreamCall, type UpstreamResponse } from './response.ts'
+import { ValidEvents } from './valid-events.ts'
+
+export type { UpstreamDialectName } from './dialects/names.ts'
+export { upstreamDialects } from './dialects/names.ts'
+export type { MapFrame } from './dialects/plain.ts'
+export type { SourceFrame } from './frames.ts'
+
+/** Ids of a run, for the addresses of an upstream. */
+export interface UpstreamIds {
+  readonly sessionId: string
+  readonly runId: string
+}
+
+export interface HttpAgentOptions<Input = ChatInput> {
+  /** The name in `run.start`. */
+  name: string
+  /** The endpoint. Requests go only to this origin. */
+  url: string | URL
+  /**
+   * What the endpoint speaks. `auto` recognizes it by content type and first frame, and sends a request that has the
+   * fields of all dialects. @default "auto"
+   */
+  dialect?: UpstreamDialectName
+  /** @default "An agent over HTTP." */
+  description?: string
+  /** The schema of a run's input. @default `{prompt}` or `{messages}`, and any other fields */
+  input?: z.ZodType<Input>
+  /** Headers of every request, such as `authorization`; a function is called for each request. They are never logged. */
+  headers?: Readonly<Record<string, string>> | (() => MaybePromise<Readonly<Record<string, string>>>)
+  /** The body of the first request, in place of the dialect's. */
+  body?(input: Input, turn: Turn): unknown
+  /** For the dialects `sse`, `ndjson` and `text`: the events of a frame; `undefined` for the usual ones. */
+  map?: MapFrame
+  /** Called with POST when the run is cancelled; must be of the same origin. @default none */
+  stop?(ids: UpstreamIds): string | URL
+  /**
+   * How a stream goes on that was cut off: `last-event-id` repeats the request with the id of the last frame as
+   * `Last-Event-ID`; a function gives the address of a GET that repeats the stream from its beginning, of which what
+   * has come is left out. @default none: the run fails as `upstream-lost`
+   */
+  resume?: 'last-event-id' | ((ids: UpstreamIds) => string | URL)
+  /** Maximum time until the headers of a response have arrived, in ms. @default 60000 */
+  headersTimeoutMs?: number
+  /** Maximum time without a byte, in ms; heartbeats count as bytes. @default 300000 */
+  silenceTimeoutMs?: number
+  /** Maximum size of one frame, in UTF-16 units. @default 4 Mi */
+  maxFrameChars?: number
+}
+
+type MaybePromise<T> = T | Promise<T>
+
+/** Requests of one run: the first, and one after each round of answers. */
+const MAX_REQUESTS = 100
+
+/** Attempts to go on with a stream that was cut off, without a frame between them, and the first pause in ms. */
+const RESUMES = 5
+const RESUME_PAUSE_MS = 200
+
+/** Frames that only show that the upstream lives. */
+const HEARTBEAT = /^\s*(?:"?(?:heartbeat|ping|keep-?alive)"?)?\s*$/i
+
+/**
+ * Creates an agent that calls an HTTP endpoint and logs what it streams.
+ *
+ * Promises: everything that arrives is logged in order and as valid events: parts that the endpoint leaves open are
+ * ended, large deltas are split, and what the protocol does not have becomes `x.<dialect>.<type>`. The response is read
+ * only as fast as the log takes its events. A cancelled run closes the request and calls `stop`. Questions and approvals
+ * that end a response become `input.requested`; their answers go back in the next request.
+ *
+ * The run fails as `upstream-unreachable`, `upstream-timeout`, `upstream-refused` (4xx), `upstream-error` (5xx, or
+ * reported in the stream), `upstream-redirect` (to another origin), `upstream-no-stream` (a web page or JSON),
+ * `upstream-invalid`, `upstream-too-large` (a frame without end) or `upstream-lost` (the connection ended before the
+ * answer did). What came before stays in the log.
+ * @throws TypeError when the url is none of http or https
+ */
+export function httpAgent<Input = ChatInput>(options: HttpAgentOptions<Input>): Agent<Input> {
+  const url = new URL(options.url)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') {
+    throw new TypeError(`expected the url of an http or https server, got ${url.protocol}//…`)
+  }
+  return {
+    name: options.name,
+    description: options.description ?? 'An agent over HTTP.',
+    input: options.input ?? (ChatInput as unknown as z.ZodType<Input>),
+    run: (input, context) => new UpstreamRun(options, url, input, context).run(),
+  }
+}
+
+class UpstreamRun<Input> {
+  readonly #options: HttpAgentOptions<Input>
+  readonly #url: URL
+  readonly #input: Input
+  readonly #context: RunContext
+  readonly #limits: CallLimits
+  #dialect: UpstreamDialect | undefined
+  #events: ValidEvents
+
+  constructor(options: HttpAgentOptions<Input>, url: URL, input: Input, context: RunContext) {
+    this.#options = options
+    this.#url = url
+    this.#input = input
+    this.#context = context
+    this.#dialect = dialectOf(options.dialect ?? 'auto', options.map)
+    this.#events = new ValidEvents(this.#dialect?.name ?? 'sse')
+    this.#limits = {
+      headersTimeoutMs: options.headersTimeoutMs ?? 60_000,
+      silenceTimeoutMs: options.silenceTimeoutMs ?? 300_000,
+    }
+  }
+
+  async *run(): AsyncGenerator<EventBody, RunResult, void> {
+    const { signal } = this.#context
+    const onAbort = () => this.#stop()
+    signal.addEventListener('abort', onAbort, { once: true })
+    try {
+      return yield* this.#requests()
+    } catch (error) {
+      // What is open must be ended before the run's terminal event.
+      yield* this.#events.close()
+      throw error
+    } finally {
+      signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  async *#requests(): AsyncGenerator<EventBody, RunResult, void> {
+    const turn = await this.#turn()
+    let body = this.#options.body?.(this.#input, turn) ?? this.#dialect?.body(turn) ?? unknownBody(turn)
+    for (let requests = 0; requests < MAX_REQUESTS; requests++) {
+      const decoder = yield* this.#exchange(body)
+      if (decoder.questions.length === 0 || !decoder.next) {
+        yield* this.#events.close()
+        return decoder.result ?? {}
+      }
+      body = decoder.next(turn, await this.#answers(decoder))
+    }
+    throw new RunError('upstream-error', `The agent's server asked more than ${MAX_REQUESTS} times.`)
+  }
+
+  async #turn(): Promise<Turn> {
+    const { sessionId, runId } = this.#context
+    const input = (this.#input ?? {}) as Record<string, unknown>
+    const chat = ChatInput.safeParse(input)
+    const messages = chat.success
+      ? ((await conversation(chat.data, () => this.#context.recent())) as UpstreamMessage[])
+      : []
+    return { sessionId, runId, input, messages }
+  }
+
+  async #answers({ questions }: Decoder): Promise<Answered[]> {
+    return Promise.all(
+      questions.map(async question => {
+        const { id, ...request } = question
+        const requestId = safeId(`${this.#context.runId}:${id}`).replaceAll(/[^A-Za-z0-9._:-]/g, '-')
+        try {
+          const { value } = await this.#context.ask({ ...request, requestId })
+          return { question, value }
+        } catch (error) {
+          if (error instanceof TwinrailError && error.code === 'input-expired') {
+            throw new RunError('input-expired', 'Nobody answered the question of the agent in time.')
+          }
+          throw error
+        }
+      }),
+    )
+  }
+
+  /** One request and its response, which may take several connections. */
+  async *#exchange(body: unknown): AsyncGenerator<EventBody, Decoder, void> {
+    let decoder: Decoder | undefined
+    let lastId: string | undefined
+    let frames = 0
+    let skipped = 0
+    for (let resumes = 0; ; resumes++) {
+      try {
+        const upstream = frames > 0 ? this.#resumed(body, lastId) : this.#first(body)
+        const response = await call(await this.#withHeaders(upstream), this.#limits, this.#context.signal)
+        for await (const frame of this.#frames(response)) {
+          if (this.#dialect?.framing !== 'text' && isHeartbeat(frame)) continue
+          if (skipped > 0) {
+            skipped--
+            continue
+          }
+          if (!this.#dialect) yield* this.#recognize(response, frame)
+          decoder ??= (this.#dialect as UpstreamDialect).decoder()
+          frames++
+          resumes = 0
+          lastId = frame.id ?? lastId
+          yield* decoder.decode(frame, this.#events)
+        }
+        if (decoder?.result || (decoder && this.#dialect?.endsWithConnection)) return decoder
+        throw lost()
+      } catch (error) {
+        if (!(error instanceof RunError) || !this.#canResume(error, frames, lastId, resumes)) throw error
+        if (typeof this.#options.resume === 'function') skipped = frames
+        await sleep(RESUME_PAUSE_MS * 2 ** resumes, this.#context.signal)
+      }
+    }
+  }
+
+  #frames(response: UpstreamResponse): AsyncIterable<SourceFrame> {
+    const framing = this.#dialect?.framing ?? framingOf(response)
+    mustBe(framing, response.contentType)
+    return framesOf(response.chunks, framing, this.#options.maxFrameChars ?? 4 * 1024 * 1024)
+  }
+
+  #recognize(response: UpstreamResponse, frame: SourceFrame): EventBody[] {
+    const framing = framingOf(response)
+    this.#dialect = framing === 'sse' ? recognized(response, frame) : dialectOf(framing, this.#options.map)
+    const { name } = this.#dialect as UpstreamDialect
+    this.#events = new ValidEvents(name)
+    return [
+      { type: 'run.status', data: { status: 'connected', message: `The agent's server speaks ${name}.` } },
+    ]
+  }
+
+  #canResume({ code }: RunError, frames: number, lastId: string | undefined, resumes: number): boolean {
+    const { resume } = this.#options
+    if (!/^upstream-(lost|unreachable|timeout)$/.test(code) || frames === 0 || resumes >= RESUMES)
+      return false
+    return typeof resume === 'function' || (resume === 'last-event-id' && lastId !== undefined)
+  }
+
+  #first(body: unknown): UpstreamCall {
+    return { method: 'POST', url: this.#url, headers: {}, body }
+  }
+
+  #resumed(body: unknown, lastId: string | undefined): UpstreamCall {
+    const { resume } = this.#options
+    if (typeof resume === 'function')
+      return { method: 'GET', url: this.#own(resume(this.#context)), headers: {} }
+    return { ...this.#first(body), headers: lastId === undefined ? {} : { 'last-event-id': lastId } }
+  }
+
+  /** An address of the upstream. @throws RunError when it is of another origin */
+  #own(address: string | URL): URL {
+    const url = new URL(address, this.#url)
+    if (url.origin === this.#url.origin) return url
+    throw new RunError('upstream-redirect', 'An address of the agent is not of the same origin as its url.')
+  }
+
+  async #withHeaders(upstream: UpstreamCall): Promise<UpstreamCall> {
+    const { headers } = this.#options
+    const own = typeof headers === 'function' ? await headers() : headers
+    return {
+      ...upstream,
+      headers: { accept: 'text/event-stream, application/x-ndjson, text/plain', ...own, ...upstream.headers },
+    }
+  }
+
+  /** Tells the upstream that the run was cancelled. The request itself is closed by the signal. */
+  #stop(): void {
+    const { stop } = this.#options
+    if (!stop) return
+    const { sessionId, runId } = this.#context
+    void (async () => {
+      const address = this.#own(stop({ sessionId, runId }))
+      const upstream = await this.#withHeaders({ method: 'POST', url: address, headers: {}, body: { runId } })
+      const limits = { ...this.#limits, headersTimeoutMs: Math.min(5000, this.#limits.headersTimeoutMs) }
+      const { chunks } = await call(upstream, limits, new AbortController().signal)
+      for await (const _ of chunks) break
+    })().catch(() => {
+      // The run is cancelled all the same; the closed request tells the upstream, too.
+    })
+  }
+}
+
+function isHeartbeat({ data, event }: SourceFrame): boolean {
+  return HEARTBEAT.test(data) || event === 'ping' || event === 'heartbeat'
+}
