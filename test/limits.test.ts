@@ -67,6 +67,11 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'subscriptions of one WebSocket': ['src/protocol/limits.ts', 'subscriptions'],
   'window of a subscription (`windowBytes`)': ['src/protocol/limits.ts', 'WINDOW_BYTES'],
   'one page of events': ['src/protocol/limits.ts', 'PAGE_EVENTS', 'PAGE_BYTES'],
+  'pages kept for further requests that ask for the same': [
+    'src/transports/shared-pages.ts',
+    'KEPT_BYTES',
+    'KEPT_MS',
+  ],
   'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
   'runs whose readers are remembered, for AI SDK clients': ['src/dialects/ai-sdk/readers.ts', 'MAX_RUNS'],
   'run ids of AG-UI clients that are remembered': ['src/dialects/ag-ui/routes.ts', 'MAX_JOINABLE'],

@@ -133,18 +133,6 @@ export class Answers {
     return Readable.from(pieces(whole, answer), { objectMode: false, highWaterMark: PIECE_BYTES })
   }
 
-  /**
-   * An answer of many texts that are in memory already. Gives it in the form in which it is to be sent: long ones are
-   * encoded piece by piece as they are read, so that an answer that waits holds no copy.
-   */
-  ofTexts(response: ServerResponse, texts: readonly string[], bytes: number): Readable | string {
-    if (bytes <= PIECE_BYTES) return texts.join('')
-    const answer = this.#answers.get(response)
-    if (answer && !answer.parked) this.#book(answer, bytes)
-    const encoded = encodedPieces(texts, bytes, answer)
-    return Readable.from(encoded, { objectMode: false, highWaterMark: PIECE_BYTES })
-  }
-
   /** The request waits for news, or its answer is a stream with bounds of its own: others need not wait for it. */
   park(response: ServerResponse): void {
     const answer = this.#answers.get(response)
@@ -372,30 +360,6 @@ function isGone(response: ServerResponse): boolean {
 /** The socket or HTTP/2 stream that the answer is written to. */
 function wireOf(response: ServerResponse): Socket | ServerHttp2Stream | undefined {
   return streamOf(response) ?? response.socket ?? undefined
-}
-
-function* encodedPieces(
-  texts: readonly string[],
-  bytes: number,
-  answer: Answer | undefined,
-): Generator<Buffer> {
-  let left = bytes
-  let text = ''
-  const next = (length: number): Buffer => {
-    const piece = Buffer.from(text.slice(0, length))
-    text = text.slice(length)
-    if (answer) answer.left = left
-    left -= piece.length
-    return piece
-  }
-  for (const more of texts) {
-    text += more
-    while (text.length > PIECE_BYTES) {
-      // A pair of surrogates is one character.
-      yield next((text.charCodeAt(PIECE_BYTES - 1) & 0xfc00) === 0xd800 ? PIECE_BYTES - 1 : PIECE_BYTES)
-    }
-  }
-  if (text !== '') yield next(text.length)
 }
 
 function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {
