@@ -45,6 +45,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'checks that wait for the thread': ['src/sessions/schemas/checker.ts', 'MAX_WAITING'],
   'open questions of one run': ['src/bus/open-limits.ts', 'questionsOfRun'],
   'open questions of one session': ['src/bus/open-limits.ts', 'questions'],
+  'open questions of one session, UTF-8 bytes of JSON': ['src/bus/open-limits.ts', 'questionBytes'],
   'questions with `expiresAt` that wait in one process': ['src/sessions/expiry.ts', 'maxWaiting'],
   'open connections': ['src/http/limits.ts', 'connections'],
   'open connections of one address': ['src/http/limits.ts', 'connectionsPerAddress'],
