@@ -185,8 +185,8 @@ class WebSocketConnection implements Connection, Holder {
     this.#silentBeats = 0
     const waits = this.#pinged !== undefined
     this.#pinged = data
-    if (this.#sink.ready()) this.#pong()
-    else if (!waits) this.#sink.whenReady(this.#pong)
+    // Pings that came together have one pong: written one by one, those of a few clients would keep all others waiting.
+    if (!waits) setImmediate(() => (this.#sink.ready() ? this.#pong() : this.#sink.whenReady(this.#pong)))
   }
 
   readonly #pong = () => {
