@@ -48,6 +48,7 @@ import { stderrLog } from './stderr-log.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
+import { SharedPages } from './transports/shared-pages.ts'
 
 /** How long a stopping server waits for connections to read their last message, in ms. */
 const FAREWELL_MS = 1000
@@ -246,6 +247,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     stallMs,
     limits,
     answers,
+    pages: new SharedPages(),
     arriving: new Arriving(limits.arrivingBytes),
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,

@@ -95,7 +95,7 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, this.#limited(conditions))
+    const appended = await this.#log.append(sessionId, texts, this.#limited(texts, conditions))
     if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
       const taken = conditions.once?.map(({ key }) => key) ?? []
@@ -107,10 +107,10 @@ export class Journal {
   }
 
   /** The conditions, with the limits on what the append opens, and without that on the log's size where it ends a run. */
-  #limited(conditions: AppendConditions): AppendConditions {
+  #limited(texts: readonly string[], conditions: AppendConditions): AppendConditions {
     const { once } = conditions
     if (!once) return conditions
-    const opens = openingsOf(once, this.#limits)
+    const opens = openingsOf(once, texts, this.#limits)
     if (opens.length > 0) return { ...conditions, opens }
     return once.some(endsRun) ? { ...conditions, beyondLimit: true } : conditions
   }

@@ -1,4 +1,4 @@
-/** Pages of a session's log for subscribers that catch up: read from the ring or the log, folded once and shared. */
+/** Pages of a session's log for subscribers that catch up: read from the ring or the log, folded and encoded once, and shared. */
 import type { LogEvent } from '../log/event.ts'
 import type { Encoding } from './encoding.ts'
 import { fold } from './fold.ts'
@@ -42,18 +42,28 @@ const SHARED_FOLDED_BYTES = 128 * 1024
 /** Memory of a kept page: bytes for its objects, and bytes per unit of text, which is held as a string and for two wires. */
 const KEPT = { own: 1024, ofText: 3 }
 
+/** The same of a page that is kept as it was read, and folded. */
+const RECENT_OF_TEXT = 2 * KEPT.ofText
+
 class Page implements CatchUpPage {
   readonly events: readonly LogEvent[]
   readonly last: number
   readonly covered: number
   readonly earliest: number
   #encoded: { name: string; bytes: unknown }[] = []
+  #folded: Page | undefined
 
   constructor(events: readonly LogEvent[], last: number, covered: number, earliest: number) {
     this.events = events
     this.last = last
     this.covered = covered
     this.earliest = earliest
+  }
+
+  /** The page, folded; made once. */
+  folded(epoch: number): Page {
+    this.#folded ??= new Page(fold(epoch, this.events), this.last, this.covered, this.earliest)
+    return this.#folded
   }
 
   encoded<B>(encoding: Encoding<B>): B {
@@ -77,6 +87,14 @@ function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
   return end < 0 ? events : events.slice(0, end)
 }
 
+/** A page that is being read or kept for others at the same cursor. */
+interface RecentPage {
+  readonly page: Promise<Page | undefined>
+  /** The number up to which it was to be read. */
+  readonly through: number
+  kept: KeptPage | undefined
+}
+
 /** A page that is being made or kept. `undefined` records that the page is too large to be shared. */
 interface SharedPage {
   readonly page: Promise<Page | undefined>
@@ -90,6 +108,8 @@ export class Pages {
   readonly #budget: PageBudget
   /** By the number they begin after. */
   readonly #shared = new Map<number, SharedPage>()
+  /** The same, of pages that do not end at a boundary. */
+  readonly #recent = new Map<number, RecentPage>()
 
   constructor(journal: Pick<Journal, 'read'>, sessionId: string, ring: Ring, budget: PageBudget) {
     this.#journal = journal
@@ -100,7 +120,7 @@ export class Pages {
 
   /**
    * The page after `cursor`, at most up to `through`; `undefined` when the session was deleted, or is of another epoch. Pages
-   * from the ring come at once, without a turn in between.
+   * from the ring come at once, without a turn in between. Those from the log are shared by subscribers at the same cursor.
    */
   raw(epoch: number, cursor: number, through: number): Page | Promise<Page | undefined> {
     const held = this.#ring.after(cursor, through)
@@ -108,7 +128,7 @@ export class Pages {
       const events = fitting(held)
       return new Page(events, events.at(-1)?.seq ?? through, sizeOf(events), 0)
     }
-    return this.#read(epoch, cursor, through, { events: PAGE_EVENTS, bytes: PAGE_BYTES })
+    return this.#recentPage(epoch, cursor, through)
   }
 
   /** As `raw`, folded. Long backlogs come in pages that all subscribers share. */
@@ -119,13 +139,50 @@ export class Pages {
       if (page) return page
     }
     const page = await this.raw(epoch, cursor, Math.min(boundary, through))
-    return page && foldPage(epoch, page)
+    return page?.folded(epoch)
   }
 
   /** Drops all shared pages. */
   close(): void {
-    for (const { kept } of this.#shared.values()) if (kept) this.#budget.release(kept)
-    this.#shared.clear()
+    for (const pages of [this.#shared, this.#recent]) {
+      for (const { kept } of pages.values()) if (kept) this.#budget.release(kept)
+      pages.clear()
+    }
+  }
+
+  async #recentPage(epoch: number, cursor: number, through: number): Promise<Page | undefined> {
+    const known = this.#recent.get(cursor)
+    if (known) {
+      const page = await known.page
+      // A page that ends before it had to is full, wherever the log ends now.
+      const isWhole = page && page.last <= through && (page.last === through || page.last < known.through)
+      if (isWhole && known.kept) this.#budget.use(known.kept)
+      if (isWhole) return page
+    }
+    const bounds = { events: PAGE_EVENTS, bytes: PAGE_BYTES }
+    const recent: RecentPage = {
+      page: this.#read(epoch, cursor, through, bounds),
+      through,
+      kept: undefined,
+    }
+    const before = this.#recent.get(cursor)?.kept
+    if (before) this.#budget.release(before)
+    this.#recent.set(cursor, recent)
+    const drop = () => {
+      if (this.#recent.get(cursor) === recent) this.#recent.delete(cursor)
+    }
+    try {
+      const page = await recent.page
+      if (!page) drop()
+      // Another took its place meanwhile, or `close` dropped it.
+      if (!page || this.#recent.get(cursor) !== recent) return page
+      recent.kept = { bytes: KEPT.own + RECENT_OF_TEXT * page.covered, drop }
+      this.#budget.use(recent.kept)
+      return page
+    } catch (error) {
+      drop()
+      throw error
+    }
   }
 
   /** The page between two boundaries, if there is one that may be shared. */
@@ -154,7 +211,7 @@ export class Pages {
   async #fold(epoch: number, cursor: number, boundary: number): Promise<Page | undefined> {
     const bounds = { events: SHARED_EVENTS, bytes: SHARED_BYTES }
     const page = await this.#read(epoch, cursor, boundary, bounds)
-    const folded = page && foldPage(epoch, page)
+    const folded = page?.folded(epoch)
     return folded && sizeOf(folded.events) <= SHARED_FOLDED_BYTES ? folded : undefined
   }
 
@@ -169,8 +226,4 @@ export class Pages {
     const last = page.events.at(-1)?.seq ?? Math.max(cursor, Math.min(through, page.earliest - 1))
     return new Page(page.events, last, sizeOf(page.events), page.earliest)
   }
-}
-
-function foldPage(epoch: number, { events, last, covered, earliest }: Page): Page {
-  return new Page(fold(epoch, events), last, covered, earliest)
 }

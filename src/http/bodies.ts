@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream'
 import { TwinrailError } from '../protocol/index.ts'
 import type { Arriving } from './arriving.ts'
 import { startDeadline } from './deadline.ts'
+import { Gathered } from './gathered.ts'
 
 export function tooLarge(limit: number): TwinrailError {
   return new TwinrailError('too-large', `the body is larger than ${limit} bytes; send less`)
@@ -45,16 +46,14 @@ export function textOf(bytes: Buffer, what: string): string {
  */
 export function readBody(body: Readable, limit: number, idleMs: number, arriving: Arriving): Promise<Buffer> {
   return new Promise((resolve, reject) => {
-    const parts: Buffer[] = []
-    let bytes = 0
+    const gathered = new Gathered(limit)
     let cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
     const take = (part: Buffer) => {
-      bytes += part.length
-      if (bytes > limit) return settle(tooLarge(limit))
-      parts.push(part)
+      if (gathered.length + part.length > limit) return settle(tooLarge(limit))
+      gathered.add(part)
       cancel()
       cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
-      arriving.set(holder, bytes)
+      arriving.set(holder, gathered.capacity)
     }
     const end = () => settle()
     const cut = () => settle(cutShort())
@@ -65,9 +64,9 @@ export function readBody(body: Readable, limit: number, idleMs: number, arriving
       body.off('data', take).off('end', end).off('error', cut).off('close', cut)
       // Further bytes are read and dropped; unread, they would block the connection.
       body.on('error', () => {}).resume()
-      if (!error) return resolve(Buffer.concat(parts, bytes))
-      parts.length = 0
-      reject(error)
+      const whole = gathered.take()
+      if (error) reject(error)
+      else resolve(whole)
     }
     body.on('data', take).on('end', end).on('error', cut).on('close', cut)
   })

@@ -66,6 +66,10 @@ export interface Opening {
   readonly until: readonly string[]
   /** How many may be open in the tally, this one included. */
   readonly max: number
+  /** What it takes, such as its bytes. @default 0 */
+  readonly size?: number
+  /** What all that is open in the tally may take together, this one included. @default no limit */
+  readonly maxSize?: number
   /** Those of the same group have a maximum of their own. @default in no group */
   readonly group?: string | undefined
   /** How many may be open in the group, this one included. @default no limit */
@@ -153,6 +157,8 @@ export type Appended =
       readonly max: number
       /** Set when the maximum is that of a group. */
       readonly group?: string
+      /** Set when the maximum is that of the sizes. */
+      readonly isSize?: true
     }
 
 /** The size of a log as a whole. */

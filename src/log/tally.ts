@@ -7,6 +7,8 @@ export interface Open {
   readonly seq: number
   readonly until: readonly string[]
   readonly group?: string
+  /** @default 0 */
+  readonly size?: number
 }
 
 /** A key that an append takes. */
@@ -22,6 +24,8 @@ export interface Exceeded {
   readonly max: number
   /** Set when the maximum is that of a group. */
   readonly group?: string
+  /** Set when the maximum is that of the sizes. */
+  readonly isSize?: true
 }
 
 /**
@@ -32,6 +36,8 @@ export class Tally {
   readonly #open = new Set<Open>()
   readonly #byKey = new Map<string, Set<Open>>()
   readonly #groups = new Map<string, number>()
+  /** The sizes of all that is open. */
+  #size = 0
   /** The keys that the append takes, in the order of its events. */
   readonly #takings: readonly Taking[]
   /** How many of them have been taken. */
@@ -55,11 +61,12 @@ export class Tally {
   /** Opens something at the event of this number. @returns the maximum that it would exceed; it is not open then */
   add(opening: Opening, seq: number): Exceeded | undefined {
     this.#takeThrough(seq)
-    const { tally, max, group, maxInGroup = Infinity, until } = opening
+    const { tally, max, size = 0, maxSize = Infinity, group, maxInGroup = Infinity, until } = opening
     if (this.#open.size >= max) return { tally, max }
-    if (group === undefined) this.#add({ seq, until })
-    else if ((this.#groups.get(group) ?? 0) >= maxInGroup) return { tally, max: maxInGroup, group }
-    else this.#add({ seq, until, group })
+    if (this.#size + size > maxSize) return { tally, max: maxSize, isSize: true }
+    const inGroup = group === undefined ? 0 : (this.#groups.get(group) ?? 0)
+    if (group !== undefined && inGroup >= maxInGroup) return { tally, max: maxInGroup, group }
+    this.#add({ seq, until, ...(group !== undefined && { group }), ...(size > 0 && { size }) })
     return undefined
   }
 
@@ -87,7 +94,8 @@ export class Tally {
     }
   }
 
-  #count({ group }: Open, change: number): void {
+  #count({ group, size = 0 }: Open, change: number): void {
+    this.#size += size * change
     if (group !== undefined) this.#groups.set(group, (this.#groups.get(group) ?? 0) + change)
   }
 }

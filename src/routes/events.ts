@@ -4,6 +4,7 @@ import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
 import type { Arriving } from '../http/arriving.ts'
 import { chunksOf, textOf } from '../http/bodies.ts'
+import { Gathered } from '../http/gathered.ts'
 import {
   ControlSchema,
   EventBodySchema,
@@ -202,29 +203,27 @@ async function* lines(
 ): AsyncGenerator<string[]> {
   // The loop below waits for a line that may never end.
   const holder = { giveUp: () => void body.destroy() }
-  let begun: Buffer[] = []
-  let begunBytes = 0
+  const begun = new Gathered(limits.messageBytes)
   try {
     for await (const chunk of pieces) {
       mustBeAllowed()
       const end = chunk.lastIndexOf(LINE_FEED)
       if (end >= 0) {
-        yield* linesIn(Buffer.concat([...begun, chunk.subarray(0, end)]))
-        begun = []
-        begunBytes = 0
+        const first = begun.take()
+        const whole = chunk.subarray(0, end)
+        yield* linesIn(first.length > 0 ? Buffer.concat([first, whole]) : whole)
       }
       const rest = chunk.subarray(end + 1)
-      begun.push(rest)
-      begunBytes += rest.length
-      if (begunBytes > limits.messageBytes) throw lineTooLarge()
-      arriving.set(holder, begunBytes)
+      if (begun.length + rest.length > limits.messageBytes) throw lineTooLarge()
+      if (rest.length > 0) begun.add(rest)
+      arriving.set(holder, begun.capacity)
     }
   } finally {
     arriving.set(holder, 0)
     // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }
-  if (begunBytes > 0) yield* linesIn(Buffer.concat(begun))
+  if (begun.length > 0) yield* linesIn(begun.take())
 }
 
 /** The lines, all at once unless one of them is refused. */

@@ -32,7 +32,19 @@ export function alreadyAnswered(epoch: number, requestId: string, entry: KeyEntr
 }
 
 /** `conflict`: as many runs or questions are open as may be. */
-export function tooManyOpen({ tally, max, group }: RefusedAppend & { reason: 'open' }): TwinrailError {
+export function tooManyOpen({
+  tally,
+  max,
+  group,
+  isSize,
+}: RefusedAppend & { reason: 'open' }): TwinrailError {
+  if (isSize) {
+    return new TwinrailError(
+      'conflict',
+      `the session's open questions would take more than ${max} bytes of JSON; answer some first`,
+      { details: { open: 'questionBytes', max } },
+    )
+  }
   const [holder, what, first] =
     tally === RUNS
       ? ['session', 'runs', 'end or cancel some']

@@ -16,6 +16,7 @@ import type { Principal } from '../sessions/principal.ts'
 import type { Sessions } from '../sessions/sessions.ts'
 import type { Connections, TransportName } from './connections.ts'
 import type { Heartbeats } from './heartbeat.ts'
+import type { SharedPages } from './shared-pages.ts'
 
 /** Why the server closes a connection: it lags too far, takes no bytes, or does not answer pings. */
 export type LossReason = 'too-slow' | 'stalled' | 'silent' | 'incomplete'
@@ -29,6 +30,8 @@ export interface TransportContext {
   readonly heartbeats: Heartbeats
   readonly connections: Connections
   readonly answers: Answers
+  /** Pages that requests have just read, for others that ask for the same. */
+  readonly pages: SharedPages
   readonly arriving: Arriving
   readonly limits: ConnectionLimits
   /** Silence after which a connection is pinged, in ms; a client may choose another time. */

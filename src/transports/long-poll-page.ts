@@ -5,6 +5,7 @@ import { type RunRange, startOf } from '../bus/cursor.ts'
 import { fold } from '../bus/fold.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LogEvent } from '../log/event.ts'
+import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import {
   type Control,
@@ -17,12 +18,16 @@ import {
   type SubscriptionOptions,
 } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
+import type { Page } from './page.ts'
+import type { SharedPages } from './shared-pages.ts'
 
 /** The parts of the server that pages are read from. */
 export interface PageContext {
   readonly journal: Journal
   readonly bus: Bus
   readonly presence: Presence
+  /** Pages that other requests have just read. */
+  readonly pages: SharedPages
 }
 
 export interface PageRequest {
@@ -40,35 +45,23 @@ export interface PageRequest {
   signal?: AbortSignal | undefined
 }
 
-export interface Page {
-  events: readonly LogEvent[]
-  /** The `reset`, `gap` and `end` that a stream would send. */
-  controls: readonly Control[]
-  head: string
-  earliest: string
-  /** The cursor after this page: the next `after`, or the next `before` of a backward page. */
-  next: string
-  /** Whether the log has no more events in this direction. */
-  caughtUp: boolean
-}
-
 /** Maximum number of raw events read for one page: a compact page folds many events into few. */
 const SCAN_EVENTS = 10 * PAGE_EVENTS
 
 /** @throws TwinrailError `session-not-found`, `run-not-found` */
 export async function readPage(context: PageContext, request: PageRequest): Promise<Page> {
-  const { journal, bus, presence } = context
+  const { journal, bus, presence, pages } = context
   if (request.before !== undefined) return readBackwards(journal, request, request.before)
   const { sessionId, options, waitMs = 0 } = request
   const leave = waitMs > 0 ? addViewer(presence, sessionId, options.run) : undefined
   try {
-    const page = await readForwards(journal, request)
+    const page = await readForwards(journal, pages, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
     request.aroundWait?.begin()
     const news = await somethingNew(bus, after, page.next)
     await request.aroundWait?.end()
-    if (news === 'events') return await readForwards(journal, after)
+    if (news === 'events') return await readForwards(journal, pages, after)
     return news === 'deleted' ? { ...page, controls: [endOf(request, 'deleted')] } : page
   } finally {
     leave?.()
@@ -128,14 +121,31 @@ async function somethingNew(
 }
 
 /** The `end` that a stream would send. */
-function endOf({ sessionId, options: { run } }: PageRequest, reason: EndReason): Control {
+function endOf(
+  { sessionId, options: { run } }: Pick<PageRequest, 'sessionId' | 'options'>,
+  reason: EndReason,
+): Control {
   return { type: 'end', sessionId, ...(run !== undefined && { runId: run }), reason }
 }
 
-async function readForwards(journal: Journal, request: PageRequest): Promise<Page> {
+async function readForwards(journal: Journal, pages: SharedPages, request: PageRequest): Promise<Page> {
   const { sessionId, options, limit } = request
   const session = await journal.session(sessionId)
   const run = options.run === undefined ? undefined : await journal.run(sessionId, options.run)
+  const { after, last, replay } = options
+  const { epoch, head, earliest } = session
+  const asked = [after, last, options.run, replay, limit]
+  const key = JSON.stringify([sessionId, epoch, head, earliest, run?.start, run?.end, ...asked])
+  return pages.get(key, () => pageOf(journal, request, session, run))
+}
+
+/** The page that these leave to read. */
+async function pageOf(
+  journal: Journal,
+  { sessionId, options, limit }: PageRequest,
+  session: SessionInfo,
+  run: RunRange | undefined,
+): Promise<Page> {
   const start = startOf(session, options, run)
   const { epoch, earliest } = session
   const at = (seq: number) => formatOffset(epoch, seq)
@@ -150,7 +160,7 @@ async function readForwards(journal: Journal, request: PageRequest): Promise<Pag
     ? { events: [], cursor: start.cursor, head: session.head }
     : await scan(journal, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
   const ended = start.over || (options.run !== undefined && found.events.some(e => isTerminal(e.type)))
-  if (ended) controls.push(endOf(request, 'run-ended'))
+  if (ended) controls.push(endOf({ sessionId, options }, 'run-ended'))
   return {
     events: found.events,
     controls,

@@ -3,7 +3,8 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Hold } from '../auth/door.ts'
 import type { EventsQuery } from '../protocol/index.ts'
 import { connectionOf, createIfWanted, type TransportContext } from './context.ts'
-import { type Page, readPage } from './long-poll-page.ts'
+import { readPage } from './long-poll-page.ts'
+import type { Page } from './page.ts'
 
 /** Answers with one page. Waits for events if the query says so. @throws TwinrailError the refusal */
 export async function servePage(
@@ -47,25 +48,34 @@ export async function servePage(
     })
     // While it waited, the right may have been lost.
     if (wait > 0) await hold.check()
-    const texts = pageTexts(page)
-    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0)
     return reply
       .header('cache-control', 'no-store')
       .header('vary', 'Accept, Origin')
       .type('application/json; charset=utf-8')
-      .header('content-length', bytes)
-      .send(context.answers.ofTexts(reply.raw, texts, bytes))
+      .send(encoded(page))
   }
 }
 
-/** The page's JSON in parts, with the text of every event as in the log. */
-function pageTexts({ events, controls, head, earliest, next, caughtUp }: Page): string[] {
-  const texts = ['{"events":[']
-  for (const [i, { json }] of events.entries()) {
-    if (i > 0) texts.push(',')
-    texts.push(json)
-  }
+/** The JSON of pages; made once for all requests that share a page. */
+const encodings = new WeakMap<Page, Buffer>()
+
+/** The page's JSON, with the text of every event as in the log. */
+function encoded(page: Page): Buffer {
+  const known = encodings.get(page)
+  if (known) return known
+  const { events, controls, head, earliest, next, caughtUp } = page
   const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })
-  texts.push(`],${rest.slice(1)}`)
-  return texts
+  const begin = '{"events":['
+  const end = `],${rest.slice(1)}`
+  const ofEvents = events.reduce((sum, { bytes }) => sum + bytes + 1, 0)
+  const bytes = Buffer.allocUnsafe(begin.length + ofEvents + Buffer.byteLength(end))
+  let at = bytes.write(begin, 0)
+  for (const [i, { json }] of events.entries()) {
+    if (i > 0) at += bytes.write(',', at)
+    at += bytes.write(json, at)
+  }
+  at += bytes.write(end, at)
+  const whole = bytes.subarray(0, at)
+  encodings.set(page, whole)
+  return whole
 }

@@ -185,8 +185,8 @@ class WebSocketConnection implements Connection, Holder {
     this.#silentBeats = 0
     const waits = this.#pinged !== undefined
     this.#pinged = data
-    if (this.#sink.ready()) this.#pong()
-    else if (!waits) this.#sink.whenReady(this.#pong)
+    // Pings that came together have one pong: written one by one, those of a few clients would keep all others waiting.
+    if (!waits) setImmediate(() => (this.#sink.ready() ? this.#pong() : this.#sink.whenReady(this.#pong)))
   }
 
   readonly #pong = () => {
@@ -374,10 +374,23 @@ class WebSocketConnection implements Connection, Holder {
   }
 }
 
+/** What ws keeps of a message that is not complete. */
+interface Receiver {
+  readonly _buffers: readonly Buffer[]
+  readonly _bufferedBytes: number
+  readonly _fragments: readonly Buffer[]
+  readonly _messageLength: number
+}
+
+/** Memory of a piece besides its bytes. */
+const PIECE_BYTES = 256
+
 /** Bytes of a message whose rest has not arrived. ws has them in fields that it does not document. */
 function incompleteBytes(socket: WebSocket): number {
-  const { _receiver: receiver } = socket as { _receiver?: { _bufferedBytes: number; _messageLength: number } }
-  return receiver ? receiver._bufferedBytes + receiver._messageLength : 0
+  const { _receiver: receiver } = socket as { _receiver?: Receiver }
+  if (!receiver) return 0
+  const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
+  return _bufferedBytes + _messageLength + (_buffers.length + _fragments.length) * PIECE_BYTES
 }
 
 /** The refusal of a subscription whose connection has closed; nobody gets it. */

@@ -105,8 +105,8 @@ t.test('events that are too large to share are not folded twice', async t => {
   t.ok(page && page.last < EVENTS, 'a smaller page of its own')
   t.equal(reads.count, 2)
   await pages.folded(epoch, 0, head)
-  t.equal(reads.count, 3, 'only its own')
-  t.ok(budget.bytes < 10_000, `${budget.bytes} bytes are kept`)
+  t.equal(reads.count, 2, 'the page of 64 Ki characters is shared instead')
+  t.ok(budget.bytes < 7 * 64 * 1024, `${budget.bytes} bytes are kept`)
 })
 
 t.test('a log that is away is asked again', async t => {
@@ -162,4 +162,43 @@ t.test('for any order of use the budget keeps the longest run of latest pages th
     },
   )
   fc.assert(property, { seed: seedOf(t) })
+})
+
+t.test('subscribers at one cursor share the page that was read for the first of them', async t => {
+  const { epoch, head, reads, make } = await filled(t, 1)
+  const budget = new PageBudget(BUDGET)
+  const pages = make(budget)
+  const [one, other] = await Promise.all([pages.raw(epoch, 10, head), pages.raw(epoch, 10, head)])
+  t.equal(one, other)
+  t.equal(await pages.raw(epoch, 10, head), one, 'also later')
+  t.equal(reads.count, 1)
+  const [folded, again] = [await pages.folded(epoch, 10, head), await pages.folded(epoch, 10, head)]
+  t.equal(folded, again)
+  t.equal(folded?.encoded(websocket), again?.encoded(websocket), 'folded and encoded once')
+  t.equal(reads.count, 1)
+  t.not(await pages.raw(epoch, 11, head), one)
+  t.equal(reads.count, 2)
+  pages.close()
+  t.equal(budget.bytes, 0)
+})
+
+t.test('a page that ends where the log ended is read again when the log has grown', async t => {
+  const { epoch, make } = await filled(t, 1)
+  const pages = make(new PageBudget(BUDGET))
+  t.equal((await pages.raw(epoch, 0, 5))?.last, 5)
+  t.equal((await pages.raw(epoch, 0, 9))?.last, 9)
+  t.equal((await pages.raw(epoch, 0, 7))?.last, 7, 'and one that goes too far')
+  const full = await pages.raw(epoch, 0, EVENTS)
+  t.ok(full && full.last < EVENTS, 'a full page')
+  t.equal(await pages.raw(epoch, 0, EVENTS - 1), full, 'is the same wherever the log ends')
+  t.equal((await pages.raw(epoch, 0, 5))?.last, 5)
+})
+
+t.test('a page whose read failed is read again', async t => {
+  const { epoch, head, reads, make } = await filled(t, 1)
+  const pages = make(new PageBudget(BUDGET))
+  reads.fail = true
+  await t.rejects(Promise.resolve(pages.raw(epoch, 10, head)), /away/)
+  reads.fail = false
+  t.ok(await pages.raw(epoch, 10, head))
 })

@@ -155,6 +155,24 @@ t.test('a question too many is refused by ingest, of a run and of the session', 
   t.equal((await state(url, 's')).pendingInputs?.length, 3)
 })
 
+t.test('the questions of a session take so many bytes at most, of all its runs together', async t => {
+  const { url } = await serve(t, { open: { questionBytes: 100_000 }, agents })
+  const long = (requestId: string, runId: string, length: number) => {
+    const { data, ...event } = asked(requestId, runId)
+    return { ...event, data: { ...data, message: 'x'.repeat(length) } }
+  }
+  await ingest(url, 's', [started('a'), started('b'), long('a1', 'a', 50_000)])
+  const tooMuch = {
+    code: 'conflict',
+    message: "the session's open questions would take more than 100000 bytes of JSON; answer some first",
+    details: { open: 'questionBytes', max: 100_000 },
+  }
+  t.match(await ingest(url, 's', long('b1', 'b', 50_000)), { status: 409, body: { error: tooMuch } })
+  t.equal((await ingest(url, 's', long('b1', 'b', 49_000))).status, 200, 'a smaller one fits')
+  await command(url, 's', { type: 'input.answer', requestId: 'a1', value: 1 })
+  t.equal((await ingest(url, 's', long('a2', 'a', 50_000))).status, 200, 'an answer makes room')
+})
+
 t.test('what was declared as expired before it was asked counts none the less', async t => {
   const { url } = await serveLimited(t)
   const ids = ['q1', 'q2']

@@ -7,6 +7,7 @@ import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { Presence } from '../../src/presence/presence.ts'
 import { readPage } from '../../src/transports/long-poll-page.ts'
+import { SharedPages } from '../../src/transports/shared-pages.ts'
 
 for (const isFollowed of [false, true]) {
   t.test(
@@ -34,7 +35,7 @@ for (const isFollowed of [false, true]) {
       const patience = new AbortController()
       const options = { after: undefined, last: undefined, run: undefined, replay: 'full' } as const
       const reading = readPage(
-        { journal, bus, presence },
+        { journal, bus, presence, pages: new SharedPages() },
         { sessionId: 's', options, waitMs: 20_000, signal: patience.signal },
       )
       for (let turn = 0; turn < 50; turn++) await nextTurn()

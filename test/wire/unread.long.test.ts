@@ -130,6 +130,18 @@ t.test('HTTP/2: a connection that lets too much wait is ended, others go on', as
   t.equal(text, '{"status":"ok"}')
 })
 
+t.test('a connection that brings more requests than may wait is closed, others go on', async t => {
+  const wire = await stage(t)
+  const raws = await Promise.all(Array.from({ length: 4 }, () => openRaw(t, wire.url)))
+  for (const { socket } of raws) socket.pause()
+  for (const { socket } of raws) socket.write(PAGE.repeat(650))
+  const isClosed = ({ socket }: (typeof raws)[number]) =>
+    new Promise(resolve => socket.once('close', resolve))
+  await Promise.race(raws.map(isClosed))
+  t.equal(raws.filter(({ socket }) => socket.destroyed).length, 1, 'the one that came last')
+  t.equal((await fetch(`${wire.url}/v1/sessions/s`)).status, 200)
+})
+
 t.test('a slow reader that keeps reading is never cut off', async t => {
   const { url } = await stage(t, { stallMs: 1000 })
   const raw = await openRaw(t, url)

@@ -122,3 +122,15 @@ t.test('a client that pings and does not read keeps its connection, and gets its
   client.send({ type: 'ping', time: 1 })
   t.match(await client.nextOf('pong'), { time: 1 })
 })
+
+t.test('pings that come together have one pong, with the data of the last', async t => {
+  const { url } = await serve(t)
+  const client = await openWs(t, url)
+  const pongs: string[] = []
+  client.socket.on('pong', data => pongs.push(String(data)))
+  client.tcp.cork()
+  for (let i = 0; i < 500; i++) client.socket.ping(`${i}`)
+  client.tcp.uncork()
+  await eventually(t, 'the last ping has its pong', () => pongs.at(-1) === '499')
+  t.ok(pongs.length < 50, `${pongs.length} pongs`)
+})

@@ -49,6 +49,29 @@ export async function counting(t: Test, setting: Setting): Promise<void> {
     t.equal(reasonOf(await ask('f', 'g')), 'accepted')
   })
 
+  t.test('the sizes of what is open have a maximum of their own', async t => {
+    const { log } = await setting(t)
+    const take = (id: string, size = 0) => open(log, id, { max: 5, size, maxSize: 100 })
+    t.equal(reasonOf(await take('a', 60)), 'accepted')
+    t.equal(reasonOf(await take('b', 40)), 'accepted')
+    t.match(await take('c', 1), { reason: 'open', tally: 'runs', max: 100, isSize: true })
+    t.equal(reasonOf(await take('c')), 'accepted', 'without a size it takes nothing')
+    await end(log, 'b')
+    t.match(await take('d', 41), { reason: 'open', isSize: true })
+    t.equal(reasonOf(await take('d', 40)), 'accepted', 'what ends makes room')
+    await open(log, 'e', { max: 5, size: 1000 })
+    const refused = await open(log, 'f', { max: 4 })
+    t.match(refused, { reason: 'open', max: 4 })
+    t.notOk('isSize' in refused, 'too many is another refusal')
+    await end(log, 'a')
+    t.match(await take('f', 1), { reason: 'open', isSize: true }, 'the maximum is the append’s own')
+    const large = 2 ** 40
+    await end(log, 'e')
+    t.equal(reasonOf(await open(log, 'f', { max: 9, size: large, maxSize: large + 40 })), 'accepted')
+    t.match(await open(log, 'g', { max: 9, size: 1, maxSize: large + 40 }), { max: large + 40, isSize: true })
+    t.equal(reasonOf(await open(log, 'g', { max: 9, size: 1, maxSize: large + 41 })), 'accepted')
+  })
+
   t.test('any of several keys ends it, and one key ends all that wait for it', async t => {
     const { log } = await setting(t)
     const until = (id: string) => ({ until: [`end:${id}`, 'end:run'] })

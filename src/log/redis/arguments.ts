@@ -52,8 +52,16 @@ export function appendArguments(
     flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
   }
   flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
-  for (const { tally, index = 0, until, max, group, maxInGroup } of opens) {
-    flat.push(tally, index, max, group === undefined ? '' : `=${group}`, maxInGroup ?? '')
+  for (const { tally, index = 0, until, max, size = 0, maxSize, group, maxInGroup } of opens) {
+    flat.push(
+      tally,
+      index,
+      max,
+      size,
+      maxSize ?? '',
+      group === undefined ? '' : `=${group}`,
+      maxInGroup ?? '',
+    )
     flat.push(until.length, ...until)
   }
   return [...flat.map(String), ...texts]
@@ -83,9 +91,10 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
     case 'producer':
       return { accepted: false, reason: 'producer', epoch, expected: Number(rest[1]) }
     case 'open': {
-      const [, tally = '', max, group] = rest
-      const inGroup = group === undefined ? {} : { group: group.slice(1) }
-      return { accepted: false, reason: 'open', epoch, tally, max: Number(max), ...inGroup }
+      const [, tally = '', max, of] = rest
+      const more =
+        of === 'size' ? ({ isSize: true } as const) : of === undefined ? {} : { group: of.slice(1) }
+      return { accepted: false, reason: 'open', epoch, tally, max: Number(max), ...more }
     }
     default:
       throw new Error(`the append script answered ${outcome}`)

@@ -5,7 +5,8 @@
  *
  * `h` header (hash), `l` events (stream, entry `0-<seq>`), `k` keys taken (hash) and `x` when they expire (sorted set),
  * `r` leases (hash), `p` producers (hash), `s` snapshot (hash), `d` epoch of the last deletion (string), `m` marks by when
- * they end (sorted set), `o` what is open by tally (hash of JSON: a list of number, `=` and group or nothing, and keys).
+ * they end (sorted set), `o` what is open by tally (hash of JSON: a list of number, `=` and group or nothing, keys, and
+ * size if there is one).
  */
 
 import { STRETCHES } from '../conditions.ts'
@@ -49,8 +50,8 @@ end
  * now, epoch to create with or '', creator or '', epoch that must be or '', node, channel, 1 when the log has no room or 0,
  * once (count; key, index, ttl or '', note),
  * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
- * runId), producer id or '', its seq, openings (count; tally, index, maximum, '=' and group or '', the group's maximum or
- * '', keys (count; key)), texts.
+ * runId), producer id or '', its seq, openings (count; tally, index, maximum, size, maximum of the sizes or '', '=' and group
+ * or '', the group's maximum or '', keys (count; key)), texts.
  */
 const append = `
 local now, fresh, creator, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg(), arg()
@@ -73,7 +74,7 @@ for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = ar
 for i = 1, tonumber(arg()) do release[i] = arg() end
 local producer, number = arg(), tonumber(arg())
 for i = 1, tonumber(arg()) do
-  opens[i] = { tally = arg(), index = tonumber(arg()), max = tonumber(arg()), group = arg(), most = tonumber(arg()), keys = {} }
+  opens[i] = { tally = arg(), index = tonumber(arg()), max = tonumber(arg()), size = tonumber(arg()), room = tonumber(arg()), group = arg(), most = tonumber(arg()), keys = {} }
   for j = 1, tonumber(arg()) do opens[i].keys[j] = arg() end
 end
 local count = #ARGV - at
@@ -139,10 +140,11 @@ if #opens > 0 and count > 0 then
     if skip == 0 or one.index >= skip then takings[#takings + 1] = { key = one.key, seq = seqAt(one.index) } end
   end
   table.sort(takings, function(a, b) return a.seq < b.seq end)
-  local function add(tally, seq, group, keys)
-    local one = { seq = seq, group = group, keys = keys }
+  local function add(tally, seq, group, keys, size)
+    local one = { seq = seq, group = group, keys = keys, size = size }
     tally.open[one] = true
-    tally.size = tally.size + 1
+    tally.count = tally.count + 1
+    tally.size = tally.size + size
     tally.groups[group] = (tally.groups[group] or 0) + 1
     for _, key in ipairs(keys) do
       tally.byKey[key] = tally.byKey[key] or {}
@@ -156,7 +158,8 @@ if #opens > 0 and count > 0 then
       for _, one in ipairs(tally.byKey[taking.key] or {}) do
         if one.seq < taking.seq and tally.open[one] then
           tally.open[one] = nil
-          tally.size = tally.size - 1
+          tally.count = tally.count - 1
+          tally.size = tally.size - one.size
           tally.groups[one.group] = tally.groups[one.group] - 1
         end
       end
@@ -170,11 +173,11 @@ if #opens > 0 and count > 0 then
     return false
   end
   local function read(name)
-    local tally = { open = {}, size = 0, groups = {}, byKey = {}, taken = 0 }
+    local tally = { open = {}, count = 0, size = 0, groups = {}, byKey = {}, taken = 0 }
     local held = redis.call('HGET', o, name)
     for _, one in ipairs(held and cjson.decode(held) or {}) do
-      local seq, group, keys = tonumber(one[1]), one[2], one[3]
-      if not isClosed(seq, keys) then add(tally, seq, group, keys) end
+      local seq, group, keys, size = tonumber(one[1]), one[2], one[3], one[4] or 0
+      if not isClosed(seq, keys) then add(tally, seq, group, keys, size) end
     end
     return tally
   end
@@ -185,17 +188,22 @@ if #opens > 0 and count > 0 then
       tallies[name] = tallies[name] or read(name)
       local tally = tallies[name]
       takeThrough(tally, seq)
-      if tally.size >= opening.max then return {'open', epoch, name, whole(opening.max)} end
+      if tally.count >= opening.max then return {'open', epoch, name, whole(opening.max)} end
+      if opening.room and tally.size + opening.size > opening.room then
+        return {'open', epoch, name, whole(opening.room), 'size'}
+      end
       if group ~= '' and opening.most and (tally.groups[group] or 0) >= opening.most then
         return {'open', epoch, name, whole(opening.most), group}
       end
-      add(tally, seq, group, opening.keys)
+      add(tally, seq, group, opening.keys, opening.size)
     end
   end
   for name, tally in pairs(tallies) do
     takeThrough(tally, math.huge)
     local list = {}
-    for one in pairs(tally.open) do list[#list + 1] = { whole(one.seq), one.group, one.keys } end
+    for one in pairs(tally.open) do 
+      list[#list + 1] = { whole(one.seq), one.group, one.keys, one.size > 0 and one.size or nil }
+    end
     opened[name] = cjson.encode(list)
   end
 end

@@ -1,0 +1,66 @@
+/** Pages that were read for one request and serve others, such as a thousand long-polls that wait for the same event. */
+import { type Cancel, startTimer } from '../protocol/timers.ts'
+import type { Page } from './page.ts'
+
+/** Time for which a page is kept, in ms: requests that wait for the same event are answered within it. */
+const KEPT_MS = 1000
+
+/** Memory of all kept pages, in bytes. */
+const KEPT_BYTES = 8 * 1024 * 1024
+
+/** What a page takes besides its events, in bytes. */
+const PAGE_BYTES = 1024
+
+interface Kept {
+  readonly page: Promise<Page>
+  /** Text and encoded form; 0 until the page has been read. */
+  bytes: number
+}
+
+/**
+ * Keeps pages for a short time. Without it each of many equal requests would read and encode a megabyte of its own. A page
+ * is kept under everything that it depends on, the head of its log among them, so it is never out of date.
+ */
+export class SharedPages {
+  readonly #pages = new Map<string, Kept>()
+  #bytes = 0
+  #cancel: Cancel | undefined
+
+  /** Memory of the pages that are kept now, in bytes. */
+  get bytes(): number {
+    return this.#bytes
+  }
+
+  /** The page of this key: a kept one, or else what `read` gives. */
+  async get(key: string, read: () => Promise<Page>): Promise<Page> {
+    const known = this.#pages.get(key)
+    if (known) return known.page
+    const kept: Kept = { page: read(), bytes: 0 }
+    this.#pages.set(key, kept)
+    try {
+      const page = await kept.page
+      if (this.#pages.get(key) === kept) this.#count(kept, page)
+      return page
+    } catch (error) {
+      if (this.#pages.get(key) === kept) this.#pages.delete(key)
+      throw error
+    }
+  }
+
+  #count(kept: Kept, { events }: Page): void {
+    kept.bytes = PAGE_BYTES + 2 * events.reduce((sum, { bytes }) => sum + bytes, 0)
+    this.#bytes += kept.bytes
+    for (const [key, oldest] of this.#pages) {
+      if (this.#bytes <= KEPT_BYTES) break
+      this.#bytes -= oldest.bytes
+      this.#pages.delete(key)
+    }
+    this.#cancel ??= startTimer(KEPT_MS, () => this.#clear(), { unref: true })
+  }
+
+  #clear(): void {
+    this.#cancel = undefined
+    this.#bytes = 0
+    this.#pages.clear()
+  }
+}

@@ -1,0 +1,111 @@
+/** Pages that several requests ask for are read once, and never out of date. */
+import t, { type Test } from 'tap'
+import { Bus } from '../../src/bus/bus.ts'
+import { Journal } from '../../src/bus/journal.ts'
+import type { EventLog } from '../../src/log/log.ts'
+import { createMemoryLog } from '../../src/log/memory.ts'
+import { Presence } from '../../src/presence/presence.ts'
+import { type PageRequest, readPage } from '../../src/transports/long-poll-page.ts'
+import { SharedPages } from '../../src/transports/shared-pages.ts'
+
+/** A log that counts how often it is read. */
+async function stage(t: Test) {
+  let reads = 0
+  const memory = createMemoryLog()
+  const log: EventLog = {
+    ...memory,
+    async read(...args) {
+      reads++
+      return memory.read(...args)
+    },
+  }
+  const journal = new Journal(log)
+  const presence = new Presence(journal)
+  const context = {
+    journal,
+    presence,
+    bus: new Bus(journal, { peers: presence }),
+    pages: new SharedPages(),
+  }
+  t.teardown(() => log.close())
+  await journal.create('s', {})
+  const none = { after: undefined, last: undefined, run: undefined, replay: 'compact' } as const
+  return {
+    context,
+    log,
+    append: (data: unknown, type = 'x.n') => journal.append('s', [{ type, data }]),
+    page: (options: Partial<PageRequest['options']> = {}, more: Partial<PageRequest> = {}) =>
+      readPage(context, { sessionId: 's', options: { ...none, ...options }, ...more }),
+    reads: () => reads,
+  }
+}
+
+t.test('equal requests share one page', async t => {
+  const { page, append, reads } = await stage(t)
+  await append(1)
+  const [first, ...others] = await Promise.all(Array.from({ length: 20 }, () => page()))
+  t.equal(reads(), 1)
+  for (const other of others) t.equal(other, first)
+  t.equal(await page(), first, 'also later ones')
+})
+
+t.test('whatever a page depends on parts requests', async t => {
+  const { page, append, log } = await stage(t)
+  for (const n of [1, 2, 3]) await append(n)
+  const first = await page()
+  const numbers = ({ events }: { events: readonly { seq: number }[] }) => events.map(({ seq }) => seq)
+  t.same(numbers(first), [1, 2, 3])
+  t.same(numbers(await page({ last: 1 })), [3])
+  t.same(numbers(await page({ after: first.events[0]?.offset })), [2, 3])
+  t.same(numbers(await page({}, { limit: 1 })), [1])
+  t.not(await page({ replay: 'full' }), first)
+  await append(4)
+  t.same(numbers(await page()), [1, 2, 3, 4], 'a new event')
+  const { epoch, head } = (await log.session('s'))!
+  await log.trim('s', epoch, 2, { seq: head, state: {} })
+  const trimmed = await page()
+  t.same(numbers(trimmed), [3, 4], 'a trim')
+  t.match(trimmed.controls, [{ type: 'gap' }])
+  await log.delete('s')
+  await t.rejects(page(), { code: 'session-not-found' })
+  await log.create('s', {})
+  t.same(numbers(await page()), [], 'another life of the session')
+})
+
+t.test('requests that wait for the same event share its page', async t => {
+  const { page, append, reads, context } = await stage(t)
+  t.teardown(await context.bus.follow('s'))
+  let began = 0
+  const aroundWait = { begin: () => void began++, end: async () => {} }
+  const waiting = Array.from({ length: 20 }, () => page({}, { waitMs: 20_000, aroundWait }))
+  while (began < 20) await new Promise(resolve => setImmediate(resolve))
+  const before = reads()
+  await append('x'.repeat(1000))
+  const [first, ...others] = await Promise.all(waiting)
+  t.equal(first?.events.length, 1)
+  for (const other of others) t.equal(other, first)
+  t.equal(reads(), before + 1)
+})
+
+t.test('a page that could not be read is not kept', async t => {
+  const { page, append, log } = await stage(t)
+  await append(1)
+  const { read } = log
+  log.read = async () => {
+    throw new Error('away')
+  }
+  await t.rejects(page(), { message: 'away' })
+  log.read = read
+  t.equal((await page()).events.length, 1)
+})
+
+t.test('kept pages are bounded, and dropped after a while', async t => {
+  const { page, append, context } = await stage(t)
+  for (let i = 0; i < 20; i++) {
+    await append('x'.repeat(1_000_000))
+    await page({ last: 1 })
+    t.ok(context.pages.bytes <= 8 * 1024 * 1024)
+  }
+  t.ok(context.pages.bytes > 6 * 1024 * 1024, 'as many as there is room for')
+  while (context.pages.bytes > 0) await new Promise(resolve => setTimeout(resolve, 10))
+})
