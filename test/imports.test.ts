@@ -111,7 +111,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions)\//] },
+  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions|http)\//] },
   { name: 'http', files: /^src\/http\//, may: [/^src\/protocol\//] },
   {
     name: 'transports',
@@ -130,7 +130,11 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
       /^src\/auth\/(actions|door)\.ts$/,
     ],
   },
-  { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
+  {
+    name: 'metrics',
+    files: /^src\/metrics\.ts$/,
+    may: [/^src\/(bus|sessions|transports)\//, /^src\/auth\/limits\.ts$/],
+  },
   {
     name: 'routes',
     files: /^src\/routes\//,

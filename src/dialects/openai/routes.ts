@@ -315,17 +315,20 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
     encoder: ResponseEncoder | CompletionEncoder,
   ): Promise<void> {
     context.answers.park(reply.raw)
-    const frames = new RunFrames(context, { ...streamOf(segment, encoder), replay: 'compact' })
+    const frames = new RunFrames(context, request, { ...streamOf(segment, encoder), replay: 'compact' })
     const connection = connectionOf(reply)
     const leave = () => frames.leave()
     connection.once('close', leave)
     const waited = context.connections.wait(() => frames.bid('restart', ''))
     try {
-      for await (const _ of await frames.open()) void request
+      for await (const _ of await frames.open());
     } finally {
       waited()
       connection.off('close', leave)
     }
+    if (frames.lost) throw frames.lost
+    // While it waited, the right may have been lost.
+    await frames.check()
     if (frames.end === 'cut') throw context.connections.restart()
     await context.answers.unpark(reply.raw)
   }
