@@ -34,7 +34,7 @@ import { type RouteAction, requireActions } from './routes/actions.ts'
 import { authRoutes } from './routes/auth.ts'
 import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
-import { answerUnroutable, errorHandling } from './routes/errors.ts'
+import { answerUnroutable, authorizedFirst, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
 import { describeRoutes } from './routes/openapi.ts'
@@ -276,7 +276,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   app.removeContentTypeParser('text/plain')
   jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
   answersInPieces(app, answers)
-  errorHandling(app)
+  errorHandling(app, door)
   const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await acceptWebSockets(app, context)
@@ -311,6 +311,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     metaRoutes(api, context, metrics, disabled)
   })
   await registerDialects(app, context, dialects, {
+    authorizedFirst: (error, request) => authorizedFirst(door, error, request),
     releaseUpgrade,
     acceptJsonAs: (scope, type) =>
       jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),

@@ -88,6 +88,8 @@ export class Door {
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
   /** Connections that have proven their principal in band. */
   readonly #proven = new WeakSet<FastifyRequest>()
+  /** Requests for which the hook was asked. */
+  readonly #asked = new WeakSet<FastifyRequest>()
   readonly #waiting: Held[] = []
   #checking = 0
   #cancelTimer: Cancel | undefined
@@ -110,14 +112,14 @@ export class Door {
     let principal: Principal
     let session: SessionInfo | undefined
     const address = this.#addressOf(request)
+    this.#asked.add(request)
     try {
       const isKnown = sessionId === undefined || (this.isOpen && address === undefined)
       session = isKnown ? undefined : await this.#parts.journal.findSession(sessionId)
       principal = await this.#judge(request, action, sessionId, session)
     } catch (error) {
       if (error instanceof TwinrailError && !error.retryable) {
-        this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
-        if (error.code === 'unauthorized') this.#quotas.spend('commands', { address })
+        this.#refused(error, action, sessionId, address)
       }
       throw error
     }
@@ -130,6 +132,29 @@ export class Door {
       await this.#quotas.newSession(who)
     }
     return principal
+  }
+
+  /**
+   * The refusal of a request that failed before anybody was asked for it, such as one with a malformed body: so whoever
+   * may not do it learns nothing else. `undefined` when it may, or was asked for before.
+   */
+  async refusalOf(request: FastifyRequest, action: Action, sessionId?: string): Promise<unknown> {
+    if (this.isOpen || actionGroups[action] === 'public' || this.#asked.has(request)) return undefined
+    this.#asked.add(request)
+    try {
+      await this.#allow(request, action, sessionId)
+      return undefined
+    } catch (error) {
+      // A session that the principal may not see is answered as a missing one, and what is wrong is told for both.
+      if (error instanceof TwinrailError && error.code === 'session-not-found') return undefined
+      if (!(error instanceof TwinrailError) || error.retryable) return error
+      try {
+        this.#refused(error, action, sessionId, this.#addressOf(request))
+        return error
+      } catch (limited) {
+        return limited
+      }
+    }
   }
 
   /**
@@ -363,6 +388,17 @@ export class Door {
     })
     this.#proofs.set(request, redeemed)
     return redeemed
+  }
+
+  /** Reports a refusal. @throws TwinrailError `rate-limited` when the address was refused too often */
+  #refused(
+    error: TwinrailError,
+    action: Action,
+    sessionId: string | undefined,
+    address: string | undefined,
+  ): void {
+    this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
+    if (error.code === 'unauthorized') this.#quotas.spend('commands', { address })
   }
 
   #addressOf({ raw }: FastifyRequest): string | undefined {
