@@ -1,5 +1,6 @@
 /** Metrics in Prometheus text format. Labels never name a session, run or client. */
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
+import { type LimitName, type LimitOf, limitNames } from './auth/limits.ts'
 import type { Bus } from './bus/bus.ts'
 import type { Journal, LogSize } from './bus/journal.ts'
 import type { BusObserver } from './bus/observer.ts'
@@ -26,6 +27,8 @@ export interface Metrics {
   missedHeartbeat(): void
   /** Counts entries of the audit log. */
   audited(entry: { what: string; code?: string }): void
+  /** Counts refusals by a limit of a principal or an address. */
+  limited(limit: LimitName, of: LimitOf): void
   /** Sets the source of the gauges. Called once. */
   measure(measured: Measured): void
   readonly contentType: string
@@ -58,6 +61,12 @@ export function createMetrics(): Metrics {
     'Entries of the audit log: refusals, rights lost while a stream was open, connections, tickets, revocations, deletions',
     ['what', 'code'],
   )
+  const limited = counter(
+    'rate_limited_total',
+    'Refusals since a principal, or the clients of an address together, did or had too much',
+    ['limit', 'of'],
+  )
+  for (const limit of limitNames) limited.inc({ limit, of: 'principal' }, 0)
   const missed = counter(
     'missed_heartbeats_total',
     'Pings to which a WebSocket client showed no sign of life',
@@ -95,6 +104,7 @@ export function createMetrics(): Metrics {
     lost: (transport, reason) => lost.inc({ transport, reason }),
     missedHeartbeat: () => missed.inc(),
     audited: ({ what, code = '' }) => audits.inc({ what, code }),
+    limited: (limit, of) => limited.inc({ limit, of }),
     measure: measured => gauges(register, measured),
   }
 }

@@ -6,8 +6,8 @@ import { FastifySSEPlugin } from 'fastify-sse-v2'
 import type { Agent } from './agents/agent.ts'
 import { type Authorize, allowLocal } from './auth/authorize.ts'
 import { Door } from './auth/door.ts'
+import { type PrincipalLimits, principalDefaults } from './auth/limits.ts'
 import { isLoopback, Origins } from './auth/origins.ts'
-import { type PrincipalLimits, principalDefaults } from './auth/principal-limits.ts'
 import type { Target } from './auth/revocations.ts'
 import { takeTicket } from './auth/tickets.ts'
 import { Bus, type BusOptions } from './bus/bus.ts'
@@ -16,6 +16,7 @@ import type { OpenLimits } from './bus/open-limits.ts'
 import { type DialectName, dialectNames } from './dialects/names.ts'
 import { dialectPaths } from './dialects/openapi.ts'
 import { registerDialects } from './dialects/register.ts'
+import { Addresses } from './http/address.ts'
 import { Answers } from './http/answers.ts'
 import { Arriving } from './http/arriving.ts'
 import { withoutEndlessBodies } from './http/bodies.ts'
@@ -33,7 +34,7 @@ import { type RouteAction, requireActions } from './routes/actions.ts'
 import { authRoutes } from './routes/auth.ts'
 import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
-import { answerUnroutable, errorHandling } from './routes/errors.ts'
+import { answerUnroutable, authorizedFirst, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
 import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
 import { describeRoutes } from './routes/openapi.ts'
@@ -63,6 +64,19 @@ export interface ServerOptions {
   authorize?: Authorize
   /** Bounds for each principal of a server with an `authorize` hook. Each has a default. */
   principalLimits?: Partial<PrincipalLimits>
+  /**
+   * What the clients of one address may do together, as a multiple of what one principal may: commands, bytes,
+   * connections, subscriptions and new sessions. Also without an `authorize` hook. IPv6 addresses count by their first 64
+   * bits. Addresses that are not public count only with `trustedProxies`: they may be those of a proxy.
+   * @default 10
+   */
+  perAddress?: number
+  /**
+   * Addresses and networks of the proxies in front of the server, such as `loopback` or `10.0.0.0/8`; `loopback`,
+   * `linklocal` and `uniquelocal` are names of networks. Their `X-Forwarded-For` says which client a request comes from.
+   * @default none
+   */
+  trustedProxies?: readonly string[]
   /**
    * How often an open stream is authorized again, in ms. It is also authorized when its principal's `expiresAt` has
    * passed, and after `reauthorize` and revocations.
@@ -185,6 +199,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const journal = new Journal(log, options.open)
   const limits = { ...connectionDefaults, ...options.connections }
   const stallMs = options.stallMs ?? 30_000
+  const addresses = new Addresses(options.trustedProxies)
   const turnstile = new Turnstile()
   const answers = new Answers({ ...limits, stallMs }, turnstile)
   const sockets = new Sockets(limits)
@@ -212,7 +227,8 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const metrics = createMetrics()
   const presence = new Presence(journal)
   const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
-  const sessions = new Sessions({
+  const sessions: Sessions = new Sessions({
+    openRun: (principal, how) => door.openRun(principal, how),
     journal,
     bus,
     presence,
@@ -224,23 +240,27 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
         'agent' in about ? 'an agent failed' : 'background work failed',
       ),
   })
+  const door = new Door({
+    authorize: options.authorize ?? allowLocal,
+    // A journal of its own: what the server keeps for itself is no session with a state and retention.
+    journal: new Journal(log),
+    limits: { ...principalDefaults, ...options.principalLimits },
+    perAddress: options.perAddress ?? 10,
+    addresses,
+    onLimited: metrics.limited,
+    recheckMs: options.recheckMs ?? 60_000,
+    onError: error => app.log.error({ err: error }, 'the authorize hook failed'),
+    audit: entry => {
+      app.log.info(entry, `audit: ${entry.what}`)
+      metrics.audited(entry)
+    },
+  })
   const context: TransportContext = {
     journal,
     bus,
     presence,
     sessions,
-    door: new Door({
-      authorize: options.authorize ?? allowLocal,
-      // A journal of its own: what the server keeps for itself is no session with a state and retention.
-      journal: new Journal(log),
-      limits: { ...principalDefaults, ...options.principalLimits },
-      recheckMs: options.recheckMs ?? 60_000,
-      onError: error => app.log.error({ err: error }, 'the authorize hook failed'),
-      audit: entry => {
-        app.log.info(entry, `audit: ${entry.what}`)
-        metrics.audited(entry)
-      },
-    }),
+    door,
     heartbeats: new Heartbeats(),
     connections: new Connections(options.spreadMs ?? 5000),
     heartbeatMs: options.heartbeatMs ?? HEARTBEAT_MS,
@@ -258,7 +278,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   app.removeContentTypeParser('text/plain')
   jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
   answersInPieces(app, answers)
-  errorHandling(app)
+  errorHandling(app, door)
   const guarded = requireActions(app)
   // Before any hook that may refuse: the plugin's hook closes the socket of a refused upgrade.
   await acceptWebSockets(app, context)
@@ -293,6 +313,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     metaRoutes(api, context, metrics, disabled)
   })
   await registerDialects(app, context, dialects, {
+    authorizedFirst: (error, request) => authorizedFirst(door, error, request),
     releaseUpgrade,
     acceptJsonAs: (scope, type) =>
       jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),

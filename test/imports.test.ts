@@ -112,7 +112,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
-  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions)\//] },
+  { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions|http)\//] },
   { name: 'http', files: /^src\/http\//, may: [/^src\/protocol\//] },
   {
     name: 'transports',
@@ -139,7 +139,11 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
       /^src\/dialects\/(ai-sdk\/chunks|(ai-sdk|ag-ui|openai|genie)\/decode)\.ts$/,
     ],
   },
-  { name: 'metrics', files: /^src\/metrics\.ts$/, may: [/^src\/(bus|sessions|transports)\//] },
+  {
+    name: 'metrics',
+    files: /^src\/metrics\.ts$/,
+    may: [/^src\/(bus|sessions|transports)\//, /^src\/auth\/limits\.ts$/],
+  },
   {
     name: 'routes',
     files: /^src\/routes\//,

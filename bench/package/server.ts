@@ -2,6 +2,7 @@
 export { playback } from '../../src/agents/playback.ts'
 export {
   type Agent,
+  apiKeyAuthorize,
   createServer,
   defineAgent,
   type EventBody,

@@ -1,6 +1,8 @@
 /** The door: every route, upgrade and command passes it before it does anything, and open streams pass it again. */
 import type { FastifyRequest } from 'fastify'
 import { type Journal, sessionNotFound } from '../bus/journal.ts'
+import type { Addresses } from '../http/address.ts'
+import { takeBodySize } from '../http/bodies.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
@@ -9,7 +11,9 @@ import type { Principal } from '../sessions/principal.ts'
 import { type Action, actionGroups, createsSession, type Group } from './actions.ts'
 import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
-import { type PrincipalLimits, PrincipalUse } from './principal-limits.ts'
+import type { OpenKind } from './holdings.ts'
+import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
+import { Quotas, type Who } from './quotas.ts'
 import { Revocations, type Target } from './revocations.ts'
 import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
 
@@ -17,6 +21,11 @@ export interface DoorParts {
   readonly authorize: Authorize
   readonly journal: Journal
   readonly limits: PrincipalLimits
+  /** What the clients of one address may do together, as a multiple of what one principal may. */
+  readonly perAddress: number
+  readonly addresses: Addresses
+  /** Counts a refusal by a limit. */
+  onLimited(limit: LimitName, of: LimitOf): void
   /** How often what is open is authorized again, in ms. */
   readonly recheckMs: number
   /** Reports a failure of the hook while something open was authorized again. */
@@ -24,6 +33,8 @@ export interface DoorParts {
   /** Reports what an operator may have to account for. It has no credentials and no content. */
   audit(entry: AuditEntry): void
 }
+
+export type { OpenKind } from './holdings.ts'
 
 /** An entry of the audit log. */
 export interface AuditEntry {
@@ -71,12 +82,14 @@ export class Door {
   readonly #parts: DoorParts
   readonly #tickets: Tickets
   readonly #revocations: Revocations
-  readonly #use: PrincipalUse
+  readonly #quotas: Quotas
   readonly #held = new Set<Held>()
   readonly #due = new DueQueue<Held>()
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
   /** Connections that have proven their principal in band. */
   readonly #proven = new WeakSet<FastifyRequest>()
+  /** Requests for which the hook was asked. */
+  readonly #asked = new WeakSet<FastifyRequest>()
   readonly #waiting: Held[] = []
   #checking = 0
   #cancelTimer: Cancel | undefined
@@ -85,26 +98,81 @@ export class Door {
     this.#parts = parts
     this.isOpen = parts.authorize === allowLocal
     this.#tickets = new Tickets(parts.journal)
-    this.#use = new PrincipalUse(parts.limits)
+    this.#quotas = new Quotas(parts)
     this.#revocations = new Revocations(parts.journal, target => this.#recheck(target))
     if (!this.isOpen) this.#revocations.start()
   }
 
   /**
-   * Authorizes an action, and counts it if it is a command. @param sessionId the session that it concerns, if any
+   * Authorizes an action, and counts it: a command, the bytes of the request's body, a session that it creates. A request
+   * without valid credentials counts as a command of its address. @param sessionId the session that it concerns, if any
    * @throws TwinrailError the refusal, or `rate-limited`; or the exception of the hook
    */
   async allow(request: FastifyRequest, action: Action, sessionId?: string): Promise<Principal> {
+    let principal: Principal
+    let session: SessionInfo | undefined
+    const address = this.#addressOf(request)
+    this.#asked.add(request)
     try {
-      const principal = await this.#allow(request, action, sessionId)
-      if (!this.isOpen && isCommand(action)) this.#use.command(principal.id)
-      return principal
+      const isKnown = sessionId === undefined || (this.isOpen && address === undefined)
+      session = isKnown ? undefined : await this.#parts.journal.findSession(sessionId)
+      principal = await this.#judge(request, action, sessionId, session)
     } catch (error) {
       if (error instanceof TwinrailError && !error.retryable) {
-        this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
+        this.#refused(error, action, sessionId, address)
       }
       throw error
     }
+    const who = this.#who(principal, address)
+    if (isCommand(action)) this.#quotas.spend('commands', who)
+    const bytes = takeBodySize(request.raw)
+    if (bytes > 0) this.#quotas.spend('bytes', who, bytes)
+    const isCounted = who.principal !== undefined || address !== undefined
+    if (isCounted && sessionId !== undefined && !session && createsSession(action)) {
+      await this.#quotas.newSession(who)
+    }
+    return principal
+  }
+
+  /**
+   * The refusal of a request that failed before anybody was asked for it, such as one with a malformed body: so whoever
+   * may not do it learns nothing else. `undefined` when it may, or was asked for before.
+   */
+  async refusalOf(request: FastifyRequest, action: Action, sessionId?: string): Promise<unknown> {
+    if (this.isOpen || actionGroups[action] === 'public' || this.#asked.has(request)) return undefined
+    this.#asked.add(request)
+    try {
+      await this.#allow(request, action, sessionId)
+      return undefined
+    } catch (error) {
+      // A session that the principal may not see is answered as a missing one, and what is wrong is told for both.
+      if (error instanceof TwinrailError && error.code === 'session-not-found') return undefined
+      if (!(error instanceof TwinrailError) || error.retryable) return error
+      try {
+        this.#refused(error, action, sessionId, this.#addressOf(request))
+        return error
+      } catch (limited) {
+        return limited
+      }
+    }
+  }
+
+  /**
+   * Counts bytes that a principal sends other than as the body of a request that was read as a whole.
+   * @throws TwinrailError `rate-limited`
+   */
+  take(request: FastifyRequest, principal: Principal, bytes: number): void {
+    this.#quotas.spend('bytes', this.#who(principal, this.#addressOf(request)), bytes)
+  }
+
+  /**
+   * Counts a run of a principal as open until the returned function is called.
+   * @param options.mayExceed whether it is there whatever the limit says
+   * @throws TwinrailError `rate-limited` when the principal has as many open as it may
+   */
+  openRun(principal: string, { mayExceed = false } = {}): () => void {
+    if (this.isOpen) return () => {}
+    return this.#quotas[mayExceed ? 'force' : 'open'](['runs'], { principal })
   }
 
   /**
@@ -143,6 +211,7 @@ export class Door {
   /**
    * Authorizes something that stays open, and authorizes it again when the principal expires, at intervals, and after
    * revocations, until `release`.
+   * @param kinds what it counts as while it is open
    * @param onLost called once when it is refused later; it is released then
    * @throws TwinrailError the refusal; or the exception of the hook
    */
@@ -150,8 +219,10 @@ export class Door {
     request: FastifyRequest,
     actions: readonly Action[],
     sessionId: string | undefined,
+    kinds: readonly OpenKind[],
     onLost: (refusal: TwinrailError) => void,
   ): Promise<Hold> {
+    const address = this.#addressOf(request)
     const held: Held = {
       request,
       actions,
@@ -167,7 +238,7 @@ export class Door {
     if (!this.isOpen) this.#held.add(held)
     try {
       held.principal = await this.#allowAll(held)
-      if (!this.isOpen) held.close = this.#use.open(kindOf(actions), held.principal.id)
+      held.close = this.#quotas.open(kinds, this.#who(held.principal, address))
     } catch (error) {
       this.#release(held)
       throw error
@@ -253,6 +324,7 @@ export class Door {
   close(): void {
     this.#cancelTimer?.()
     this.#revocations.close()
+    this.#quotas.close()
     this.#held.clear()
     this.#waiting.length = 0
   }
@@ -316,6 +388,26 @@ export class Door {
     })
     this.#proofs.set(request, redeemed)
     return redeemed
+  }
+
+  /** Reports a refusal. @throws TwinrailError `rate-limited` when the address was refused too often */
+  #refused(
+    error: TwinrailError,
+    action: Action,
+    sessionId: string | undefined,
+    address: string | undefined,
+  ): void {
+    this.#parts.audit({ what: 'refused', action, code: error.code, sessionId })
+    if (error.code === 'unauthorized') this.#quotas.spend('commands', { address })
+  }
+
+  #addressOf({ raw }: FastifyRequest): string | undefined {
+    return this.#parts.addresses.of(raw)
+  }
+
+  /** Where everybody may do everything, all are the same principal. */
+  #who({ id }: Principal, address: string | undefined): Who {
+    return { principal: this.isOpen ? undefined : id, address }
   }
 
   #release(held: Held): void {
@@ -410,10 +502,6 @@ export class Door {
 function isCommand(action: Action): boolean {
   const group = actionGroups[action]
   return group === 'write' || group === 'manage' || action === 'ticket.create'
-}
-
-function kindOf(actions: readonly Action[]): 'sockets' | 'subscriptions' {
-  return actions.includes('connect') ? 'sockets' : 'subscriptions'
 }
 
 function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {

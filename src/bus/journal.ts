@@ -265,6 +265,26 @@ export class Journal {
     return this.#log.size?.()
   }
 
+  /** The number of sessions that exist and were created by this principal. */
+  countCreated(createdBy: string): Promise<number> {
+    return this.#log.countCreated(createdBy)
+  }
+
+  /** Whether other nodes may use the log, so that {@link spend} and {@link hold} have a meaning. */
+  get isShared(): boolean {
+    return this.#log.spend !== undefined && this.#log.hold !== undefined
+  }
+
+  /** Uses up some of a token bucket that all nodes share. Resolves with what is left. */
+  async spend(bucket: string, cost: number, perSecond: number, burst: number): Promise<number> {
+    return (await this.#log.spend?.(bucket, cost, perSecond, burst)) ?? burst
+  }
+
+  /** Says how many of some things this node has. Resolves with what the other nodes have. */
+  async hold(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]> {
+    return (await this.#log.hold?.(name, counts, ttlMs)) ?? []
+  }
+
   /** Closes the log. Calls after it are refused. */
   close(): Promise<void> {
     return this.#log.close()

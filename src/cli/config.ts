@@ -234,6 +234,53 @@ export const serveSettings = {
       'commands that each principal may send per second in the long run, beyond a burst of five times as many',
     schema: z.coerce.number().int().min(1).max(1_000_000).default(100),
   },
+  bytesPerSecond: {
+    flag: '--bytes-per-second <bytes>',
+    about:
+      'bytes of commands and ingest that each principal may send per second in the long run, beyond a burst of eight times as many',
+    schema: z.coerce
+      .number()
+      .int()
+      .min(1024)
+      .max(1e12)
+      .default(8 * 1024 * 1024),
+  },
+  connectionsPerPrincipal: {
+    flag: '--connections-per-principal <count>',
+    about: 'WebSockets, event streams, uploads and waiting long-polls that each principal may have open',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(500),
+  },
+  subscriptionsPerPrincipal: {
+    flag: '--subscriptions-per-principal <count>',
+    about: 'event streams and subscriptions of WebSockets that each principal may have open',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(2000),
+  },
+  sessionsPerHour: {
+    flag: '--sessions-per-hour <count>',
+    about: 'sessions that each principal may create per hour in the long run, and at once after a pause',
+    schema: z.coerce.number().int().min(1).max(1_000_000_000).default(1000),
+  },
+  sessionsPerPrincipal: {
+    flag: '--sessions-per-principal <count>',
+    about: 'sessions of its own that each principal may keep',
+    schema: z.coerce.number().int().min(1).max(1_000_000_000).default(10_000),
+  },
+  runsPerPrincipal: {
+    flag: '--runs-per-principal <count>',
+    about: 'runs that each principal may have open',
+    schema: z.coerce.number().int().min(1).max(10_000_000).default(200),
+  },
+  perAddress: {
+    flag: '--per-address <times>',
+    about: 'how many times as much as one principal the clients of one address may do together',
+    schema: z.coerce.number().min(1).max(1_000_000).default(10),
+  },
+  trustProxy: {
+    flag: '--trust-proxy <address...>',
+    about:
+      'addresses and networks of the proxies in front, whose X-Forwarded-For names the client: loopback, uniquelocal, 10.0.0.0/8, … (default: none)',
+    schema: list.optional(),
+  },
   recheckMs: {
     flag: '--recheck-ms <ms>',
     about: 'how often open streams are authorized again, beside when their token expires',

@@ -1,5 +1,6 @@
 /** The one writer of foreign event streams: encodes a run for one reader, who may be slow, leave, or come back. */
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Hold, OpenKind } from '../auth/door.ts'
 import { isTerminal, parseOffset, type TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from '../transports/connections.ts'
@@ -40,15 +41,30 @@ export type StreamEnd = 'ended' | 'suspended' | 'farewell' | 'cut' | 'left'
 /** The frames of a run, made while they are read. */
 export class RunFrames {
   readonly #context: TransportContext
+  readonly #request: FastifyRequest
+  readonly #kinds: readonly OpenKind[]
   readonly #stream: RunStream
   readonly #reader = new EventReader()
   #farewell: { code: string; message: string } | undefined
   #skip: number
+  #hold: Hold | undefined
   /** How the stream ended; nothing before that. */
   end: StreamEnd | undefined
+  /** The refusal that ended the stream, once the principal has lost the right to it. */
+  lost: TwinrailError | undefined
+  /** Is called when the right is lost. */
+  onLost: ((refusal: TwinrailError) => void) | undefined
 
-  constructor(context: TransportContext, stream: RunStream) {
+  /** @param kinds what the stream counts as while it is open */
+  constructor(
+    context: TransportContext,
+    request: FastifyRequest,
+    stream: RunStream,
+    kinds: readonly OpenKind[] = ['connections', 'subscriptions'],
+  ) {
     this.#context = context
+    this.#request = request
+    this.#kinds = kinds
     this.#stream = stream
     this.#skip = stream.skipFrames ?? 0
   }
@@ -60,7 +76,13 @@ export class RunFrames {
 
   /** The reader has left. */
   leave(): void {
+    this.#hold?.release()
     this.#reader.close()
+  }
+
+  /** Authorizes the stream again now. @throws TwinrailError the refusal */
+  async check(): Promise<void> {
+    await this.#hold?.check()
   }
 
   /** Ends the stream early, with what the dialect says then. */
@@ -70,20 +92,32 @@ export class RunFrames {
   }
 
   /**
-   * Follows the run. Resolves with the frames to iterate over; they must be, or `leave` called.
-   * @throws TwinrailError `session-not-found`, `run-not-found`
+   * Authorizes the stream, and follows the run. Resolves with the frames to iterate over; they must be, or `leave` called.
+   * When the right is lost later, nothing is read of the run any more, and the frames end with what the dialect says then.
+   * @throws TwinrailError the refusal, `session-not-found`, `run-not-found`
    */
   async open(): Promise<AsyncGenerator<Frame[], void, void>> {
-    const { bus } = this.#context
+    const { bus, door } = this.#context
     const { sessionId, runId, after, replay = 'compact' } = this.#stream
-    if (after !== undefined) await this.#skipTo(after)
-    const subscription = await bus.subscribe({
-      sessionId,
-      options: { after, last: undefined, run: runId, replay, coalesceMs: 0 },
-      sink: this.#reader,
-      onEnd: () => {},
+    const hold = await door.enter(this.#request, ['subscribe'], sessionId, this.#kinds, refusal => {
+      this.lost = refusal
+      this.bid(refusal.code, refusal.message)
+      this.onLost?.(refusal)
     })
-    return this.#frames(subscription)
+    this.#hold = hold
+    try {
+      if (after !== undefined) await this.#skipTo(after)
+      const subscription = await bus.subscribe({
+        sessionId,
+        options: { after, last: undefined, run: runId, replay, coalesceMs: 0 },
+        sink: this.#reader,
+        onEnd: () => {},
+      })
+      return this.#frames(subscription)
+    } catch (error) {
+      hold.release()
+      throw error
+    }
   }
 
   /** Gives the encoder the events that the client has. */
@@ -104,7 +138,7 @@ export class RunFrames {
     const reader = this.#reader
     try {
       subscription.start()
-      if (opening) {
+      if (opening && !this.lost) {
         const frames = this.#wanted(opening())
         if (frames.length > 0) yield frames
       }
@@ -141,7 +175,7 @@ export class RunFrames {
     } finally {
       this.end ??= 'left'
       subscription.close()
-      reader.close()
+      this.leave()
     }
   }
 
@@ -204,9 +238,10 @@ export async function serveRunStream(
   // An event stream buffers no more than its socket does.
   context.answers.park(reply.raw)
   context.connections.mustBeOpen()
-  const frames = new RunFrames(context, stream)
+  const frames = new RunFrames(context, reply.request, stream)
   const batches = await frames.open()
   const connection = new StreamConnection(context, reply, stream, frames)
+  frames.onLost = refusal => connection.close(refusal)
   reply.hijack()
   if (!connection.open(headers)) {
     frames.leave()
@@ -273,7 +308,11 @@ class StreamConnection implements Connection, Beating {
     try {
       for await (const batch of batches) {
         this.wroteAt = heartbeats.lately
-        yield* batch
+        for (const frame of batch) {
+          // A slow reader gets nothing more of what was read before the right was lost.
+          if (this.#frames.lost && !this.#frames.end) break
+          yield frame
+        }
       }
     } catch (error) {
       this.#reply.request.log.error({ err: error }, 'a foreign stream failed')

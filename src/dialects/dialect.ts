@@ -7,6 +7,8 @@ import type { TwinrailEvent } from '../protocol/index.ts'
 export interface DialectParts {
   /** Frees what an upgraded socket would hold for as long as it lives. */
   releaseUpgrade(socket: WebSocket, request: FastifyRequest): void
+  /** The error that a request is answered with: the refusal, where it failed before it was authorized and is not allowed. */
+  authorizedFirst(error: unknown, request: FastifyRequest): Promise<unknown>
   /** Reads bodies of this media type as JSON, too. */
   acceptJsonAs(app: FastifyInstance, type: string): void
 }

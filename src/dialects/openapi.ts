@@ -2,6 +2,7 @@
 import type { DialectName } from './names.ts'
 
 interface Operation {
+  operationId: string
   summary: string
   path: string
   method: 'get' | 'post'
@@ -12,24 +13,28 @@ interface Operation {
 export const dialectOperations: Record<DialectName, readonly Operation[]> = {
   'ai-sdk': [
     {
+      operationId: 'aiSdkChat',
       path: '/ai-sdk/{agent}',
       method: 'post',
       summary: 'AI SDK: send messages of a chat',
       answer: 'text/event-stream',
     },
     {
+      operationId: 'aiSdkResume',
       path: '/ai-sdk/{agent}/{id}/stream',
       method: 'get',
       summary: 'AI SDK: resume the stream of a chat; 204 when there is none',
       answer: 'text/event-stream',
     },
     {
+      operationId: 'aiSdkStop',
       path: '/ai-sdk/{agent}/{id}/stop',
       method: 'post',
       summary: 'AI SDK: cancel the runs of a chat',
       answer: 'application/json',
     },
     {
+      operationId: 'aiSdkConnect',
       path: '/ai-sdk/{agent}/ws',
       method: 'get',
       summary: 'AI SDK: WebSocketChatTransport',
@@ -38,12 +43,14 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
   ],
   'ag-ui': [
     {
+      operationId: 'agUiRun',
       path: '/ag-ui/{agent}',
       method: 'post',
       summary: 'AG-UI: start, resume or attach to a run',
       answer: 'text/event-stream',
     },
     {
+      operationId: 'agUiJoin',
       path: '/ag-ui/{agent}',
       method: 'get',
       summary: 'TanStack AI: join a run, or read a thread',
@@ -52,36 +59,42 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
   ],
   openai: [
     {
+      operationId: 'openaiModels',
       path: '/openai/v1/models',
       method: 'get',
       summary: 'OpenAI: the agents as models',
       answer: 'application/json',
     },
     {
+      operationId: 'openaiModel',
       path: '/openai/v1/models/{id}',
       method: 'get',
       summary: 'OpenAI: one agent as a model',
       answer: 'application/json',
     },
     {
+      operationId: 'openaiCreateResponse',
       path: '/openai/v1/responses',
       method: 'post',
       summary: 'OpenAI: create a response',
       answer: 'application/json',
     },
     {
+      operationId: 'openaiResponse',
       path: '/openai/v1/responses/{id}',
       method: 'get',
       summary: 'OpenAI: read or resume a response',
       answer: 'application/json',
     },
     {
+      operationId: 'openaiCancelResponse',
       path: '/openai/v1/responses/{id}/cancel',
       method: 'post',
       summary: 'OpenAI: cancel a response',
       answer: 'application/json',
     },
     {
+      operationId: 'openaiCreateCompletion',
       path: '/openai/v1/chat/completions',
       method: 'post',
       summary: 'OpenAI: create a chat completion',
@@ -89,20 +102,29 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
     },
   ],
   genie: [
-    { path: '/web/health', method: 'get', summary: 'JD Genie: is the server there?', answer: 'text/plain' },
     {
+      operationId: 'genieHealth',
+      path: '/web/health',
+      method: 'get',
+      summary: 'JD Genie: is the server there?',
+      answer: 'text/plain',
+    },
+    {
+      operationId: 'genieQuery',
       path: '/web/api/v1/gpt/queryAgentStreamIncr',
       method: 'post',
       summary: 'JD Genie: a query of its page',
       answer: 'text/event-stream',
     },
     {
+      operationId: 'genieAutoAgent',
       path: '/AutoAgent',
       method: 'post',
       summary: 'JD Genie: a query of its gateway',
       answer: 'text/event-stream',
     },
     {
+      operationId: 'genieDeepsearch',
       path: '/v1/tool/deepsearch',
       method: 'post',
       summary: 'JD Genie: the search tool',
@@ -115,7 +137,7 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
 export function dialectPaths(names: readonly DialectName[]): Record<string, Record<string, unknown>> {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const name of names) {
-    for (const { path, method, summary, answer } of dialectOperations[name]) {
+    for (const { operationId, path, method, summary, answer } of dialectOperations[name]) {
       const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
         name,
         in: 'path',
@@ -125,6 +147,7 @@ export function dialectPaths(names: readonly DialectName[]): Record<string, Reco
       paths[path] = {
         ...paths[path],
         [method]: {
+          operationId,
           summary,
           tags: [name],
           ...(parameters.length > 0 && { parameters }),

@@ -33,6 +33,20 @@ function cutShort(): TwinrailError {
   return new TwinrailError('bad-request', 'the connection was closed before the body was complete')
 }
 
+const sizes = new WeakMap<IncomingMessage, number>()
+
+/** Notes the size of a request's body, which {@link takeBodySize} gives. */
+export function noteBodySize(request: IncomingMessage, bytes: number): void {
+  sizes.set(request, bytes)
+}
+
+/** The bytes of the body, once for each request; 0 after that, and without a body that was read as a whole. */
+export function takeBodySize(request: IncomingMessage): number {
+  const bytes = sizes.get(request) ?? 0
+  sizes.delete(request)
+  return bytes
+}
+
 /** The text of bytes. @throws TwinrailError `bad-request` when they are not UTF-8, rather than other characters */
 export function textOf(bytes: Buffer, what: string): string {
   if (!isUtf8(bytes)) throw new TwinrailError('bad-request', `the ${what} is not UTF-8`)

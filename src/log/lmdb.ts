@@ -113,6 +113,15 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     transaction.put(tables.counters, LAST_EPOCH, session.epoch)
     transaction.put(tables.metadata, numberKey(session.epoch), metadata)
     session.save({})
+    count(transaction, session.row, 1)
+  }
+
+  function count(transaction: Transaction, { createdBy }: SessionRow, change: number): void {
+    if (createdBy === undefined) return
+    const key = nameKey(0, createdBy)
+    const now = (transaction.get(tables.created, key) ?? 0) + change
+    if (now > 0) transaction.put(tables.created, key, now)
+    else transaction.remove(tables.created, key)
   }
 
   function describe(sessionId: string, row: SessionRow, metadata?: Record<string, unknown>): SessionInfo {
@@ -256,6 +265,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const session = find(transaction, sessionId)
         if (!session) return false
         transaction.remove(tables.sessions, Buffer.from(sessionId))
+        count(transaction, session.row, -1)
         transaction.put(tables.garbage, numberKey(session.epoch), 'all')
         transaction.afterwards.push(() => {
           marks.forget(sessionId)
@@ -292,6 +302,11 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       mustBeOpen()
       await store.ready()
       if (limit.isSet) limit.mustBeReady(usage.bytes)
+    },
+
+    async countCreated(createdBy) {
+      mustBeOpen()
+      return tables.created.get(nameKey(0, createdBy)) ?? 0
     },
 
     counts: () => ({ ...store.counts, 'over-limit': limit.refused }),

@@ -347,6 +347,29 @@ export interface EventLog {
   /** The size of the log, for metrics. @throws TwinrailError `unavailable` */
   size?(): Promise<LogSize>
 
+  /**
+   * The number of sessions that exist and were created by this principal. Where several nodes create a session at once,
+   * or the store lost data, it may be wrong by as many.
+   * @throws TwinrailError `unavailable`
+   */
+  countCreated(createdBy: string): Promise<number>
+
+  /**
+   * Uses up some of a token bucket that all nodes share. It fills by `perSecond` up to `burst`, where it begins, and is
+   * forgotten once it is full. Only drivers for several nodes have it.
+   * @returns what is left, which may be below 0
+   * @throws TwinrailError `unavailable`
+   */
+  spend?(bucket: string, cost: number, perSecond: number, burst: number): Promise<number>
+
+  /**
+   * Says how many of some things this node has; the other nodes believe it for `ttlMs`. Only drivers for several nodes
+   * have it.
+   * @returns the sums of what the other nodes have said
+   * @throws TwinrailError `unavailable`
+   */
+  hold?(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]>
+
   /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>
 }

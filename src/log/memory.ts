@@ -126,6 +126,8 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   const followers = new Followers()
   const marks = new Marks(clock)
   const limit = new SizeLimit(maxLogBytes)
+  /** How many sessions each principal has created. */
+  const created = new Map<string, number>()
   let lastEpoch = 0
   /** Bytes of all sessions. */
   let bytes = 0
@@ -146,6 +148,14 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     sessions().set(sessionId, session)
     ids.add(sessionId)
     bytes += session.bytes
+    count(session, 1)
+  }
+
+  function count({ createdBy }: Session, change: number): void {
+    if (createdBy === undefined) return
+    const now = (created.get(createdBy) ?? 0) + change
+    if (now > 0) created.set(createdBy, now)
+    else created.delete(createdBy)
   }
 
   /** Changes a session, and counts what it takes. */
@@ -296,6 +306,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       held.delete(sessionId)
       ids.remove(sessionId)
       bytes -= session.bytes
+      count(session, -1)
       marks.forget(sessionId)
       followers.deleted(sessionId)
       return true
@@ -325,6 +336,11 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     async ready() {
       if (closed) throw logClosed()
       limit.mustBeReady(bytes)
+    },
+
+    async countCreated(createdBy) {
+      sessions()
+      return created.get(createdBy) ?? 0
     },
 
     counts: () => ({ 'over-limit': limit.refused }),

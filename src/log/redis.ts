@@ -192,7 +192,12 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       const verdict = judge(EMPTY, texts.length, conditions, 0)
       if (!verdict.writes) return verdict.appended
       if (over && adds(texts.length, verdict.writes)) throw limit.refusal()
-      const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
+      const { createdBy } = conditions
+      const [fresh] = await Promise.all([
+        store.giveEpoch(),
+        store.list(sessionId),
+        store.countIn(createdBy, sessionId),
+      ])
       answer = await run(fresh)
       await store.list(sessionId)
     }
@@ -216,11 +221,18 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       const bytes = JSON.stringify(metadata).length
       if (await isOver(bytes)) throw limit.refusal()
       memory.add(bytes)
-      const [fresh] = await Promise.all([store.giveEpoch(), store.list(sessionId)])
+      const [fresh] = await Promise.all([
+        store.giveEpoch(),
+        store.list(sessionId),
+        store.countIn(createdBy, sessionId),
+      ])
       const args = [store.now, fresh, JSON.stringify(metadata), createdBy ?? '']
       const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
       await store.list(sessionId)
-      return { created: made === 1, session: infoOf(sessionId, header) as SessionInfo }
+      const session = infoOf(sessionId, header) as SessionInfo
+      // Another one was faster.
+      if (session.createdBy !== createdBy) await store.countOut(createdBy, sessionId)
+      return { created: made === 1, session }
     }),
 
     session: open(async sessionId => {
@@ -302,11 +314,13 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     }),
 
     delete: open(async sessionId => {
+      const { createdBy } = (await store.headerOf(sessionId)) ?? {}
       const removed = await store.script<number>('remove', sessionId, [node, store.channelOf(sessionId)])
       if (removed === 0) return false
       memory.freed()
       tails.deleted(sessionId)
       await store.unlist(sessionId)
+      await store.countOut(createdBy, sessionId)
       return true
     }),
 
@@ -324,6 +338,12 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       await store.probe()
       if (limit.isSet) limit.mustBeReady(await memory.bytes())
     }),
+
+    countCreated: open(createdBy => store.countCreated(createdBy)),
+
+    spend: open((...args) => store.spend(...args)),
+
+    hold: open((...args) => store.hold(...args)),
 
     counts: () => ({ ...counts, 'over-limit': limit.refused }),
 

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import type { Answers } from '../http/answers.ts'
 import type { Arriving } from '../http/arriving.ts'
-import { readBody, textOf, tooLarge } from '../http/bodies.ts'
+import { noteBodySize, readBody, textOf, tooLarge } from '../http/bodies.ts'
 import type { Turnstile } from '../http/turnstile.ts'
 import { parseJson } from '../protocol/index.ts'
 
@@ -28,6 +28,7 @@ export function jsonBodies(
     const { bodyLimit } = request.routeOptions
     if (Number(request.headers['content-length']) > bodyLimit) return done(tooLarge(bodyLimit))
     readBody(payload, bodyLimit, idleMs, arriving).then(body => {
+      noteBodySize(request.raw, body.length)
       turnstile.pass(body.length > LONG_BYTES, () => {
         try {
           done(null, parseJson(textOf(body, 'body'), 'body'))

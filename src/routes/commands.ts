@@ -14,7 +14,7 @@ import {
 import { allow, allowSubscription, type TransportContext } from '../transports/context.ts'
 import { serveSse } from '../transports/sse.ts'
 import { acceptsEventStream } from './accept.ts'
-import { answerWith, asTwinrailError } from './errors.ts'
+import { answerWith, asTwinrailError, authorizedFirst } from './errors.ts'
 import { CursorHeader, cursorFromHeader } from './events.ts'
 import { type Api, called, guarded, logged, SessionPath } from './schemas.ts'
 
@@ -61,7 +61,7 @@ export function commandRoutes(app: Api, context: TransportContext): void {
     {
       schema: sent,
       config: { action: 'command' },
-      errorHandler: (error, request, reply) => nack(error, request, reply),
+      errorHandler: (error, request, reply) => nack(context, error, request, reply),
       preValidation: async request => {
         context.connections.mustBeOpen()
         refuseConnectionCommand(request.body)
@@ -99,12 +99,18 @@ function refuseConnectionCommand(body: unknown): void {
   throw new TwinrailError('bad-request', `${type} goes over a WebSocket only`, { details: { path: 'type' } })
 }
 
-function nack(error: unknown, request: FastifyRequest, reply: FastifyReply): void {
+async function nack(
+  context: TransportContext,
+  error: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<FastifyReply> {
   const { id } = (request.body ?? {}) as { id?: unknown }
-  const known = asTwinrailError(error, request)
+  const known = asTwinrailError(await authorizedFirst(context.door, error, request), request)
   answerWith(known, reply, refusal => ({
     type: 'nack',
     id: typeof id === 'string' && id.length <= 64 ? id : null,
     ...refusal,
   }))
+  return reply
 }

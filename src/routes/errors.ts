@@ -1,7 +1,8 @@
 /** Errors as HTTP answers. PROTOCOL.md, "Errors". */
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { ErrorCodeSchema, limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
+import type { Door } from '../auth/door.ts'
+import { ErrorCodeSchema, Id, limits, type Refusal, refusalOf, TwinrailError } from '../protocol/index.ts'
 import { named } from './component-names.ts'
 
 /** The body of every refusal, except those of commands. */
@@ -97,9 +98,27 @@ export function answerUnroutable(_error: unknown, request: FastifyRequest, reply
   )
 }
 
-/** Sets the error format of every route except commands, and of unknown routes. */
-export function errorHandling(app: FastifyInstance): void {
-  app.setErrorHandler(answer)
+/**
+ * The error that a request is answered with: where it failed before it was authorized and is not allowed, the refusal.
+ * What the request says is parsed and checked before the action is known, so the order is restored here.
+ */
+export async function authorizedFirst(door: Door, error: unknown, request: FastifyRequest): Promise<unknown> {
+  const { code } = (error ?? {}) as { code?: unknown }
+  if (code === 'unauthorized' || code === 'forbidden' || code === 'rate-limited') return error
+  const { action } = request.routeOptions.config
+  if (!action) return error
+  const { sessionId } = (request.params ?? {}) as { sessionId?: unknown }
+  const session = Id.safeParse(sessionId).data
+  // Which command it is stands in the body.
+  return (await door.refusalOf(request, action === 'command' ? 'connect' : action, session)) ?? error
+}
+
+/** Sets the error format of every route except commands and some dialects, and of unknown routes. */
+export function errorHandling(app: FastifyInstance, door: Door): void {
+  app.setErrorHandler(async (error, request, reply) => {
+    answer(await authorizedFirst(door, error, request), request, reply)
+    return reply
+  })
   app.setNotFoundHandler((request, reply) =>
     answer(new TwinrailError('not-found', 'there is no such route; see /openapi.json'), request, reply),
   )

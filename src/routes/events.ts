@@ -152,15 +152,16 @@ export function eventRoutes(app: Api, context: TransportContext): void {
       const { body } = request
       if (isStream(body)) {
         let lost: TwinrailError | undefined
-        const hold = await context.door.enter(request, ['ingest'], sessionId, refusal => {
+        const hold = await context.door.enter(request, ['ingest'], sessionId, ['connections'], refusal => {
           lost = refusal
         })
-        const mustBeAllowed = () => {
+        const mayTake = (bytes: number) => {
           if (lost) throw lost
+          context.door.take(request, hold.principal, bytes)
         }
         try {
           const pieces = chunksOf(body, context.limits.linesMs)
-          const arrived = lines(body, pieces, context.arriving, mustBeAllowed)
+          const arrived = lines(body, pieces, context.arriving, mayTake)
           return await context.sessions.ingestLines(sessionId, arrived, hold.principal, producer)
         } finally {
           hold.release()
@@ -192,21 +193,21 @@ const LINE_FEED = 10
 
 /**
  * The complete lines of each chunk as it arrives. The last line may have no line feed.
- * @param mustBeAllowed called before each chunk's lines; throws when the producer has lost its right
+ * @param mayTake called before each chunk's lines; throws when the producer has lost its right, or sends too much
  * @throws TwinrailError at the first line that is too large or not UTF-8, after the lines before it
  */
 async function* lines(
   body: Readable,
   pieces: AsyncIterable<Buffer>,
   arriving: Arriving,
-  mustBeAllowed: () => void,
+  mayTake: (bytes: number) => void,
 ): AsyncGenerator<string[]> {
   // The loop below waits for a line that may never end.
   const holder = { giveUp: () => void body.destroy() }
   const begun = new Gathered(limits.messageBytes)
   try {
     for await (const chunk of pieces) {
-      mustBeAllowed()
+      mayTake(chunk.length)
       const end = chunk.lastIndexOf(LINE_FEED)
       if (end >= 0) {
         const first = begun.take()

@@ -7,7 +7,7 @@ import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.t
 import { beginning, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
-import type { Principal } from './principal.ts'
+import type { OpenRun, Principal } from './principal.ts'
 import { refusalError, runEnded } from './refused-append.ts'
 import { type AckFields, ackOf, digest, repeatedAnswer, repeatedStart } from './repeats.ts'
 import type { Runner } from './runner.ts'
@@ -23,6 +23,8 @@ export interface CommandParts {
   readonly expiry: Expiry
   readonly schemas: SchemaChecker
   readonly agents: ReadonlyMap<string, Agent>
+  /** Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited` */
+  readonly openRun: OpenRun
 }
 
 export class Commands {
@@ -97,33 +99,41 @@ export class Commands {
     }
     const ack = { runId }
     const run = { key: keys.run(runId), note }
-    let appended = await this.#append(command, principal, [started], ack, {
-      create: true,
-      once: [run],
-      absent: [keys.cancel(runId)],
-      leases: [runner.lease(runId)],
-    })
-    if (!appended.accepted && appended.reason === 'key' && appended.key === keys.cancel(runId)) {
-      // The run was cancelled before it was started: log its start and its end, and never run the agent.
-      const { reason } = appended.entry.note as { reason: string }
-      const cancelled = { type: 'run.cancelled', runId, data: { reason } }
-      appended = await this.#append(command, principal, [started, cancelled], ack, {
-        once: [run, { key: keys.end(runId), note: { type: 'run.cancelled' }, index: 1 }],
+    const onDone = this.#parts.openRun(principal.id)
+    let isRunning = false
+    try {
+      let appended = await this.#append(command, principal, [started], ack, {
+        create: true,
+        once: [run],
+        absent: [keys.cancel(runId)],
+        leases: [runner.lease(runId)],
       })
-      if (appended.accepted) return { ...ack, offset: offsetOf(appended, appended.first) }
-    }
-    if (!appended.accepted) {
-      if (appended.reason === 'key' && appended.key === run.key) {
-        return repeatedStart(appended.epoch, runId, appended.entry, note)
+      if (!appended.accepted && appended.reason === 'key' && appended.key === keys.cancel(runId)) {
+        // The run was cancelled before it was started: log its start and its end, and never run the agent.
+        const { reason } = appended.entry.note as { reason: string }
+        const cancelled = { type: 'run.cancelled', runId, data: { reason } }
+        appended = await this.#append(command, principal, [started, cancelled], ack, {
+          once: [run, { key: keys.end(runId), note: { type: 'run.cancelled' }, index: 1 }],
+        })
+        if (appended.accepted) return { ...ack, offset: offsetOf(appended, appended.first) }
       }
-      return this.#settle(command, principal, appended)
+      if (!appended.accepted) {
+        if (appended.reason === 'key' && appended.key === run.key) {
+          return repeatedStart(appended.epoch, runId, appended.entry, note)
+        }
+        return this.#settle(command, principal, appended)
+      }
+      const { epoch, first: startSeq } = appended
+      isRunning = true
+      const by = principal.id
+      // In a later turn of the event loop, so that the ack is written before the run's first event.
+      setImmediate(() =>
+        runner.start({ agent, sessionId, runId, epoch, startSeq, input, by, onNoViewers, onDone }),
+      )
+      return { ...ack, offset: offsetOf({ epoch }, startSeq) }
+    } finally {
+      if (!isRunning) onDone()
     }
-    const { epoch, first: startSeq } = appended
-    // In a later turn of the event loop, so that the ack is written before the run's first event.
-    setImmediate(() =>
-      runner.start({ agent, sessionId, runId, epoch, startSeq, input, by: principal.id, onNoViewers }),
-    )
-    return { ...ack, offset: offsetOf({ epoch }, startSeq) }
   }
 
   async #cancel(command: Of<'run.cancel'>, principal: Principal): Promise<AckFields> {

@@ -7,7 +7,8 @@ import { type EventBody, isTerminal, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
 import { parseIngestedEvent, parseIngestedLines } from './parse-ingest.ts'
-import type { Principal } from './principal.ts'
+import type { OpenRun, Principal } from './principal.ts'
+import type { ProducerRuns } from './producer-runs.ts'
 import { checkQuestion } from './question.ts'
 import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
@@ -40,6 +41,9 @@ export interface IngestParts {
   readonly expiry: Expiry
   readonly schemas: SchemaChecker
   readonly states: SessionStates
+  /** Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited` */
+  readonly openRun: OpenRun
+  readonly runs: ProducerRuns
   /** A run opened by ingest fails after this time without an event of its producer, in ms. */
   readonly leaseMs: number
 }
@@ -235,12 +239,19 @@ export class Ingest {
     principal: Principal,
     producer: Producer | undefined,
   ): Promise<Appended> {
-    const appended = await this.#parts.journal.append(sessionId, bodies, {
-      ...conditions,
-      ...(producer && { producer }),
-      by: principal.id,
-    })
+    const opened = this.#openRuns(sessionId, bodies, conditions, principal)
+    const closeAll = () => {
+      for (const [, close] of opened) close()
+    }
+    const appended = await this.#parts.journal
+      .append(sessionId, bodies, { ...conditions, ...(producer && { producer }), by: principal.id })
+      .catch(error => {
+        closeAll()
+        throw error
+      })
+    if (!appended.accepted) closeAll()
     if (appended.accepted) {
+      for (const [runId, close] of opened) this.#parts.runs.add(sessionId, runId, close)
       for (const { type, runId, data } of bodies) {
         if (type !== 'input.requested') continue
         const { requestId, expiresAt } = data as { requestId: string; expiresAt?: number }
@@ -249,6 +260,29 @@ export class Ingest {
       }
     }
     return appended
+  }
+
+  /**
+   * Counts the runs that these events open and do not end. A producer that repeats itself opens nothing.
+   * @throws TwinrailError `rate-limited`; nothing is counted then
+   */
+  #openRuns(
+    sessionId: string,
+    bodies: readonly Body[],
+    { release = [] }: AppendConditions,
+    principal: Principal,
+  ): [runId: string, close: () => void][] {
+    const opened: [string, () => void][] = []
+    try {
+      for (const { type, runId = '' } of bodies) {
+        if (type !== 'run.started' || release.includes(runId)) continue
+        if (!this.#parts.runs.has(sessionId, runId)) opened.push([runId, this.#parts.openRun(principal.id)])
+      }
+    } catch (error) {
+      for (const [, close] of opened) close()
+      throw error
+    }
+    return opened
   }
 
   /**

@@ -11,6 +11,7 @@ import { type Cancel, startInterval, startTimer } from '../protocol/timers.ts'
 import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
 import { KeyedJobs } from './keyed-jobs.ts'
+import type { OpenRun } from './principal.ts'
 import { Run } from './run.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 
@@ -26,6 +27,8 @@ export interface RunnerOptions {
   /** Lifetime of a lease in ms: other nodes take this process's runs over that long after it dies. */
   leaseMs: number
   expiry: Expiry
+  /** Counts a run of a principal as open until the returned function is called. */
+  openRun: OpenRun
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -40,6 +43,8 @@ export interface StartedRun {
   input: unknown
   by: string
   onNoViewers: OnNoViewers
+  /** Is called when the run is over. */
+  onDone(): void
   /** Set for a run that was taken over: the run's events so far. */
   history?: readonly TwinrailEvent[]
 }
@@ -124,7 +129,10 @@ export class Runner {
       onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
     })
     this.#runs.add(run)
-    void run.done.then(() => this.#runs.delete(run))
+    void run.done.then(() => {
+      this.#runs.delete(run)
+      started.onDone()
+    })
     // The start was accepted just before the server stopped.
     if (this.#closed) run.end(stoppedByServer).catch(error => onError(error, { runId }))
   }
@@ -230,6 +238,7 @@ export class Runner {
       by: started.by ?? '',
       onNoViewers,
       history,
+      onDone: this.#options.openRun(started.by ?? '', { mayExceed: true }),
     })
     return true
   }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
-import { partsOf } from '../log/keys.ts'
+import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { formatOffset, type SessionCommand } from '../protocol/index.ts'
@@ -11,7 +11,8 @@ import { Commands } from './commands.ts'
 import { describe, type SessionBase, type SessionDescription } from './description.ts'
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
-import type { Principal } from './principal.ts'
+import type { OpenRun, Principal } from './principal.ts'
+import { ProducerRuns } from './producer-runs.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
@@ -35,6 +36,11 @@ export interface SessionsOptions {
   retentionEveryMs?: number
   /** Time limit of one check of a question's schema, or of an answer against it, in ms. @default 100 */
   schemaMs?: number
+  /**
+   * Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited`
+   * @default does nothing
+   */
+  openRun?: OpenRun
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -63,9 +69,10 @@ export class Sessions {
   readonly #retention: Retention
   readonly #commands: Commands
   readonly #ingest: Ingest
+  readonly #producerRuns: ProducerRuns
 
   constructor(options: SessionsOptions) {
-    const { journal, bus, presence, onError } = options
+    const { journal, bus, presence, onError, openRun = () => () => {} } = options
     this.#journal = journal
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
     this.#states = new SessionStates(journal)
@@ -79,8 +86,10 @@ export class Sessions {
     journal.onAppended(({ sessionId, epoch, first, head, taken }) => {
       for (const key of taken) {
         const [kind, id = ''] = partsOf(key)
-        if (kind === 'end') this.#expiry.runEnded(sessionId, id)
-        else if (kind === 'answer') this.#expiry.cancel(sessionId, id)
+        if (kind === 'end') {
+          this.#expiry.runEnded(sessionId, id)
+          this.#producerRuns.ended(sessionId, id)
+        } else if (kind === 'answer') this.#expiry.cancel(sessionId, id)
       }
       this.#retention.appended(sessionId)
       this.#states
@@ -102,6 +111,7 @@ export class Sessions {
       maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
       leaseMs: options.leaseMs ?? 15_000,
       expiry: this.#expiry,
+      openRun,
       onError,
     })
     this.#commands = new Commands({
@@ -111,6 +121,12 @@ export class Sessions {
       expiry: this.#expiry,
       schemas,
       agents: this.agents,
+      openRun,
+    })
+    const leaseMs = options.producerLeaseMs ?? 60_000
+    this.#producerRuns = new ProducerRuns(leaseMs, async (sessionId, runId) => {
+      const [started, ended] = await journal.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+      return started !== undefined && ended === undefined
     })
     this.#ingest = new Ingest({
       journal,
@@ -118,7 +134,9 @@ export class Sessions {
       expiry: this.#expiry,
       schemas,
       states: this.#states,
-      leaseMs: options.producerLeaseMs ?? 60_000,
+      openRun,
+      runs: this.#producerRuns,
+      leaseMs,
     })
   }
 
@@ -188,6 +206,7 @@ export class Sessions {
   async close(graceMs: number): Promise<void> {
     await this.runner.close(graceMs)
     this.#expiry.close()
+    this.#producerRuns.close()
     await this.#schemas.close()
     await this.#retention.close()
   }

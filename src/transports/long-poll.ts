@@ -18,7 +18,13 @@ export async function servePage(
   const gone = new AbortController()
   const leave = () => gone.abort()
   // A page holds no producers, so `lag=wait` needs no right of its own.
-  const hold = await context.door.enter(request, ['subscribe'], sessionId, leave)
+  const hold = await context.door.enter(
+    request,
+    ['subscribe'],
+    sessionId,
+    ['connections', 'subscriptions'],
+    leave,
+  )
   try {
     await createIfWanted(context, request, sessionId, options)
     return await answer(hold)

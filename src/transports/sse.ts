@@ -54,8 +54,12 @@ export async function serveSse(
   const stream = new SseStream(context, reply, sseBody(reply.request, context.compression), ack)
   try {
     context.connections.mustBeOpen()
-    stream.hold = await context.door.enter(reply.request, subscribing(options), sessionId, refusal =>
-      stream.lose(refusal),
+    stream.hold = await context.door.enter(
+      reply.request,
+      subscribing(options),
+      sessionId,
+      ['connections', 'subscriptions'],
+      refusal => stream.lose(refusal),
     )
     await createIfWanted(context, reply.request, sessionId, options)
     const subscription = await context.bus.subscribe({

@@ -122,8 +122,12 @@ class WebSocketConnection implements Connection, Holder {
   async #open(): Promise<void> {
     try {
       this.#context.connections.mustBeOpen()
-      this.#hold = await this.#context.door.enter(this.#request, ['connect'], undefined, refusal =>
-        this.close(refusal),
+      this.#hold = await this.#context.door.enter(
+        this.#request,
+        ['connect'],
+        undefined,
+        ['connections'],
+        refusal => this.close(refusal),
       )
       this.#context.connections.mustBeOpen()
     } catch (error) {
@@ -222,20 +226,20 @@ class WebSocketConnection implements Connection, Holder {
         new TwinrailError('unauthorized', 'the connection has no credentials; send the command auth first'),
       )
     }
-    this.#enqueue(command)
+    this.#enqueue(command, data.length)
   }
 
   /**
    * Executes commands of one session in the order in which they were sent. Commands of different sessions are
    * independent.
    */
-  #enqueue(command: Command): void {
+  #enqueue(command: Command, bytes: number): void {
     const lane = command.type === 'ping' || command.type === 'auth' ? '' : command.sessionId
     this.#pending++
     this.#throttle()
     const before = this.#last.get(lane)
     const done = (before ?? Promise.resolve())
-      .then(() => this.#execute(command))
+      .then(() => this.#execute(command, bytes))
       .catch(error => this.#refuse(command.id ?? null, error))
       .then(() => {
         if (this.#last.get(lane) === done) this.#last.delete(lane)
@@ -260,12 +264,13 @@ class WebSocketConnection implements Connection, Holder {
     return this.#socket.readyState === this.#socket.OPEN
   }
 
-  async #execute(command: Command): Promise<void> {
+  async #execute(command: Command, bytes: number): Promise<void> {
     if (!this.#isOpen) return
     if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand)
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
     const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
+    this.#context.door.take(this.#request, principal, bytes)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
     this.#send({ type: 'ack', id, ...ack })
   }
@@ -304,10 +309,16 @@ class WebSocketConnection implements Connection, Holder {
     this.#mustHaveRoom(sessionId)
     let subscription: Subscription<Buffer> | undefined
     let lost: TwinrailError | undefined
-    const hold = await this.#context.door.enter(this.#request, subscribing(command), sessionId, refusal => {
-      lost = refusal
-      subscription?.end('forbidden')
-    })
+    const hold = await this.#context.door.enter(
+      this.#request,
+      subscribing(command),
+      sessionId,
+      ['subscriptions'],
+      refusal => {
+        lost = refusal
+        subscription?.end('forbidden')
+      },
+    )
     try {
       await createIfWanted(this.#context, this.#request, sessionId, command)
       subscription = await this.#context.bus.subscribe({

@@ -52,6 +52,7 @@ async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise
     agents: new Map([[counting.name, counting]]) as never,
     maxRunMs: 1000,
     leaseMs: 30,
+    openRun: () => () => {},
     expiry: new Expiry({ journal, onError: error => errors.push(error) }),
     onError: error => errors.push(error),
   })

@@ -53,8 +53,7 @@ function operations({ paths }: Document): { method: string; path: string; operat
 }
 
 /** Whether a route speaks a foreign protocol, whose requests and refusals have forms of their own. */
-const isForeign = ({ operationId, tags }: Operation) =>
-  operationId === undefined && tags.every(tag => dialectNames.some(name => name === tag))
+const isForeign = ({ tags }: Operation) => tags.every(tag => dialectNames.some(name => name === tag))
 
 t.test('it is valid OpenAPI 3.1', async t => {
   const document = await documentOf(await serve(t))
@@ -92,8 +91,11 @@ t.test('routes of the application may have JSON Schemas and a document of their 
 
 t.test('every operation has a name, a summary, parameters, bodies, answers and refusals', async t => {
   const document = await documentOf(await serve(t))
-  const all = operations(document).filter(({ operation }) => !isForeign(operation))
-  t.equal(new Set(all.map(({ operation }) => operation.operationId)).size, all.length, 'each name once')
+  const named = operations(document)
+  for (const { method, path, operation } of named)
+    t.match(operation.operationId, /^[a-z][A-Za-z]+$/, `${method} ${path}`)
+  t.equal(new Set(named.map(({ operation }) => operation.operationId)).size, named.length, 'each name once')
+  const all = named.filter(({ operation }) => !isForeign(operation))
   for (const { method, path, operation } of all) {
     const { operationId, summary, tags, parameters = [], requestBody, responses } = operation
     const what = `${method} ${path}`

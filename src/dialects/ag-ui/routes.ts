@@ -6,7 +6,7 @@ import { keys } from '../../log/keys.ts'
 import { check, formatOffset, OnNoViewers, parseOffset, TwinrailError } from '../../protocol/index.ts'
 import type { Principal } from '../../sessions/principal.ts'
 import type { TransportContext } from '../../transports/context.ts'
-import { mayDo } from '../allow.ts'
+import { mayDo, maySee } from '../allow.ts'
 import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf, runsOf } from '../chats.ts'
 import { type RunStream, serveRunStream } from '../dialect-stream.ts'
 import { runStarted } from './encode.ts'
@@ -101,14 +101,16 @@ export function agUiRoutes(app: FastifyInstance, context: TransportContext): voi
       }
       const known = joinable.get(runId)
       const place = parsePlace(known?.place ?? runId)
-      const run = place && (await findRun(context, place.sessionId, place.runId))
+      const run =
+        place &&
+        (await maySee(context, request, place.sessionId)) &&
+        (await findRun(context, place.sessionId, place.runId))
       if (!place || !run) {
         throw new TwinrailError(
           'run-not-found',
           'this server knows no run of this id; read the thread instead',
         )
       }
-      await mayDo(context, request, ['subscribe'], place.sessionId)
       const segment = { ...place, epoch: run.epoch, start: run.start, isKnown: true }
       const names = { threadId: known?.threadId ?? threadId ?? place.sessionId, runId, messages: [] }
       await serve(reply, segment, names, cursorOf(offset === '-1' ? undefined : offset))

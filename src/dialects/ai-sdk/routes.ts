@@ -38,10 +38,12 @@ export function aiSdkRoutes(app: FastifyInstance, context: TransportContext, par
   // WorkflowChatTransport posts its JSON without a type, as text.
   parts.acceptJsonAs(app, 'text/plain')
   // Clients show the body of a refusal to their users as it is.
-  app.setErrorHandler((error, _request, reply) => {
+  app.setErrorHandler(async (thrown, request, reply) => {
+    const error = await parts.authorizedFirst(thrown, request)
     if (!(error instanceof TwinrailError)) throw error
     if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000))
     void reply.code(error.status).type('text/plain; charset=utf-8').send(error.message)
+    return reply
   })
 
   app.post('/ai-sdk/:agent', { config: { action: 'run.start' } }, async (request, reply) => {

@@ -36,9 +36,9 @@ export class UiMessageEncoder implements StreamEncoder {
     return this.#frames(suspendChunks(this.#state), undefined)
   }
 
-  /** A clean end in the middle would look like a complete answer. */
-  farewell(): 'cut' {
-    return 'cut'
+  /** A clean end in the middle would look like a complete answer; after a cut the client comes back. */
+  farewell(code: string, message: string): Frame[] | 'cut' {
+    return code === 'restart' ? 'cut' : [this.#frame({ type: 'error', errorText: message }, undefined)]
   }
 
   /** Only the last chunk of an event has its offset: a client that has an earlier one resumes before the event. */

@@ -2,9 +2,10 @@
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
 import { z } from 'zod'
+import type { Hold } from '../../auth/door.ts'
 import { check, limits, TwinrailError } from '../../protocol/index.ts'
 import type { Connection } from '../../transports/connections.ts'
-import { allow, type TransportContext } from '../../transports/context.ts'
+import type { TransportContext } from '../../transports/context.ts'
 import type { Beating } from '../../transports/heartbeat.ts'
 import { RunFrames, type RunStream } from '../dialect-stream.ts'
 import { ChatBody, type Segment } from './conversation.ts'
@@ -52,6 +53,8 @@ class ChatSocket implements Connection, Beating {
   readonly #parts: ChatSocketParts
   /** The responses that are being sent, by request. */
   readonly #open = new Map<string, RunFrames | undefined>()
+  /** The right to the connection; none before it is open. */
+  #hold: Hold | undefined
   #silentBeats = 0
 
   constructor(context: TransportContext, socket: WebSocket, request: FastifyRequest, parts: ChatSocketParts) {
@@ -84,7 +87,13 @@ class ChatSocket implements Connection, Beating {
   async open(): Promise<void> {
     try {
       this.#context.connections.mustBeOpen()
-      await allow(this.#context, this.#request, 'connect')
+      this.#hold = await this.#context.door.enter(
+        this.#request,
+        ['connect'],
+        undefined,
+        ['connections'],
+        refusal => this.close(refusal),
+      )
       this.#context.connections.mustBeOpen()
     } catch (error) {
       if (!(error instanceof TwinrailError))
@@ -92,7 +101,7 @@ class ChatSocket implements Connection, Beating {
       this.close(error instanceof TwinrailError ? error : new TwinrailError('internal', 'the server failed'))
       return
     }
-    if (this.#socket.readyState !== this.#socket.OPEN) return
+    if (this.#socket.readyState !== this.#socket.OPEN) return this.#hold.release()
     this.#context.connections.add(this)
     this.#context.heartbeats.add(this)
     this.#socket.resume()
@@ -113,6 +122,7 @@ class ChatSocket implements Connection, Beating {
   }
 
   #forget(): void {
+    this.#hold?.release()
     for (const frames of this.#open.values()) frames?.leave()
     this.#open.clear()
     this.#context.heartbeats.remove(this)
@@ -147,11 +157,12 @@ class ChatSocket implements Connection, Beating {
       return
     }
     this.#open.set(requestId, undefined)
-    this.#answer(message).catch(error => this.#refuse(requestId, error))
+    this.#answer(message, data.length).catch(error => this.#refuse(requestId, error))
   }
 
-  async #answer(message: Exclude<Message, { type: 'abort' }>): Promise<void> {
+  async #answer(message: Exclude<Message, { type: 'abort' }>, bytes: number): Promise<void> {
     const { requestId } = message
+    if (this.#hold) this.#context.door.take(this.#request, this.#hold.principal, bytes)
     const segment =
       message.type === 'send'
         ? await this.#parts.send(check(ChatBody, { ...message.body, ...withoutBody(message) }, 'message'))
@@ -162,7 +173,7 @@ class ChatSocket implements Connection, Beating {
       this.#send({ type: 'no-active', requestId })
       return
     }
-    const frames = new RunFrames(this.#context, this.#parts.stream(segment))
+    const frames = new RunFrames(this.#context, this.#request, this.#parts.stream(segment), ['subscriptions'])
     this.#open.set(requestId, frames)
     const batches = await frames.open()
     if (message.type === 'resume') this.#send({ type: 'start', requestId })

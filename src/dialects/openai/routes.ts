@@ -6,9 +6,9 @@ import type { Agent, ForeignMessage } from '../../agents/agent.ts'
 import { check, Id, parseOffset, TwinrailError } from '../../protocol/index.ts'
 import { newSessionId } from '../../sessions/sessions.ts'
 import { connectionOf, type TransportContext } from '../../transports/context.ts'
-import { mayDo } from '../allow.ts'
+import { mayDo, maySee } from '../allow.ts'
 import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf } from '../chats.ts'
-import type { StreamEncoder } from '../dialect.ts'
+import type { DialectParts, StreamEncoder } from '../dialect.ts'
 import { RunFrames, type RunStream, serveRunStream } from '../dialect-stream.ts'
 import type { ResponseNames } from './encode.ts'
 import { CompletionEncoder, completionUsage, ResponseEncoder } from './stream.ts'
@@ -59,13 +59,15 @@ interface Segment {
 
 type Reply = { requestId: string; value: NonNullable<unknown> | null }
 
-export function openAiRoutes(app: FastifyInstance, context: TransportContext): void {
-  app.setErrorHandler((error, _request, reply) => {
+export function openAiRoutes(app: FastifyInstance, context: TransportContext, parts: DialectParts): void {
+  app.setErrorHandler(async (thrown, request, reply) => {
+    const error = await parts.authorizedFirst(thrown, request)
     if (!(error instanceof TwinrailError)) throw error
     const { status, code, message, details } = error
     if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000))
     const type = status >= 500 ? 'server_error' : 'invalid_request_error'
     void reply.code(status).send({ error: { message, type, code, param: details?.['path'] ?? null } })
+    return reply
   })
 
   const models = () =>
@@ -107,8 +109,8 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
     async (request, reply) => {
       context.connections.mustBeOpen()
       const query = check(RetrieveQuery, request.query, 'query')
-      const segment = await segmentOf(check(Path, request.params, 'path').id)
-      await mayDo(context, request, ['subscribe', 'session.read'], segment.sessionId)
+      const segment = await segmentOf(request, check(Path, request.params, 'path').id)
+      await mayDo(context, request, ['session.read'], segment.sessionId)
       const names = {
         ...namesOf(segment, await modelOf(segment)),
         background: true,
@@ -121,7 +123,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
   )
 
   app.post('/openai/v1/responses/:id/cancel', { config: { action: 'run.cancel' } }, async request => {
-    const segment = await segmentOf(check(Path, request.params, 'path').id)
+    const segment = await segmentOf(request, check(Path, request.params, 'path').id)
     const { sessionId, runId } = segment
     const principal = await mayDo(context, request, ['run.cancel', 'session.read'], sessionId)
     try {
@@ -172,7 +174,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
   ): Promise<Segment> {
     const { model: _, input, stream: _stream, background: _background, metadata, ...extra } = body
     const { previous_response_id: previousId, conversation } = body
-    const previous = previousId ? await segmentOf(previousId) : undefined
+    const previous = previousId ? await segmentOf(request, previousId) : undefined
     const named = typeof conversation === 'string' ? conversation : conversation?.id
     const sessionId = previous?.sessionId ?? (named ? idOf(named) : sessionFor(request, metadata))
     const items = typeof input === 'string' ? [{ role: 'user', content: input }] : (input ?? [])
@@ -271,9 +273,12 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
   }
 
   /** The part of a run that a response's id names. @throws TwinrailError `run-not-found` */
-  async function segmentOf(id: string): Promise<Segment> {
+  async function segmentOf(request: FastifyRequest, id: string): Promise<Segment> {
     const place = parsePlace(id.replace(/^resp_/, ''))
-    const run = place && (await findRun(context, place.sessionId, place.runId))
+    const run =
+      place &&
+      (await maySee(context, request, place.sessionId)) &&
+      (await findRun(context, place.sessionId, place.runId))
     if (place && run && place.seq >= run.start) return { ...place, epoch: run.epoch, start: run.start }
     throw new TwinrailError('run-not-found', 'there is no response with this id')
   }
@@ -315,17 +320,20 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext): v
     encoder: ResponseEncoder | CompletionEncoder,
   ): Promise<void> {
     context.answers.park(reply.raw)
-    const frames = new RunFrames(context, { ...streamOf(segment, encoder), replay: 'compact' })
+    const frames = new RunFrames(context, request, { ...streamOf(segment, encoder), replay: 'compact' })
     const connection = connectionOf(reply)
     const leave = () => frames.leave()
     connection.once('close', leave)
     const waited = context.connections.wait(() => frames.bid('restart', ''))
     try {
-      for await (const _ of await frames.open()) void request
+      for await (const _ of await frames.open());
     } finally {
       waited()
       connection.off('close', leave)
     }
+    if (frames.lost) throw frames.lost
+    // While it waited, the right may have been lost.
+    await frames.check()
     if (frames.end === 'cut') throw context.connections.restart()
     await context.answers.unpark(reply.raw)
   }

@@ -45,9 +45,10 @@ export class ResponseEncoder implements StreamEncoder {
     return suspend(this.state, this.#time).map(frameOf)
   }
 
-  /** The client may read on with `starting_after`. */
-  farewell(): 'cut' {
-    return 'cut'
+  /** After a restart the client may read on with `starting_after`. */
+  farewell(code: string, message: string): Frame[] | 'cut' {
+    // Without a number: the client reads on after the last event that it got.
+    return code === 'restart' ? 'cut' : [frameOf({ type: 'error', code, message, param: null })]
   }
 }
 
@@ -151,8 +152,10 @@ export class CompletionEncoder implements StreamEncoder {
     return this.#end()
   }
 
-  farewell(): 'cut' {
-    return 'cut'
+  farewell(code: string, message: string): Frame[] | 'cut' {
+    if (code === 'restart') return 'cut'
+    const error = { message, type: 'invalid_request_error', code, param: null }
+    return [{ data: JSON.stringify({ error }) }]
   }
 
   /** A tool of the client's. Its id says where the result belongs: the client keeps nothing else. */

@@ -147,6 +147,8 @@ export function openTables(root: RootDatabase) {
     counters: new Table<number>(root, 'counters', json()),
     /** By session id. */
     sessions: new Table<SessionRow>(root, 'sessions', row),
+    /** How many sessions each principal has created, by principal. */
+    created: new Table<number>(root, 'created', json()),
     /** By epoch. */
     metadata: new Table<Record<string, unknown>>(root, 'metadata', json()),
     /** Stored texts, by epoch and number. */

@@ -36,6 +36,9 @@ export interface RedisClient {
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
   zadd(key: string, score: number, member: string): Promise<unknown>
   zrem(key: string, member: string): Promise<unknown>
+  sadd(key: string, member: string): Promise<unknown>
+  srem(key: string, member: string): Promise<unknown>
+  scard(key: string): Promise<number>
   zrangebylex(
     key: string,
     min: string,

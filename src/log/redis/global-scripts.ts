@@ -42,6 +42,49 @@ if held ~= ARGV[2] then return 0 end
 if ARGV[3] == '' then redis.call('ZREM', KEYS[1], ARGV[1]) else redis.call('ZADD', KEYS[1], ARGV[3], ARGV[1]) end
 return 1
 `,
+  /** now or '', cost, tokens per second, burst. Gives what is left in the bucket, which is gone once it is full. */
+  spend: `
+local now, cost, rate, burst = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + t[2] / 1000
+end
+local held = redis.call('HMGET', KEYS[1], 'left', 'at')
+local left = burst
+if held[1] then left = math.min(burst, held[1] + math.max(0, now - held[2]) / 1000 * rate) end
+left = left - cost
+redis.call('HSET', KEYS[1], 'left', string.format('%.6f', left), 'at', string.format('%.3f', now))
+redis.call('PEXPIRE', KEYS[1], string.format('%.0f', math.min(math.ceil((burst - left) / rate * 1000) + 1, 86400000)))
+return string.format('%.6f', left)
+`,
+  /** now or '', node, ttl in ms, counts separated by blanks. Gives the sums of the other nodes' counts. */
+  hold: `
+local now, node, ttl, counts = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+now = tonumber(now)
+local sums = {}
+for _ in string.gmatch(counts, '%d+') do sums[#sums + 1] = 0 end
+local held = redis.call('HGETALL', KEYS[1])
+for i = 1, #held, 2 do
+  local until_, others = string.match(held[i + 1], '^(%d+) (.*)$')
+  if tonumber(until_) <= now then redis.call('HDEL', KEYS[1], held[i])
+  elseif held[i] ~= node then
+    local at = 0
+    for count in string.gmatch(others, '%d+') do
+      at = at + 1
+      sums[at] = (sums[at] or 0) + count
+    end
+  end
+end
+if string.find(counts, '[1-9]') then
+  redis.call('HSET', KEYS[1], node, string.format('%.0f', now + ttl) .. ' ' .. counts)
+  redis.call('PEXPIRE', KEYS[1], ttl)
+else redis.call('HDEL', KEYS[1], node) end
+return sums
+`,
   /** limit, now or ''. Gives the members that are due with their scores, and now. */
   due: `
 local now = ARGV[2]

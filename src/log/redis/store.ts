@@ -1,4 +1,5 @@
 /** Keys, scripts and reads of the log in one Redis. */
+import { createHash } from 'node:crypto'
 import { LogEvent } from '../event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
 import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
@@ -114,6 +115,38 @@ export class Store {
     await this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId))
     // The session may have been created again concurrently; then it is added again.
     if (await this.headerOf(sessionId)) await this.list(sessionId)
+  }
+
+  /** Counts the session as one that this principal has created, before it does. */
+  async countIn(createdBy: string | undefined, sessionId: string): Promise<void> {
+    if (createdBy === undefined) return
+    await this.commands.send(client => client.sadd(this.#createdKey(createdBy), sessionId))
+  }
+
+  async countOut(createdBy: string | undefined, sessionId: string): Promise<void> {
+    if (createdBy === undefined) return
+    await this.commands.send(client => client.srem(this.#createdKey(createdBy), sessionId))
+  }
+
+  countCreated(createdBy: string): Promise<number> {
+    return this.commands.send(client => client.scard(this.#createdKey(createdBy)))
+  }
+
+  /** See the script `spend`. */
+  async spend(bucket: string, cost: number, perSecond: number, burst: number): Promise<number> {
+    const args = [this.now, cost, perSecond, burst].map(String)
+    return Number(await this.#run<string>('spend', [`${this.#prefix}bucket:${bucket}`, ...args]))
+  }
+
+  /** See the script `hold`. */
+  async hold(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]> {
+    const args = [this.now, this.#node, String(ttlMs), counts.join(' ')]
+    return this.#run<number[]>('hold', [`${this.#prefix}held:${name}`, ...args])
+  }
+
+  /** Names of principals may be long. */
+  #createdKey(createdBy: string): string {
+    return `${this.#prefix}created:${createHash('sha256').update(createdBy).digest('base64url')}`
   }
 
   /** Ids of possible sessions, in order. */
