@@ -1,6 +1,7 @@
 /** The interface of the three transports, and their common code: messages, addresses, media types. */
 import { ClientError } from '../errors.ts'
 import type { Control, EphemeralEvent, SubscriptionOptions, TwinrailEvent } from '../protocol.ts'
+import type { Credential, Credentials } from './credentials.ts'
 
 /** One message of a subscription. */
 export type Message =
@@ -42,7 +43,8 @@ export interface TransportRequest {
   url: string
   sessionId: string
   start: Start
-  headers: Record<string, string>
+  credential: Credential
+  credentials: Credentials
   fetch: typeof fetch
   /** Whether the server's clock should be measured. */
   wantsClock: boolean
