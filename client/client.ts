@@ -1,7 +1,8 @@
 /** The client: one for each server, for any number of sessions. */
 import { newId } from './command.ts'
 import type { Backoff } from './connection/backoff.ts'
-import { type Auth, credentialsOf } from './connection/credentials.ts'
+import type { Auth } from './connection/credentials.ts'
+import { credentialsOf } from './connection/load-credentials.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
 import { endpoint, type SocketConstructor } from './connection/transport.ts'

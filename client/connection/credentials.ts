@@ -1,8 +1,7 @@
 /** Credentials as a client's streams and commands see them. Renewing ones are loaded only by clients with `auth`. */
-import { ClientError } from '../errors.ts'
+import type { ClientError } from '../errors.ts'
 import type { ControlOf } from '../protocol.ts'
-import type { SharedSocket } from './shared-socket.ts'
-import type { Socket, SocketConstructor, TransportRequest } from './transport.ts'
+import type { Socket, SocketConstructor } from './socket.ts'
 
 /**
  * What {@link Auth} returns: a token, sent as `Authorization: Bearer`; a token with the time at which it expires, in ms
@@ -27,6 +26,24 @@ export interface Credential {
   readonly token?: string | undefined
 }
 
+/** A socket that is kept authorized. */
+export interface KeptSocket {
+  /** The credentials that the server knows of it. */
+  credential: Credential
+  /** Whether the server has sent `hello`. */
+  readonly greeted: boolean
+  /** Gives the server a new token. @throws ClientError the refusal */
+  renew(token: string): Promise<ControlOf<'ack'>>
+  fail(error: ClientError): void
+}
+
+/** What a ticket is asked for with. */
+export interface TicketRequest {
+  readonly url: string
+  readonly fetch: typeof fetch
+  readonly credential: Credential
+}
+
 /** The credentials of one client, shared by all its streams and commands. */
 export interface Credentials {
   /** The credentials to send now. @throws ClientError when `auth` fails; the signal's reason on abort */
@@ -46,9 +63,9 @@ export interface Credentials {
    */
   onRenewed(listener: (renewed: Credential) => void): () => void
   /** Keeps an open socket authorized. Returns the function that ends it. */
-  keep(socket: SharedSocket): () => void
+  keep(socket: KeptSocket): () => void
   /** A socket that connects with a ticket; `undefined` where the upgrade needs none. */
-  socket(make: SocketConstructor, address: URL, request: TransportRequest): Socket | undefined
+  socket(make: SocketConstructor, address: URL, request: TicketRequest): Socket | undefined
 }
 
 /** Credentials that never change. @param headers headers of every request, and of the upgrade where it can have them */
@@ -66,23 +83,5 @@ export function fixedCredentials(headers: Record<string, string> = {}): Credenti
     onRenewed: () => nothing,
     keep: () => nothing,
     socket: nothing as () => undefined,
-  }
-}
-
-/** Loads the credentials of a client once. A failure to load them is a ClientError, and they are loaded again then. */
-export function credentialsOf(auth: Auth | undefined): () => Promise<Credentials> {
-  let loaded: Promise<Credentials> | undefined
-  const load = async () => {
-    if (!auth) return fixedCredentials()
-    try {
-      return new (await import('./renewing-credentials.ts')).RenewingCredentials(auth)
-    } catch (cause) {
-      loaded = undefined
-      throw new ClientError('connection-lost', 'A part of the client could not be loaded', { cause })
-    }
-  }
-  return () => {
-    loaded ??= load()
-    return loaded
   }
 }

@@ -264,7 +264,7 @@ export async function* stream(
 
 /** The error of a subscription that the server ended, since the principal may not read the session any more. */
 function rightLost(sessionId: string): ClientError {
-  return new ClientError('forbidden', `The right to read the session ${sessionId} was lost`)
+  return new ClientError('forbidden', `The right to read ${sessionId} was lost`)
 }
 
 /** Resolves as `promise` does, or with `undefined` when `end` is called first. @param early receives `end` */

@@ -1,11 +1,10 @@
 /** Credentials that the application's `auth` function gives, renewed before they expire and after a refusal. */
 import { ClientError, isUnauthorized } from '../errors.ts'
 import { type Cancel, type ControlOf, startTimer } from '../protocol.ts'
-import type { Auth, AuthResult, Credential, Credentials } from './credentials.ts'
+import type { Auth, AuthResult, Credential, Credentials, KeptSocket, TicketRequest } from './credentials.ts'
 import { unlessAborted } from './linked-abort.ts'
-import type { SharedSocket } from './shared-socket.ts'
+import type { Socket, SocketConstructor } from './socket.ts'
 import { sendsHeaders, TicketSocket } from './ticket-socket.ts'
-import type { Socket, SocketConstructor, TransportRequest } from './transport.ts'
 
 /** Time before the expiry at which credentials are renewed, in ms; a quarter of the rest where that is shorter. */
 const LEAD_MS = 30_000
@@ -16,7 +15,7 @@ const LEAST_MS = 1000
 /** Asks `auth` once for everybody who needs credentials, and again before they expire while somebody listens. */
 export class RenewingCredentials implements Credentials {
   readonly #auth: Auth
-  readonly #kept = new Set<SharedSocket>()
+  readonly #kept = new Set<KeptSocket>()
   readonly #listeners = new Set<(renewed: Credential) => void>()
   #current: Credential | undefined
   /** By this machine's clock. */
@@ -61,7 +60,7 @@ export class RenewingCredentials implements Credentials {
     this.#serverAheadMs = hello.serverTime - Date.now()
     this.#told(connection.credential, hello.expiresAt)
     // They may have been renewed before.
-    if (this.#kept.has(connection as SharedSocket)) this.#renewSocket(connection as SharedSocket)
+    if (this.#kept.has(connection as KeptSocket)) this.#renewSocket(connection as KeptSocket)
   }
 
   onRenewed(listener: (renewed: Credential) => void): () => void {
@@ -73,7 +72,7 @@ export class RenewingCredentials implements Credentials {
     }
   }
 
-  keep(socket: SharedSocket): () => void {
+  keep(socket: KeptSocket): () => void {
     this.#kept.add(socket)
     const stop = this.onRenewed(() => {
       if (socket.greeted) this.#renewSocket(socket)
@@ -84,13 +83,13 @@ export class RenewingCredentials implements Credentials {
     }
   }
 
-  socket(make: SocketConstructor, address: URL, request: TransportRequest): Socket | undefined {
+  socket(make: SocketConstructor, address: URL, request: TicketRequest): Socket | undefined {
     const isBare = Object.keys(request.credential.headers).length === 0
     return isBare || sendsHeaders(make) ? undefined : new TicketSocket(make, address, request)
   }
 
   /** Gives the server the token of now. Streams with other credentials open a socket of their own. */
-  #renewSocket(socket: SharedSocket): void {
+  #renewSocket(socket: KeptSocket): void {
     const renewed = this.#current
     if (!renewed?.token || renewed === socket.credential) return
     socket.renew(renewed.token).then(

@@ -1,7 +1,8 @@
 /** A WebSocket that gets a ticket before it connects, for sockets that cannot send headers with their upgrade. */
 import { type ErrorCode, errorTable } from '../protocol.ts'
+import type { TicketRequest } from './credentials.ts'
 import { requestJson } from './request.ts'
-import type { Socket, SocketConstructor, TransportRequest } from './transport.ts'
+import type { Socket, SocketConstructor } from './socket.ts'
 
 /** Of all types of events alike: what a listener of one type gets is passed on as it is. */
 type Listener = [type: 'message', listener: (event: { data: unknown }) => void]
@@ -12,11 +13,11 @@ export class TicketSocket implements Socket {
   #isClosed = false
   readonly #listeners: Listener[] = []
 
-  constructor(make: SocketConstructor, address: URL, request: TransportRequest) {
+  constructor(make: SocketConstructor, address: URL, request: TicketRequest) {
     void this.#connect(make, address, request)
   }
 
-  async #connect(make: SocketConstructor, address: URL, request: TransportRequest): Promise<void> {
+  async #connect(make: SocketConstructor, address: URL, request: TicketRequest): Promise<void> {
     const { url, fetch, credential } = request
     // Other streams may have joined the socket by the time this one is aborted.
     const { signal } = new AbortController()
