@@ -1,7 +1,8 @@
 /** The client: one for each server, for any number of sessions. */
 import { newId } from './command.ts'
 import type { Backoff } from './connection/backoff.ts'
-import type { Auth } from './connection/follow.ts'
+import type { Auth } from './connection/credentials.ts'
+import { credentialsOf } from './connection/load-credentials.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
 import { endpoint, type SocketConstructor } from './connection/transport.ts'
@@ -25,8 +26,9 @@ export interface ClientOptions {
   /** The application's needs; `auto` uses them. @default one session that mostly reads */
   needs?: Needs | undefined
   /**
-   * Returns the headers for a request or connection. Called for each one, and once more after `unauthorized`.
-   * @default none
+   * Returns a token, a token with its expiry, or headers. The client calls it at the first use, before they expire, and
+   * once more after a refusal; once for all streams and commands.
+   * @default none; a page's cookies are sent to its own origin
    */
   auth?: Auth | undefined
   /** The function that sends HTTP requests. @default the global `fetch` */
@@ -39,6 +41,16 @@ export interface ClientOptions {
   WebSocket?: SocketConstructor | undefined
   /** The waits before reconnects and before commands are sent again. @default see {@link Backoff} */
   backoff?: Partial<Backoff> | undefined
+}
+
+/** What a ticket can be used for. All are optional. */
+export interface TicketOptions {
+  /** The only session. @default all that the credentials allow */
+  sessionId?: string
+  /** The only groups of rights. @default all of the credentials */
+  allow?: ('read' | 'write' | 'produce' | 'manage' | 'admin' | 'subscribe:wait')[]
+  /** How long it can be used, in ms, up to 60000. @default 30000 */
+  ttlMs?: number
 }
 
 /** An agent of the server. */
@@ -73,7 +85,7 @@ export class Client {
   #streams = 0
 
   constructor(options: ClientOptions) {
-    const { url, auth } = options
+    const { url } = options
     const WebSocket = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined)
     this.#options = { ...options, WebSocket }
     const route = new Route(this.#choose(), originOf(url))
@@ -82,8 +94,7 @@ export class Client {
       environment: {
         url,
         fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
-        auth: auth ?? (() => ({})),
-        authRenewable: auth !== undefined,
+        credentials: credentialsOf(options.auth),
         sockets: new SocketPool(url, WebSocket),
         route,
         backoff: options.backoff ?? {},
@@ -113,6 +124,16 @@ export class Client {
   }
 
   /**
+   * Resolves with a single-use ticket for a connection that the application opens itself, such as
+   * `new EventSource('…/events?ticket=' + ticket)`. `expiresAt` is in ms since 1970, by the server's clock.
+   * @throws ClientError the server's refusal, such as `conflict` of a server that needs no tickets; `silent` or
+   * `connection-lost`; the request is not repeated
+   */
+  async ticket(options: TicketOptions = {}): Promise<{ ticket: string; expiresAt: number }> {
+    return request(this.#context, 'tickets', { body: options })
+  }
+
+  /**
    * Moves all streams to another transport. Open streams lose no event and repeat none. Returns before they have moved.
    */
   switchTransport(transport: Transport | 'auto'): void {
@@ -130,10 +151,10 @@ export class Client {
   }
 
   #choose(): Choice {
-    const { transport = 'auto', needs, WebSocket, auth } = this.#options
+    const { transport = 'auto', needs, WebSocket } = this.#options
     if (transport !== 'auto') return { transport, because: ['asked for'], fallback: [] }
     const sessions = Math.max(needs?.sessions ?? 1, this.#streams)
-    return choose({ ...needs, sessions }, WebSocket !== undefined, auth !== undefined)
+    return choose({ ...needs, sessions }, WebSocket !== undefined)
   }
 
   /** Moves all streams to one socket before they use up the page's connections to the server. */

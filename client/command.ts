@@ -1,8 +1,8 @@
 /** Sends commands over a WebSocket or by POST. Every command is safe to retry. PROTOCOL.md, "Commands". */
 import type { z } from 'zod'
 import { type Backoff, backoffMs, sleep } from './connection/backoff.ts'
-import type { Auth } from './connection/follow.ts'
-import { LinkedAbortController } from './connection/linked-abort.ts'
+import { type Credentials, fixedCredentials } from './connection/credentials.ts'
+import { LinkedAbortController, unlessAborted } from './connection/linked-abort.ts'
 import { requestJson } from './connection/request.ts'
 import type { SharedSocket } from './connection/shared-socket.ts'
 import { ClientError, isUnauthorized } from './errors.ts'
@@ -26,12 +26,10 @@ export interface SendOptions {
   attempts?: number | undefined
   /** Aborts sending: the promise rejects with the signal's reason. The command may have taken effect. @default none */
   signal?: AbortSignal | undefined
-  /**
-   * Headers of each POST, or a function that returns them. The function is called before each attempt; after the
-   * refusal `unauthorized` the command is sent once more with what it returns then.
-   * @default none
-   */
-  headers?: Record<string, string> | Auth | undefined
+  /** Headers of each POST. @default none */
+  headers?: Record<string, string> | undefined
+  /** A client's credentials, in place of `headers`: after `unauthorized` the command is sent once more with new ones. */
+  credentials?: Credentials | undefined
   /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
   /**
@@ -52,7 +50,8 @@ export interface SendOptions {
  * @throws ClientError the server's refusal, or the failure of the last attempt; the signal's reason on abort
  */
 export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'>> {
-  const { url, sessionId, headers, attempts = 5, fetch = globalThis.fetch } = options
+  const { url, sessionId, attempts = 5, fetch = globalThis.fetch } = options
+  const { credentials = fixedCredentials(options.headers) } = options
   const path = `sessions/${encodeURIComponent(sessionId)}/commands`
   const command: CommandBody & { id: string; sessionId: string } = {
     id: newId(),
@@ -64,20 +63,20 @@ export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'
 
   const stop = new LinkedAbortController(options.signal)
   const { signal } = stop
-  let reauthorized = false
+  let isRefused = false
   try {
     for (let failures = 0; ; failures += 1) {
+      const socket = isRefused ? undefined : options.socket?.()
       try {
-        // A socket has the credentials of its upgrade.
-        const socket = reauthorized ? undefined : options.socket?.()
         if (socket) return await unlessAborted(socket.command(command), signal)
-        const current = typeof headers === 'function' ? await headers() : headers
-        signal.throwIfAborted()
-        return await requestJson({ url, headers: current, fetch, signal }, path, { body: command })
+        return await credentials.use(
+          ({ headers }) => requestJson({ url, headers, fetch, signal }, path, { body: command }),
+          signal,
+        )
       } catch (error) {
         signal.throwIfAborted()
-        if (typeof headers === 'function' && !reauthorized && isUnauthorized(error)) {
-          reauthorized = true
+        if (socket && isUnauthorized(error) && credentials.refused(socket.credential)) {
+          isRefused = true
           failures -= 1
           continue
         }
@@ -88,15 +87,6 @@ export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'
   } finally {
     stop.abort()
   }
-}
-
-/** Settles as `promise` does, or rejects with the signal's reason as soon as that aborts. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    promise.then(resolve, reject)
-    if (signal.aborted) return reject(signal.reason)
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true })
-  })
 }
 
 /** A new id of 128 random bits. `crypto.randomUUID` is missing in pages that were loaded over plain HTTP. */

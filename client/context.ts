@@ -1,7 +1,6 @@
 /** What a client's sessions, runs and streams share. */
 import type { Environment } from './connection/follow.ts'
 import { type RequestParts, requestJson } from './connection/request.ts'
-import { isUnauthorized } from './errors.ts'
 import type { Quality } from './quality.ts'
 
 export interface ClientContext {
@@ -19,13 +18,9 @@ export interface ClientContext {
  */
 export async function request<T>(context: ClientContext, path: string, parts?: RequestParts): Promise<T> {
   const { environment, signal } = context
-  const attempt = async (): Promise<T> => {
-    const headers = await environment.auth()
-    signal.throwIfAborted()
-    return requestJson<T>({ ...environment, headers, signal }, path, parts)
-  }
-  return attempt().catch(error => {
-    if (!(environment.authRenewable && isUnauthorized(error))) throw error
-    return attempt()
-  })
+  const credentials = await environment.credentials()
+  return credentials.use(
+    ({ headers }) => requestJson<T>({ ...environment, headers, signal }, path, parts),
+    signal,
+  )
 }

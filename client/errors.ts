@@ -11,6 +11,8 @@ const connectionCodes = {
   'out-of-step': true,
   /** The response does not follow the protocol: often a proxy's page, or a wrong URL. */
   'protocol-error': false,
+  /** The application's `auth` function failed. */
+  'auth-failed': true,
   /** The client was closed. */
   closed: false,
 } as const
@@ -23,7 +25,7 @@ const retryable: ReadonlyMap<string, boolean> = new Map([
 
 /**
  * The code of a {@link ClientError}: a code of the server (PROTOCOL.md, "Errors"), or `connection-lost`, `silent`,
- * `out-of-step`, `protocol-error` or `closed` of the client itself. A newer server may send codes that are not listed.
+ * `out-of-step`, `protocol-error`, `auth-failed` or `closed` of the client itself. A newer server may send codes that are not listed.
  */
 export type ClientErrorCode = ErrorCode | keyof typeof connectionCodes | (string & {})
 

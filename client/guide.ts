@@ -25,9 +25,8 @@ export interface Choice {
 /**
  * Chooses a transport for this process or page.
  * @param webSocket whether a WebSocket constructor is available
- * @param headers whether requests carry headers, which a browser cannot send with a WebSocket's upgrade
  */
-export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choice {
+export function choose(needs: Needs, webSocket: boolean): Choice {
   const page = 'document' in globalThis
   // Node's types do not know this entry type.
   const [navigation] = (page ? performance.getEntriesByType('navigation' as never) : []) as {
@@ -37,7 +36,6 @@ export function choose(needs: Needs, webSocket: boolean, headers: boolean): Choi
   const { transport, because, fallback } = chooseTransport({
     webSocket,
     streams: typeof ReadableStream !== 'undefined',
-    headers: page && headers,
     connections: page && !multiplexed ? 6 : undefined,
     ...needs,
   })

@@ -3,10 +3,17 @@
  * and in Node 20.19 or newer.
  */
 
-export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
+export {
+  type AgentInfo,
+  type Client,
+  type ClientOptions,
+  createClient,
+  type TicketOptions,
+} from './client.ts'
 export * from './command.ts'
 export * from './connection/backoff.ts'
-export { type Auth, type FollowOptions, follow } from './connection/follow.ts'
+export type { Auth, AuthResult } from './connection/credentials.ts'
+export { type FollowOptions, follow } from './connection/follow.ts'
 export { forgetVerdicts } from './connection/route.ts'
 export type { FollowStatus } from './connection/status.ts'
 export { endpoint, type Message, type Socket, type SocketConstructor } from './connection/transport.ts'

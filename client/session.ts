@@ -215,8 +215,7 @@ export class Session<S extends Schemas = Record<never, never>> {
 
   async #send(command: CommandBody): Ack {
     const { signal, environment, quality } = this.#context
-    const { url, backoff, fetch, sockets, auth, authRenewable } = environment
-    const headers = authRenewable ? auth : await auth()
+    const { url, backoff, fetch, sockets, credentials } = environment
     const sentAt = Date.now()
     const socket = () => sockets.ready
     const ack = await sendCommand({
@@ -224,7 +223,7 @@ export class Session<S extends Schemas = Record<never, never>> {
       sessionId: this.id,
       command,
       signal,
-      headers,
+      credentials: await credentials(),
       fetch,
       backoff,
       socket,

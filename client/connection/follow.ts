@@ -1,8 +1,9 @@
 /** Follows a session over any transport, and reconnects at the cursor when a connection ends before the stream does. */
-import { ClientError, errorOfClosing } from '../errors.ts'
+import { ClientError, errorOfClosing, isUnauthorized } from '../errors.ts'
 import type { Transport } from '../guide.ts'
 import { ConnectionAttempt, connectionLost, raceTransports } from './attempt.ts'
 import { type Backoff, backoffMs, defaultBackoff, sleep } from './backoff.ts'
+import { type Credential, type Credentials, fixedCredentials } from './credentials.ts'
 import { Cursor } from './cursor.ts'
 import { longPoll } from './long-poll.ts'
 import { Route } from './route.ts'
@@ -18,16 +19,11 @@ const PATIENCE_MS = 2500
 /** Wait for the new connection when a stream switches, in ms. The old connection is not read during this time. */
 const SWITCH_MS = 5000
 
-/** Returns the headers for a request, such as `authorization`. Called for every request and connection. */
-export type Auth = () => Record<string, string> | Promise<Record<string, string>>
-
 /** How a client reaches its server. All its streams and commands share one. */
 export interface Environment {
   url: string
   fetch: typeof fetch
-  auth: Auth
-  /** Whether `auth` may return other headers after a refusal. */
-  authRenewable: boolean
+  credentials: () => Promise<Credentials>
   sockets: SocketPool
   route: Route
   backoff: Partial<Backoff>
@@ -96,14 +92,14 @@ export interface FollowOptions extends StreamOptions {
  * the signal's reason on abort
  */
 export function follow(options: FollowOptions): AsyncGenerator<Message, void, undefined> {
-  const { url, transport, headers = {}, backoff = {} } = options
+  const { url, transport, headers, backoff = {} } = options
+  const credentials = Promise.resolve(fixedCredentials(headers))
   const choice = { transport, because: ['asked for'], fallback: [] }
   return stream(
     {
       url,
       fetch: options.fetch ?? globalThis.fetch,
-      auth: () => headers,
-      authRenewable: false,
+      credentials: () => credentials,
       sockets: new SocketPool(url, options.WebSocket ?? globalThis.WebSocket),
       route: new Route(choice, url),
       backoff,
@@ -127,13 +123,16 @@ export async function* stream(
     'long-poll': longPoll,
   }
   const tracker = new StatusTracker(route.transport, options.onStatus)
-  const headers: { current: Record<string, string> } = { current: {} }
+  let credentials: Credentials
+  let credential: Credential
+  let renewed: Credential | undefined
   let failures = 0
   let reauthorized = false
   let fatal: unknown
   let current: ConnectionAttempt | undefined
   let wake: (() => void) | undefined
   const stopListening = route.onChange(() => wake?.())
+  let stopRenewing: (() => void) | undefined
 
   const open = (transport: Transport): ConnectionAttempt => {
     const { url, fetch } = environment
@@ -142,7 +141,8 @@ export async function* stream(
       url,
       sessionId,
       start: { after: cursor.offset, run, create: create || undefined, replay, lag, last, heartbeatMs },
-      headers: headers.current,
+      credential,
+      credentials,
       fetch,
       signal: signal ?? new AbortController().signal,
       wantsClock: options.onClock !== undefined,
@@ -152,8 +152,15 @@ export async function* stream(
     })
   }
 
+  /** Whether the connection has other credentials than the client. A WebSocket gets a new token by a command. */
+  const isOutdated = ({ transport }: ConnectionAttempt): boolean =>
+    renewed !== undefined && !(transport === 'websocket' && renewed.token !== undefined)
+
   /** Opens the new connection, then closes the old one. Neither is read in between, so both have the same cursor. */
   const switchFrom = async (old: ConnectionAttempt): Promise<ConnectionAttempt> => {
+    const before = credential
+    credential = renewed ?? credential
+    renewed = undefined
     const next = open(route.transport)
     let timer: ReturnType<typeof setTimeout> | undefined
     const timeout = new Promise<never>((_, reject) => {
@@ -161,9 +168,12 @@ export async function* stream(
     })
     try {
       await Promise.race([next.opened(), timeout])
-    } catch {
+    } catch (error) {
       signal?.throwIfAborted()
       next.close()
+      if (isUnauthorized(error)) credentials.refused(credential)
+      credential = before
+      if (route.transport === old.transport) return old
       const because = [`${route.transport} did not get through, so it stays`]
       route.change({ transport: old.transport, because, fallback: route.choice.fallback })
       return old
@@ -179,15 +189,22 @@ export async function* stream(
     for (;;) {
       signal?.throwIfAborted()
       let error = connectionLost()
+      let asksAgain = false
       let pending: Promise<IteratorResult<Message, void>> | undefined
       tracker.connecting()
       try {
-        headers.current = await environment.auth()
+        credentials = await environment.credentials()
+        stopRenewing ??= credentials.onRenewed(next => {
+          renewed = next
+          wake?.()
+        })
+        credential = await credentials.get(signal)
+        renewed = undefined
         current = await raceTransports(route.candidates(failures), open, PATIENCE_MS)
         route.opened(current.transport)
         tracker.open(current.transport)
         for (;;) {
-          if (route.transport !== current.transport) {
+          if (route.transport !== current.transport || isOutdated(current)) {
             const before: ConnectionAttempt = current
             current = await switchFrom(before)
             if (current !== before) pending = undefined
@@ -202,18 +219,24 @@ export async function* stream(
           if (result.done) break
           const message = result.value
           if (!cursor.take(message)) continue
-          reauthorized = false
           yield message
+          reauthorized &&= message.kind === 'control' && message.control.type === 'closing'
           if (message.kind === 'event') continue
-          if (message.control.type === 'end') return
-          if (message.control.type === 'closing') throw errorOfClosing(message.control)
+          const { control } = message
+          if (control.type === 'hello') credentials.greeted({ credential }, control)
+          if (control.type === 'end') {
+            if (control.reason === 'forbidden') throw rightLost(options.sessionId)
+            return
+          }
+          if (control.type === 'closing') throw errorOfClosing(control)
         }
       } catch (cause) {
         signal?.throwIfAborted()
         if (!(cause instanceof ClientError)) throw cause
-        const retryAuth: boolean = cause.code === 'unauthorized' && environment.authRenewable && !reauthorized
-        if (!cause.retryable && !retryAuth) throw cause
-        reauthorized ||= retryAuth
+        if (isUnauthorized(cause)) {
+          if (reauthorized || !credentials!.refused(credential!)) throw cause
+          reauthorized = asksAgain = true
+        } else if (!cause.retryable) throw cause
         error = cause
       } finally {
         current?.close()
@@ -223,7 +246,8 @@ export async function* stream(
       if (failures >= backoff.attempts) throw error
       const floorMs = Math.max(current?.retryMs ?? 0, error.retryAfterMs ?? 0)
       current = undefined
-      const retryInMs = backoffMs(failures++, floorMs, backoff)
+      const retryInMs = asksAgain && failures === 0 ? 0 : backoffMs(failures, floorMs, backoff)
+      failures += 1
       tracker.waiting(retryInMs, error)
       await sleep(retryInMs, signal, onWake)
     }
@@ -233,8 +257,14 @@ export async function* stream(
   } finally {
     current?.close()
     stopListening()
+    stopRenewing?.()
     tracker.closed(fatal)
   }
+}
+
+/** The error of a subscription that the server ended, since the principal may not read the session any more. */
+function rightLost(sessionId: string): ClientError {
+  return new ClientError('forbidden', `The right to read ${sessionId} was lost`)
 }
 
 /** Resolves as `promise` does, or with `undefined` when `end` is called first. @param early receives `end` */

@@ -40,6 +40,17 @@ export class LinkedAbortController extends AbortController {
   }
 }
 
+/** Settles as `promise` does, or rejects with the signal's reason as soon as that aborts. */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  if (!signal) return promise
+  return new Promise<T>((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason)
+    const abort = () => reject(signal.reason)
+    signal.addEventListener('abort', abort)
+    promise.finally(() => signal.removeEventListener('abort', abort)).then(resolve, reject)
+  })
+}
+
 function abortFollowers(this: AbortSignal): void {
   for (const follower of followers.get(this)!) follower.abort(this.reason)
 }

@@ -15,7 +15,7 @@ interface Page {
 export const longPoll: TransportStream = async function* (request) {
   const { sessionId, start, fetch, signal } = request
   const watchdog = new Watchdog(start.heartbeatMs)
-  const headers = { ...request.headers, accept: 'application/json' }
+  const headers = { ...request.credential.headers, accept: 'application/json' }
   const longestWait = Math.min(start.heartbeatMs ?? HEARTBEAT_MS, WAIT_MS)
   let { after } = start
   let live = false

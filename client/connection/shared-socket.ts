@@ -1,6 +1,7 @@
 /** The WebSocket transport: a client's sockets, each shared by many sessions and commands. PROTOCOL.md, "WebSocket". */
-import { ClientError, errorOfClose, errorOfRefusal } from '../errors.ts'
+import { ClientError, errorOfClose, errorOfRefusal, isUnauthorized } from '../errors.ts'
 import { type Cancel, type ControlOf, HEARTBEAT_MS, startTimer } from '../protocol.ts'
+import type { Credential, Credentials } from './credentials.ts'
 import { INBOX_BYTES, SocketSubscription } from './socket-subscription.ts'
 import {
   endpoint,
@@ -32,14 +33,20 @@ export class SocketPool {
 
   /** @throws TypeError when there is no WebSocket constructor */
   #subscribe(request: TransportRequest): SocketSubscription {
+    const { sessionId, credential } = request
     for (const socket of this.#sockets) {
-      if (socket.alive && !socket.carries(request.sessionId)) return socket.subscribe(request)
+      // A token reaches the open sockets, headers do not.
+      const isCurrent = credential.token !== undefined || socket.credential === credential
+      if (socket.alive && isCurrent && !socket.carries(sessionId)) return socket.subscribe(request)
     }
     if (!this.#make) throw new TypeError('There is no global WebSocket: pass that of the package ws')
     const address = endpoint(this.#url, 'ws')
     address.protocol = address.protocol.replace('http', 'ws')
-    const socket = new this.#make(address.href, ['twinrail.v1'], { headers: request.headers })
-    const shared: SharedSocket = new SharedSocket(socket, () => this.#sockets.delete(shared))
+    const { headers } = credential
+    const socket =
+      request.credentials.socket(this.#make, address, request) ??
+      new this.#make(address.href, ['twinrail.v1'], { headers })
+    const shared: SharedSocket = new SharedSocket(socket, request, () => this.#sockets.delete(shared))
     this.#sockets.add(shared)
     return shared.subscribe(request)
   }
@@ -59,8 +66,12 @@ interface Reply {
 
 /** One WebSocket. It closes itself when it has no subscription and no pending command. */
 export class SharedSocket {
-  readonly #socket: Socket
+  /** The credentials that the server knows of this socket. */
+  credential: Credential
+  readonly #credentials: Credentials
   readonly #onGone: () => void
+  readonly #stopRenewing: () => void
+  readonly #socket: Socket
   readonly #subscriptions = new Map<string, SocketSubscription>()
   readonly #replies = new Map<string, Reply>()
   #open = false
@@ -71,15 +82,22 @@ export class SharedSocket {
   #watch: Cancel | undefined
   #ids = 0
 
-  constructor(socket: Socket, onGone: () => void) {
-    this.#socket = socket
+  constructor(
+    socket: Socket,
+    { credential, credentials }: Pick<TransportRequest, 'credential' | 'credentials'>,
+    onGone: () => void,
+  ) {
+    this.credential = credential
+    this.#credentials = credentials
     this.#onGone = onGone
+    this.#stopRenewing = credentials.keep(this)
+    this.#socket = socket
     socket.addEventListener('open', () => {
       this.#open = true
       for (const subscription of this.#subscriptions.values()) subscription.begin()
     })
     socket.addEventListener('message', ({ data }) => this.#message(data))
-    socket.addEventListener('close', ({ code, reason }) => this.#fail(errorOfClose(code, reason)))
+    socket.addEventListener('close', ({ code, reason }) => this.fail(errorOfClose(code, reason)))
     socket.addEventListener('error', () => {}) // `close` follows with the reason
     this.#watchFor(PATIENCE * this.#heartbeatMs)
   }
@@ -129,15 +147,20 @@ export class SharedSocket {
     })
   }
 
+  /** Gives the server a new token. @throws ClientError as {@link command} does */
+  renew(token: string): Promise<ControlOf<'ack'>> {
+    return this.command({ type: 'auth', id: `a${++this.#ids}`, token } as { id: string })
+  }
+
   #message(data: unknown): void {
     if (this.#failure) return
     this.#receivedAt = Date.now()
     if (typeof data !== 'string')
-      return this.#fail(new ClientError('protocol-error', 'The server sent a binary message'))
+      return this.fail(new ClientError('protocol-error', 'The server sent a binary message'))
     try {
       for (const json of data.split('\n')) this.#receive(json)
     } catch (error) {
-      this.#fail(error as ClientError)
+      this.fail(error as ClientError)
     }
   }
 
@@ -147,7 +170,7 @@ export class SharedSocket {
     if (typeof sessionId === 'string') {
       const subscription = this.#subscriptions.get(sessionId)
       if (subscription && subscription.add(message, encoder.encode(json).byteLength) > INBOX_BYTES) {
-        this.#fail(new ClientError('too-slow', 'The server sent more than its window'))
+        this.fail(new ClientError('too-slow', 'The server sent more than its window'))
       }
       return
     }
@@ -158,6 +181,7 @@ export class SharedSocket {
         this.#greeted = true
         this.#heartbeatMs = Math.min(control.heartbeatMs, ...this.#requestedHeartbeats())
         this.#watchFor(PATIENCE * this.#heartbeatMs)
+        this.#credentials.greeted(this, control)
         return this.#ping()
       case 'ping':
         return this.#ping()
@@ -172,6 +196,7 @@ export class SharedSocket {
         for (const subscription of this.#subscriptions.values()) subscription.refused(control)
         return this.#settle(control.id ?? '')?.reject(errorOfRefusal(control))
       case 'closing':
+        if (control.code === 'unauthorized') this.#credentials.refused(this.credential)
         for (const subscription of this.#subscriptions.values()) subscription.add(message, 0)
     }
   }
@@ -202,7 +227,7 @@ export class SharedSocket {
     if (this.#subscriptions.get(sessionId) !== subscription) return
     this.#subscriptions.delete(sessionId)
     if (broken && this.#subscriptions.size === 0)
-      return this.#fail(new ClientError('connection-lost', 'Closed'))
+      return this.fail(new ClientError('connection-lost', 'Closed'))
     if (this.#open && this.#subscriptions.size > 0)
       this.send({ type: 'unsubscribe', id: `u${++this.#ids}`, sessionId })
     this.#closeIfIdle()
@@ -215,9 +240,11 @@ export class SharedSocket {
     this.#socket.close(1000)
   }
 
-  #fail(error: ClientError): void {
+  /** Ends the socket, its subscriptions and its pending commands. */
+  fail(error: ClientError): void {
     if (this.#failure) return
     this.#failure = error
+    if (isUnauthorized(error)) this.#credentials.refused(this.credential)
     this.#release()
     for (const subscription of [...this.#subscriptions.values()]) subscription.fail(error)
     for (const id of [...this.#replies.keys()]) {
@@ -230,6 +257,7 @@ export class SharedSocket {
 
   #release(): void {
     this.#watch?.()
+    this.#stopRenewing()
     this.#onGone()
   }
 
@@ -243,8 +271,7 @@ export class SharedSocket {
       const patience = PATIENCE * this.#heartbeatMs
       const rest = this.#receivedAt + patience - Date.now()
       if (rest > 0) return this.#watchFor(rest)
-      if (Date.now() - due <= this.#heartbeatMs + 100)
-        return this.#fail(silent(Date.now() - this.#receivedAt))
+      if (Date.now() - due <= this.#heartbeatMs + 100) return this.fail(silent(Date.now() - this.#receivedAt))
       this.send({ type: 'ping', time: Date.now() })
       this.#watchFor(this.#heartbeatMs)
     })

@@ -20,7 +20,7 @@ const SECOND_MESSAGE_MS = 3000
 export const sse: TransportStream = async function* (request) {
   const { fetch, signal } = request
   const watchdog = new Watchdog(request.start.heartbeatMs)
-  const headers = { ...request.headers, accept: 'text/event-stream' }
+  const headers = { ...request.credential.headers, accept: 'text/event-stream' }
   const sentAt = Date.now()
   const response = await watchdog.wait(
     fetch(eventsUrl(request), { headers, cache: 'no-store', signal } as RequestInit),

@@ -1,6 +1,7 @@
 /** The interface of the three transports, and their common code: messages, addresses, media types. */
 import { ClientError } from '../errors.ts'
 import type { Control, EphemeralEvent, SubscriptionOptions, TwinrailEvent } from '../protocol.ts'
+import type { Credential, Credentials } from './credentials.ts'
 
 /** One message of a subscription. */
 export type Message =
@@ -12,23 +13,7 @@ export type Message =
     }
   | { kind: 'control'; control: Control }
 
-/** The part of the WebSocket interface that the client uses. Browsers, Node 22 and the `ws` package implement it. */
-export interface Socket {
-  send(data: string): void
-  close(code?: number, reason?: string): void
-  /** Drops the connection without a closing handshake; only `ws` has it. */
-  terminate?(): void
-  addEventListener(type: 'open' | 'error', listener: () => void): void
-  addEventListener(type: 'message', listener: (event: { data: unknown }) => void): void
-  addEventListener(type: 'close', listener: (event: { code: number; reason: string }) => void): void
-}
-
-/** A WebSocket constructor. Browsers ignore the third argument: a page cannot send headers with its upgrade. */
-export type SocketConstructor = new (
-  url: string,
-  protocols: string[],
-  options?: { headers?: Record<string, string> },
-) => Socket
+export type { Socket, SocketConstructor } from './socket.ts'
 
 /** The options of a subscription, in the protocol's terms: PROTOCOL.md, "Subscribing". */
 export type Start = {
@@ -42,7 +27,8 @@ export interface TransportRequest {
   url: string
   sessionId: string
   start: Start
-  headers: Record<string, string>
+  credential: Credential
+  credentials: Credentials
   fetch: typeof fetch
   /** Whether the server's clock should be measured. */
   wantsClock: boolean

@@ -265,6 +265,8 @@ export class Door {
     const { cookie: _, ...others } = request.headers
     const headers = { ...others, authorization }
     const renewed = Object.create(request, { headers: { value: headers } }) as FastifyRequest
+    // Its ticket, if it had one, was used when it was opened.
+    this.#proven.add(renewed)
     const principal = await this.allow(renewed, 'connect')
     if (before && principal.id !== before.id) {
       throw new TwinrailError(

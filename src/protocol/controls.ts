@@ -24,6 +24,7 @@ export const controlSchemas = {
     serverTime: z.int(),
     heartbeatMs: z.int(),
     limits: z.looseObject({ eventBytes: z.int(), messageBytes: z.int(), subscriptions: z.int() }),
+    expiresAt: z.number().optional(),
   }),
   subscribed: z.looseObject({
     type: z.literal('subscribed'),
@@ -60,6 +61,7 @@ export const controlSchemas = {
     offset: Offset.optional(),
     runId: Id.optional(),
     inputId: ProviderId.optional(),
+    expiresAt: z.number().optional(),
   }),
   nack: z.looseObject({
     type: z.literal('nack'),

@@ -107,8 +107,8 @@ export function connectionOf({ raw, request }: FastifyReply): FastifyReply['raw'
   return raw.socket ? raw : request.raw.socket
 }
 
-/** The `hello` of a connection. */
-export function hello(heartbeatMs: number): ControlOf<'hello'> {
+/** The `hello` of a connection of this principal. */
+export function hello(heartbeatMs: number, principal: Principal): ControlOf<'hello'> {
   return {
     type: 'hello',
     protocol: 1,
@@ -116,7 +116,13 @@ export function hello(heartbeatMs: number): ControlOf<'hello'> {
     serverTime: Date.now(),
     heartbeatMs,
     limits,
+    ...expiryOf(principal),
   }
+}
+
+/** When the client's credentials expire, if they do: it renews them before. */
+export function expiryOf({ expiresAt }: Principal): { expiresAt?: number } {
+  return expiresAt !== undefined && Number.isFinite(expiresAt) ? { expiresAt } : {}
 }
 
 export function ping(): ControlOf<'ping'> {

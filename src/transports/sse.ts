@@ -173,7 +173,7 @@ class SseStream<B> implements Connection {
       request.headers = {}
     }
     this.sink.beatEvery(heartbeatMs)
-    this.sink.control(hello(heartbeatMs))
+    this.sink.control(hello(heartbeatMs, (this.hold as Hold).principal))
     if (this.#ack) this.sink.control(this.#ack)
     this.#second = setTimeout(() => this.sink.control(ping()), SECOND_MESSAGE_MS)
     this.#isOpen = true

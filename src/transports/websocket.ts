@@ -26,6 +26,7 @@ import {
   allow,
   closing,
   createIfWanted,
+  expiryOf,
   hello,
   type LossReason,
   lagLimits,
@@ -147,7 +148,7 @@ class WebSocketConnection implements Connection, Holder {
       action: 'connect',
       principal: this.#hold.principal.id,
     })
-    this.#send(hello(this.#context.heartbeatMs))
+    this.#send(hello(this.#context.heartbeatMs, this.#hold.principal))
     this.#sink.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
     this.#socket.resume()
@@ -290,8 +291,9 @@ class WebSocketConnection implements Connection, Holder {
         this.#endSubscription(command.sessionId)
         return this.#send({ type: 'ack', id: command.id })
       case 'auth': {
-        await this.#context.door.renew(this.#request, command.token, this.#hold?.principal)
-        this.#send({ type: 'ack', id: command.id })
+        const { door } = this.#context
+        const principal = await door.renew(this.#request, command.token, this.#hold?.principal)
+        this.#send({ type: 'ack', id: command.id, ...expiryOf(principal) })
         if (this.#hold) return
         this.#unproven?.()
         return this.#open()

@@ -1,8 +1,11 @@
 /** The recipes of docs/authorization.md do what they say. */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
+import type { Client } from '../../client/index.ts'
 import type { TwinrailServer } from '../../src/server.ts'
 import { call, command, ingest, post } from '../fixtures/wire-server.ts'
 import { SECRET } from './stage.ts'
@@ -10,17 +13,27 @@ import { SECRET } from './stage.ts'
 process.env['TWINRAIL_JWT_SECRET'] = SECRET
 process.env['PLANT_KEY_SHA256'] = createHash('sha256').update('plant-key').digest('hex')
 
-const document = readFileSync(new URL('../../docs/authorization.md', import.meta.url), 'utf8')
+const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
+const document = `${read('docs/authorization.md')}\n${read('client/README.md')}`
 const recipes = new Map(
   [...document.matchAll(/^```ts recipe=(\S+)\n(.*?)^```/gms)].map(([, name = '', code = '']) => [name, code]),
 )
 
-/** Loads a recipe as a module, which imports this package's source in place of its built one. */
-async function load<T>(t: Test, name: string): Promise<T> {
-  const code = recipes.get(name)
+/**
+ * Loads a recipe as a module, which imports the packages' sources in place of the built ones.
+ * @param urls what stands in place of its addresses
+ */
+async function load<T>(t: Test, name: string, urls: Record<string, string> = {}): Promise<T> {
+  let code = recipes.get(name)
   if (code === undefined) throw new Error(`docs/authorization.md has no recipe ${name}`)
-  const source = new URL('../../src/index.ts', import.meta.url).href
-  const folder = t.testdir({ [`${name}.ts`]: code.replaceAll("from 'twinrail'", `from '${source}'`) })
+  for (const [from, file] of [
+    ['twinrail', 'src/index.ts'],
+    ['twinrail-client', 'client/index.ts'],
+  ]) {
+    code = code.replaceAll(`from '${from}'`, `from '${new URL(`../../${file}`, import.meta.url).href}'`)
+  }
+  for (const [from, to] of Object.entries(urls)) code = code.replaceAll(from, to)
+  const folder = t.testdir({ [`${name}.ts`]: code })
   return (await import(join(folder, `${name}.ts`))) as T
 }
 
@@ -44,7 +57,8 @@ async function areApart(t: Test, url: string, one: Record<string, string>, other
 }
 
 t.test('every recipe has its test', async t => {
-  t.same([...recipes.keys()], ['sign-tokens', 'cookies', 'producer', 'anonymous', 'support'])
+  const names = ['client', 'sign-tokens', 'cookies', 'producer', 'anonymous', 'support', 'auth']
+  t.same([...recipes.keys()], names)
 })
 
 t.test('tokens for users, and a producer with an API key', async t => {
@@ -102,4 +116,38 @@ t.test('support staff', async t => {
     200,
     'and is not deleted by it',
   )
+})
+
+t.test('the client gets its token from the application', async t => {
+  const { tokenFor } = await load<{ tokenFor(id: string): Promise<string> }>(t, 'sign-tokens')
+  const { server } = await load<{ server: TwinrailServer }>(t, 'producer')
+  const url = await listening(t, server)
+  let signedIn = true
+  const asked: (string | undefined)[] = []
+  const backend = createServer(async (request, response) => {
+    asked.push(request.url)
+    response.writeHead(signedIn ? 200 : 401, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ token: await tokenFor('u1'), expiresAt: Date.now() + 600_000 }))
+  })
+  await new Promise<void>(resolve => backend.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => backend.close())
+  const app = `http://127.0.0.1:${(backend.address() as AddressInfo).port}`
+  const urls = { 'https://twinrail.example.com': url, 'https://app.example.com': app }
+  const { client } = await load<{ client: Client }>(t, 'client', urls)
+  t.teardown(() => client.close())
+  signedIn = false
+  await t.rejects(client.session('c').publish('x.note', 1), {
+    code: 'unauthorized',
+    message: 'sign in first',
+  })
+  signedIn = true
+  const { client: ofReadme } = await load<{ client: Client }>(t, 'auth', urls)
+  t.teardown(() => ofReadme.close())
+  for (const each of [client, ofReadme]) {
+    asked.length = 0
+    const session = each.session('c')
+    await session.publish('x.note', 1)
+    for await (const { type } of session.events()) if (type === 'caught-up') break
+    t.same(asked, ['/twinrail-token'])
+  }
 })

@@ -1,29 +1,8 @@
 /** The client alone in a real browser: many sessions over HTTP/1.1, and slow consumers. */
-import { build } from 'esbuild'
-import type { Page } from 'playwright-core'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import type * as Twinrail from '../../client/index.ts'
 import { held } from '../client/held.ts'
-import { closeBrowser, open, serve, skip } from './stage.ts'
-
-declare global {
-  var twinrail: typeof Twinrail
-}
-
-/** A page of the server's own origin with the client in it, as a bundle. */
-async function clientPage(t: Test, url: string): Promise<Page> {
-  const { outputFiles } = await build({
-    entryPoints: [new URL('../../client/index.ts', import.meta.url).pathname],
-    bundle: true,
-    format: 'iife',
-    globalName: 'twinrail',
-    target: 'es2022',
-    write: false,
-  })
-  const page = await open(t, `${url}/healthz`)
-  await page.evaluate(`${outputFiles[0]!.text}; globalThis.twinrail = twinrail`)
-  return page
-}
+import { clientPage, closeBrowser, serve, skip } from './stage.ts'
 
 t.test('the client in Chromium', { skip }, async t => {
   t.teardown(closeBrowser)

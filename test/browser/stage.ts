@@ -2,9 +2,11 @@
 import { existsSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
+import { build as bundle } from 'esbuild'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build } from 'vite'
+import type * as Twinrail from '../../client/index.ts'
 import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { playback } from '../../src/agents/playback.ts'
 import { createServer as createTwinrail, type ServerOptions } from '../../src/index.ts'
@@ -107,6 +109,25 @@ export async function open(
   // tsx names functions by a helper that is not there where `evaluate` takes them.
   await page.addInitScript('globalThis.__name = named => named')
   await page.goto(url)
+  return page
+}
+
+declare global {
+  var twinrail: typeof Twinrail
+}
+
+/** A page of the server's own origin with the client in it, as a bundle. */
+export async function clientPage(t: Test, url: string): Promise<Page> {
+  const { outputFiles } = await bundle({
+    entryPoints: [new URL('../../client/index.ts', import.meta.url).pathname],
+    bundle: true,
+    format: 'iife',
+    globalName: 'twinrail',
+    target: 'es2022',
+    write: false,
+  })
+  const page = await open(t, `${url}/healthz`)
+  await page.evaluate(`${outputFiles[0]!.text}; globalThis.twinrail = twinrail`)
   return page
 }
 

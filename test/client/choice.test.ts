@@ -11,18 +11,17 @@ t.test('the guide gets the client’s capabilities and the application’s needs
   t.teardown(() => Object.assign(globalThis, { document }))
   const busy = { upstreamPerSecond: 20 }
   const inNode = [
-    [choose({}, true, true), ['sse', 'websocket', 'long-poll']],
-    [choose(busy, true, true), ['websocket', 'sse', 'long-poll']],
-    [choose(busy, false, true), ['sse', 'long-poll']],
-    [choose({ sessions: 90 }, true, true), ['sse', 'websocket', 'long-poll']],
-    [choose({ buffers: true }, true, true), ['websocket', 'long-poll', 'sse']],
+    [choose({}, true), ['sse', 'websocket', 'long-poll']],
+    [choose(busy, true), ['websocket', 'sse', 'long-poll']],
+    [choose(busy, false), ['sse', 'long-poll']],
+    [choose({ sessions: 90 }, true), ['sse', 'websocket', 'long-poll']],
+    [choose({ buffers: true }, true), ['websocket', 'long-poll', 'sse']],
   ] as const
   Object.assign(globalThis, { document: new EventTarget() })
   const inPage = [
-    [choose(busy, true, false), ['websocket', 'sse', 'long-poll']],
-    [choose(busy, true, true), ['sse', 'long-poll']],
-    [choose({ sessions: 5 }, true, false), ['websocket', 'sse', 'long-poll']],
-    [choose({ sessions: 5, connections: 100 }, true, false), ['sse', 'websocket', 'long-poll']],
+    [choose(busy, true), ['websocket', 'sse', 'long-poll']],
+    [choose({ sessions: 5 }, true), ['websocket', 'sse', 'long-poll']],
+    [choose({ sessions: 5, connections: 100 }, true), ['sse', 'websocket', 'long-poll']],
   ] as const
   for (const [{ transport, fallback, because }, order] of [...inNode, ...inPage]) {
     t.same([transport, ...fallback], order)

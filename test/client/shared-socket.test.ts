@@ -2,6 +2,7 @@
 import { getEventListeners } from 'node:events'
 import { mock } from 'node:test'
 import t, { type Test } from 'tap'
+import { fixedCredentials } from '../../client/connection/credentials.ts'
 import { SocketPool } from '../../client/connection/shared-socket.ts'
 import { WINDOW_BYTES } from '../../client/connection/socket-subscription.ts'
 import type {
@@ -69,6 +70,8 @@ function socketAt(index: number): FakeSocket {
   return socket
 }
 
+const credential = { headers: { authorization: 'Bearer x' } }
+
 /** A stream of one session that is being read: what it got, and its end. */
 function reading(made: SocketPool, sessionId: string, more: Partial<TransportRequest> = {}) {
   const stop = new AbortController()
@@ -79,7 +82,8 @@ function reading(made: SocketPool, sessionId: string, more: Partial<TransportReq
     url: 'http://host/base',
     sessionId,
     start: {},
-    headers: { authorization: 'Bearer x' },
+    credential,
+    credentials: fixedCredentials(),
     fetch,
     wantsClock: false,
     signal: stop.signal,
@@ -223,7 +227,8 @@ t.test('a socket is closed when its last command is answered', async t => {
   const stream = made.stream({
     sessionId: 'a',
     start: {},
-    headers: {},
+    credential,
+    credentials: fixedCredentials(),
     signal: new AbortController().signal,
     onBytes: () => {},
   } as unknown as TransportRequest)
@@ -405,7 +410,8 @@ t.test('a server that minds no window ends the connection', async t => {
   const stream = made.stream({
     sessionId: 'a',
     start: {},
-    headers: {},
+    credential,
+    credentials: fixedCredentials(),
     wantsClock: false,
     signal: stop.signal,
     onBytes: () => {},
