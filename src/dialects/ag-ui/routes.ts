@@ -9,7 +9,7 @@ import type { TransportContext } from '../../transports/context.ts'
 import { mayDo } from '../allow.ts'
 import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf, runsOf } from '../chats.ts'
 import { type RunStream, serveRunStream } from '../dialect-stream.ts'
-import { runStarted } from './encode.ts'
+import { messageIdOf, runStarted } from './encode.ts'
 import { AgUiEncoder, frameOf } from './stream.ts'
 
 const Message = z.looseObject({
@@ -380,7 +380,10 @@ async function messagesOf(
       const known = messages.get(key)
       characters += delta.length
       if (known?.parts[0]) known.parts[0].content += delta
-      else messages.set(key, { id: partId, role: 'assistant', parts: [{ type: 'text', content: delta }] })
+      else {
+        const id = messageIdOf(runId, partId)
+        messages.set(key, { id, role: 'assistant', parts: [{ type: 'text', content: delta }] })
+      }
     }
     for (const [key, { parts }] of messages) {
       if (messages.size <= HYDRATED.messages && characters <= HYDRATED.characters) break
