@@ -102,7 +102,9 @@ function bare(state: EncodeState, event: TwinrailEvent): AgUiEvent[] {
     case 'reasoning.delta': {
       const kind = event.type === 'text.delta' ? 'text' : 'reasoning'
       const { partId, delta } = event.data
-      const opened = state.parts.has(`${kind} ${partId}`) ? [] : startPart(state, kind, event.runId, { partId })
+      const opened = state.parts.has(`${kind} ${partId}`)
+        ? []
+        : startPart(state, kind, event.runId, { partId })
       if (delta === '') return opened
       const type = kind === 'text' ? 'TEXT_MESSAGE_CONTENT' : 'REASONING_MESSAGE_CONTENT'
       return [...opened, { type, messageId: messageIdOf(event.runId, partId), delta }]
