@@ -344,5 +344,9 @@ export function isApproval(value: unknown): boolean {
 function endAll(state: EncodeState): Chunk[] {
   const artifacts = [...state.artifacts.keys()].flatMap(id => endArtifact(state, id))
   state.questions.clear()
-  return [...closeStep(state), ...goOn(state), ...artifacts]
+  const closed = closeStep(state)
+  const next = goOn(state)
+  // A client takes the start of a step into its message only with what comes after it.
+  if (next.length > 0) next.push({ type: 'message-metadata', messageMetadata: {} })
+  return [...closed, ...next, ...artifacts]
 }
