@@ -1,6 +1,4 @@
 /** The unmodified chat clients of the AI SDK, versions 6 and 7, against a server. */
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { Chat as ChatV7 } from '@ai-sdk/react'
 
 import {
@@ -16,12 +14,12 @@ import {
   lastAssistantMessageIsCompleteWithToolCalls as calledV6,
   DefaultChatTransport as TransportV6,
 } from 'ai-v6'
-import { build } from 'esbuild'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { cutter } from '../fixtures/cutter.ts'
 import { dialectAgents } from '../fixtures/dialects.ts'
 import { connections, eventually, serve, state, typesOf, type Wire } from '../fixtures/wire-server.ts'
+import { workflow } from './clients/chat-sdk.ts'
 
 type AnyChat = ChatV7<UIMessage>
 interface Version {
@@ -116,6 +114,28 @@ for (const { name, Chat, Transport, approved, called } of versions) {
     const place = (await fetch(`${wire.url}/ai-sdk/careful/c2~${chat.messages[1]?.id}~1/stream`)).text()
     t.match(await place, /"I will delete it. "[\s\S]*Done\./, 'the whole of it can be had again')
     t.equal(replayed.messages.length, 0)
+  })
+
+  t.test(`AI SDK ${name}: a chat that sends results by itself sends each one once`, async t => {
+    const wire = await start(t)
+    const sendAutomaticallyWhen = (options: { messages: UIMessage[] }) => approved(options) || called(options)
+    const looking = chatWith(wire, 'looking', 'c12', { sendAutomaticallyWhen })
+    await looking.sendMessage({ text: 'the time' })
+    let chat: AnyChat
+    chat = chatWith(wire, 'locating', 'c13', {
+      sendAutomaticallyWhen,
+      onToolCall({ toolCall: { toolCallId } }: { toolCall: { toolCallId: string } }) {
+        void chat.addToolOutput({ tool: 'getLocation', toolCallId, output: { city: 'Bern' } } as never)
+      },
+    })
+    await chat.sendMessage({ text: 'where' })
+    await eventually(t, 'the run ends', async () => (await typesOf(wire, 'c13')).includes('run.completed'))
+    for (const one of [looking, chat]) {
+      await eventually(t, 'the chat is ready', () => one.status === 'ready')
+      t.equal(called({ messages: one.messages }), false, 'nothing is left to send')
+    }
+    t.match(partOf(looking, 'tool-getTime'), { state: 'output-available', output: { time: 'noon' } })
+    t.match(partOf(chat, 'tool-getLocation'), { state: 'output-available', output: { city: 'Bern' } })
   })
 
   t.test(`AI SDK ${name}: a denied tool`, async t => {
@@ -288,12 +308,7 @@ t.test('WebSocketChatTransport: answer, two at once, approval, resume after a cu
   t.equal(idle.status, 'ready')
 })
 
-const workflow = new URL(
-  '../../node_modules/@ai-sdk/workflow/src/workflow-chat-transport.ts',
-  import.meta.url,
-)
-// The package's peers are all of the Workflow SDK, so it is no dependency of the project.
-const skip = existsSync(workflow) ? false : '@ai-sdk/workflow is not installed'
+const skip = workflow === undefined && 'no @ai-sdk/workflow: .ci/run installs it'
 
 t.test('WorkflowChatTransport: answer, and resume by the number of chunks after a cut', { skip }, async t => {
   const wire = await start(t)
@@ -324,20 +339,8 @@ t.test('WorkflowChatTransport: answer, and resume by the number of chunks after 
   t.equal(textOf(bare), 'hello ', 'without the chat’s id, and as text/plain')
 })
 
-/** The transport from the source in its package: the package's entry needs all of the Workflow SDK. */
 async function workflowTransport() {
-  const outfile = fileURLToPath(
-    new URL('../../node_modules/.cache/workflow-chat-transport.mjs', import.meta.url),
-  )
-  await build({
-    entryPoints: [fileURLToPath(workflow)],
-    outfile,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    packages: 'external',
-  })
-  const { WorkflowChatTransport } = await import(outfile)
+  const { WorkflowChatTransport } = await import(workflow ?? '')
   return WorkflowChatTransport as new (options: {
     api: string
     prepareSendMessagesRequest?: (options: { id: string; messages: unknown }) => { body: object }

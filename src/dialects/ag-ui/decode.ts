@@ -9,10 +9,12 @@ export interface DecodeState {
   /** Ids of open steps by name. */
   readonly steps: Map<string, string>
   stepCount: number
+  /** Parts of open messages, where the part has another id than its message. */
+  readonly parts: Map<string, string>
 }
 
 export function newDecodeState(): DecodeState {
-  return { calls: new Map(), steps: new Map(), stepCount: 0 }
+  return { calls: new Map(), steps: new Map(), stepCount: 0, parts: new Map() }
 }
 
 type Fields = Record<string, unknown>
@@ -25,7 +27,12 @@ const body = (type: string, data: unknown) => ({ type, data }) as EventBody
 /** The bodies of events that an AG-UI event stands for. Changes the state. */
 export function decode(state: DecodeState, event: AgUiEvent): EventBody[] {
   const own = fields(fields(event['metadata'])['twinrail'])
-  const { messageId: partId, toolCallId, delta } = event
+  const { toolCallId, delta } = event
+  const message = text(event['messageId'])
+  if (/^(TEXT|REASONING)_MESSAGE_START$/.test(event.type) && own['partId'] !== undefined) {
+    state.parts.set(message, text(own['partId']))
+  }
+  const partId = state.parts.get(message) ?? message
   switch (event.type) {
     case 'STEP_STARTED': {
       const stepName = text(event['stepName'])
@@ -54,12 +61,14 @@ export function decode(state: DecodeState, event: AgUiEvent): EventBody[] {
     case 'TEXT_MESSAGE_CONTENT':
       return [body('text.delta', { partId, delta })]
     case 'TEXT_MESSAGE_END':
+      state.parts.delete(message)
       return [body('text.end', { partId })]
     case 'REASONING_MESSAGE_START':
       return [body('reasoning.start', { partId })]
     case 'REASONING_MESSAGE_CONTENT':
       return [body('reasoning.delta', { partId, delta })]
     case 'REASONING_MESSAGE_END':
+      state.parts.delete(message)
       return [body('reasoning.end', { partId })]
     case 'TOOL_CALL_START': {
       const toolName = text(event['toolCallName'])

@@ -15,7 +15,7 @@ export interface EncodeState {
   readonly threadId: string
   readonly runId: string
   /** Open texts and reasoning by kind and part, in the order of their starts. */
-  readonly parts: Map<string, { kind: 'text' | 'reasoning'; partId: string }>
+  readonly parts: Map<string, { kind: 'text' | 'reasoning'; messageId: string }>
   /** Tool calls whose input is not complete; whether some of it was sent. */
   readonly calls: Map<string, { toolName: string; hasArgs: boolean }>
   /** Names of open steps by their ids. */
@@ -35,10 +35,15 @@ export function runStarted(
   return { type: 'RUN_STARTED', threadId, runId, protocolVersion: '1.0', metadata: { twinrail: metadata } }
 }
 
+/** The client's id of a message: agents give the same part ids in every run, and a thread has many runs. */
+export function messageIdOf(runId: string | undefined, partId: string): string {
+  return `${runId}:${partId}`
+}
+
 /** Ends everything that is open: a client refuses the end of a run before that. */
 export function closeAll(state: EncodeState): AgUiEvent[] {
   const events: AgUiEvent[] = []
-  for (const { kind, partId } of state.parts.values()) events.push(...endPart(kind, partId))
+  for (const { kind, messageId } of state.parts.values()) events.push(...endPart(kind, messageId))
   for (const toolCallId of state.calls.keys()) events.push({ type: 'TOOL_CALL_END', toolCallId })
   for (const stepName of state.steps.values()) events.push({ type: 'STEP_FINISHED', stepName })
   state.parts.clear()
@@ -92,21 +97,23 @@ function bare(state: EncodeState, event: TwinrailEvent): AgUiEvent[] {
     }
     case 'text.start':
     case 'reasoning.start':
-      return startPart(state, event.type === 'text.start' ? 'text' : 'reasoning', event.data)
+      return startPart(state, event.type === 'text.start' ? 'text' : 'reasoning', event.runId, event.data)
     case 'text.delta':
     case 'reasoning.delta': {
       const kind = event.type === 'text.delta' ? 'text' : 'reasoning'
       const { partId, delta } = event.data
-      const opened = state.parts.has(`${kind} ${partId}`) ? [] : startPart(state, kind, { partId })
+      const opened = state.parts.has(`${kind} ${partId}`)
+        ? []
+        : startPart(state, kind, event.runId, { partId })
       if (delta === '') return opened
       const type = kind === 'text' ? 'TEXT_MESSAGE_CONTENT' : 'REASONING_MESSAGE_CONTENT'
-      return [...opened, { type, messageId: partId, delta }]
+      return [...opened, { type, messageId: messageIdOf(event.runId, partId), delta }]
     }
     case 'text.end':
     case 'reasoning.end': {
       const kind = event.type === 'text.end' ? 'text' : 'reasoning'
       const { partId } = event.data
-      return state.parts.delete(`${kind} ${partId}`) ? endPart(kind, partId) : []
+      return state.parts.delete(`${kind} ${partId}`) ? endPart(kind, messageIdOf(event.runId, partId)) : []
     }
     case 'tool.started':
       return startCall(state, event.data.toolCallId, event.data.toolName)
@@ -136,7 +143,7 @@ function bare(state: EncodeState, event: TwinrailEvent): AgUiEvent[] {
         ...ended,
         {
           type: 'TOOL_CALL_RESULT',
-          messageId: `${toolCallId}:result`,
+          messageId: messageIdOf(event.runId, `${toolCallId}:result`),
           toolCallId,
           content: isText ? output : JSON.stringify(output),
           ...(Object.keys(twinrail).length > 0 && { metadata: { twinrail } }),
@@ -203,20 +210,24 @@ function custom({ type, data }: TwinrailEvent): AgUiEvent {
 function startPart(
   state: EncodeState,
   kind: 'text' | 'reasoning',
-  { partId, role, messageId }: { partId: string; role?: string | undefined; messageId?: string | undefined },
+  runId: string | undefined,
+  part: { partId: string; role?: string | undefined; messageId?: string | undefined },
 ): AgUiEvent[] {
+  const { partId, role } = part
   const key = `${kind} ${partId}`
-  const ended = state.parts.delete(key) ? endPart(kind, partId) : []
-  state.parts.set(key, { kind, partId })
-  const metadata = messageId === undefined ? {} : { metadata: { twinrail: { messageId } } }
+  const messageId = messageIdOf(runId, partId)
+  const ended = state.parts.delete(key) ? endPart(kind, messageId) : []
+  state.parts.set(key, { kind, messageId })
+  const own = part.messageId === undefined ? { partId } : { partId, messageId: part.messageId }
+  const metadata = { twinrail: own }
   if (kind === 'text') {
     const known = role === 'user' || role === 'system' || role === 'developer' ? role : 'assistant'
-    return [...ended, { type: 'TEXT_MESSAGE_START', messageId: partId, role: known, ...metadata }]
+    return [...ended, { type: 'TEXT_MESSAGE_START', messageId, role: known, metadata }]
   }
   return [
     ...ended,
-    { type: 'REASONING_START', messageId: partId },
-    { type: 'REASONING_MESSAGE_START', messageId: partId, role: 'reasoning' },
+    { type: 'REASONING_START', messageId },
+    { type: 'REASONING_MESSAGE_START', messageId, role: 'reasoning', metadata },
   ]
 }
 

@@ -9,7 +9,7 @@ import type { TransportContext } from '../../transports/context.ts'
 import { mayDo, maySee } from '../allow.ts'
 import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf, runsOf } from '../chats.ts'
 import { type RunStream, serveRunStream } from '../dialect-stream.ts'
-import { runStarted } from './encode.ts'
+import { messageIdOf, runStarted } from './encode.ts'
 import { AgUiEncoder, frameOf } from './stream.ts'
 
 const Message = z.looseObject({
@@ -112,8 +112,12 @@ export function agUiRoutes(app: FastifyInstance, context: TransportContext): voi
         )
       }
       const segment = { ...place, epoch: run.epoch, start: run.start, isKnown: true }
-      const names = { threadId: known?.threadId ?? threadId ?? place.sessionId, runId, messages: [] }
-      await serve(reply, segment, names, cursorOf(offset === '-1' ? undefined : offset))
+      const cursor = cursorOf(offset === '-1' ? undefined : offset)
+      // TanStack AI's client forgets what came before the first text of a run that it joins, unless a snapshot did.
+      const before = cursor ? [] : await messagesOf(context, place.sessionId, undefined, run.start)
+      const messages = before.map(({ id, role, parts }) => ({ id, role, content: parts[0].content }))
+      const names = { threadId: known?.threadId ?? threadId ?? place.sessionId, runId, messages }
+      await serve(reply, segment, names, cursor)
       return reply
     },
   )
@@ -354,16 +358,23 @@ const interruptOf = ({ requestId, ...question }: { requestId: string }) => ({
 /** Messages that a hydrated thread shows, and UTF-16 units of their texts. */
 const HYDRATED = { messages: 200, characters: 500_000 }
 
-/** The texts of the ended runs of a thread. */
+interface HydratedMessage {
+  id: string
+  role: string
+  parts: [{ type: 'text'; content: string }]
+}
+
+/** The texts of a thread up to an event, but for what the active run has said. */
 async function messagesOf(
   { journal }: TransportContext,
   sessionId: string,
   activeRun: string | undefined,
-): Promise<object[]> {
-  const messages = new Map<string, { id: string; role: string; parts: { type: 'text'; content: string }[] }>()
+  upTo?: number,
+): Promise<HydratedMessage[]> {
+  const messages = new Map<string, HydratedMessage>()
   if (!(await journal.findSession(sessionId))) return []
   let characters = 0
-  for await (const { event } of journal.events(sessionId, 0)) {
+  for await (const { event } of journal.events(sessionId, 0, upTo)) {
     const runId = event.runId ?? ''
     if (event.type === 'run.started') {
       const { input } = event.data
@@ -381,12 +392,15 @@ async function messagesOf(
       const key = `${runId} ${partId}`
       const known = messages.get(key)
       characters += delta.length
-      if (known?.parts[0]) known.parts[0].content += delta
-      else messages.set(key, { id: partId, role: 'assistant', parts: [{ type: 'text', content: delta }] })
+      if (known) known.parts[0].content += delta
+      else {
+        const id = messageIdOf(runId, partId)
+        messages.set(key, { id, role: 'assistant', parts: [{ type: 'text', content: delta }] })
+      }
     }
     for (const [key, { parts }] of messages) {
       if (messages.size <= HYDRATED.messages && characters <= HYDRATED.characters) break
-      characters -= parts[0]?.content.length ?? 0
+      characters -= parts[0].content.length
       messages.delete(key)
     }
   }

@@ -13,8 +13,8 @@ export interface EncodeState {
   runId: string | undefined
   /** Open texts and reasoning by kind and part, in the order of their starts. */
   readonly parts: Map<string, { kind: 'text' | 'reasoning'; partId: string }>
-  /** Tool calls without a result. */
-  readonly tools: Map<string, 'started' | 'called' | 'denied'>
+  /** Tool calls without a result. The client runs those that are `asked`. */
+  readonly tools: Map<string, 'started' | 'called' | 'denied' | 'asked'>
   /** Questions without an answer. */
   readonly questions: Map<string, Question>
   /** Open artifacts, with their text so far unless it is too long. */
@@ -283,9 +283,11 @@ function finishTool(
       ? [{ type: 'tool-input-available', toolCallId, toolName: 'unknown', input: null }]
       : []
   if (known === 'denied' && isError) return [{ type: 'tool-output-denied', toolCallId }]
-  if (!isError) return [...called, { type: 'tool-output-available', toolCallId, output }]
+  // Else a client that answers calls by itself takes the result for its own, and sends it for ever.
+  const by = known === 'asked' ? {} : { providerExecuted: true }
+  if (!isError) return [...called, { type: 'tool-output-available', toolCallId, output, ...by }]
   const errorText = typeof output === 'string' ? output : JSON.stringify(output)
-  return [...called, { type: 'tool-output-error', toolCallId, errorText }]
+  return [...called, { type: 'tool-output-error', toolCallId, errorText, ...by }]
 }
 
 function endArtifact(state: EncodeState, artifactId: string): Chunk[] {
@@ -306,6 +308,9 @@ function endArtifact(state: EncodeState, artifactId: string): Chunk[] {
 function ask(state: EncodeState, question: Question): Chunk[] {
   const { requestId, kind, toolCallId, message } = question
   state.questions.set(requestId, question)
+  if (kind === 'tool' && toolCallId !== undefined && state.tools.has(toolCallId)) {
+    state.tools.set(toolCallId, 'asked')
+  }
   const chunks: Chunk[] = [{ type: 'data-input', id: requestId, data: { ...question, state: 'open' } }]
   if (kind === 'approval' && toolCallId !== undefined && state.tools.has(toolCallId)) {
     const reason = state.level === 'v7' && { reason: message }
@@ -339,5 +344,9 @@ export function isApproval(value: unknown): boolean {
 function endAll(state: EncodeState): Chunk[] {
   const artifacts = [...state.artifacts.keys()].flatMap(id => endArtifact(state, id))
   state.questions.clear()
-  return [...closeStep(state), ...artifacts]
+  const closed = closeStep(state)
+  const next = goOn(state)
+  // A client takes the start of a step into its message only with what comes after it.
+  if (next.length > 0) next.push({ type: 'message-metadata', messageMetadata: {} })
+  return [...closed, ...next, ...artifacts]
 }

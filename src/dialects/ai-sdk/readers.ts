@@ -15,6 +15,8 @@ interface Readers {
 
 export class RunReaders {
   readonly #runs = new Map<string, Readers>()
+  /** What the close of a connection puts in doubt. One connection may carry many responses. */
+  readonly #doubts = new WeakMap<Socket, Set<() => void>>()
 
   /** A reader left before the end. It may come back, and cannot be told from a new one then. */
   left(run: string): void {
@@ -30,8 +32,20 @@ export class RunReaders {
     }
     readers.served++
     if (socket.destroyed) return doubt()
-    socket.once('close', doubt)
-    setTimeout(() => socket.off('close', doubt), DOUBT_MS).unref()
+    const doubts = this.#doubtsOf(socket)
+    doubts.add(doubt)
+    setTimeout(() => doubts.delete(doubt), DOUBT_MS).unref()
+  }
+
+  #doubtsOf(socket: Socket): Set<() => void> {
+    const known = this.#doubts.get(socket)
+    if (known) return known
+    const doubts = new Set<() => void>()
+    this.#doubts.set(socket, doubts)
+    socket.once('close', () => {
+      for (const doubt of doubts) doubt()
+    })
+    return doubts
   }
 
   /** Whether somebody got the end, and nobody is known to have left before it. */

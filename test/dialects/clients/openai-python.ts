@@ -1,0 +1,53 @@
+/** OpenAI's client for Python, in a process of its own that does as it is told line by line. */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { missing } from '../../foreign/clients.ts'
+import type { ForeignClient, Shown, Tab } from './client.ts'
+
+const script = fileURLToPath(new URL('openai_client.py', import.meta.url))
+
+/** What the process says after each order, and while a response comes. */
+interface Said {
+  done?: number
+  shown: Shown
+  saved: unknown
+}
+
+export const pythonResponses: ForeignClient = {
+  skip: missing({ python: 'openai' }),
+  lacks: {},
+  open(t, { url, agent, id }, saved): Tab {
+    const child: ChildProcess = spawn(
+      'python3',
+      [script, JSON.stringify({ url: `${url}/openai/v1`, agent, id, saved })],
+      { stdio: ['pipe', 'pipe', 'inherit'] },
+    )
+    t.teardown(() => child.kill())
+    let said: Said = { shown: { text: '', verdict: undefined }, saved: saved ?? null }
+    let orders = 0
+    const open = new Map<number, () => void>()
+    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', line => {
+      said = JSON.parse(line)
+      if (said.done !== undefined) open.get(said.done)?.()
+    })
+    child.on('close', () => {
+      for (const resolve of open.values()) resolve()
+    })
+    const order = (what: string, value: unknown = null) =>
+      new Promise<void>(resolve => {
+        open.set(++orders, resolve)
+        child.stdin?.write(`${JSON.stringify([orders, what, value])}\n`)
+      })
+    return {
+      send: text => order('send', text),
+      resume: () => order('resume'),
+      shown: () => said.shown,
+      approve: () => order('approve'),
+      giveResult: output => order('give_result', output),
+      cancel: () => order('cancel'),
+      saved: () => said.saved,
+      leave: () => child.kill(),
+    }
+  },
+}
