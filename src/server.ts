@@ -269,7 +269,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
     origin: (origin, callback) => callback(null, origin !== undefined && origins.allows(origin)),
     credentials: true,
-    methods: ['GET', 'POST', 'DELETE'],
+    methods: ['GET', 'POST', 'PATCH', 'DELETE'],
     exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)

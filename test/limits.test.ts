@@ -21,7 +21,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/protocol/limits.ts',
     'FREE_NAMES',
   ],
-  'a session’s `metadata`, UTF-8 bytes of JSON': ['src/routes/sessions.ts', 'METADATA_BYTES'],
+  'a session’s `metadata`, UTF-8 bytes of JSON': ['src/sessions/merge-metadata.ts', 'METADATA_BYTES'],
   'size of a request’s head': ['node'],
   '`playback`: text of one run': ['src/agents/playback.ts', 'MOST_TEXT'],
   '`playback`: events of one recording': ['src/agents/playback.ts', 'MAX_RECORDED'],
@@ -68,6 +68,11 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'window of a subscription (`windowBytes`)': ['src/protocol/limits.ts', 'WINDOW_BYTES'],
   'one page of events': ['src/protocol/limits.ts', 'PAGE_EVENTS', 'PAGE_BYTES'],
   'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
+  'time after which clients ask for the list of sessions again (`pollMs`)': [
+    'src/routes/poll-hint.ts',
+    'LEAST_MS',
+    'MOST_MS',
+  ],
   'runs whose readers are remembered, for AI SDK clients': ['src/dialects/ai-sdk/readers.ts', 'MAX_RUNS'],
   'run ids of AG-UI clients that are remembered': ['src/dialects/ag-ui/routes.ts', 'MAX_JOINABLE'],
   'text of an artifact that an AI SDK message repeats at its end': [

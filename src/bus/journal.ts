@@ -12,6 +12,7 @@ import type {
   LogPage,
   LogSize,
   Mark,
+  Place,
   ReadBounds,
   SessionInfo,
   Snapshot,
@@ -167,6 +168,12 @@ export class Journal {
   async list(after: string | undefined, limit: number): Promise<SessionInfo[]> {
     const found = await this.#log.list(after, limit)
     return found.at(-1)?.sessionId === AUTH_SESSION ? found.slice(0, -1) : found
+  }
+
+  /** Sessions in the order of their last activity, behind a place; without the server's own. */
+  async recent(after: Place | undefined, limit: number): Promise<SessionInfo[]> {
+    const found = await this.#log.recent(after, limit + 1)
+    return found.filter(({ sessionId }) => sessionId !== AUTH_SESSION).slice(0, limit)
   }
 
   /** Forgets the session and all it holds; `false` when there was none. */

@@ -28,10 +28,18 @@ export interface SessionInfo extends LogPosition {
   readonly sessionId: string
   /** When the session was created, in ms since 1970. */
   readonly createdAt: number
-  /** The metadata that the session was created with. */
+  /** The metadata of the session's creation, or of its last change. */
   readonly metadata: Record<string, unknown>
+  /** When the session was created or last grew, in ms since 1970; up to a second too early. */
+  readonly activeAt: number
   /** Id of the principal that created the session; absent when it was not given. */
   readonly createdBy?: string
+}
+
+/** A place in the order of sessions by their last activity: newest first, then by id. */
+export interface Place {
+  readonly activeAt: number
+  readonly sessionId: string
 }
 
 /** The log's record of a taken key. */
@@ -83,6 +91,12 @@ export interface Lease {
   readonly from?: string
 }
 
+/** See {@link AppendConditions.metadata}. */
+export interface MetadataChange {
+  readonly from: Record<string, unknown>
+  readonly to: Record<string, unknown>
+}
+
 /** The conditions of an append. They are checked in this order, in one step with the append. All are optional. */
 export interface AppendConditions {
   /** Creates the session when it is missing. Without it the append to a missing session is refused. */
@@ -111,6 +125,8 @@ export interface AppendConditions {
    * of events that the log already has are left out. An append without events opens nothing.
    */
   readonly opens?: readonly Opening[]
+  /** Replaces the session's metadata, which must be equal to `from` now, by its JSON text. */
+  readonly metadata?: MetadataChange | undefined
   /** The append is accepted although the log is over its size limit: it ends a run, or a question. @default false */
   readonly beyondLimit?: boolean
 }
@@ -154,6 +170,7 @@ export type Appended =
       /** Set when the maximum is that of a group. */
       readonly group?: string
     }
+  | { readonly accepted: false; readonly reason: 'metadata'; readonly epoch: number }
 
 /** The size of a log as a whole. */
 export interface LogSize {
@@ -248,6 +265,15 @@ export interface EventLog {
    * @throws TwinrailError `unavailable`
    */
   list(after: string | undefined, limit: number): Promise<SessionInfo[]>
+
+  /**
+   * Up to `limit` sessions in the order of their last activity, from the first one behind the place `after`, which need
+   * not be taken. A session moves to the front when it grows, unless it moved less than a second ago. Of sessions that do
+   * not move none is left out and none comes twice while pages are read. What an append of this process has moved is moved
+   * once the append resolves.
+   * @throws TwinrailError `unavailable`
+   */
+  recent(after: Place | undefined, limit: number): Promise<SessionInfo[]>
 
   /**
    * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.

@@ -23,6 +23,7 @@ const step = () => z.looseObject({ stepId: ProviderId, name })
  * schema object of its own, which /openapi.json names after the type.
  */
 export const eventData = {
+  'session.updated': z.looseObject({ metadata: FreeObject }),
   'run.started': z.looseObject({
     agent: name,
     input: z.unknown(),

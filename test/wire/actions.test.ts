@@ -12,6 +12,7 @@ import { type Answer, call, command, post, serve } from '../fixtures/wire-server
 /** What a request to each route must hold, beside its method and path. */
 const bodies: Record<string, unknown> = {
   'POST /v1/sessions': { sessionId: 's' },
+  'PATCH /v1/sessions/:sessionId': { metadata: {} },
   'POST /v1/tickets': {},
   'POST /v1/revocations': { principal: 'ann' },
   'POST /v1/sessions/:sessionId/commands': { id: '1', type: 'run.cancel', runId: 'r' },
