@@ -49,6 +49,30 @@ export interface AgentInfo {
   input: unknown
 }
 
+/** A session, as lists have it. */
+export interface SessionSummary {
+  sessionId: string
+  metadata: Record<string, unknown>
+  /** The offset of the newest event; `<epoch>-0` in an empty session. */
+  head: string
+  /** The oldest offset that the log still holds; head + 1 when it holds no events. */
+  earliest: string
+  /** When the session was created, by the server's clock, in ms since 1970. */
+  createdAt: number
+  /** When the session was created or last got an event, in ms since 1970; up to a second too early. */
+  activeAt: number
+}
+
+/** A page of {@link Client.sessions}. */
+export interface SessionsPage {
+  /** The sessions, the last active ones first. */
+  sessions: SessionSummary[]
+  /** The `after` of the next page, which may be empty; absent on the last one. */
+  next?: string
+  /** To keep the list current, ask for the first page again after this time, in ms. */
+  pollMs: number
+}
+
 /**
  * Creates a client of one server. It opens no connection before it is used.
  * @throws TypeError when `url` is not a valid address
@@ -70,6 +94,7 @@ export class Client {
   readonly #context: ClientContext
   readonly #close = new AbortController()
   readonly #options: ClientOptions
+  readonly #listeners = new Set<() => void>()
   #streams = 0
 
   constructor(options: ClientOptions) {
@@ -91,6 +116,9 @@ export class Client {
       quality: this.quality,
       signal: this.#close.signal,
       streamOpened: () => this.#streamOpened(),
+      sessionsChanged: () => {
+        for (const listener of this.#listeners) listener()
+      },
     }
   }
 
@@ -110,6 +138,26 @@ export class Client {
    */
   async agents(): Promise<AgentInfo[]> {
     return (await request<{ agents: AgentInfo[] }>(this.#context, 'agents')).agents
+  }
+
+  /**
+   * Resolves with a page of the sessions that the principal may read, the last active ones first. For a list that stays
+   * current there is `sessionList(client)` in `twinrail-client/view`, and `useSessions(client)` in React.
+   * @param options `after`: the `next` of the page before; `limit`: sessions per page, from 1 to 1000, default 100
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
+   */
+  async sessions(
+    options: { after?: string | undefined; limit?: number | undefined } = {},
+  ): Promise<SessionsPage> {
+    return request(this.#context, 'sessions', { query: options })
+  }
+
+  /**
+   * Calls `listener` after this client has created, updated or deleted a session. Returns the function that removes it.
+   */
+  onSessionsChanged(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /**

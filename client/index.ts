@@ -3,7 +3,14 @@
  * and in Node 20.19 or newer.
  */
 
-export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
+export {
+  type AgentInfo,
+  type Client,
+  type ClientOptions,
+  createClient,
+  type SessionSummary,
+  type SessionsPage,
+} from './client.ts'
 export * from './command.ts'
 export * from './connection/backoff.ts'
 export { type Auth, type FollowOptions, follow } from './connection/follow.ts'
