@@ -3,14 +3,7 @@
  * and in Node 20.19 or newer.
  */
 
-export {
-  type AgentInfo,
-  type Client,
-  type ClientOptions,
-  createClient,
-  type SessionSummary,
-  type SessionsPage,
-} from './client.ts'
+export { type AgentInfo, type Client, type ClientOptions, createClient } from './client.ts'
 export * from './command.ts'
 export * from './connection/backoff.ts'
 export { type Auth, type FollowOptions, follow } from './connection/follow.ts'
@@ -38,3 +31,4 @@ export type { Quality, QualitySnapshot } from './quality.ts'
 export { EventQueue, QUEUE_LIMIT } from './queue.ts'
 export type { Run, RunOptions, Terminal } from './run.ts'
 export type * from './session.ts'
+export type * from './session-summary.ts'

@@ -1,5 +1,4 @@
 /** A handle on a session: its events, its runs and its commands. */
-import type { SessionSummary } from './client.ts'
 import { type CommandBody, newId, sendCommand } from './command.ts'
 import { type StreamOptions, stream } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
@@ -10,6 +9,7 @@ import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from '.
 import type { Control, ControlOf, EventOf, TwinrailEvent } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
+import type { SessionSummary } from './session-summary.ts'
 
 /** The options of {@link Session.events}. All are optional. */
 export type EventsOptions = Pick<

@@ -1,5 +1,6 @@
 /** The list of sessions for pages of any framework: the last active ones first, current while somebody listens. */
-import type { Client, SessionSummary, SessionsPage } from '../client.ts'
+import type { Client } from '../client.ts'
+import type { SessionSummary, SessionsPage } from '../session-summary.ts'
 
 /** Pause before a request that failed is made again, in ms. */
 const RETRY_MS = 5000
