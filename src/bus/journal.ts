@@ -228,8 +228,8 @@ export class Journal {
   }
 
   /** The session's marks that have not expired. */
-  marks(sessionId: string): Promise<Mark[]> {
-    return this.#log.marks(sessionId)
+  marks(sessionId: string, prefix?: string): Promise<Mark[]> {
+    return this.#log.marks(sessionId, prefix)
   }
 
   /** Stores a snapshot of the session's state, unless the log has a newer one or is of another epoch. */

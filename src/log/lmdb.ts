@@ -246,8 +246,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       followers.marked(sessionId, name, ttlMs)
     },
 
-    async marks(sessionId) {
-      return rowOf(sessionId) ? marks.of(sessionId) : []
+    async marks(sessionId, prefix) {
+      return rowOf(sessionId) ? marks.of(sessionId, prefix) : []
     },
 
     async saveSnapshot(sessionId, epoch, snapshot) {

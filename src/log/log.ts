@@ -316,8 +316,12 @@ export interface EventLog {
    */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void>
 
-  /** The session's marks that have not expired. @throws TwinrailError `unavailable` */
-  marks(sessionId: string): Promise<Mark[]>
+  /**
+   * The session's marks that have not expired.
+   * @param prefix only those whose names begin with it; default all
+   * @throws TwinrailError `unavailable`
+   */
+  marks(sessionId: string, prefix?: string): Promise<Mark[]>
 
   /**
    * Stores a snapshot. Does nothing when the log is of another epoch or has a newer snapshot.

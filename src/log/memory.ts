@@ -297,8 +297,8 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       followers.marked(sessionId, name, ttlMs)
     },
 
-    async marks(sessionId) {
-      return sessions().has(sessionId) ? marks.of(sessionId) : []
+    async marks(sessionId, prefix) {
+      return sessions().has(sessionId) ? marks.of(sessionId, prefix) : []
     },
 
     async saveSnapshot(sessionId, epoch, snapshot) {

@@ -318,10 +318,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       await store.script('mark', sessionId, [store.now, name, ttlMs, store.channelOf(sessionId)])
     }),
 
-    marks: open(async sessionId => {
+    marks: open(async (sessionId, prefix = '') => {
       // Subscribe first: marks that are set after the reading are notified.
       await tails.placed(sessionId)
-      const found = await store.script<string[]>('marks', sessionId, [store.now])
+      const found = await store.script<string[]>('marks', sessionId, [store.now, prefix])
       return found.flatMap((name, i) => (i % 2 === 0 ? [{ name, leftMs: Number(found[i + 1]) }] : []))
     }),
 

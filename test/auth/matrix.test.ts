@@ -92,6 +92,22 @@ t.test('every answer is right, and none tells a foreign session from a missing o
           body: '{"metadata":{"a":1}}',
         }),
     ],
+    ['presence.read', 'GET', (id, headers) => call(`${url}/v1/sessions/${id}/presence`, { headers })],
+    [
+      'presence.enter',
+      'PUT',
+      (id, headers) =>
+        call(`${url}/v1/sessions/${id}/presence`, {
+          method: 'PUT',
+          headers: { ...headers, 'content-type': 'application/json' },
+          body: '{"memberId":"m"}',
+        }),
+    ],
+    [
+      'presence.enter',
+      'DELETE',
+      (id, headers) => call(`${url}/v1/sessions/${id}/presence?memberId=m`, { method: 'DELETE', headers }),
+    ],
     ['session.read', 'GET', (id, headers) => call(`${url}/v1/sessions/${id}`, { headers })],
     [
       'subscribe',

@@ -107,7 +107,7 @@ t.test('every operation has a name, a summary, parameters, bodies, answers and r
       `${what}: its path`,
     )
     for (const { name, schema } of parameters) t.ok(schema['type'], `${what}: ${name} has a type`)
-    t.equal(requestBody !== undefined, method === 'post' || method === 'patch', `${what}: a body`)
+    t.equal(requestBody !== undefined, ['post', 'patch', 'put'].includes(method), `${what}: a body`)
     const good = Object.entries(responses).filter(([status]) => /^[12]/.test(status))
     t.ok(good.length > 0, what)
     for (const [status, { description, content }] of good) {
@@ -246,6 +246,10 @@ t.test('answers are as described', async t => {
   await as(t, 'ingestEvents', send(`${s}/events`, JSON.stringify(events[2]), ndjson), 200)
   await as(t, 'listSessions', { path: '/v1/sessions?limit=1' }, 200)
   await as(t, 'getSession', { path: s }, 200)
+  const member = { ...send(`${s}/presence`, { memberId: 'm', state: { a: 1 } }), method: 'PUT' }
+  await as(t, 'enterSession', member, 200)
+  await as(t, 'listMembers', { path: `${s}/presence` }, 200)
+  await as(t, 'leaveSession', { path: `${s}/presence?memberId=m`, method: 'DELETE' }, 204)
   await as(t, 'updateSession', { ...send(s, { metadata: { a: null, b: 2 } }), method: 'PATCH' }, 200)
   await as(t, 'getEvents', { path: `${s}/events`, headers: page }, 200)
   await as(t, 'getEvents', { path: `${s}/events?run=theirs&after=9-9`, headers: page }, 200)
@@ -319,6 +323,9 @@ t.test('refusals are as described', async t => {
     listSessions: { path: '/v1/sessions' },
     getSession: { path: s },
     updateSession: patch({}),
+    listMembers: { path: `${s}/presence` },
+    enterSession: { ...send(`${s}/presence`, { memberId: 'm' }), method: 'PUT' },
+    leaveSession: { path: `${s}/presence?memberId=m`, method: 'DELETE' },
     deleteSession: { path: s, method: 'DELETE' },
     sendCommand: command({ type: 'publish', event: { type: 'x.a', data: 1 } }),
     getEvents: { path: `${s}/events`, headers: page },

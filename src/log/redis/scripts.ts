@@ -347,11 +347,17 @@ tell(channel, 'm ' .. whole(ttl) .. ' ' .. name)
 return 1
 `
 
-/** now. Gives the names of the marks, each with how long it lasts. */
+/** now, prefix. Gives the names of the marks that begin with it, each with how long it lasts. */
 const marks = `
-local now = time(arg())
-local found = redis.call('ZRANGEBYSCORE', m, '(' .. whole(now), '+inf', 'WITHSCORES')
-for i = 2, #found, 2 do found[i] = whole(found[i] - now) end
+local now, prefix = time(arg()), arg()
+local held = redis.call('ZRANGEBYSCORE', m, '(' .. whole(now), '+inf', 'WITHSCORES')
+local found = {}
+for i = 1, #held, 2 do
+  if string.sub(held[i], 1, #prefix) == prefix then
+    found[#found + 1] = held[i]
+    found[#found + 1] = whole(held[i + 1] - now)
+  end
+end
 return found
 `
 
