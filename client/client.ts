@@ -12,6 +12,7 @@ import type { Schemas } from './events.ts'
 import { type Choice, choose, type Needs, type Transport } from './guide.ts'
 import { Quality } from './quality.ts'
 import { Session } from './session.ts'
+import type { SessionsPage } from './session-summary.ts'
 
 /** The options of {@link createClient}. */
 export interface ClientOptions {
@@ -82,6 +83,7 @@ export class Client {
   readonly #context: ClientContext
   readonly #close = new AbortController()
   readonly #options: ClientOptions
+  readonly #listeners = new Set<() => void>()
   #streams = 0
 
   constructor(options: ClientOptions) {
@@ -102,6 +104,9 @@ export class Client {
       quality: this.quality,
       signal: this.#close.signal,
       streamOpened: () => this.#streamOpened(),
+      sessionsChanged: () => {
+        for (const listener of this.#listeners) listener()
+      },
     }
   }
 
@@ -131,6 +136,26 @@ export class Client {
    */
   async ticket(options: TicketOptions = {}): Promise<{ ticket: string; expiresAt: number }> {
     return request(this.#context, 'tickets', { body: options })
+  }
+
+  /**
+   * Resolves with a page of the sessions that the principal may read, the last active ones first. For a list that stays
+   * current there is `sessionList(client)` in `twinrail-client/view`, and `useSessions(client)` in React.
+   * @param options `after`: the `next` of the page before; `limit`: sessions per page, from 1 to 1000, default 100
+   * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
+   */
+  async sessions(
+    options: { after?: string | undefined; limit?: number | undefined } = {},
+  ): Promise<SessionsPage> {
+    return request(this.#context, 'sessions', { query: options })
+  }
+
+  /**
+   * Calls `listener` after this client has created, updated or deleted a session. Returns the function that removes it.
+   */
+  onSessionsChanged(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
   }
 
   /**

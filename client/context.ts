@@ -8,6 +8,8 @@ export interface ClientContext {
   readonly quality: Quality
   /** Aborts when the client is closed. */
   readonly signal: AbortSignal
+  /** Called after this client has created, updated or deleted a session. */
+  sessionsChanged(): void
   /** Counts an open stream, since many streams may call for another transport. Returns the function that ends the count. */
   streamOpened(): () => void
 }

@@ -2,12 +2,14 @@
 import { type CommandBody, newId, sendCommand } from './command.ts'
 import { type StreamOptions, stream } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
+import type { RequestParts } from './connection/request.ts'
 import type { Message } from './connection/transport.ts'
 import { type ClientContext, request } from './context.ts'
 import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from './events.ts'
 import type { Control, ControlOf, EventOf, TwinrailEvent } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
+import type { SessionSummary } from './session-summary.ts'
 
 /** The options of {@link Session.events}. All are optional. */
 export type EventsOptions = Pick<
@@ -18,8 +20,12 @@ export type EventsOptions = Pick<
 /** The state of a session, as {@link Session.state} resolves with it. */
 export interface SessionState {
   sessionId: string
-  /** The metadata that the session was created with; absent without any. */
-  metadata?: Record<string, unknown>
+  /** The metadata of the session's creation, or of its last change. */
+  metadata: Record<string, unknown>
+  /** When the session was created, by the server's clock, in ms since 1970. */
+  createdAt: number
+  /** When the session was created or last got an event, in ms since 1970; up to a second too early. */
+  activeAt: number
   /** The offset of the newest event; `<epoch>-0` in an empty session. */
   head: string
   /** The oldest offset that the log still holds; head + 1 when it holds no events. */
@@ -180,7 +186,17 @@ export class Session<S extends Schemas = Record<never, never>> {
    * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
    */
   async create(metadata?: Record<string, unknown>): Promise<{ sessionId: string; head: string }> {
-    return request(this.#context, 'sessions', { body: { sessionId: this.id, metadata } })
+    return this.#change('sessions', { body: { sessionId: this.id, metadata } })
+  }
+
+  /**
+   * Changes the session's metadata by a JSON Merge Patch: `null` removes a field, objects are merged, everything else
+   * replaces what was there. Its subscribers get `session.updated`.
+   * @throws ClientError `session-not-found`, `too-large` when the metadata would have more than 16 KiB, or another refusal;
+   * `silent` or `connection-lost`; the request is not repeated
+   */
+  async update(metadata: Record<string, unknown>): Promise<SessionSummary> {
+    return this.#change(this.#path, { method: 'PATCH', body: { metadata } })
   }
 
   /**
@@ -188,7 +204,7 @@ export class Session<S extends Schemas = Record<never, never>> {
    * @throws ClientError the server's refusal, `silent` or `connection-lost`; the request is not repeated
    */
   async delete(): Promise<void> {
-    await request(this.#context, this.#path, { method: 'DELETE' })
+    await this.#change(this.#path, { method: 'DELETE' })
   }
 
   /**
@@ -211,6 +227,12 @@ export class Session<S extends Schemas = Record<never, never>> {
 
   get #path(): string {
     return `sessions/${encodeURIComponent(this.id)}`
+  }
+
+  async #change<T>(path: string, parts: RequestParts): Promise<T> {
+    const answer = await request<T>(this.#context, path, parts)
+    this.#context.sessionsChanged()
+    return answer
   }
 
   async #send(command: CommandBody): Ack {

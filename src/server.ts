@@ -27,6 +27,7 @@ import { Turnstile } from './http/turnstile.ts'
 import type { EventLog } from './log/log.ts'
 import { createMemoryLog } from './log/memory.ts'
 import { createMetrics } from './metrics.ts'
+import { Members } from './presence/members.ts'
 import { Presence } from './presence/presence.ts'
 import { HEARTBEAT_MS, limits as wireLimits } from './protocol/index.ts'
 import { sleep } from './protocol/timers.ts'
@@ -39,6 +40,7 @@ import { eventRoutes } from './routes/events.ts'
 import { metaRoutes, type OptionalRoute } from './routes/meta.ts'
 import { describeRoutes } from './routes/openapi.ts'
 import { pageRoutes } from './routes/page.ts'
+import { presenceRoutes } from './routes/presence.ts'
 import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { acceptWebSockets, websocketRoute } from './routes/websocket.ts'
@@ -226,6 +228,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   } as FastifyServerOptions)
   const metrics = createMetrics()
   const presence = new Presence(journal)
+  const members = new Members(journal)
   const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
   const sessions: Sessions = new Sessions({
     openRun: (principal, how) => door.openRun(principal, how),
@@ -258,6 +261,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   const context: TransportContext = {
     journal,
     bus,
+    members,
     presence,
     sessions,
     door,
@@ -291,7 +295,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
     origin: (origin, callback) => callback(null, origin !== undefined && origins.allows(origin)),
     credentials: true,
-    methods: ['GET', 'POST', 'DELETE'],
+    methods: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE'],
     exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)
@@ -302,6 +306,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     await describeRoutes(scope, dialectPaths(dialects))
     const api = withZodSchemas(scope)
     sessionRoutes(api, context)
+    presenceRoutes(api, context)
     commandRoutes(api, context)
     authRoutes(api, context)
     // In a scope of its own, since only these routes accept NDJSON.
@@ -333,6 +338,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     await new Promise(resolve => setImmediate(resolve))
     context.connections.closeAll()
     context.door.close()
+    context.members.close()
     context.heartbeats.close()
     // Connections that do not read their last message in time are destroyed.
     const cut = setTimeout(() => {

@@ -78,7 +78,7 @@ const internal = imports.filter(({ to }) => /^(src|client|bench)\//.test(to))
 const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
 const DRIVER_NEEDS =
-  /^src\/log\/(log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
+  /^src\/log\/(activity|log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION = /^src\/((server|stderr-log|process-output|index)|cli\/(main|serve|config|open-log))\.ts$/
 const PUBLIC = [

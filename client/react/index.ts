@@ -14,6 +14,12 @@ import { newId } from '../command.ts'
 import type { QualitySnapshot } from '../quality.ts'
 import type { Session } from '../session.ts'
 import { textField } from '../view/input-text.ts'
+import {
+  emptySessionList,
+  type SessionList,
+  type SessionListSnapshot,
+  sessionList,
+} from '../view/session-list.ts'
 import { sessionStore } from '../view/shared.ts'
 import { emptySnapshot, type SessionSnapshot, type SessionStore, type StoreOptions } from '../view/store.ts'
 
@@ -91,6 +97,19 @@ export function useRun(client: Client, sessionId: string, runId: string): UseRun
   const { runs: _, start: __, ...rest } = useSession(client, sessionId, { run: runId })
   const answers = rest.messages.filter(({ role, text }) => role === 'assistant' && text !== '')
   return { ...rest, text: answers.map(({ text }) => text).join('\n\n') }
+}
+
+/** The result of {@link useSessions}. */
+export interface UseSessions extends SessionListSnapshot, Pick<SessionList, 'loadMore' | 'refresh'> {}
+
+/**
+ * Returns the sessions that the principal may read, the last active ones first, and keeps them current while the component
+ * is mounted and the page is shown. All components of a client share one list.
+ */
+export function useSessions(client: Client): UseSessions {
+  const { subscribe, getSnapshot, loadMore, refresh } = sessionList(client)
+  const snapshot = useSyncExternalStore(subscribe, getSnapshot, () => emptySessionList)
+  return { ...snapshot, loadMore, refresh }
 }
 
 /** The options of {@link useAIStream}. */

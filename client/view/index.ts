@@ -4,6 +4,7 @@
  */
 export { inputText } from './input-text.ts'
 export { emptyView, reduce } from './reduce.ts'
+export { SessionList, type SessionListSnapshot, sessionList } from './session-list.ts'
 export { sessionStore } from './shared.ts'
 export { type SessionSnapshot, SessionStore, type StoreOptions, type StoreSession } from './store.ts'
 export type * from './view.ts'

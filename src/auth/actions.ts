@@ -22,6 +22,8 @@ export const actionGroups = {
   'page.read': 'any',
   subscribe: 'read',
   'session.read': 'read',
+  'presence.read': 'read',
+  'presence.enter': 'read',
   'run.start': 'write',
   'run.cancel': 'write',
   'input.answer': 'write',

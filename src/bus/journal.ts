@@ -12,6 +12,7 @@ import type {
   LogPage,
   LogSize,
   Mark,
+  Place,
   ReadBounds,
   SessionInfo,
   Snapshot,
@@ -169,6 +170,12 @@ export class Journal {
     return found.at(-1)?.sessionId === AUTH_SESSION ? found.slice(0, -1) : found
   }
 
+  /** Sessions in the order of their last activity, behind a place; without the server's own. */
+  async recent(after: Place | undefined, limit: number): Promise<SessionInfo[]> {
+    const found = await this.#log.recent(after, limit + 1)
+    return found.filter(({ sessionId }) => sessionId !== AUTH_SESSION).slice(0, limit)
+  }
+
   /** Forgets the session and all it holds; `false` when there was none. */
   delete(sessionId: string): Promise<boolean> {
     return this.#log.delete(sessionId)
@@ -221,8 +228,8 @@ export class Journal {
   }
 
   /** The session's marks that have not expired. */
-  marks(sessionId: string): Promise<Mark[]> {
-    return this.#log.marks(sessionId)
+  marks(sessionId: string, prefix?: string): Promise<Mark[]> {
+    return this.#log.marks(sessionId, prefix)
   }
 
   /** Stores a snapshot of the session's state, unless the log has a newer one or is of another epoch. */

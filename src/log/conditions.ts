@@ -35,6 +35,7 @@ export interface Held {
   key(key: string): HeldKey | undefined
   lease(runId: string): HeldLease | undefined
   producer(id: string): HeldProducer | undefined
+  metadata(): Record<string, unknown>
   /** What is open in the tally; may have entries that were closed since. */
   tally(name: string): readonly Open[]
 }
@@ -50,6 +51,8 @@ export interface Writes {
   readonly producer?: readonly [id: string, held: HeldProducer]
   /** The tallies that change, each with all that is open in it. */
   readonly tallies?: Tallies
+  /** The session's metadata from now on. */
+  readonly metadata?: Record<string, unknown>
 }
 
 type Tallies = readonly (readonly [name: string, open: readonly Open[]])[]
@@ -129,6 +132,9 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   const opens = count > 0 ? (conditions.opens ?? []).filter(({ index = 0 }) => index >= skip) : []
   const tallies = opens.length > 0 ? tally(held, opens, once, seqOf, now) : []
   if ('tally' in tallies) return { appended: { accepted: false, reason: 'open', epoch, ...tallies } }
+  const { metadata } = conditions
+  if (metadata && JSON.stringify(held.metadata()) !== JSON.stringify(metadata.from))
+    return { appended: { accepted: false, reason: 'metadata', epoch } }
 
   const first = skip > 0 ? repeats : head + 1
   return {
@@ -149,6 +155,7 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
           producer: [producer.id, grown(known, producer.seq + skip, head + 1, count - skip)],
         }),
       ...(tallies.length > 0 && { tallies }),
+      ...(metadata && { metadata: metadata.to }),
     },
   }
 }

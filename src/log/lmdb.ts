@@ -10,7 +10,18 @@ import { findExpired, moveEnds } from './lmdb/leases.ts'
 import { OpenSession } from './lmdb/session.ts'
 import { openStore } from './lmdb/store.ts'
 import { Sweeper } from './lmdb/sweeper.ts'
-import { eventKey, FIRST, LAST, LAST_EPOCH, nameKey, numberKey, type SessionRow } from './lmdb/tables.ts'
+import {
+  activityKey,
+  eventKey,
+  FIRST,
+  idOfActivityKey,
+  LAST,
+  LAST_EPOCH,
+  nameKey,
+  numberKey,
+  PRESENT,
+  type SessionRow,
+} from './lmdb/tables.ts'
 import { Usage } from './lmdb/usage.ts'
 import { type Transaction, Writer } from './lmdb/writer.ts'
 import type { EventLog, SessionInfo } from './log.ts'
@@ -105,13 +116,15 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       head: 0,
       earliest: 1,
       createdAt: clock(),
+      activeAt: clock(),
       ...(createdBy !== undefined && { createdBy }),
     })
   }
 
   function keep(transaction: Transaction, session: OpenSession, metadata: Record<string, unknown>): void {
     transaction.put(tables.counters, LAST_EPOCH, session.epoch)
-    transaction.put(tables.metadata, numberKey(session.epoch), metadata)
+    transaction.put(tables.activity, activityKey(session.place), PRESENT)
+    session.setMetadata(metadata)
     session.save({})
     count(transaction, session.row, 1)
   }
@@ -137,8 +150,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
           mustHaveRoom(JSON.stringify(metadata).length)
           keep(transaction, session, metadata)
         }
-        const stored = transaction.get(tables.metadata, numberKey(session.epoch))
-        return { created: !there, session: describe(sessionId, session.row, stored) }
+        return { created: !there, session: describe(sessionId, session.row, session.metadata()) }
       })
     },
 
@@ -157,6 +169,16 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       })
     },
 
+    async recent(after, limit) {
+      mustBeOpen()
+      const start = after === undefined ? FIRST : Buffer.concat([activityKey(after), FIRST])
+      return tables.activity.keys(start, LAST, limit).flatMap(key => {
+        const sessionId = idOfActivityKey(key)
+        const row = rowOf(sessionId)
+        return row ? [describe(sessionId, row)] : []
+      })
+    },
+
     async append(sessionId, texts, conditions = {}) {
       return write(transaction => {
         const there = find(transaction, sessionId)
@@ -165,7 +187,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         }
         const session = there ?? draft(transaction, sessionId, conditions.createdBy)
         const { epoch, head } = session
-        const { appended, writes } = judge(session, texts.length, conditions, clock())
+        const now = clock()
+        const { appended, writes } = judge(session, texts.length, conditions, now)
         if (!writes) return appended
         const added = texts.slice(writes.skip)
         if (!conditions.beyondLimit && adds(texts.length, writes)) mustHaveRoom(lengthOf(added))
@@ -174,7 +197,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         for (const [i, text] of added.entries()) {
           transaction.put(tables.events, eventKey(epoch, head + 1 + i), text)
         }
-        if (added.length > 0) session.save({ head: appended.head })
+        if (added.length > 0) session.grow(appended.head, now)
+        if (writes.metadata) session.setMetadata(writes.metadata)
         for (const [key, held] of writes.keys) session.takeKey(key, held)
         for (const [runId, lease] of writes.leases) session.setLease(runId, lease)
         for (const runId of writes.release) session.releaseLease(runId)
@@ -231,8 +255,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       followers.marked(sessionId, name, ttlMs)
     },
 
-    async marks(sessionId) {
-      return rowOf(sessionId) ? marks.of(sessionId) : []
+    async marks(sessionId, prefix) {
+      return rowOf(sessionId) ? marks.of(sessionId, prefix) : []
     },
 
     async saveSnapshot(sessionId, epoch, snapshot) {
@@ -266,6 +290,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         if (!session) return false
         transaction.remove(tables.sessions, Buffer.from(sessionId))
         count(transaction, session.row, -1)
+        transaction.remove(tables.activity, activityKey(session.place))
         transaction.put(tables.garbage, numberKey(session.epoch), 'all')
         transaction.afterwards.push(() => {
           marks.forget(sessionId)

@@ -28,10 +28,18 @@ export interface SessionInfo extends LogPosition {
   readonly sessionId: string
   /** When the session was created, in ms since 1970. */
   readonly createdAt: number
-  /** The metadata that the session was created with. */
+  /** The metadata of the session's creation, or of its last change. */
   readonly metadata: Record<string, unknown>
+  /** When the session was created or last grew, in ms since 1970; up to a second too early. */
+  readonly activeAt: number
   /** Id of the principal that created the session; absent when it was not given. */
   readonly createdBy?: string
+}
+
+/** A place in the order of sessions by their last activity: newest first, then by id. */
+export interface Place {
+  readonly activeAt: number
+  readonly sessionId: string
 }
 
 /** The log's record of a taken key. */
@@ -87,6 +95,12 @@ export interface Lease {
   readonly from?: string
 }
 
+/** See {@link AppendConditions.metadata}. */
+export interface MetadataChange {
+  readonly from: Record<string, unknown>
+  readonly to: Record<string, unknown>
+}
+
 /** The conditions of an append. They are checked in this order, in one step with the append. All are optional. */
 export interface AppendConditions {
   /** Creates the session when it is missing. Without it the append to a missing session is refused. */
@@ -115,6 +129,8 @@ export interface AppendConditions {
    * of events that the log already has are left out. An append without events opens nothing.
    */
   readonly opens?: readonly Opening[]
+  /** Replaces the session's metadata, which must be equal to `from` now, by its JSON text. */
+  readonly metadata?: MetadataChange | undefined
   /** The append is accepted although the log is over its size limit: it ends a run, or a question. @default false */
   readonly beyondLimit?: boolean
 }
@@ -160,6 +176,7 @@ export type Appended =
       /** Set when the maximum is that of the sizes. */
       readonly isSize?: true
     }
+  | { readonly accepted: false; readonly reason: 'metadata'; readonly epoch: number }
 
 /** The size of a log as a whole. */
 export interface LogSize {
@@ -256,6 +273,15 @@ export interface EventLog {
   list(after: string | undefined, limit: number): Promise<SessionInfo[]>
 
   /**
+   * Up to `limit` sessions in the order of their last activity, from the first one behind the place `after`, which need
+   * not be taken. A session moves to the front when it grows, unless it moved less than a second ago. Of sessions that do
+   * not move none is left out and none comes twice while pages are read. What an append of this process has moved is moved
+   * once the append resolves.
+   * @throws TwinrailError `unavailable`
+   */
+  recent(after: Place | undefined, limit: number): Promise<SessionInfo[]>
+
+  /**
    * Appends event texts made by `encodeEvent`, all or none. An empty list appends nothing but may take keys and leases.
    * Resolves once the events are stored. A refused condition resolves with `accepted: false`; it does not throw.
    * @throws TwinrailError `unavailable`; the events may have been stored nevertheless
@@ -296,8 +322,12 @@ export interface EventLog {
    */
   mark(sessionId: string, name: string, ttlMs: number): Promise<void>
 
-  /** The session's marks that have not expired. @throws TwinrailError `unavailable` */
-  marks(sessionId: string): Promise<Mark[]>
+  /**
+   * The session's marks that have not expired.
+   * @param prefix only those whose names begin with it; default all
+   * @throws TwinrailError `unavailable`
+   */
+  marks(sessionId: string, prefix?: string): Promise<Mark[]>
 
   /**
    * Stores a snapshot. Does nothing when the log is of another epoch or has a newer snapshot.

@@ -21,12 +21,13 @@ export class Marks {
     this.#sweep()
   }
 
-  of(sessionId: string): Mark[] {
+  of(sessionId: string, prefix = ''): Mark[] {
     const ends = this.#sessions.get(sessionId)
     if (!ends) return []
     this.#keep(sessionId, ends)
     const now = this.#clock()
-    return [...ends].map(([name, end]) => ({ name, leftMs: end - now }))
+    const wanted = [...ends].filter(([name]) => name.startsWith(prefix))
+    return wanted.map(([name, end]) => ({ name, leftMs: end - now }))
   }
 
   /** Removes the marks of a deleted session. */

@@ -1,4 +1,5 @@
 /** The driver `memory`: the log in this process's memory, for tests and embedding. It is lost when the process ends. */
+import { idOfPlaceKey, moves, placeKey, placeOf } from './activity.ts'
 import {
   adds,
   entryOf,
@@ -29,8 +30,9 @@ const keyBytes = (key: string, { note }: HeldKey) => KEY_BYTES + key.length + js
 class Session implements Held {
   readonly epoch: number
   readonly createdAt: number
-  readonly metadata: Record<string, unknown>
   readonly createdBy: string | undefined
+  activeAt: number
+  #metadata: Record<string, unknown>
   /** Texts of the events from `earliest` on. */
   texts: string[] = []
   earliest = 1
@@ -52,7 +54,8 @@ class Session implements Held {
   ) {
     this.epoch = epoch
     this.createdAt = createdAt
-    this.metadata = metadata
+    this.activeAt = createdAt
+    this.#metadata = metadata
     this.bytes = SESSION_BYTES + jsonLength(metadata)
     this.createdBy = createdBy
   }
@@ -75,6 +78,15 @@ class Session implements Held {
 
   tally(name: string): readonly Open[] {
     return this.tallies.get(name) ?? []
+  }
+
+  metadata(): Record<string, unknown> {
+    return this.#metadata
+  }
+
+  setMetadata(metadata: Record<string, unknown>): void {
+    this.bytes += jsonLength(metadata) - jsonLength(this.#metadata)
+    this.#metadata = metadata
   }
 
   push(texts: readonly string[]): void {
@@ -123,6 +135,8 @@ export interface MemoryLogOptions {
 export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOptions = {}): EventLog {
   const held = new Map<string, Session>()
   const ids = new SortedIds()
+  /** The {@link placeKey} of every session. */
+  const places = new SortedIds()
   const followers = new Followers()
   const marks = new Marks(clock)
   const limit = new SizeLimit(maxLogBytes)
@@ -147,6 +161,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     lastEpoch = session.epoch
     sessions().set(sessionId, session)
     ids.add(sessionId)
+    places.add(placeKey({ activeAt: session.activeAt, sessionId }))
     bytes += session.bytes
     count(session, 1)
   }
@@ -166,16 +181,23 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   }
 
   function describe(sessionId: string, session: Session): SessionInfo {
-    const { epoch, head, earliest, createdAt, metadata, createdBy } = session
+    const { epoch, head, earliest, createdAt, activeAt, createdBy } = session
     return {
       sessionId,
       epoch,
       head,
       earliest,
       createdAt,
-      metadata,
+      activeAt,
+      metadata: session.metadata(),
       ...(createdBy !== undefined && { createdBy }),
     }
+  }
+
+  function move(sessionId: string, session: Session, now: number): void {
+    places.remove(placeKey(placeOf(describe(sessionId, session))))
+    session.activeAt = now
+    places.add(placeKey(placeOf(describe(sessionId, session))))
   }
 
   function slice(session: Session, after: number, bounds: ReadBounds): LogEvent[] {
@@ -212,6 +234,14 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       return ids.after(after, limit).map(id => describe(id, held.get(id) as Session))
     },
 
+    async recent(after, limit) {
+      sessions()
+      return places.after(after && placeKey(after), limit).map(key => {
+        const id = idOfPlaceKey(key)
+        return describe(id, held.get(id) as Session)
+      })
+    },
+
     async append(sessionId, texts, conditions = {}) {
       const now = clock()
       const there = sessions().get(sessionId)
@@ -232,7 +262,9 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
         session.push(added)
         for (const [key, entry] of writes.keys) session.takeKey(key, entry)
         session.sweep(now)
+        if (writes.metadata) session.setMetadata(writes.metadata)
       })
+      if (added.length > 0 && moves(session.activeAt, now)) move(sessionId, session, now)
       for (const [runId, lease] of writes.leases) session.leases.set(runId, lease)
       for (const runId of writes.release) session.leases.delete(runId)
       if (writes.producer) session.producers.set(...writes.producer)
@@ -275,8 +307,8 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       followers.marked(sessionId, name, ttlMs)
     },
 
-    async marks(sessionId) {
-      return sessions().has(sessionId) ? marks.of(sessionId) : []
+    async marks(sessionId, prefix) {
+      return sessions().has(sessionId) ? marks.of(sessionId, prefix) : []
     },
 
     async saveSnapshot(sessionId, epoch, snapshot) {
@@ -305,6 +337,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       if (!session) return false
       held.delete(sessionId)
       ids.remove(sessionId)
+      places.remove(placeKey({ activeAt: session.activeAt, sessionId }))
       bytes -= session.bytes
       count(session, -1)
       marks.forget(sessionId)
@@ -354,6 +387,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
       closed = true
       held.clear()
       ids.clear()
+      places.clear()
       followers.clear()
       marks.clear()
     },

@@ -6,8 +6,16 @@ import { randomUUID } from 'node:crypto'
 import { TwinrailError } from '../protocol/index.ts'
 import { adds, type Held, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
-import type { AppendConditions, Appended, EventLog, SessionInfo, Snapshot } from './log.ts'
-import { addedOf, appendArguments, appendedOf, noteOf, OVER_LIMIT, UNANNOUNCED } from './redis/arguments.ts'
+import type { AppendConditions, Appended, EventLog, Place, SessionInfo, Snapshot } from './log.ts'
+import {
+  addedOf,
+  appendArguments,
+  appendedOf,
+  movedAt,
+  noteOf,
+  OVER_LIMIT,
+  UNANNOUNCED,
+} from './redis/arguments.ts'
 import type { RedisClient, RedisClientOptions } from './redis/client.ts'
 import { Connection, clientOptions } from './redis/connection.ts'
 import { mustFit, mustHear, RedisUnfit } from './redis/fitness.ts'
@@ -68,10 +76,14 @@ const EMPTY: Held = {
   lease: () => undefined,
   producer: () => undefined,
   tally: () => [],
+  metadata: () => ({}),
 }
 
 /** Maximum number of announcements of a lease that expires each time before it is taken. */
 const ANNOUNCEMENTS = 5
+
+/** No creation of a session takes longer, in ms. */
+const CREATING_MS = 60_000
 
 /** Page size for reading a followed session. */
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
@@ -195,23 +207,33 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       const { createdBy } = conditions
       const [fresh] = await Promise.all([
         store.giveEpoch(),
-        store.list(sessionId),
+        store.list(sessionId, undefined),
         store.countIn(createdBy, sessionId),
       ])
       answer = await run(fresh)
-      await store.list(sessionId)
+      await store.list(sessionId, movedAt(answer))
     }
     const appended = appendedOf(answer)
     if (!appended.accepted) return appended
     leases.forget(sessionId, release)
     const { epoch, head } = appended
     const added = addedOf(answer)
+    const moved = movedAt(answer)
+    // The order of activity is on another slot. A move that is lost is made up for by the next one.
+    if (moved !== undefined) await store.move(sessionId, moved).catch(() => {})
     memory.add(bytes)
     const fresh = texts.slice(texts.length - added)
     tails.appended(sessionId, epoch, () =>
       fresh.map((text, i) => new LogEvent(epoch, head - added + 1 + i, text)),
     )
     return appended
+  }
+
+  /** Corrects a place that a process which died did not move or remove. */
+  function correct(place: Place, session: SessionInfo | undefined): void {
+    // It may be about to be created.
+    if (!session && (options.clock?.() ?? Date.now()) - place.activeAt < CREATING_MS) return
+    store.settle(place, session?.activeAt).catch(() => {})
   }
 
   return {
@@ -223,13 +245,13 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       memory.add(bytes)
       const [fresh] = await Promise.all([
         store.giveEpoch(),
-        store.list(sessionId),
+        store.list(sessionId, undefined),
         store.countIn(createdBy, sessionId),
       ])
       const args = [store.now, fresh, JSON.stringify(metadata), createdBy ?? '']
       const [made, header] = await store.script<[number, string[]]>('create', sessionId, args)
-      await store.list(sessionId)
       const session = infoOf(sessionId, header) as SessionInfo
+      await store.list(sessionId, session.activeAt)
       // Another one was faster.
       if (session.createdBy !== createdBy) await store.countOut(createdBy, sessionId)
       return { created: made === 1, session }
@@ -250,6 +272,24 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
         }
         if (ids.length < want) break
         last = ids.at(-1)
+      }
+      return found
+    }),
+
+    recent: open(async (after, limit) => {
+      const found: SessionInfo[] = []
+      for (let last = after; found.length < limit; ) {
+        const want = limit - found.length
+        const places = await store.recent(last, want)
+        const sessions = await Promise.all(places.map(({ sessionId }) => store.headerOf(sessionId)))
+        for (const [i, session] of sessions.entries()) {
+          const place = places[i] as Place
+          if (session?.activeAt !== place.activeAt) correct(place, session)
+          // Its place is that of the list, so that the next page goes on behind it.
+          if (session) found.push({ ...session, activeAt: place.activeAt })
+        }
+        if (places.length < want) break
+        last = places.at(-1)
       }
       return found
     }),
@@ -289,10 +329,10 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       await store.script('mark', sessionId, [store.now, name, ttlMs, store.channelOf(sessionId)])
     }),
 
-    marks: open(async sessionId => {
+    marks: open(async (sessionId, prefix = '') => {
       // Subscribe first: marks that are set after the reading are notified.
       await tails.placed(sessionId)
-      const found = await store.script<string[]>('marks', sessionId, [store.now])
+      const found = await store.script<string[]>('marks', sessionId, [store.now, prefix])
       return found.flatMap((name, i) => (i % 2 === 0 ? [{ name, leftMs: Number(found[i + 1]) }] : []))
     }),
 

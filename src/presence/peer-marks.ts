@@ -2,6 +2,7 @@
 import type { Journal } from '../bus/journal.ts'
 import type { SessionPeers } from '../bus/peers.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
+import { isMember } from './members.ts'
 
 export interface PeerMarksParts {
   readonly journal: Journal
@@ -82,7 +83,7 @@ export class PeerMarks implements SessionPeers {
   #set(name: string, ttlMs: number): void {
     const { node: own, onAsking, onHold, onViewers } = this.#parts
     const [kind, node = ''] = name.split(' ')
-    if (this.#isClosed || node === own) return
+    if (this.#isClosed || node === own || isMember({ name })) return
     const known = this.#marks.get(name)
     known?.()
     this.#marks.delete(name)

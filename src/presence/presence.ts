@@ -43,7 +43,7 @@ export class Presence implements Peers {
   }
 
   async isHeld(sessionId: string): Promise<boolean> {
-    return isHeldBy(await this.#journal.marks(sessionId), this.#node)
+    return isHeldBy(await this.#journal.marks(sessionId, 'hold '), this.#node)
   }
 
   open(sessionId: string, onHold: (node: string, holds: boolean) => void): SessionPeers {

@@ -11,8 +11,9 @@ export function isTerminal(type: string): type is TerminalType {
   return type === 'run.completed' || type === 'run.failed' || type === 'run.cancelled'
 }
 
-/** Types that only commands make. Agents and producers must not send them. */
+/** Types that only commands make, or a change of the session itself. Agents and producers must not send them. */
 export const commandOnlyTypes: ReadonlySet<string> = new Set<KnownType>([
+  'session.updated',
   'run.cancel-requested',
   'input.answered',
   'input.steered',

@@ -23,6 +23,7 @@ const step = () => z.looseObject({ stepId: ProviderId, name })
  * schema object of its own, which /openapi.json names after the type.
  */
 export const eventData = {
+  'session.updated': z.looseObject({ metadata: FreeObject }),
   'run.started': z.looseObject({
     agent: name,
     input: z.unknown(),
@@ -187,9 +188,40 @@ export const EventSchema = z
     'An event of a log. A type that begins with `x.` is of a CustomEvent; all others tell the schema of `data`',
   )
 
+/** A member of a session. PROTOCOL.md, "Presence". */
+export const PresenceMember = z.object({
+  memberId: Id,
+  principal: z.string(),
+  since: z.int().describe('When it joined, in ms since 1970'),
+  state: z.unknown().optional().describe('What it shows to others'),
+})
+export type PresenceMember = Exact<z.output<typeof PresenceMember>>
+
+/** The `data` of `presence.changed`. */
+export const PresenceChanges = z.looseObject({
+  joined: z.array(PresenceMember),
+  updated: z.array(PresenceMember),
+  left: z.array(z.looseObject({ memberId: Id, principal: z.string() })),
+  truncated: z.literal(true).optional().describe('There were more changes: read the list again'),
+})
+
+/** The members of a session have changed: an ephemeral event of the server. */
+export interface PresenceEvent extends Omit<EphemeralEvent, 'type' | 'data'> {
+  type: 'presence.changed'
+  data: Exact<z.output<typeof PresenceChanges>>
+}
+
 /** The schema of an ephemeral event on the wire. */
 export const EphemeralEventSchema = z
-  .looseObject({ ...anyEvent, type: CustomType, ephemeral: z.literal(true), data: z.unknown() })
+  .union([
+    z.looseObject({ ...anyEvent, type: CustomType, ephemeral: z.literal(true), data: z.unknown() }),
+    z.looseObject({
+      ...anyEvent,
+      type: z.literal('presence.changed'),
+      ephemeral: z.literal(true),
+      data: PresenceChanges,
+    }),
+  ])
   .describe('An event for the current live subscriptions only. It is never logged, so it has no offset')
 
 /**

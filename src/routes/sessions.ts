@@ -1,6 +1,7 @@
-/** Sessions over HTTP: create, list, describe, delete. */
+/** Sessions over HTTP: create, list, describe, change, delete. */
 import { z } from 'zod'
-import type { SessionInfo } from '../log/log.ts'
+import { placeOf } from '../log/activity.ts'
+import type { Place, SessionInfo } from '../log/log.ts'
 import {
   eventData,
   FreeObject,
@@ -10,13 +11,12 @@ import {
   TwinrailError,
   wholeNumber,
 } from '../protocol/index.ts'
+import { METADATA_BYTES } from '../sessions/merge-metadata.ts'
 import { newSessionId, type SessionSummary, summaryOf } from '../sessions/sessions.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { named } from './component-names.ts'
+import { PollHint } from './poll-hint.ts'
 import { type Api, guarded, json, logged, SessionPath } from './schemas.ts'
-
-/** Maximum size of a session's metadata, in UTF-8 bytes of JSON. */
-const METADATA_BYTES = 16 * 1024
 
 /** Sessions that are read at a time. Each may have as much metadata as is allowed. */
 const LIST_BATCH = 50
@@ -24,18 +24,33 @@ const LIST_BATCH = 50
 /** Sessions that one request looks at. Those that the principal may not see count. */
 const LIST_LOOKED = 1000
 
-export const CreateSession = z.object({
-  sessionId: Id.optional(),
-  metadata: FreeObject.refine(
-    metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
-    `expected at most ${METADATA_BYTES} bytes of JSON`,
-  ).optional(),
+const Metadata = FreeObject.refine(
+  metadata => Buffer.byteLength(JSON.stringify(metadata)) <= METADATA_BYTES,
+  `expected at most ${METADATA_BYTES} bytes of JSON`,
+)
+
+export const CreateSession = z.object({ sessionId: Id.optional(), metadata: Metadata.optional() })
+
+export const UpdateSession = z.object({
+  metadata: Metadata.describe('A JSON Merge Patch (RFC 7396) of the metadata: `null` removes a field'),
 })
+
+/** A place in the list: when a session was last active, and its id. */
+const PLACE = /^(\d{1,15})-([A-Za-z0-9][A-Za-z0-9._:-]{0,127})$/
+
+const Cursor = z.string().max(144).regex(PLACE, 'expected the `next` of a page')
+
+const cursorOf = ({ activeAt, sessionId }: Place) => `${activeAt}-${sessionId}`
+
+function placeIn(cursor: string): Place {
+  const [, activeAt, sessionId = ''] = PLACE.exec(cursor) ?? []
+  return { activeAt: Number(activeAt), sessionId }
+}
 
 const LIST_RANGE = 'expected 1 to 1000'
 
 export const ListQuery = z.object({
-  after: Id.optional().describe('Only sessions after this id: the `next` of the page before'),
+  after: Cursor.optional().describe('The `next` of the page before'),
   limit: wholeNumber('a count of sessions')
     .pipe(z.number().int().min(1, LIST_RANGE).max(1000, LIST_RANGE))
     .default(100)
@@ -44,20 +59,27 @@ export const ListQuery = z.object({
 
 const Created = named('CreatedSession', z.object({ sessionId: Id, head: Offset }))
 
+const time = z.int().describe('In ms since 1970')
+
 const summary = {
   sessionId: Id,
+  createdAt: time,
+  activeAt: z
+    .int()
+    .describe('When it was created or last got an event, in ms since 1970; up to a second too early'),
   metadata: z.record(z.string(), z.unknown()),
   head: Offset.describe('The newest event; `<epoch>-0` without events'),
   earliest: Offset.describe('The oldest event that the log still holds; head + 1 without events'),
 }
 
-const time = z.int().describe('In ms since 1970')
+const SessionSummarySchema = named('SessionSummary', z.object(summary))
 
 const SessionList = named(
   'SessionList',
   z.object({
-    sessions: z.array(named('SessionSummary', z.object({ ...summary, createdAt: time }))),
-    next: Id.optional().describe('The `after` of the next page; absent on the last one'),
+    sessions: z.array(SessionSummarySchema),
+    next: z.string().optional().describe('The `after` of the next page; absent on the last one'),
+    pollMs: z.int().describe('Ask for the first page again after this many ms, to keep the list current'),
   }),
 )
 
@@ -89,6 +111,7 @@ const Session = named(
 
 export function sessionRoutes(app: Api, context: TransportContext): void {
   const { sessions } = context
+  const pollHint = new PollHint()
 
   const created = {
     operationId: 'createSession',
@@ -112,7 +135,7 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
 
   const listed = {
     operationId: 'listSessions',
-    summary: 'List the sessions that the caller may read, in the order of their ids',
+    summary: 'List the sessions that the caller may read, the last active ones first',
     tags: ['sessions'],
     querystring: ListQuery,
     response: { 200: json('A page of at most 1 MiB, which covers at most 1000 sessions', SessionList) },
@@ -121,25 +144,28 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
   app.get('/v1/sessions', { schema: listed, config: { action: 'session.list' } }, async request => {
     const { after, limit } = request.query
     await allow(context, request, 'session.list')
+    const pollMs = after ? pollHint.ms : pollHint.asked()
     const seen: SessionSummary[] = []
     let bytes = 0
     let looked = 0
-    let last = after
+    let last = after === undefined ? undefined : placeIn(after)
     const batch = Math.min(limit, LIST_BATCH)
     for (;;) {
-      const found = await context.journal.list(last, batch)
+      const found = await context.journal.recent(last, batch)
       for (const info of found) {
         const session = summaryOf(info)
         const size = Buffer.byteLength(JSON.stringify(session))
         const full = seen.length >= limit || (seen.length > 0 && bytes + size > PAGE_BYTES)
-        if (full || looked >= LIST_LOOKED) return { sessions: seen, next: last }
+        if (full || looked >= LIST_LOOKED) {
+          return { sessions: seen, ...(last && { next: cursorOf(last) }), pollMs }
+        }
         looked++
-        last = session.sessionId
+        last = placeOf(info)
         if (!(await maySee(info))) continue
         seen.push(session)
         bytes += size
       }
-      if (found.length < batch) return { sessions: seen }
+      if (found.length < batch) return { sessions: seen, pollMs }
       // Logs in memory answer without a turn of the event loop in between.
       await new Promise(resolve => setImmediate(resolve))
     }
@@ -170,6 +196,25 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
       const { sessionId } = request.params
       await allow(context, request, 'session.read', sessionId)
       return sessions.describe(sessionId)
+    },
+  )
+
+  const updated = {
+    operationId: 'updateSession',
+    summary: 'Change the metadata of a session; its subscribers get `session.updated`',
+    tags: ['sessions'],
+    params: SessionPath,
+    body: UpdateSession,
+    response: { 200: json('The session', SessionSummarySchema) },
+    errors: [...guarded, ...logged, 'session-not-found', 'too-large', 'rate-limited'],
+  } as const
+  app.patch(
+    '/v1/sessions/:sessionId',
+    { schema: updated, config: { action: 'session.update' } },
+    async request => {
+      const { sessionId } = request.params
+      const principal = await allow(context, request, 'session.update', sessionId)
+      return sessions.update(sessionId, request.body.metadata, principal)
     },
   )
 

@@ -6,6 +6,10 @@ import type { PendingInput, RunState, SessionState } from './state.ts'
 export interface SessionDescription {
   sessionId: string
   metadata: Record<string, unknown>
+  /** In ms since 1970. */
+  createdAt: number
+  /** When the session was created or last grew, in ms since 1970; up to a second too early. */
+  activeAt: number
   head: string
   earliest: string
   /** Open runs and the last ended ones, in the order of their starts. */

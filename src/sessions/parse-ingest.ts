@@ -20,7 +20,7 @@ export function parseIngestedEvent(value: unknown, what: string): EventBody {
   if (commandOnlyTypes.has(body.type)) {
     throw new TwinrailError(
       'bad-request',
-      `${what}: ${body.type} is made by commands only; send the command instead`,
+      `${what}: ${body.type} is made by the server only; send the command instead, or change the session`,
       {
         details: { path: 'type' },
       },

@@ -71,6 +71,8 @@ export function refusalError(sessionId: string, refused: RefusedAppend): Twinrai
         `the producer skipped a number; send again from ${refused.expected}`,
         { details: { expected: refused.expected } },
       )
+    case 'metadata':
+      return new TwinrailError('unavailable', 'others change the metadata at the same time; try again')
     case 'open':
       return tooManyOpen(refused)
     case 'key': {

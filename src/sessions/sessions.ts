@@ -6,13 +6,15 @@ import type { Journal } from '../bus/journal.ts'
 import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
-import { formatOffset, type SessionCommand } from '../protocol/index.ts'
+import { check, FreeObject, formatOffset, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import { Commands } from './commands.ts'
 import { describe, type SessionBase, type SessionDescription } from './description.ts'
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
+import { METADATA_BYTES, mergeMetadata } from './merge-metadata.ts'
 import type { OpenRun, Principal } from './principal.ts'
 import { ProducerRuns } from './producer-runs.ts'
+import { refusalError } from './refused-append.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
@@ -46,7 +48,10 @@ export interface SessionsOptions {
 }
 
 /** An entry of the response of `GET /v1/sessions`. */
-export type SessionSummary = SessionBase & { createdAt: number }
+export type SessionSummary = SessionBase
+
+/** Attempts to change the metadata, while others change it as well. */
+const UPDATES = 20
 
 /** A new session id with 144 random bits, which cannot be guessed. */
 export function newSessionId(): string {
@@ -153,6 +158,32 @@ export class Sessions {
     return { created, sessionId, head: formatOffset(session.epoch, session.head) }
   }
 
+  /**
+   * Changes the session's metadata by {@link mergeMetadata}, and tells the session's subscribers by `session.updated`. A
+   * change that changes nothing appends nothing.
+   * @throws TwinrailError `session-not-found`; `too-large` when the result is larger than {@link METADATA_BYTES}
+   */
+  async update(
+    sessionId: string,
+    patch: Record<string, unknown>,
+    principal: Principal,
+  ): Promise<SessionSummary> {
+    for (let attempt = 1; ; attempt++) {
+      const session = await this.#journal.session(sessionId)
+      const { epoch, metadata: from } = session
+      const to = check(FreeObject, mergeMetadata(from, patch), 'metadata')
+      const json = JSON.stringify(to)
+      if (json === JSON.stringify(from)) return summaryOf(session)
+      if (Buffer.byteLength(json) > METADATA_BYTES) throw metadataTooLarge(Buffer.byteLength(json))
+      const body = { type: 'session.updated', data: { metadata: to } }
+      const conditions = { epoch, metadata: { from, to }, by: principal.id }
+      const appended = await this.#journal.append(sessionId, [body], conditions)
+      if (appended.accepted) return summaryOf(await this.#journal.session(sessionId))
+      // Somebody else changed it since it was read.
+      if (appended.reason !== 'metadata' || attempt === UPDATES) throw refusalError(sessionId, appended)
+    }
+  }
+
   /** Up to `limit` sessions in the order of their ids, from the first id greater than `after`. */
   async list(after: string | undefined, limit: number): Promise<SessionSummary[]> {
     return (await this.#journal.list(after, limit)).map(summaryOf)
@@ -161,8 +192,7 @@ export class Sessions {
   /** The session with its runs and open questions, as many as an answer holds. @throws TwinrailError `session-not-found` */
   async describe(sessionId: string): Promise<SessionDescription> {
     const session = await this.#journal.session(sessionId)
-    const { createdAt: _, ...base } = summaryOf(session)
-    return describe(base, await this.#states.get(session))
+    return describe(summaryOf(session), await this.#states.get(session))
   }
 
   /** Deletes the session. Its runs are aborted and its streams end. Resolves with `false` when there was none. */
@@ -220,6 +250,7 @@ export function summaryOf({
   head,
   earliest,
   createdAt,
+  activeAt,
 }: SessionInfo): SessionSummary {
   return {
     sessionId,
@@ -227,5 +258,14 @@ export function summaryOf({
     head: formatOffset(epoch, head),
     earliest: formatOffset(epoch, earliest),
     createdAt,
+    activeAt,
   }
+}
+
+function metadataTooLarge(bytes: number): TwinrailError {
+  return new TwinrailError(
+    'too-large',
+    `the metadata would have ${bytes} bytes of JSON; the most is ${METADATA_BYTES}: remove fields by null, or keep less in it`,
+    { details: { bytes, max: METADATA_BYTES } },
+  )
 }

@@ -10,6 +10,7 @@ import type { LagLimits } from '../bus/lag.ts'
 import type { Answers } from '../http/answers.ts'
 import type { Arriving } from '../http/arriving.ts'
 import type { ConnectionLimits } from '../http/limits.ts'
+import type { Members } from '../presence/members.ts'
 import type { Presence } from '../presence/presence.ts'
 import { type ControlOf, limits, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
@@ -25,6 +26,7 @@ export interface TransportContext {
   readonly journal: Journal
   readonly bus: Bus
   readonly presence: Presence
+  readonly members: Members
   readonly sessions: Sessions
   readonly door: Door
   readonly heartbeats: Heartbeats

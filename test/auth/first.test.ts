@@ -18,7 +18,7 @@ const user: Headers = { authorization: 'Bearer all' }
 const ndjson = { 'content-type': 'application/x-ndjson' }
 
 /** Requests that are wrong in one way each: method, path, body, headers. */
-const wrong: [how: string, method: string, path: string, body?: string, headers?: Headers][] = [
+const wrong: [how: string, method: string, path: string, body?: string | undefined, headers?: Headers][] = [
   ['body is no JSON', 'POST', '/v1/sessions', '{'],
   ['field of a wrong type', 'POST', '/v1/sessions', '{"sessionId":7}'],
   ['media type', 'POST', '/v1/sessions', 'x', { 'content-type': 'text/xml' }],

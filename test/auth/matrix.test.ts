@@ -82,6 +82,32 @@ t.test('every answer is right, and none tells a foreign session from a missing o
     ) => Promise<{ status: number; body: { code?: unknown; error?: { code?: unknown } } }>,
   ][] = [
     ['session.create', 'POST', (id, headers) => post(`${url}/v1/sessions`, { sessionId: id }, headers)],
+    [
+      'session.update',
+      'PATCH',
+      (id, headers) =>
+        call(`${url}/v1/sessions/${id}`, {
+          method: 'PATCH',
+          headers: { ...headers, 'content-type': 'application/json' },
+          body: '{"metadata":{"a":1}}',
+        }),
+    ],
+    ['presence.read', 'GET', (id, headers) => call(`${url}/v1/sessions/${id}/presence`, { headers })],
+    [
+      'presence.enter',
+      'PUT',
+      (id, headers) =>
+        call(`${url}/v1/sessions/${id}/presence`, {
+          method: 'PUT',
+          headers: { ...headers, 'content-type': 'application/json' },
+          body: '{"memberId":"m"}',
+        }),
+    ],
+    [
+      'presence.enter',
+      'DELETE',
+      (id, headers) => call(`${url}/v1/sessions/${id}/presence?memberId=m`, { method: 'DELETE', headers }),
+    ],
     ['session.read', 'GET', (id, headers) => call(`${url}/v1/sessions/${id}`, { headers })],
     [
       'subscribe',

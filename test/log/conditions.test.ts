@@ -26,6 +26,7 @@ const session = ({ keys = {}, leases = {}, producers = {} }: Holdings = {}): Hel
   lease: runId => leases[runId],
   producer: id => producers[id],
   tally: () => [],
+  metadata: () => ({ title: 'now', list: [1, { a: null }] }),
 })
 
 const nothing = { keys: [], leases: [], release: [] }
@@ -238,4 +239,17 @@ t.test('conditions are judged in their order', async t => {
   t.match(reason(noOnce), { reason: 'key', key: 'absent' })
   t.match(reason(noAbsent), { reason: 'lease' })
   t.match(reason(noLeases), { reason: 'producer' })
+})
+
+t.test('metadata changes from what it is now', async t => {
+  const to = { title: 'then' }
+  const same = { title: 'now', list: [1, { a: null }] }
+  t.strictSame(judge(session(), 1, { metadata: { from: same, to } }, NOW).writes, {
+    ...nothing,
+    skip: 0,
+    metadata: to,
+  })
+  t.strictSame(judge(session(), 1, { metadata: { from: { title: 'now' }, to } }, NOW), {
+    appended: { accepted: false, reason: 'metadata', epoch: EPOCH },
+  })
 })

@@ -15,6 +15,7 @@ import {
 
 /** Data of each type with all its fields, and with only those it needs. */
 const samples: Record<KnownType, [full: Record<string, unknown>, least: Record<string, unknown>]> = {
+  'session.updated': [{ metadata: { title: 'now', deep: { a: [null] } } }, { metadata: {} }],
   'run.started': [
     { agent: 'a', input: { q: 1 }, messageId: 'm', parentRunId: 'r0' },
     { agent: 'a', input: null },

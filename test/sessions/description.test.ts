@@ -5,7 +5,14 @@ import { describe } from '../../src/sessions/description.ts'
 import type { PendingInput, RunState } from '../../src/sessions/state.ts'
 import { ingest, serve, state } from '../fixtures/wire-server.ts'
 
-const base = { sessionId: 's', metadata: { title: 'ü' }, head: '1-9', earliest: '1-1' }
+const base = {
+  sessionId: 's',
+  metadata: { title: 'ü' },
+  head: '1-9',
+  createdAt: 1,
+  activeAt: 2,
+  earliest: '1-1',
+}
 const sizeOf = (value: unknown) => Buffer.byteLength(JSON.stringify(value))
 
 const run = (i: number, size: number, isOpen = true): RunState => ({

@@ -12,11 +12,15 @@ import { type Answer, call, command, post, serve } from '../fixtures/wire-server
 /** What a request to each route must hold, beside its method and path. */
 const bodies: Record<string, unknown> = {
   'POST /v1/sessions': { sessionId: 's' },
+  'PATCH /v1/sessions/:sessionId': { metadata: {} },
+  'PUT /v1/sessions/:sessionId/presence': { memberId: 'm' },
   'POST /v1/tickets': {},
   'POST /v1/revocations': { principal: 'ann' },
   'POST /v1/sessions/:sessionId/commands': { id: '1', type: 'run.cancel', runId: 'r' },
   'POST /v1/sessions/:sessionId/events': { type: 'x.a', data: 1 },
 }
+
+const queries: Record<string, string> = { 'DELETE /v1/sessions/:sessionId/presence': '?memberId=m' }
 
 const session = { sessionId: 's' }
 /** One of each command; `connection` commands are asked for by `connect`. */
@@ -74,7 +78,7 @@ t.test('every registered route asks the hook for its action first', async t => {
       const body = bodies[name]
       const { status } = await ask(url, {
         method,
-        path: path.replace(':sessionId', 's').replace(':file', 'a.js'),
+        path: path.replace(':sessionId', 's').replace(':file', 'a.js') + (queries[name] ?? ''),
         headers: body === undefined ? {} : { 'content-type': 'application/json' },
         ...(body !== undefined && { body: JSON.stringify(body) }),
       })

@@ -280,6 +280,7 @@ t.test('queries that cannot be read', async t => {
       'a session with a bad id': [{ path: '/v1/sessions/a%0Ab' }, 400, 'bad-request', 'sessionId'],
       'an escape that is none': [{ path: '/v1/sessions/%zz' }, 400, 'bad-request'],
       'a list after a bad id': [{ path: '/v1/sessions?after=a%20b' }, 400, 'bad-request', 'after'],
+      'a list after no place': [{ path: '/v1/sessions?after=s1' }, 400, 'bad-request', 'after'],
       'a list of none': [{ path: '/v1/sessions?limit=0' }, 400, 'bad-request', 'limit'],
       'an unknown route': [{ path: '/v2/sessions' }, 404, 'not-found'],
       'an unknown method': [{ method: 'PUT', path: '/v1/sessions/s' }, 404, 'not-found'],

@@ -109,7 +109,7 @@ t.test('every operation has a name, a summary, parameters, bodies, answers and r
       `${what}: its path`,
     )
     for (const { name, schema } of parameters) t.ok(schema['type'], `${what}: ${name} has a type`)
-    t.equal(requestBody !== undefined, method === 'post', `${what}: a body`)
+    t.equal(requestBody !== undefined, ['post', 'patch', 'put'].includes(method), `${what}: a body`)
     const good = Object.entries(responses).filter(([status]) => /^[12]/.test(status))
     t.ok(good.length > 0, what)
     for (const [status, { description, content }] of good) {
@@ -248,6 +248,11 @@ t.test('answers are as described', async t => {
   await as(t, 'ingestEvents', send(`${s}/events`, JSON.stringify(events[2]), ndjson), 200)
   await as(t, 'listSessions', { path: '/v1/sessions?limit=1' }, 200)
   await as(t, 'getSession', { path: s }, 200)
+  const member = { ...send(`${s}/presence`, { memberId: 'm', state: { a: 1 } }), method: 'PUT' }
+  await as(t, 'enterSession', member, 200)
+  await as(t, 'listMembers', { path: `${s}/presence` }, 200)
+  await as(t, 'leaveSession', { path: `${s}/presence?memberId=m`, method: 'DELETE' }, 204)
+  await as(t, 'updateSession', { ...send(s, { metadata: { a: null, b: 2 } }), method: 'PATCH' }, 200)
   await as(t, 'getEvents', { path: `${s}/events`, headers: page }, 200)
   await as(t, 'getEvents', { path: `${s}/events?run=theirs&after=9-9`, headers: page }, 200)
   const { head } = await state(url, 's')
@@ -307,6 +312,11 @@ t.test('refusals are as described', async t => {
   await as(t, 'getEvents', { path: `${s}/events?limit=1001`, headers: page }, 400, 'bad-request')
   await as(t, 'getSession', { path: '/v1/sessions/none' }, 404, 'session-not-found')
   await as(t, 'createSession', send('/v1/sessions', { metadata: [] }), 400, 'bad-request')
+  const patch = (metadata: unknown) => ({ ...send(s, { metadata }), method: 'PATCH' })
+  await as(t, 'updateSession', patch([]), 400, 'bad-request')
+  await as(t, 'updateSession', { ...patch({}), path: '/v1/sessions/none' }, 404, 'session-not-found')
+  await as(t, 'updateSession', patch({ a: 'x'.repeat(10_000) }), 200)
+  await as(t, 'updateSession', patch({ b: 'x'.repeat(10_000) }), 413, 'too-large')
   await as(t, 'getAdvice', { path: '/v1/guide?connections=many' }, 400, 'bad-request')
   await as(t, 'connect', { path: '/v1/ws' }, 400, 'bad-request')
 
@@ -314,6 +324,10 @@ t.test('refusals are as described', async t => {
     createSession: send('/v1/sessions', {}),
     listSessions: { path: '/v1/sessions' },
     getSession: { path: s },
+    updateSession: patch({}),
+    listMembers: { path: `${s}/presence` },
+    enterSession: { ...send(`${s}/presence`, { memberId: 'm' }), method: 'PUT' },
+    leaveSession: { path: `${s}/presence?memberId=m`, method: 'DELETE' },
     deleteSession: { path: s, method: 'DELETE' },
     sendCommand: command({ type: 'publish', event: { type: 'x.a', data: 1 } }),
     getEvents: { path: `${s}/events`, headers: page },

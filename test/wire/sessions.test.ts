@@ -2,11 +2,13 @@
 import t from 'tap'
 import { epochOf, fetchPage, follow, type Message, openWs, transports } from '../fixtures/wire-clients.ts'
 import {
+  byHeader,
   call,
   command,
   createSession,
   eventually,
   headOf,
+  ingest,
   logged,
   parse,
   post,
@@ -196,7 +198,7 @@ t.test('deleting a session ends the streams of all its subscribers', async t => 
   ])
 })
 
-t.test('sessions: made once, described, listed page by page', async t => {
+t.test('sessions: made once, described, listed page by page, the last active first', async t => {
   const { url } = await serve(t)
   const made = await post(`${url}/v1/sessions`, { sessionId: 's10', metadata: { title: 'ü' } })
   t.equal(made.status, 201)
@@ -212,18 +214,21 @@ t.test('sessions: made once, described, listed page by page', async t => {
 
   const ids = Array.from({ length: 24 }, (_, i) => `s${10 + i}`)
   await Promise.all(ids.map(sessionId => createSession(url, sessionId)))
+  await eventually(t, 'a second has passed', async () => {
+    await ingest(url, 's20', { type: 'x.n', data: 1 })
+    return (await call(`${url}/v1/sessions?limit=1`)).body.sessions?.[0]?.sessionId === 's20'
+  })
   const listed: string[] = []
   for (let after = ''; ; ) {
     const { body } = await call(`${url}/v1/sessions?limit=5${after && `&after=${after}`}`)
     const page = (body.sessions as { sessionId: string }[]).map(({ sessionId }) => sessionId)
     listed.push(...page)
-    if (page.length < 5) break
-    after = page.at(-1) as string
+    t.ok(Number(body.pollMs) >= 5000)
+    if (body.next === undefined) break
+    after = body.next
   }
-  t.same(
-    listed.filter(id => ids.includes(id)),
-    ids,
-  )
+  t.equal(listed[0], 's20')
+  t.same(listed.filter(id => ids.includes(id)).sort(), ids)
   t.equal(new Set(listed).size, listed.length)
 })
 
@@ -253,7 +258,15 @@ t.test("a session's state tells its runs and open questions", async t => {
     stateOf(failed, 'script', 'failed', 'run.failed'),
     stateOf(asking, 'asking', 'running'),
   ])
-  t.same(Object.keys(rest).sort(), ['earliest', 'head', 'metadata', 'pendingInputs', 'sessionId'])
+  t.same(Object.keys(rest).sort(), [
+    'activeAt',
+    'createdAt',
+    'earliest',
+    'head',
+    'metadata',
+    'pendingInputs',
+    'sessionId',
+  ])
   t.match(rest, {
     sessionId: 's',
     metadata: {},
@@ -282,20 +295,80 @@ t.test('a list is bounded by bytes, and next leads through all of it', async t =
     if (next === undefined) break
     after = next
   }
-  t.same(seen, ids)
+  t.same(seen.toSorted(), ids)
   t.ok(pages >= 2)
+})
+
+t.test('metadata is changed by a merge patch, which subscribers see', async t => {
+  const wire = await serve(t, { authorize: byHeader })
+  const { url } = wire
+  const update = (metadata: unknown, sessionId = 's') =>
+    call(`${url}/v1/sessions/${sessionId}`, {
+      method: 'PATCH',
+      headers: { 'content-type': 'application/json', 'x-user': 'ann' },
+      body: JSON.stringify({ metadata }),
+    })
+  t.match(await update({}, 'none'), { status: 404, body: { error: { code: 'session-not-found' } } })
+  const first = { title: 'old', tags: ['a'], deep: { kept: 1, gone: 2, other: [] } }
+  await post(`${url}/v1/sessions`, { sessionId: 's', metadata: first })
+  const patch = {
+    title: 'new',
+    tags: null,
+    deep: { gone: null, other: { x: { y: null, z: 1 } } },
+    list: [null],
+  }
+  const merged = { title: 'new', deep: { kept: 1, other: { x: { z: 1 } } }, list: [null] }
+  const { status, body } = await update(patch)
+  t.equal(status, 200)
+  t.match(body, { sessionId: 's', metadata: merged })
+  t.same(Object.keys(body).sort(), ['activeAt', 'createdAt', 'earliest', 'head', 'metadata', 'sessionId'])
+  t.same((await state(url, 's')).metadata, merged)
+  const [event, ...more] = (await logged(wire, 's')).map(parse)
+  t.match(event, { type: 'session.updated', by: 'ann', data: { metadata: merged }, offset: body.head })
+  t.same(more, [])
+
+  t.same((await update(patch)).body, body, 'a change that changes nothing appends nothing')
+  t.equal((await logged(wire, 's')).length, 1)
+
+  for (const wrong of [undefined, null, [], 'x', { a: 'x'.repeat(16 * 1024) }]) {
+    t.match(await update(wrong), { status: 400, body: { error: { code: 'bad-request' } } })
+  }
+  await update({ a: 'x'.repeat(10_000) })
+  t.match(await update({ b: 'x'.repeat(10_000) }), {
+    status: 413,
+    body: { error: { code: 'too-large', details: { max: 16 * 1024 } } },
+  })
+  t.equal((await update({ a: null, b: 'x'.repeat(10_000) })).status, 200)
+
+  const counts = Array.from({ length: 12 }, (_, i) => `n${i}`)
+  const all = await Promise.all(counts.map(name => update({ [name]: 1 })))
+  t.same(
+    all.map(one => one.status),
+    counts.map(() => 200),
+  )
+  t.match((await state(url, 's')).metadata, Object.fromEntries(counts.map(name => [name, 1])), 'none is lost')
+
+  t.match(await ingest(url, 's', { type: 'session.updated', data: { metadata: {} } }), {
+    status: 400,
+    body: { error: { code: 'bad-request' } },
+  })
 })
 
 t.test('a list looks at 1000 sessions, and says where to go on', async t => {
   const { url, server } = await serve(t, {
     authorize: (_request, { action, sessionId }) =>
-      action === 'session.read' && sessionId !== 's2599' ? undefined : { id: 'a' },
+      action === 'session.read' && sessionId !== 's1000' ? undefined : { id: 'a' },
   })
   for (let i = 1000; i < 2600; i++) await server.sessions.create(`s${i}`)
   const list = async (query: string) => (await call(`${url}/v1/sessions?limit=1${query}`)).body
-  t.same(await list(''), { sessions: [], next: 's1999' }, 'none of them may be seen')
-  t.match(await list('&after=s1999'), { sessions: [{ sessionId: 's2599' }] })
-  t.same(await list('&after=s2599'), { sessions: [] }, 'that is all')
+  const first = await list('')
+  t.same(first.sessions, [], 'none of them may be seen')
+  t.match(first.next, /^\d+-s\d{4}$/)
+  const second = await list(`&after=${first.next}`)
+  t.match(second, { sessions: [{ sessionId: 's1000' }], next: /^\d+-s1000$/ })
+  const third = await list(`&after=${second.next}`)
+  t.match(third, { sessions: [] })
+  t.equal(third.next, undefined, 'that is all')
 })
 
 t.test('a page backwards reads no more than it may hold', async t => {

@@ -1,8 +1,9 @@
 /** A session in a transaction. */
+import { moves } from '../activity.ts'
 import type { Held, HeldKey, HeldLease } from '../conditions.ts'
-import type { Snapshot } from '../log.ts'
+import type { Place, Snapshot } from '../log.ts'
 import type { Open } from '../tally.ts'
-import { endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
+import { activityKey, endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
 /** Reads a session's rows as the transaction sees them, and writes changes to it. */
@@ -23,6 +24,10 @@ export class OpenSession implements Held {
     return this.row.epoch
   }
 
+  get place(): Place {
+    return { activeAt: this.row.activeAt, sessionId: this.sessionId }
+  }
+
   get head(): number {
     return this.row.head
   }
@@ -41,6 +46,25 @@ export class OpenSession implements Held {
 
   tally(name: string) {
     return this.#transaction.get(this.#tables.tallies, nameKey(this.epoch, name)) ?? []
+  }
+
+  metadata() {
+    return this.#transaction.get(this.#tables.metadata, numberKey(this.epoch)) ?? {}
+  }
+
+  setMetadata(metadata: Record<string, unknown>): void {
+    this.#transaction.put(this.#tables.metadata, numberKey(this.epoch), metadata)
+  }
+
+  /** Saves that the session has grown, and moves it in the order of activity if it is to move. */
+  grow(head: number, now: number): void {
+    const { sessionId } = this
+    const isMoved = moves(this.row.activeAt, now)
+    this.save({ head, ...(isMoved && { activeAt: now }) })
+    if (!isMoved) return
+    const { activity } = this.#tables
+    this.#transaction.remove(activity, activityKey({ sessionId, activeAt: this.row.activeAt }))
+    this.#transaction.put(activity, activityKey({ sessionId, activeAt: now }), PRESENT)
   }
 
   save(change: Partial<SessionRow>): void {

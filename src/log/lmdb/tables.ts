@@ -2,8 +2,9 @@
 import { createHash } from 'node:crypto'
 import type { Database, RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
+import { rankOf } from '../activity.ts'
 import type { HeldKey, HeldLease, HeldProducer } from '../conditions.ts'
-import type { Snapshot } from '../log.ts'
+import type { Place, Snapshot } from '../log.ts'
 import type { Open } from '../tally.ts'
 
 /** A session's row. Its other rows have its epoch in their keys; no two sessions have the same epoch. */
@@ -13,6 +14,8 @@ export interface SessionRow {
   readonly earliest: number
   readonly createdAt: number
   readonly createdBy?: string
+  /** Its key in `activity` has this time. */
+  readonly activeAt: number
 }
 
 /** A lease, with the time in its key in `leaseEnds`: when it ends, or earlier, since renewing does not move the key. */
@@ -111,19 +114,20 @@ const json = <V>(): Codec<V> => ({ write: JSON.stringify, read: JSON.parse })
 
 const text: Codec<string> = { write: text => text, read: text => text }
 
-/** Rows are arrays: field names would be most of them. Rows without a creator are one shorter. */
+/** Rows are arrays: field names would be most of them. Older versions wrote no `activeAt`, and no creator as nothing. */
 const row: Codec<SessionRow> = {
-  write: ({ epoch, head, earliest, createdAt, createdBy }) =>
-    JSON.stringify([epoch, head, earliest, createdAt, ...(createdBy === undefined ? [] : [createdBy])]),
+  write: ({ epoch, head, earliest, createdAt, createdBy, activeAt }) =>
+    JSON.stringify([epoch, head, earliest, createdAt, createdBy ?? null, activeAt]),
   read(text) {
-    const [epoch, head, earliest, createdAt, createdBy] = JSON.parse(text) as [
+    const [epoch, head, earliest, createdAt, createdBy, activeAt = createdAt] = JSON.parse(text) as [
       number,
       number,
       number,
       number,
-      string?,
+      (string | null)?,
+      number?,
     ]
-    return { epoch, head, earliest, createdAt, ...(createdBy !== undefined && { createdBy }) }
+    return { epoch, head, earliest, createdAt, activeAt, ...(typeof createdBy === 'string' && { createdBy }) }
   },
 }
 
@@ -149,6 +153,8 @@ export function openTables(root: RootDatabase) {
     sessions: new Table<SessionRow>(root, 'sessions', row),
     /** How many sessions each principal has created, by principal. */
     created: new Table<number>(root, 'created', json()),
+    /** No value; by the rank of each session's last activity and its id. */
+    activity: new Table<string>(root, 'activity', text),
     /** By epoch. */
     metadata: new Table<Record<string, unknown>>(root, 'metadata', json()),
     /** Stored texts, by epoch and number. */
@@ -206,6 +212,16 @@ export function nameKey(epoch: number, name: string): Buffer {
   const bytes = Buffer.from(name)
   if (bytes.length <= NAME_BYTES) return Buffer.concat([numberKey(epoch), bytes])
   return Buffer.concat([numberKey(epoch), Buffer.from([0xff]), createHash('sha256').update(bytes).digest()])
+}
+
+/** A key of a place in the order of activity. */
+export function activityKey(place: Place): Buffer {
+  return Buffer.concat([numberKey(rankOf(place)), Buffer.from(place.sessionId)])
+}
+
+/** Splits an {@link activityKey}. */
+export function idOfActivityKey(key: Buffer): string {
+  return key.subarray(8).toString()
 }
 
 /** A key of an end time and the key of the row that ends. */

@@ -33,6 +33,7 @@ export function appendArguments(
     release = [],
     producer,
     opens = [],
+    metadata,
   }: AppendConditions,
   { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
@@ -44,6 +45,8 @@ export function appendArguments(
     node,
     channel,
     isOver ? 1 : 0,
+    metadata ? JSON.stringify(metadata.from) : '',
+    metadata ? JSON.stringify(metadata.to) : '',
     once.length,
   ]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
@@ -72,6 +75,11 @@ export function addedOf(answer: readonly string[]): number {
   return Number(answer[4] ?? 0)
 }
 
+/** When the session became active, in ms since 1970, if the call moved it in the order of activity. */
+export function movedAt(answer: readonly string[]): number | undefined {
+  return answer[0] === 'accepted' && answer[5] ? Number(answer[5]) : undefined
+}
+
 /** Converts the script's result, whose first element is the outcome. */
 export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
   const epoch = Number(rest[0])
@@ -88,6 +96,8 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
     }
     case 'lease':
       return { accepted: false, reason: 'lease', epoch }
+    case 'metadata':
+      return { accepted: false, reason: 'metadata', epoch }
     case 'producer':
       return { accepted: false, reason: 'producer', epoch, expected: Number(rest[1]) }
     case 'open': {

@@ -35,6 +35,7 @@ export interface RedisClient {
   hget(key: string, field: string): Promise<string | null>
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
   zadd(key: string, score: number, member: string): Promise<unknown>
+  zadd(key: string, only: 'LT', score: number, member: string): Promise<unknown>
   zrem(key: string, member: string): Promise<unknown>
   sadd(key: string, member: string): Promise<unknown>
   srem(key: string, member: string): Promise<unknown>

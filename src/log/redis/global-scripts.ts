@@ -85,6 +85,34 @@ if string.find(counts, '[1-9]') then
 else redis.call('HDEL', KEYS[1], node) end
 return sums
 `,
+  /** member, now or ''. Adds a member that is missing, for a session that is about to be created. */
+  enter: `${ALLOW_OOM}
+local now = ARGV[2]
+if now == '' then
+  local t = redis.call('TIME')
+  now = t[1] * 1000 + math.floor(t[2] / 1000)
+end
+redis.call('ZADD', KEYS[1], 'NX', string.format('%.0f', -now), ARGV[1])
+return 1
+`,
+  /** score and member to begin behind or '', limit. Gives the members behind it with their scores, lowest score first. */
+  behind: `
+local least, member, limit = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local found, at = {}, 0
+while #found < 2 * limit do
+  local chunk = redis.call('ZRANGEBYSCORE', KEYS[1], least, '+inf', 'WITHSCORES', 'LIMIT', at, limit)
+  for i = 1, #chunk, 2 do
+    local isBehind = member == '' or tonumber(chunk[i + 1]) > tonumber(least) or chunk[i] > member
+    if isBehind and #found < 2 * limit then
+      found[#found + 1] = chunk[i]
+      found[#found + 1] = chunk[i + 1]
+    end
+  end
+  if #chunk < 2 * limit then break end
+  at = at + limit
+end
+return found
+`,
   /** limit, now or ''. Gives the members that are due with their scores, and now. */
   due: `
 local now = ARGV[2]

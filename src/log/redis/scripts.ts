@@ -9,6 +9,7 @@
  * size if there is one).
  */
 
+import { ACTIVITY_MS } from '../activity.ts'
 import { STRETCHES } from '../conditions.ts'
 
 /** The keys of a session, in the order in which every script gets them. */
@@ -41,22 +42,23 @@ end
 local function put(epoch, now, metadata, creator)
   local head, earliest = remains()
   redis.call('HSET', h, 'epoch', epoch, 'head', whole(head), 'earliest', whole(earliest),
-    'created', whole(now), 'metadata', metadata)
+    'created', whole(now), 'active', whole(now), 'metadata', metadata)
   if creator ~= '' then redis.call('HSET', h, 'by', creator) end
 end
 `
 
 /**
  * now, epoch to create with or '', creator or '', epoch that must be or '', node, channel, 1 when the log has no room or 0,
- * once (count; key, index, ttl or '', note),
+ * metadata that must be and that shall be (both '' to leave it), once (count; key, index, ttl or '', note),
  * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
  * runId), producer id or '', its seq, openings (count; tally, index, maximum, size, maximum of the sizes or '', '=' and group
  * or '', the group's maximum or '', keys (count; key)), texts.
  */
 const append = `
 local now, fresh, creator, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg(), arg()
-local header = redis.call('HMGET', h, 'epoch', 'head')
-local epoch, head = header[1], tonumber(header[2])
+local metadata, change = arg(), arg()
+local header = redis.call('HMGET', h, 'epoch', 'head', 'active', 'created')
+local epoch, head, active = header[1], tonumber(header[2]), tonumber(header[3] or header[4])
 local made = not epoch
 if made then
   if fresh == '' then return {'session'} end
@@ -208,10 +210,13 @@ if #opens > 0 and count > 0 then
   end
 end
 
+if change ~= '' and (redis.call('HGET', h, 'metadata') or '{}') ~= metadata then return {'metadata', epoch} end
+
 if over == '1' and (count > skip or #once > 0) then return {'over-limit'} end
 
 -- Nothing is refused from here on.
 if made then put(fresh, now, '{}', creator) end
+if change ~= '' then redis.call('HSET', h, 'metadata', change) end
 local brief = 0
 for _, one in ipairs(once) do if one.ttl then brief = brief + 1 end end
 if brief > 0 then
@@ -252,7 +257,12 @@ if count > skip then
   redis.call('HSET', h, 'head', whole(head))
   tell(channel, 'e ' .. node .. ' ' .. epoch .. ' ' .. whole(head))
 end
-return {'accepted', epoch, whole(first), whole(head), whole(count - skip)}
+local moved = ''
+if made or (count > skip and now - active >= ${ACTIVITY_MS}) then
+  moved = whole(now)
+  redis.call('HSET', h, 'active', moved)
+end
+return {'accepted', epoch, whole(first), whole(head), whole(count - skip), moved}
 `
 
 /** now, epoch, metadata, creator or ''. Gives 1 and the header when it was made, 0 and the header otherwise. */
@@ -260,7 +270,7 @@ const create = `
 local now, epoch, metadata, creator = time(arg()), arg(), arg(), arg()
 local made = redis.call('EXISTS', h) == 0
 if made then put(epoch, now, metadata, creator) end
-return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata', 'by')}
+return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata', 'by', 'active')}
 `
 
 /** after, events, bytes, through or ''. Gives the header and the texts. */
@@ -345,11 +355,17 @@ tell(channel, 'm ' .. whole(ttl) .. ' ' .. name)
 return 1
 `
 
-/** now. Gives the names of the marks, each with how long it lasts. */
+/** now, prefix. Gives the names of the marks that begin with it, each with how long it lasts. */
 const marks = `
-local now = time(arg())
-local found = redis.call('ZRANGEBYSCORE', m, '(' .. whole(now), '+inf', 'WITHSCORES')
-for i = 2, #found, 2 do found[i] = whole(found[i] - now) end
+local now, prefix = time(arg()), arg()
+local held = redis.call('ZRANGEBYSCORE', m, '(' .. whole(now), '+inf', 'WITHSCORES')
+local found = {}
+for i = 1, #held, 2 do
+  if string.sub(held[i], 1, #prefix) == prefix then
+    found[#found + 1] = held[i]
+    found[#found + 1] = whole(held[i + 1] - now)
+  end
+end
 return found
 `
 
@@ -365,7 +381,7 @@ if not header[1] then
   put(fresh, now, '{}', '')
 elseif header[1] ~= epoch then
   if tonumber(redis.call('GET', d) or 0) >= tonumber(epoch) then return {'deleted'} end
-  return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
+  return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'active')}
 else
   local same = tonumber(header[2]) >= head
   if same and head > 0 and text ~= '' then
@@ -377,7 +393,7 @@ else
 end
 redis.call('DEL', s)
 tell(channel, 'r ' .. node .. ' ' .. fresh)
-return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest')}
+return {'lost', redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'active')}
 `
 
 /** Scripts that free memory, or write as much as was there before: a Redis above its `maxmemory` carries them out. */

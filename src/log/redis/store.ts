@@ -1,7 +1,7 @@
 /** Keys, scripts and reads of the log in one Redis. */
 import { createHash } from 'node:crypto'
 import { LogEvent } from '../event.ts'
-import type { LogPage, ReadBounds, SessionInfo } from '../log.ts'
+import type { LogPage, Place, ReadBounds, SessionInfo } from '../log.ts'
 import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
 import type { Connection } from './connection.ts'
 import { globalScripts } from './global-scripts.ts'
@@ -86,7 +86,7 @@ export class Store {
   }
 
   async headerOf(sessionId: string): Promise<SessionInfo | undefined> {
-    const fields = ['epoch', 'head', 'earliest', 'created', 'metadata', 'by']
+    const fields = ['epoch', 'head', 'earliest', 'created', 'metadata', 'by', 'active']
     const key = this.keyOf(sessionId, 'h')
     return infoOf(sessionId, await this.commands.send(client => client.hmget(key, ...fields)))
   }
@@ -105,16 +105,33 @@ export class Store {
     return { epoch, head, earliest, events: texts.map((text, i) => new LogEvent(epoch, from + i, text)) }
   }
 
-  /** Adds the session to {@link listed}; called before and after it is created, so that none is ever missing. */
-  async list(sessionId: string, turn: Turn = 'in-turn'): Promise<void> {
-    const add = (client: RedisClient) => client.zadd(`${this.#prefix}sessions`, 0, sessionId)
-    await (turn === 'first' ? this.commands.sendNow(add) : this.commands.send(add))
+  /**
+   * Adds the session to {@link listed} and {@link recent}; called before and after it is created, so that none is ever
+   * missing.
+   * @param activeAt `undefined` before it is created
+   */
+  async list(sessionId: string, activeAt: number | undefined, turn: Turn = 'in-turn'): Promise<void> {
+    await Promise.all([
+      this.#send(turn, client => client.zadd(`${this.#prefix}sessions`, 0, sessionId)),
+      activeAt === undefined
+        ? this.#run('enter', [this.#activityKey, sessionId, this.now], turn)
+        : this.move(sessionId, activeAt, turn),
+    ])
+  }
+
+  /** Moves the session in {@link recent}; never back, since calls of different processes may come in any order. */
+  async move(sessionId: string, activeAt: number, turn: Turn = 'in-turn'): Promise<void> {
+    await this.#send(turn, client => client.zadd(this.#activityKey, 'LT', -activeAt, sessionId))
   }
 
   async unlist(sessionId: string): Promise<void> {
-    await this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId))
+    await Promise.all([
+      this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId)),
+      this.commands.send(client => client.zrem(this.#activityKey, sessionId)),
+    ])
     // The session may have been created again concurrently; then it is added again.
-    if (await this.headerOf(sessionId)) await this.list(sessionId)
+    const header = await this.headerOf(sessionId)
+    if (header) await this.list(sessionId, header.activeAt)
   }
 
   /** Counts the session as one that this principal has created, before it does. */
@@ -157,6 +174,23 @@ export class Store {
     )
   }
 
+  /** Places of possible sessions in the order of their last activity, behind one of them. */
+  async recent(after: Place | undefined, limit: number): Promise<Place[]> {
+    const args = after ? [String(-after.activeAt), after.sessionId] : ['-inf', '']
+    const found = await this.#run<string[]>('behind', [this.#activityKey, ...args, String(limit)])
+    const places: Place[] = []
+    for (let i = 0; i < found.length; i += 2) {
+      places.push({ sessionId: found[i] as string, activeAt: -Number(found[i + 1]) })
+    }
+    return places
+  }
+
+  /** Corrects what {@link recent} gave for a session, unless the session moved since. @param real `undefined`: it is gone */
+  async settle({ sessionId, activeAt }: Place, real: number | undefined): Promise<void> {
+    const score = real === undefined ? '' : String(-real)
+    await this.#run('settle', [this.#activityKey, sessionId, String(-activeAt), score])
+  }
+
   /** See the script `lost`. */
   async recover(
     sessionId: string,
@@ -175,8 +209,8 @@ export class Store {
     )
     const [outcome, position = []] = answer
     if (outcome !== 'lost') return { outcome }
-    const [newEpoch = 0, newHead = 0] = position.map(Number)
-    await this.list(sessionId, 'first')
+    const [newEpoch = 0, newHead = 0, , activeAt = 0] = position.map(Number)
+    await this.list(sessionId, activeAt, 'first')
     return { outcome, epoch: newEpoch, head: newHead }
   }
 
@@ -209,6 +243,10 @@ export class Store {
     return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
   }
 
+  get #activityKey(): string {
+    return `${this.#prefix}activity`
+  }
+
   get #leasesKey(): string {
     return `${this.#prefix}leases`
   }
@@ -218,13 +256,17 @@ export class Store {
       const command = (client as unknown as Scripted)[`twinrail_${name}`] as Scripted[string]
       return command.apply(client, args) as Promise<T>
     }
-    return turn === 'first' ? this.commands.sendNow(run) : this.commands.send(run)
+    return this.#send(turn, run)
+  }
+
+  #send<T>(turn: Turn, command: (client: RedisClient) => Promise<T>): Promise<T> {
+    return turn === 'first' ? this.commands.sendNow(command) : this.commands.send(command)
   }
 }
 
 /** Parses a session's header, whose fields are in the order above. */
 export function infoOf(sessionId: string, header: readonly (string | null)[]): SessionInfo | undefined {
-  const [epoch, head, earliest, created, metadata, createdBy] = header
+  const [epoch, head, earliest, created, metadata, createdBy, active] = header
   if (!epoch) return undefined
   return {
     sessionId,
@@ -232,6 +274,7 @@ export function infoOf(sessionId: string, header: readonly (string | null)[]): S
     head: Number(head),
     earliest: Number(earliest),
     createdAt: Number(created),
+    activeAt: Number(active ?? created),
     metadata: JSON.parse(metadata ?? '{}'),
     ...(typeof createdBy === 'string' && { createdBy }),
   }
