@@ -118,11 +118,11 @@ export const CodePanel = memo(function CodePanel({ sessionId }: { sessionId: str
         </pre>
       </div>
       <p className="row links">
-        <a href="/README.md">Read me</a>
-        <a href="/docs/choosing-a-transport.md">SSE or WebSocket?</a>
-        <a href="/docs/pages.md">Pages in any framework</a>
-        <a href="/docs/how-to.md">How to</a>
-        <a href="/PROTOCOL.md">The protocol</a>
+        <a href="/about/README.md">Read me</a>
+        <a href="/about/docs/choosing-a-transport.md">SSE or WebSocket?</a>
+        <a href="/about/docs/pages.md">Pages in any framework</a>
+        <a href="/about/docs/how-to.md">How to</a>
+        <a href="/about/PROTOCOL.md">The protocol</a>
       </p>
     </section>
   )

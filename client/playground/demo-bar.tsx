@@ -9,7 +9,7 @@ import type { Rail } from './rail.ts'
 
 const examples = [
   'When should I use SSE and when WebSocket?',
-  'How does a client resume after a reconnect?',
+  'How does a client resume?',
   'What happens to a slow client?',
 ]
 
@@ -93,7 +93,7 @@ export function DemoBar({ rails, views, agents, start }: DemoBarProps) {
     if (count) return count
     if (questions.length > 0) return `${run?.agent} waits for you: answer its question on either rail.`
     if (isLoading) return `${run?.agent} is answering. Cut a line, slow a reader, or switch a rail.`
-    return 'Play the demo or ask: one answer comes over both rails, side by side.'
+    return 'Play the demo or ask: one answer comes over both rails at once.'
   }
   return (
     <>

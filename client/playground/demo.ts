@@ -22,7 +22,7 @@ export const steps = [
   { name: 'Mend', from: 0.36, text: 'Rail A is mended. It asks for what comes after its last offset.' },
   { name: 'Slow', from: 0.48, text: 'Rail B’s reader is slow. It falls behind alone, and holds up nobody.' },
   {
-    name: 'Catch up',
+    name: 'Fast',
     from: 0.66,
     text: 'Rail B’s reader is fast again. What it missed comes folded into few events.',
   },

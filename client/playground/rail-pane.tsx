@@ -82,17 +82,19 @@ export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; h
         )}
         <Messages view={view} />
       </section>
-      {view.error && (
+      {/* The failure of a run stands with its answer. */}
+      {view.error && view.error !== view.runs.at(-1)?.error && (
         <p className="problem" role="alert">
           {view.error.message}
         </p>
       )}
       <div className="controls">
         <button type="button" className="cut" aria-pressed={cut} onClick={() => rail.set({ cut: !cut })}>
-          {cut ? 'Mend the line' : 'Cut the line'}
+          {cut ? 'Mend' : 'Cut'}
+          <span className="long"> the line</span>
         </button>
         <button type="button" className="slow" aria-pressed={slow} onClick={() => rail.set({ slow: !slow })}>
-          Slow reader
+          Slow<span className="long"> reader</span>
         </button>
         <label>
           <span className="unseen">Transport of rail {rail.name}</span>

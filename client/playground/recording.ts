@@ -8,20 +8,24 @@ const WORD_MS = 45
 const sources = [
   [
     'README: what Twinrail does',
-    '/README.md',
+    '/about/README.md',
     'Every event has an offset; a client resumes at its own offset on any transport.',
   ],
   [
     'Delivery',
-    '/docs/delivery.md',
+    '/about/docs/delivery.md',
     'A subscriber that falls behind continues from the log, with its deltas folded.',
   ],
   [
     'Choosing a transport',
-    '/docs/choosing-a-transport.md',
+    '/about/docs/choosing-a-transport.md',
     'SSE and WebSocket carry the same events, so a client can switch between them.',
   ],
-  ['The protocol', '/PROTOCOL.md', 'Every offset that was received is a safe cursor on every transport.'],
+  [
+    'The protocol',
+    '/about/PROTOCOL.md',
+    'Every offset that was received is a safe cursor on every transport.',
+  ],
 ] as const
 
 const answer = `**Nothing happens to it.** The answer does not live in the connection. The agent appends every word to a log first, and only then does the server deliver it [1]. What you are reading right now is the same log twice: rail A reads it over Server-Sent Events, rail B over a WebSocket. Each word is an event, and each event has an offset.
