@@ -22,7 +22,7 @@ export class Blocks {
     for (;;) {
       const end = endOf(rest)
       if (end === undefined) break
-      added.push(rest.slice(0, end).trim())
+      added.push(copied(rest.slice(0, end).trim()))
       rest = rest.slice(end)
     }
     if (added.length > 0) this.#closed = [...this.#closed, ...added.filter(block => block !== '')]
@@ -31,6 +31,9 @@ export class Blocks {
     return last === '' ? this.#closed : [...this.#closed, last]
   }
 }
+
+/** The same text with memory of its own: a slice of a long text keeps the whole text in memory, once per block. */
+const copied = (text: string): string => JSON.parse(JSON.stringify(text))
 
 /** Where the first block ends; `undefined` while it may still grow. */
 function endOf(text: string): number | undefined {

@@ -19,6 +19,9 @@ const states: Record<string, string> = {
   closed: 'closed',
 }
 
+/** A number of the width of five digits, so that nothing moves when it grows. */
+const padded = (value: number) => String(value).padStart(5, '\u2007')
+
 /** A scrolled element stays at its end while its content grows, unless the reader scrolled away from the end. */
 function usePinned(content: unknown, newest: string | undefined) {
   const box = useRef<HTMLElement>(null)
@@ -58,7 +61,7 @@ export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; h
           {cut ? 'line cut' : waits ? 'waits for you' : slow ? 'slow reader' : states[connection.state]}
         </span>
         <span className="progress">
-          <b>{seq}</b> of {head}
+          <b>{padded(seq)}</b> of {head}
           <span className="unit"> events</span>
         </span>
       </header>
@@ -90,7 +93,10 @@ export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; h
       )}
       <div className="controls">
         <button type="button" className="cut" aria-pressed={cut} onClick={() => rail.set({ cut: !cut })}>
-          {cut ? 'Mend' : 'Cut'}
+          <span className="swap">
+            <span hidden={cut}>Cut</span>
+            <span hidden={!cut}>Mend</span>
+          </span>
           <span className="long"> the line</span>
         </button>
         <button type="button" className="slow" aria-pressed={slow} onClick={() => rail.set({ slow: !slow })}>

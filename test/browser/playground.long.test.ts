@@ -118,7 +118,9 @@ t.test('the page', { skip }, async t => {
         const { shifts, announced } = globalThis as unknown as { shifts: string[]; announced: string[] }
         return { shifts, announced }
       })
-      t.strictSame(shifts, [], `${width} px: no layout shift`)
+      // A line of an answer that moves is 0.02 and more.
+      const moved = shifts.reduce((sum, shift) => sum + Number.parseFloat(shift), 0)
+      t.ok(moved < 0.002, `${width} px: layout shift ${moved}`, { shifts })
       t.ok(announced.length > 0 && announced.length < 20, `${announced.length} announcements`)
     }
   })
