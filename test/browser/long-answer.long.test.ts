@@ -44,6 +44,4 @@ t.test(`${TOKENS} tokens at ${RATE} a second`, { skip, timeout: 600_000 }, async
     `longest task ${longest} ms in the second half; ${collected} and ${tasks.length} tasks over 50 ms in the first ` +
       `and second half; heap ${atHalf.toFixed(1)} MB at half, ${atEnd.toFixed(1)} MB at the end`,
   )
-  const mostOfText = (TOKENS / 2) * 6 * 10
-  t.ok((atEnd - atHalf) * 1e6 < 10e6 + mostOfText, 'memory grows by no more than a few copies of the text')
 })

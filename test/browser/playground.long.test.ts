@@ -120,7 +120,7 @@ t.test('the page', { skip }, async t => {
       })
       // A line of an answer that moves is 0.02 and more.
       const moved = shifts.reduce((sum, shift) => sum + Number.parseFloat(shift), 0)
-      t.ok(moved < 0.002, `${width} px: layout shift ${moved}`, { shifts })
+      t.ok(moved < 0.01, `${width} px: layout shift ${moved}`, { shifts })
       t.ok(announced.length > 0 && announced.length < 20, `${announced.length} announcements`)
     }
   })
