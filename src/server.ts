@@ -324,7 +324,7 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
       jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),
   })
   metrics.measure(context)
-  if (!disabled.has('page')) pageRoutes(app, context, pageFolder)
+  if (!disabled.has('page')) pageRoutes(app, context, pageFolder, packageFolder)
   guarded.end()
 
   let beside: Server[] = []
@@ -377,11 +377,9 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
   }
 }
 
-/** The folder of the built page, for compiled files in dist/ and for sources. */
-const pageFolder = new URL(
-  import.meta.url.includes('/dist/src/') ? '../../client/page/' : '../client/page/',
-  import.meta.url,
-)
+/** The package's folder, for compiled files in dist/ and for sources. It has the built page and the documentation. */
+const packageFolder = new URL(import.meta.url.includes('/dist/src/') ? '../../' : '../', import.meta.url)
+const pageFolder = new URL('client/page/', packageFolder)
 
 /** The log entry about a refused page. */
 function refusedPage(origin: string): string {

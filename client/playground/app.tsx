@@ -1,111 +1,73 @@
-/** The page: commands go to one session, and both transports show its events. */
+/** The page: commands go to one session, and two rails show its events side by side. */
 import { useEffect, useMemo, useState } from 'react'
-import { type AgentInfo, chooseTransport } from '../index.ts'
+import type { AgentInfo } from '../index.ts'
 import { useSession } from '../react/index.ts'
-import { Answer, Ask, Running } from './forms.tsx'
-import { Plots } from './plots.tsx'
-import { ThrottledClient } from './throttled-client.ts'
-import { TransportPane } from './transport-pane.tsx'
+import { Ask, Steer } from './ask.tsx'
+import { CodePanel } from './code-panel.tsx'
+import { DemoBar } from './demo-bar.tsx'
+import { Figures } from './figures.tsx'
+import { Rail } from './rail.ts'
+import { RailPane } from './rail-pane.tsx'
 
 export function App({ sessionId }: { sessionId: string }) {
-  const clients = useMemo(
-    () => [new ThrottledClient('SSE', 'sse'), new ThrottledClient('WebSocket', 'websocket')] as const,
-    [],
-  )
-  const left = useSession(clients[0].client, sessionId, { onEvent: clients[0].read })
-  const right = useSession(clients[1].client, sessionId, { onEvent: clients[1].read })
+  const rails = useMemo(() => [new Rail('A', 'sse'), new Rail('B', 'websocket')] as const, [])
+  const [a, b] = rails
+  const viewA = useSession(a.client, sessionId, { onEvent: a.read })
+  const viewB = useSession(b.client, sessionId, { onEvent: b.read })
   const [agents, setAgents] = useState<readonly AgentInfo[]>([])
   const [problem, setProblem] = useState('')
   useEffect(() => {
-    clients[0].client.agents().then(setAgents, error => setProblem(error.message))
-  }, [clients])
+    a.client.agents().then(setAgents, error => setProblem(error.message))
+  }, [a])
 
-  // Commands go over the transport that has read further.
-  const ahead = clients[0].cut || (clients[1].seq > clients[0].seq && !clients[1].cut) ? right : left
+  // Commands go over the rail that has read further.
+  const ahead = a.state.cut || (b.ledger.seq > a.ledger.seq && !b.state.cut) ? viewB : viewA
+  const head = Math.max(a.ledger.seq, b.ledger.seq)
+  const waits = ahead.questions.length > 0
+  useEffect(() => {
+    document.title = waits ? 'Waits for you · Twinrail' : 'Twinrail'
+  }, [waits])
   return (
     <>
       <header className="top">
-        <h1>
-          <span className="logo" aria-hidden="true" />
+        <a className="name" href="/">
+          <svg viewBox="0 0 24 24" width="24" height="24" aria-hidden="true">
+            <path className="sleepers" d="M3 6h18M3 12h18M3 18h18" />
+            <path className="one" d="M8 2v20" />
+            <path className="two" d="M16 2v20" />
+          </svg>
           Twinrail
-        </h1>
-        <nav className="row">
+        </a>
+        <nav>
+          {/* No link to a fragment: that holds the session's id. */}
+          <button type="button" onClick={() => document.getElementById('code')?.scrollIntoView()}>
+            From your code
+          </button>
+          <a href="/about/README.md">Docs</a>
           <a href={`#${sessionId}`} target="_blank" rel="noreferrer">
-            Join from a second tab
+            Second tab
           </a>
           <a href="/">New session</a>
         </nav>
-        <p>
-          One durable log, two rails. Cut one, slow its reader, switch it in mid-answer: nothing is lost,
-          nothing comes twice.
-        </p>
       </header>
       <main>
-        <p className="problem" role="alert">
-          {problem}
-        </p>
-        <Ask agents={agents} start={ahead.start} />
-        <Running view={ahead} />
-        <section id="inputs" aria-label="Questions to you" aria-live="polite">
-          {ahead.questions.map(question => (
-            <Answer
-              key={question.requestId}
-              question={question}
-              plan={ahead.runs
-                .find(({ runId }) => runId === question.runId)
-                ?.parts.find(part => part.type === 'plan')}
-              answer={ahead.answer}
-            />
-          ))}
-        </section>
-        <Plots clients={clients} />
+        {problem && (
+          <p className="problem" role="alert">
+            {problem}
+          </p>
+        )}
+        <DemoBar rails={rails} views={[viewA, viewB]} agents={agents} start={ahead.start} />
         <div id="rails">
-          <TransportPane client={clients[0]} view={left} first />
-          <TransportPane client={clients[1]} view={right} first={false} />
+          <RailPane rail={a} view={viewA} head={head} />
+          <RailPane rail={b} view={viewB} head={head} />
         </div>
-        <Chooser />
+        <Steer view={ahead} />
+        <div className="below">
+          <Ask agents={agents} start={ahead.start} />
+          <CodePanel sessionId={sessionId} />
+        </div>
+        <Figures rails={rails} />
       </main>
     </>
-  )
-}
-
-/** The transport that `auto` would choose, and why. */
-function Chooser() {
-  const [upstreamPerSecond, setUpstream] = useState(0)
-  const [sessions, setSessions] = useState(1)
-  const [binary, setBinary] = useState(false)
-  const choice = chooseTransport({ upstreamPerSecond, sessions, binary, connections: 6 })
-  return (
-    <section className="panel chooser" aria-label="Which transport?">
-      <h2>Which transport?</h2>
-      <div className="row">
-        <label>
-          Commands a second{' '}
-          <input
-            type="number"
-            min={0}
-            value={upstreamPerSecond}
-            onChange={({ target }) => setUpstream(Number(target.value))}
-          />
-        </label>
-        <label>
-          Sessions at a time{' '}
-          <input
-            type="number"
-            min={1}
-            value={sessions}
-            onChange={({ target }) => setSessions(Number(target.value))}
-          />
-        </label>
-        <label>
-          <input type="checkbox" checked={binary} onChange={({ target }) => setBinary(target.checked)} />{' '}
-          binary data
-        </label>
-      </div>
-      <p>
-        <strong>{choice.transport}</strong>, else {choice.fallback.join(', ')}:{' '}
-        {choice.because.map(({ text }) => text).join('; ')}.
-      </p>
-    </section>
   )
 }

@@ -1,4 +1,4 @@
-/** The page at `/`: one session over two transports, side by side. */
+/** The page at `/`: one session over two rails, side by side. */
 import { StrictMode } from 'react'
 import { createRoot } from 'react-dom/client'
 import 'uplot/dist/uPlot.min.css'

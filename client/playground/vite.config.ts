@@ -1,8 +1,17 @@
-/** Builds the page into a folder that the server serves. */
+/** Builds the page, and the frame of the documents, into a folder that the server serves. */
+import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
+
+const at = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 
 export default defineConfig({
   base: '/',
   esbuild: { jsx: 'automatic' },
-  build: { outDir: '../page', emptyOutDir: true, target: 'es2022', modulePreload: { polyfill: false } },
+  build: {
+    outDir: '../page',
+    emptyOutDir: true,
+    target: 'es2022',
+    modulePreload: { polyfill: false },
+    rollupOptions: { input: [at('index.html'), at('documents.html')] },
+  },
 })

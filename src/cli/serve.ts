@@ -11,6 +11,7 @@ import type { Authorize } from '../auth/authorize.ts'
 import { jwtAuthorize } from '../auth/jwt.ts'
 import type { Tls } from '../http/server.ts'
 import { writeOutput } from '../process-output.ts'
+import { DOCUMENTS } from '../routes/documents.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
 import { httpAgent } from '../upstream/http-agent.ts'
@@ -171,6 +172,8 @@ function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepse
   const { corpus, corpusMaxFileBytes, corpusMaxFiles, corpusMaxBytes, corpusCache } = settings
   return createDeepsearch({
     corpus: corpus ?? ownDocumentation(),
+    // The page's server has Twinrail's own documents.
+    ...(!corpus && !settings.disable?.includes('page') && { baseUrl: DOCUMENTS }),
     ...(corpusMaxFileBytes !== undefined && { maxFileBytes: corpusMaxFileBytes }),
     ...(corpusMaxFiles !== undefined && { maxFiles: corpusMaxFiles }),
     ...(corpusMaxBytes !== undefined && { maxTotalBytes: corpusMaxBytes }),

@@ -1,7 +1,8 @@
-/** The playground page at `/`, built by Vite. */
+/** The playground page at `/`, built by Vite, and Twinrail's documents. */
 import { readFile } from 'node:fs/promises'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { allow, type TransportContext } from '../transports/context.ts'
+import { DOCUMENTS, documentAt } from './documents.ts'
 
 /** The page loads only what is its own, talks only to its own server, and is in no frame. */
 const POLICY =
@@ -14,10 +15,20 @@ const types: Record<string, string> = {
   svg: 'image/svg+xml',
 }
 
-/** @param folder the folder of the built files */
-export function pageRoutes(app: FastifyInstance, context: TransportContext, folder: URL): void {
+const notBuilt = 'This page is not built yet. Build it with: npm run build\n'
+
+/**
+ * @param folder the folder of the built files
+ * @param packageFolder the folder that has the documents
+ */
+export function pageRoutes(
+  app: FastifyInstance,
+  context: TransportContext,
+  folder: URL,
+  packageFolder: URL,
+): void {
   const route = { config: { action: 'page.read' }, schema: { hide: true } } as const
-  const send = async (request: FastifyRequest, reply: FastifyReply, file: string, cache: string) => {
+  const open = async (request: FastifyRequest, reply: FastifyReply) => {
     await allow(context, request, 'page.read')
     reply
       .header('content-security-policy', POLICY)
@@ -25,12 +36,11 @@ export function pageRoutes(app: FastifyInstance, context: TransportContext, fold
       .header('x-frame-options', 'DENY')
       .header('referrer-policy', 'no-referrer')
       .header('cross-origin-opener-policy', 'same-origin')
+  }
+  const send = async (request: FastifyRequest, reply: FastifyReply, file: string, cache: string) => {
+    await open(request, reply)
     const bytes = await readFile(new URL(file, folder)).catch(() => undefined)
-    if (!bytes)
-      return reply
-        .code(404)
-        .type('text/plain')
-        .send('This page is not built yet. Build it with: npm run build\n')
+    if (!bytes) return reply.code(404).type('text/plain').send(notBuilt)
     return reply
       .type(types[file.split('.').at(-1)!] ?? 'application/octet-stream')
       .header('cache-control', cache)
@@ -42,5 +52,12 @@ export function pageRoutes(app: FastifyInstance, context: TransportContext, fold
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
     // Their names contain a hash of their content.
     return send(request, reply, `assets/${file}`, 'public, max-age=31536000, immutable')
+  })
+  const template = () => readFile(new URL('documents.html', folder), 'utf8')
+  app.get<{ Params: { '*': string } }>(`${DOCUMENTS}*`, route, async (request, reply) => {
+    await open(request, reply)
+    const document = await documentAt(request.params['*'], packageFolder, template)
+    if (!document) return reply.callNotFound()
+    return reply.type(types[document.type]!).header('cache-control', 'no-cache').send(document.body)
   })
 }

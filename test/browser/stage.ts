@@ -10,7 +10,7 @@ import type * as Twinrail from '../../client/index.ts'
 import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { playback } from '../../src/agents/playback.ts'
 import { createServer as createTwinrail, type ServerOptions } from '../../src/index.ts'
-import { asking } from '../client/stage.ts'
+import { asking, echoing } from '../client/stage.ts'
 
 const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
 
@@ -21,9 +21,9 @@ export const skip = existsSync(executablePath)
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Builds the page when it is missing; `npm run build` does the same. */
+/** Builds the page, as `npm run build` does. Old files stay: another test may serve them at the moment. */
 export async function buildPage(): Promise<void> {
-  await build({ root: `${root}client/playground`, logLevel: 'error' })
+  await build({ root: `${root}client/playground`, logLevel: 'error', build: { emptyOutDir: false } })
 }
 
 /** A server with the agents that ship, and one that asks. */
@@ -31,9 +31,13 @@ export async function serve(t: Test, options: ServerOptions = {}): Promise<strin
   const server = await createTwinrail({
     ...options,
     agents: [
-      createDeepsearch({ corpus: [`${root}README.md`, `${root}PROTOCOL.md`, `${root}docs`] }),
+      createDeepsearch({
+        corpus: [`${root}README.md`, `${root}PROTOCOL.md`, `${root}docs`],
+        baseUrl: '/about/',
+      }),
       playback,
       asking,
+      echoing,
     ],
   })
   t.teardown(() => server.close({ graceMs: 0 }))
@@ -81,7 +85,7 @@ let browser: Promise<Browser> | undefined
 export async function open(
   t: Test,
   url: string,
-  options: { width?: number; dark?: boolean } = {},
+  options: { width?: number; height?: number; dark?: boolean } = {},
 ): Promise<Page> {
   browser ??= chromium.launch({
     executablePath,
@@ -98,7 +102,7 @@ export async function open(
   })
   const context = await (await browser).newContext({
     bypassCSP: false,
-    viewport: { width: options.width ?? 1280, height: 900 },
+    viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
     colorScheme: options.dark ? 'dark' : 'light',
   })
   const page = await context.newPage()
@@ -135,15 +139,23 @@ export async function closeBrowser(): Promise<void> {
   await (await browser)?.close()
 }
 
-/** What a rail shows of its newest run, once that has ended. */
-export async function answerOn(page: Page, rail: string): Promise<string> {
-  const run = page.locator(`[data-rail="${rail}"] .run`).first()
-  await run.locator('.outcome').waitFor()
-  return (await run.textContent()) ?? ''
+/** What a rail shows of its newest turn, once that has ended. */
+export async function answerOn(page: Page, rail: 'A' | 'B'): Promise<string> {
+  const turn = page.locator(`[data-rail="${rail}"] .turn`).last()
+  await turn.locator('.outcome').waitFor()
+  return (await turn.textContent()) ?? ''
 }
 
-export async function ask(page: Page, agent: string, text: string): Promise<void> {
+/** Starts an agent by the page's form; `fields` are the names of the input's properties. */
+export async function ask(
+  page: Page,
+  agent: string,
+  fields: Readonly<Record<string, string | number>>,
+): Promise<void> {
   await page.locator('#agent').selectOption(agent)
-  await page.locator('#question').fill(text)
-  await page.getByRole('button', { name: 'Ask', exact: true }).click()
+  const more = page.locator('#ask details:not([open]) > summary')
+  if ((await more.count()) > 0) await more.click()
+  for (const [name, value] of Object.entries(fields))
+    await page.locator(`#ask [name="${name}"]`).fill(String(value))
+  await page.getByRole('button', { name: `Start ${agent}` }).click()
 }

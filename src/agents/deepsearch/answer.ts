@@ -68,6 +68,12 @@ export class AnswerWriter {
   /** All sources cited so far, in the order of their numbers. */
   readonly sources: Source[] = []
   private readonly quotes: Quote[] = []
+  private readonly baseUrl: string
+
+  /** @param baseUrl put before the path of a source */
+  constructor(baseUrl = '') {
+    this.baseUrl = baseUrl
+  }
 
   /** Answers a question with at most `maxQuotes` quotes that cite at most `maxNewSources` new sources. */
   answer(
@@ -97,14 +103,15 @@ export class AnswerWriter {
   private cite(quote: Quote, maxSources: number): boolean {
     if (this.numberOf(quote) > 0) return true
     if (this.sources.length >= maxSources) return false
-    const { title, url } = quote.passage
+    const { title } = quote.passage
+    const url = this.baseUrl + quote.passage.url
     this.sources.push({ sourceId: `s${this.sources.length + 1}`, title, url, excerpt: quote.text })
     return true
   }
 
   /** The number that cites the quote's source; 0 for an unknown source. */
   private numberOf({ passage }: Quote): number {
-    return this.sources.findIndex(({ url }) => url === passage.url) + 1
+    return this.sources.findIndex(({ url }) => url === this.baseUrl + passage.url) + 1
   }
 }
 

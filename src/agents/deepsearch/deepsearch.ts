@@ -30,6 +30,11 @@ export interface DeepsearchOptions {
   log?: (message: string) => void
   /** Delay after each delta of the answer, in ms, so that a demo looks like a language model. 0: no delay. @default 0 */
   paceMs?: number
+  /**
+   * The address under which a web server has the documents, such as `https://docs.example/`. It is put before the path
+   * of each source, so that pages can link to it. @default none: a source's `url` is its path in the corpus
+   */
+  baseUrl?: string
 }
 
 /** The documents are read this long after the agent was made, unless a run needs them sooner, in ms. */
@@ -48,13 +53,14 @@ const START_MS = 500
  * questions.
  */
 export function createDeepsearch(options: DeepsearchOptions): Agent<DeepsearchInput> {
-  const { corpus, maxFileBytes, maxFiles, maxTotalBytes, paceMs = 0, log = writeToStderr } = options
+  const { corpus, maxFileBytes, maxFiles, maxTotalBytes, paceMs, baseUrl, log = writeToStderr } = options
   const cache = options.cache === false ? undefined : (options.cache ?? defaultCacheFolder())
   const limits = {
     ...(maxFileBytes !== undefined && { maxFileBytes }),
     ...(maxFiles !== undefined && { maxFiles }),
     ...(maxTotalBytes !== undefined && { maxTotalBytes }),
   }
+  const style = { ...(paceMs !== undefined && { paceMs }), ...(baseUrl !== undefined && { baseUrl }) }
   let thread: CorpusThread | undefined
   const open = () => {
     if (!thread || thread.failed) thread = new CorpusThread({ roots: [corpus].flat(), limits, cache }, log)
@@ -66,7 +72,7 @@ export function createDeepsearch(options: DeepsearchOptions): Agent<DeepsearchIn
     description:
       'Answers questions from a folder of documents, with citations. Needs no model and no network.',
     input: DeepsearchInput,
-    run: (input, context) => new Research(input, context, open, paceMs).run(),
+    run: (input, context) => new Research(input, context, open, style).run(),
   })
 }
 

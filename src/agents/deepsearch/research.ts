@@ -83,11 +83,17 @@ export class Research {
   private readonly paceMs: number
   private readonly partId: string
   private questions: Question[] = []
-  private readonly writer = new AnswerWriter()
+  private readonly writer: AnswerWriter
   private answer = ''
 
   /** @param open returns the corpus that all runs share */
-  constructor(input: DeepsearchInput, context: RunContext, open: () => CorpusThread, paceMs: number) {
+  constructor(
+    input: DeepsearchInput,
+    context: RunContext,
+    open: () => CorpusThread,
+    { paceMs = 0, baseUrl }: { paceMs?: number; baseUrl?: string },
+  ) {
+    this.writer = new AnswerWriter(baseUrl)
     this.input = input
     this.context = context
     this.open = open
