@@ -6,16 +6,17 @@
  * A folder has a thousand mutants and more, each of which takes seconds. `--sample 0.1` takes a tenth of the folder's
  * functions, chosen at random, and says how sure the score is. The seed is printed; `--seed` takes the same ones again.
  */
-import { readdirSync, statSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { delimiter, dirname, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { Stryker } from '@stryker-mutator/core'
 import { sampleOf, scoreOf, unitsOf } from './test/mutants/sample.mjs'
 
-/** The test files `test/<folder>/<name>.test.ts`; `*` stands for all of the folder that are not long. */
+/** The test files `test/<folder>/<name>`, long or not; `*` stands for all of the folder that are not long. */
 const tests = (folder, names) =>
   names.split(' ').flatMap(name => {
-    if (name !== '*') return `test/${folder}/${name}.test.ts`
+    const [short, long] = ['', '.long'].map(kind => `test/${folder}/${name}${kind}.test.ts`)
+    if (name !== '*') return existsSync(short) ? short : long
     return readdirSync(`test/${folder}`)
       .filter(file => file.endsWith('.test.ts') && !file.endsWith('.long.test.ts'))
       .map(file => `test/${folder}/${file}`)

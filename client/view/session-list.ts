@@ -1,5 +1,6 @@
 /** The list of sessions for pages of any framework: the last active ones first, current while somebody listens. */
 import type { Client } from '../client.ts'
+import { type Cancel, startTimer } from '../protocol.ts'
 import type { SessionSummary, SessionsPage } from '../session-summary.ts'
 
 /** Pause before a request that failed is made again, in ms. */
@@ -142,16 +143,16 @@ export class SessionList {
 
   #follow(): () => void {
     const page = globalThis.document as Document | undefined
-    let timer: ReturnType<typeof setTimeout> | undefined
+    let cancel: Cancel = () => {}
     let stopped = false
     const turn = async () => {
-      clearTimeout(timer)
+      cancel()
       if (!page?.hidden) await this.refresh()
-      clearTimeout(timer)
+      cancel()
       if (stopped) return
       // Spread, so that pages that were opened together do not ask together for ever.
-      timer = setTimeout(turn, this.#pollMs * (0.9 + 0.2 * Math.random()))
-      ;(timer as { unref?(): void }).unref?.()
+      const pauseMs = this.#pollMs * (0.9 + 0.2 * Math.random())
+      cancel = startTimer(pauseMs, () => void turn(), { unref: true })
     }
     const shown = () => {
       if (!page?.hidden) void turn()
@@ -161,7 +162,7 @@ export class SessionList {
     void turn()
     return () => {
       stopped = true
-      clearTimeout(timer)
+      cancel()
       stopListening()
       page?.removeEventListener('visibilitychange', shown)
     }

@@ -172,7 +172,7 @@ export const clients: Readonly<Record<string, ForeignClient>> = {
 }
 
 /** Why a client is not tried; `false` when it is. */
-export function missing({ python }: ForeignClient): string | false {
+export function missing({ python }: Pick<ForeignClient, 'python'>): string | false {
   if (python === undefined) return false
   const { status } = spawnSync('python3', ['-c', `import ${python}`], { stdio: 'ignore' })
   return status === 0 ? false : `python3 has no module ${python}: pip install, and set PYTHONPATH`

@@ -65,7 +65,7 @@ export const httpAgent: ForeignClient = {
         )
         const known = called.map(({ id, function: { name } }) => {
           const content = results.get(id)
-          return [name, content === undefined ? undefined : jsonOf(content)]
+          return [name, typeof content === 'string' ? jsonOf(content) : content]
         })
         return { text, verdict, error, tools: Object.fromEntries(known) }
       },

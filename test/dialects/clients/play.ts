@@ -223,7 +223,7 @@ export async function check(t: Test, situation: Situation, scene: Scene): Promis
     const shown = await tab.shown()
     if (typeof text === 'string') t.equal(shown.text, text)
     else t.match(shown.text, text)
-    t.equal(shown.verdict, verdict, shown.error)
+    t.equal(shown.verdict, verdict, shown.error ?? 'the verdict')
     if (tools) t.match(shown.tools, tools)
     if (error) t.match(shown.error, error)
     const sessionId = sessionOf(tab, scene)
