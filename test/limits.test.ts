@@ -25,6 +25,13 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'size of a request’s head': ['node'],
   '`playback`: text of one run': ['src/agents/playback.ts', 'MOST_TEXT'],
   '`playback`: events of one recording': ['src/agents/playback.ts', 'MAX_RECORDED'],
+  'agent over HTTP: one frame of its endpoint, UTF-16 units': ['src/upstream/http-agent.ts', 'FRAME_CHARS'],
+  'agent over HTTP: time until the headers of a response': [
+    'src/upstream/http-agent.ts',
+    'HEADERS_TIMEOUT_MS',
+  ],
+  'agent over HTTP: time without a byte of a response': ['src/upstream/http-agent.ts', 'SILENCE_TIMEOUT_MS'],
+  'agent over HTTP: requests of one run': ['src/upstream/http-agent.ts', 'MAX_REQUESTS'],
   'a token or API key': ['src/protocol/limits.ts', 'TOKEN_CHARS'],
   'a token’s `sub`': ['src/auth/jwt.ts', 'PRINCIPAL_CHARS'],
   'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],

@@ -62,6 +62,10 @@ export interface HttpAgentOptions<Input = ChatInput> {
 
 type MaybePromise<T> = T | Promise<T>
 
+const FRAME_CHARS = 4 * 1024 * 1024
+const HEADERS_TIMEOUT_MS = 60_000
+const SILENCE_TIMEOUT_MS = 300_000
+
 /** Requests of one run: the first, and one after each round of answers. */
 const MAX_REQUESTS = 100
 
@@ -116,8 +120,8 @@ class UpstreamRun<Input> {
     this.#dialect = dialectOf(options.dialect ?? 'auto', options.map)
     this.#events = new ValidEvents(this.#dialect?.name ?? 'sse')
     this.#limits = {
-      headersTimeoutMs: options.headersTimeoutMs ?? 60_000,
-      silenceTimeoutMs: options.silenceTimeoutMs ?? 300_000,
+      headersTimeoutMs: options.headersTimeoutMs ?? HEADERS_TIMEOUT_MS,
+      silenceTimeoutMs: options.silenceTimeoutMs ?? SILENCE_TIMEOUT_MS,
     }
   }
 
@@ -214,7 +218,7 @@ class UpstreamRun<Input> {
   #frames(response: UpstreamResponse): AsyncIterable<SourceFrame> {
     const framing = this.#dialect?.framing ?? framingOf(response)
     mustBe(framing, response.contentType)
-    return framesOf(response.chunks, framing, this.#options.maxFrameChars ?? 4 * 1024 * 1024)
+    return framesOf(response.chunks, framing, this.#options.maxFrameChars ?? FRAME_CHARS)
   }
 
   #recognize(response: UpstreamResponse, frame: SourceFrame): EventBody[] {
