@@ -25,7 +25,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'size of a request’s head': ['node'],
   '`playback`: text of one run': ['src/agents/playback.ts', 'MOST_TEXT'],
   '`playback`: events of one recording': ['src/agents/playback.ts', 'MAX_RECORDED'],
-  'agent over HTTP: one frame of its endpoint, UTF-16 units': ['src/upstream/http-agent.ts', 'FRAME_CHARS'],
+  'agent over HTTP: one frame of its endpoint, characters': ['src/upstream/http-agent.ts', 'FRAME_CHARS'],
   'agent over HTTP: time until the headers of a response': [
     'src/upstream/http-agent.ts',
     'HEADERS_TIMEOUT_MS',
@@ -192,6 +192,7 @@ t.test('the settings are there', async t => {
     'src/log/redis.ts',
     'src/bus/open-limits.ts',
     'src/agents/deepsearch/deepsearch.ts',
+    'src/upstream/http-agent.ts',
   ]
     .map(read)
     .join('\n')
