@@ -301,6 +301,7 @@ t.test('the page', { skip }, async t => {
       const name = `${width}x${height} ${dark ? 'dark' : 'light'}`
       t.test(`${name}: nothing sticks out, and every target is large enough to tap`, async t => {
         const page = await open(t, url, { width, height, dark })
+        await page.locator('.tries button').last().waitFor()
         await screenshot(page, `${name} start`)
         const last = await page.evaluate(
           () => [...document.querySelectorAll('.tries button')].at(-1)!.getBoundingClientRect().bottom,
