@@ -6,6 +6,8 @@ declare module 'fastify' {
   interface FastifyContextConfig {
     /** The action that the route authorizes; `command` when the command in the body is the action. */
     action?: Action | 'command'
+    /** An empty body of JSON is none, rather than a fault. */
+    mayHaveNoBody?: boolean
   }
 }
 

@@ -110,7 +110,8 @@ t.test('responses: approval, and a tool of the client', async t => {
 })
 
 t.test('responses: failed, cancelled in the background, unknown', async t => {
-  const client = clientOf(await start(t))
+  const wire = await start(t)
+  const client = clientOf(wire)
   const failed = await client.responses.create({ model: 'failing', input: 'x' })
   t.match(failed, { status: 'failed', error: { message: 'the oven is too hot' }, output_text: 'I begin' })
   const background = await client.responses.create({ model: 'ticking', input: 'x', background: true })
@@ -121,6 +122,12 @@ t.test('responses: failed, cancelled in the background, unknown', async t => {
     async () => (await client.responses.retrieve(background.id)).output.length > 0,
   )
   t.equal((await client.responses.cancel(background.id)).status, 'cancelled')
+  // Python's client sends the type of a body, and none.
+  const again = await fetch(`${wire.url}/openai/v1/responses/${background.id}/cancel`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+  })
+  t.equal(again.status, 200)
   await t.rejects(client.responses.create({ model: 'nobody', input: 'x' }), /404/)
   await t.rejects(client.responses.retrieve('resp_nothing'), /404/)
 })

@@ -79,17 +79,21 @@ export function aiSdkRoutes(app: FastifyInstance, context: TransportContext, par
     },
   )
 
-  app.post('/ai-sdk/:agent/:id/stop', { config: { action: 'run.cancel' } }, async (request, reply) => {
-    const { id } = check(Path, request.params, 'path')
-    const place = parsePlace(id)
-    const sessionId = place?.sessionId ?? idOf(id)
-    const principal = await mayDo(context, request, ['run.cancel'], sessionId)
-    const active = (await runsOf(context, sessionId)).filter(
-      ({ status, runId }) => status === 'running' && (!place || runId === place.runId),
-    )
-    for (const { runId } of active) await cancel(context, sessionId, runId, principal)
-    return reply.send({ stopped: active.map(({ runId }) => runId) })
-  })
+  app.post(
+    '/ai-sdk/:agent/:id/stop',
+    { config: { action: 'run.cancel', mayHaveNoBody: true } },
+    async (request, reply) => {
+      const { id } = check(Path, request.params, 'path')
+      const place = parsePlace(id)
+      const sessionId = place?.sessionId ?? idOf(id)
+      const principal = await mayDo(context, request, ['run.cancel'], sessionId)
+      const active = (await runsOf(context, sessionId)).filter(
+        ({ status, runId }) => status === 'running' && (!place || runId === place.runId),
+      )
+      for (const { runId } of active) await cancel(context, sessionId, runId, principal)
+      return reply.send({ stopped: active.map(({ runId }) => runId) })
+    },
+  )
 
   app.route({
     method: 'GET',

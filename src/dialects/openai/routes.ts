@@ -122,17 +122,21 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     },
   )
 
-  app.post('/openai/v1/responses/:id/cancel', { config: { action: 'run.cancel' } }, async request => {
-    const segment = await segmentOf(request, check(Path, request.params, 'path').id)
-    const { sessionId, runId } = segment
-    const principal = await mayDo(context, request, ['run.cancel', 'session.read'], sessionId)
-    try {
-      await context.sessions.execute({ id: 'openai', type: 'run.cancel', sessionId, runId }, principal)
-    } catch (error) {
-      if (!(error instanceof TwinrailError && error.code === 'run-ended')) throw error
-    }
-    return retrieve(segment, { ...namesOf(segment, await modelOf(segment)), background: true })
-  })
+  app.post(
+    '/openai/v1/responses/:id/cancel',
+    { config: { action: 'run.cancel', mayHaveNoBody: true } },
+    async request => {
+      const segment = await segmentOf(request, check(Path, request.params, 'path').id)
+      const { sessionId, runId } = segment
+      const principal = await mayDo(context, request, ['run.cancel', 'session.read'], sessionId)
+      try {
+        await context.sessions.execute({ id: 'openai', type: 'run.cancel', sessionId, runId }, principal)
+      } catch (error) {
+        if (!(error instanceof TwinrailError && error.code === 'run-ended')) throw error
+      }
+      return retrieve(segment, { ...namesOf(segment, await modelOf(segment)), background: true })
+    },
+  )
 
   app.post('/openai/v1/chat/completions', { config: { action: 'run.start' } }, async (request, reply) => {
     context.connections.mustBeOpen()
