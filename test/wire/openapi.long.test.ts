@@ -69,7 +69,8 @@ t.test('every route is described, except the page and what Fastify adds, and not
   const registered = registeredRoutes(wire.server.app)
     .filter(([method]) => method !== 'HEAD' && method !== 'OPTIONS')
     .map(([method, path]) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
-    .filter(route => route !== 'GET /' && route !== 'GET /assets/{file}')
+    // Fastify prints the documents of the page, `/about/*`, without their folder.
+    .filter(route => !/^GET \/(\*|assets\/\{file\})?$/.test(route))
   t.ok(registered.length > 10)
   t.same(described.sort(), registered.sort())
 })
