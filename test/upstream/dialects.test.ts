@@ -215,6 +215,26 @@ t.test('a stream that can be repeated from its beginning goes on where it was cu
   t.match(requests[1], { method: 'GET', path: '/agent/session1/stream' })
 })
 
+/** The fields of a request that name the session or the run, by dialect. */
+const idFields: Partial<Record<UpstreamDialectName, readonly string[]>> = {
+  auto: ['id', 'sessionId', 'threadId', 'runId', 'requestId', 'request_id'],
+  'ai-sdk': ['id'],
+  'ag-ui': ['threadId', 'runId'],
+  genie: ['requestId', 'request_id', 'sessionId'],
+  sse: ['sessionId', 'runId'],
+  ndjson: ['sessionId', 'runId'],
+  text: ['sessionId', 'runId'],
+}
+
+t.test('an input cannot name another session or run', async t => {
+  for (const [dialect, names] of Object.entries(idFields) as [UpstreamDialectName, string[]][]) {
+    const { url, requests } = await upstream(t, response => sendEvents(response, ['[DONE]']))
+    const foreign = Object.fromEntries(names.map(name => [name, 'of-somebody-else']))
+    await play(httpAgent({ name: 'up', url, dialect }), { prompt: 'Hi', ...foreign }, fakeRun())
+    for (const name of names) t.match(requests[0]?.body[name], /^(session1|run1)$/, `${dialect}: ${name}`)
+  }
+})
+
 t.test('the conversation of the session goes with the request', async t => {
   const { url, requests } = await upstream(t, response => sendEvents(response, ['[DONE]']))
   const event = (type: string, data: object) => ({

@@ -9,6 +9,7 @@ import {
   Ending,
   fieldsOf,
   objectIn,
+  otherFields,
   type Question,
   type Turn,
   textOf,
@@ -28,7 +29,6 @@ export const agUi: UpstreamDialect = {
 }
 
 function body({ sessionId, input, messages, runId }: Turn, segment: string, resume?: unknown): unknown {
-  const { prompt: _prompt, messages: _messages, ...forwardedProps } = input
   return {
     threadId: sessionId,
     runId: segment,
@@ -37,7 +37,7 @@ function body({ sessionId, input, messages, runId }: Turn, segment: string, resu
     messages: messages.map(({ role, content }, i) => ({ id: `${runId}-${i}`, role, content })),
     tools: [],
     context: [],
-    forwardedProps,
+    forwardedProps: otherFields(input),
     ...(resume !== undefined && { resume, parentRunId: runId }),
   }
 }

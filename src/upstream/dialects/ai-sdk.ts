@@ -11,6 +11,7 @@ import {
   type Fields,
   fieldsOf,
   objectIn,
+  otherFields,
   type Question,
   reported,
   type Turn,
@@ -30,8 +31,7 @@ export const aiSdk: UpstreamDialect = {
 }
 
 function body({ sessionId, input }: Turn, messages: readonly unknown[]): unknown {
-  const { prompt: _prompt, messages: _messages, ...extra } = input
-  return { ...extra, id: sessionId, messages, trigger: 'submit-message' }
+  return { ...otherFields(input), id: sessionId, messages, trigger: 'submit-message' }
 }
 
 function messagesOf({ messages, runId }: Turn): Fields[] {

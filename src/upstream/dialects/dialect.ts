@@ -64,14 +64,23 @@ export const textOf = (value: unknown): string => (typeof value === 'string' ? v
 
 export const bodyOf = (type: string, data: unknown) => ({ type, data }) as EventBody
 
+/** The fields of a run's input beside its prompt and messages: they go to the upstream as they are. */
+export function otherFields({ prompt: _prompt, messages: _messages, ...others }: Turn['input']): Fields {
+  return others
+}
+
+/** The value of a JSON text; a text that is no JSON as it is. */
+export function jsonOrText(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text
+  }
+}
+
 /** The object in a frame. @throws RunError `upstream-invalid` */
 export function objectIn({ data }: SourceFrame, dialect: string): Fields {
-  let value: unknown
-  try {
-    value = JSON.parse(data)
-  } catch {
-    value = undefined
-  }
+  const value = jsonOrText(data)
   if (value !== null && typeof value === 'object' && !Array.isArray(value)) return value as Fields
   throw new RunError(
     'upstream-invalid',

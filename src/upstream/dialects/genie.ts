@@ -10,6 +10,7 @@ import {
   type Fields,
   fieldsOf,
   objectIn,
+  otherFields,
   reported,
   textOf,
   type UpstreamDialect,
@@ -20,9 +21,8 @@ export const genie: UpstreamDialect = {
   framing: 'sse',
   endsWithConnection: false,
   body({ runId, sessionId, input, messages }) {
-    const { prompt: _prompt, messages: _messages, ...extra } = input
     const query = messages.findLast(({ role }) => role === 'user')?.content ?? ''
-    return { requestId: runId, request_id: runId, sessionId, query, ...extra, stream: true }
+    return { query, ...otherFields(input), requestId: runId, request_id: runId, sessionId, stream: true }
   },
   decoder: () => new GenieDecoder(),
 }

@@ -5,7 +5,7 @@ import type { SourceFrame } from '../frames.ts'
 import type { UpstreamResponse } from '../response.ts'
 import { agUi } from './ag-ui.ts'
 import { aiSdk } from './ai-sdk.ts'
-import { fieldsOf, type Turn, textOf, type UpstreamDialect } from './dialect.ts'
+import { fieldsOf, jsonOrText, type Turn, textOf, type UpstreamDialect } from './dialect.ts'
 import { genie } from './genie.ts'
 import type { UpstreamDialectName } from './names.ts'
 import { openAiChat } from './openai-chat.ts'
@@ -39,8 +39,11 @@ export function unknownBody(turn: Turn): unknown {
     query: messages.findLast(({ role }) => role === 'user')?.content ?? '',
     ...input,
     id: sessionId,
+    sessionId,
     threadId: sessionId,
     runId,
+    requestId: runId,
+    request_id: runId,
     messages: messages.map(({ role, content }, i) => ({
       id: `${runId}-${i}`,
       role,
@@ -87,7 +90,7 @@ function noStream(contentType: string): RunError {
 /** The dialect of an event stream, by its headers and its first frame. */
 export function recognized(response: UpstreamResponse, { data, event }: SourceFrame): UpstreamDialect {
   if (response.headers['x-vercel-ai-ui-message-stream'] !== undefined) return aiSdk
-  const value = fieldsOf(parsed(data))
+  const value = fieldsOf(jsonOrText(data))
   const type = textOf(value['type'])
   if (/^[A-Z]+(_[A-Z]+)+$/.test(type)) return agUi
   if (type.startsWith('response.') || event?.startsWith('response.')) return openAiResponses
@@ -95,12 +98,4 @@ export function recognized(response: UpstreamResponse, { data, event }: SourceFr
   if (value['resultMap'] !== undefined || 'messageType' in value || 'finishMessage' in value) return genie
   if (v6Types.has(type) && type !== 'error') return aiSdk
   return plain('sse')
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }

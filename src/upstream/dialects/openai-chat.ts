@@ -9,7 +9,9 @@ import {
   Ending,
   type Fields,
   fieldsOf,
+  jsonOrText,
   objectIn,
+  otherFields,
   type Question,
   reported,
   type Turn,
@@ -26,8 +28,7 @@ export const openAiChat: UpstreamDialect = {
 }
 
 function body({ input }: Turn, messages: readonly unknown[]): unknown {
-  const { prompt: _prompt, messages: _messages, ...extra } = input
-  return { ...extra, messages, stream: true, stream_options: { include_usage: true } }
+  return { ...otherFields(input), messages, stream: true, stream_options: { include_usage: true } }
 }
 
 interface Call {
@@ -118,15 +119,7 @@ class ChatDecoder implements Decoder {
     if (this.#finishReason !== 'tool-calls') return []
     return [...this.#calls.values()].map(({ id, name, args }) => {
       this.questions.push({ id, kind: 'tool', message: `Run ${name} and send its result.`, toolCallId: id })
-      return bodyOf('tool.called', { toolCallId: id, toolName: name, input: parsed(args) })
+      return bodyOf('tool.called', { toolCallId: id, toolName: name, input: jsonOrText(args) })
     })
-  }
-}
-
-function parsed(json: string): unknown {
-  try {
-    return JSON.parse(json)
-  } catch {
-    return json
   }
 }

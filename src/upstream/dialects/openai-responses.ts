@@ -9,6 +9,7 @@ import {
   Ending,
   fieldsOf,
   objectIn,
+  otherFields,
   type Question,
   reported,
   type Turn,
@@ -25,8 +26,7 @@ export const openAiResponses: UpstreamDialect = {
 }
 
 function body({ input: given }: Turn, input: readonly unknown[], previous?: string): unknown {
-  const { prompt: _prompt, messages: _messages, ...extra } = given
-  return { ...extra, input, stream: true, ...(previous && { previous_response_id: previous }) }
+  return { ...otherFields(given), input, stream: true, ...(previous && { previous_response_id: previous }) }
 }
 
 class ResponsesDecoder implements Decoder {

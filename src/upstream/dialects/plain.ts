@@ -2,7 +2,16 @@
 import { type EventBody, isTerminal } from '../../protocol/index.ts'
 import type { Framing, SourceFrame } from '../frames.ts'
 import type { ValidEvents } from '../valid-events.ts'
-import { bodyOf, type Decoder, Ending, fieldsOf, type Turn, textOf, type UpstreamDialect } from './dialect.ts'
+import {
+  bodyOf,
+  type Decoder,
+  Ending,
+  fieldsOf,
+  jsonOrText,
+  type Turn,
+  textOf,
+  type UpstreamDialect,
+} from './dialect.ts'
 
 /** Makes event bodies of a frame; `undefined` for what is usual. */
 export type MapFrame = (frame: SourceFrame) => readonly EventBody[] | undefined
@@ -33,7 +42,7 @@ export function plain(name: 'sse' | 'ndjson' | 'text', map?: MapFrame): Upstream
 }
 
 function plainBody({ input, messages, sessionId, runId }: Turn): unknown {
-  return { sessionId, runId, ...input, messages, stream: true }
+  return { ...input, ...(messages.length > 0 && { messages }), sessionId, runId, stream: true }
 }
 
 class PlainDecoder implements Decoder {
@@ -63,7 +72,7 @@ class PlainDecoder implements Decoder {
     }
     const text = (delta: string) => (delta === '' ? [] : [bodyOf('text.delta', { partId: 'text', delta })])
     if (this.#name === 'text') return text(frame.data)
-    const value = parsed(frame.data)
+    const value = jsonOrText(frame.data)
     if (typeof value === 'string') return text(value)
     const object = fieldsOf(value)
     const type = textOf(object['type'])
@@ -85,13 +94,4 @@ function isOurs(type: string): boolean {
     isTerminal(type) ||
     /^(run\.status|plan\.updated|step\.|text\.|reasoning\.|tool\.|source\.added|artifact\.|x\.)/.test(type)
   )
-}
-
-/** JSON, or the text itself. */
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return text
-  }
 }
