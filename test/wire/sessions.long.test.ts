@@ -359,7 +359,13 @@ t.test('a list looks at 1000 sessions, and says where to go on', async t => {
     authorize: (_request, { action, sessionId }) =>
       action === 'session.read' && sessionId !== 's1000' ? undefined : { id: 'a' },
   })
-  for (let i = 1000; i < 2600; i++) await server.sessions.create(`s${i}`)
+  // A list begins with the session that was active last. Those of one millisecond are in the order of their ids.
+  for (const oldest of ['s999', 's1000']) {
+    await server.sessions.create(oldest)
+    const created = Date.now()
+    await eventually(t, 'the clock has gone on', () => Date.now() > created)
+  }
+  for (let i = 1001; i < 2600; i++) await server.sessions.create(`s${i}`)
   const list = async (query: string) => (await call(`${url}/v1/sessions?limit=1${query}`)).body
   const first = await list('')
   t.same(first.sessions, [], 'none of them may be seen')

@@ -88,9 +88,11 @@ export function openChat({ useChat, Chat, Transport, approved, called }: Sdk, op
   }
   const isBusy = () => chat.status === 'submitted' || chat.status === 'streaming'
   const toolIn = (state: string) => last().find(part => part.state === state)
-  /** Resolves when no response is under way and none is about to be asked for. */
+  // The hook tells a page that has been left nothing more: what it said last may be that it is busy.
+  let isLeft = false
+  /** Resolves when no response is under way and none is about to be asked for, or the page has been left. */
   async function idle(): Promise<void> {
-    for (let quiet = 0; quiet < 3; ) {
+    for (let quiet = 0; quiet < 3 && !isLeft; ) {
       await new Promise(resolve => setTimeout(resolve, 10))
       quiet = isBusy() ? 0 : quiet + 1
     }
@@ -124,7 +126,10 @@ export function openChat({ useChat, Chat, Transport, approved, called }: Sdk, op
       await fetch(`${api}/${id}/stop`, { method: 'POST' })
       await idle()
     },
-    leave: () => root.unmount(),
+    leave() {
+      isLeft = true
+      root.unmount()
+    },
     state(): PageState {
       const parts = last()
       const { status } = parts.find(({ type }) => type === 'data-run')?.data ?? {}
