@@ -77,15 +77,34 @@ interface Room {
 
 const keyOf = ({ principal, memberId }: Pick<Member, 'principal' | 'memberId'>) => `${memberId} ${principal}`
 
-/** The time of the change makes the newer one of two marks of a member known. */
-const markOf = ({ memberId, principal, since, state }: Member, at: number) =>
-  KIND + Buffer.from(JSON.stringify([memberId, principal, since, at, state])).toString('base64url')
+/** A member as a mark tells it. Its state is read only where somebody asks for it: a room is read at each change. */
+interface Marked {
+  readonly memberId: string
+  readonly principal: string
+  readonly since: number
+  /** The time of its last change, in ms since 1970: of two marks of a member the newer one counts. */
+  readonly at: number
+  /** The state as JSON in base64url; empty without one. */
+  readonly state: string
+}
 
-function readMark(name: string): Member & { at: number } {
-  const [memberId, principal, since, at, state] = JSON.parse(
-    Buffer.from(name.slice(KIND.length), 'base64url').toString(),
-  ) as [string, string, number, number, unknown?]
-  return { memberId, principal, since, at, ...(state !== null && state !== undefined && { state }) }
+const encoded = (text: string) => Buffer.from(text).toString('base64url')
+const decoded = (text: string) => Buffer.from(text, 'base64url').toString()
+const stateText = (state: unknown) => (state === undefined ? '' : encoded(JSON.stringify(state)))
+
+function markOf({ memberId, principal, since, at, state }: Marked): string {
+  // JSON keeps the halves of surrogate pairs that a principal may have; UTF-8 does not.
+  return KIND + [memberId, encoded(JSON.stringify(principal)), since, at, state].join(' ')
+}
+
+function readMark(mark: string): Marked {
+  const [memberId = '', principal = '', since, at, state = ''] = mark.slice(KIND.length).split(' ')
+  const id = JSON.parse(decoded(principal)) as string
+  return { memberId, principal: id, since: Number(since), at: Number(at), state }
+}
+
+function memberOf({ memberId, principal, since, state }: Marked): Member {
+  return { memberId, principal, since, ...(state !== '' && { state: JSON.parse(decoded(state)) as unknown }) }
 }
 
 export class Members {
@@ -109,7 +128,8 @@ export class Members {
     const all = [...(await this.#read(sessionId)).values()].sort((a, b) => a.since - b.since)
     const members: Member[] = []
     let room = LIST_CHARS
-    for (const { at: _, ...member } of all) {
+    for (const marked of all) {
+      const member = memberOf(marked)
       room -= JSON.stringify(member).length
       if (room < 0 || members.length === MEMBERS) return { members, truncated: true }
       members.push(member)
@@ -125,7 +145,8 @@ export class Members {
     const room = this.#room(sessionId)
     const key = keyOf({ memberId, principal })
     const known = room.held.get(key)
-    const isSame = known && JSON.stringify(known.member.state) === JSON.stringify(state)
+    const text = stateText(state)
+    const isSame = known && stateText(known.member.state) === text
     if (known && isSame) {
       await this.#hold(sessionId, room, known.member, known.mark)
       return { since: known.member.since, renewMs: renewMs(room) }
@@ -150,13 +171,10 @@ export class Members {
     const now = Date.now()
     const since = there?.since ?? now
     const member: Member = { memberId, principal, since, ...(state !== undefined && { state }) }
-    const isNews = !there || JSON.stringify(there.state) !== JSON.stringify(state)
-    const mark = isNews ? markOf(member, now) : markOf(member, there.at)
+    const isNews = there?.state !== text
+    const mark = markOf({ ...member, state: text, at: isNews ? now : there.at })
     await this.#hold(sessionId, room, member, mark)
-    if (there && isNews) {
-      const { at, ...before } = there
-      await this.#journal.mark(sessionId, markOf(before, at), 0)
-    }
+    if (there && isNews) await this.#journal.mark(sessionId, markOf(there), 0)
     if (isNews) this.#tell(sessionId, room, member, there ? 'updated' : 'joined')
     return { since, renewMs: renewMs(room) }
   }
@@ -165,12 +183,11 @@ export class Members {
   async leave(sessionId: string, member: Pick<Member, 'memberId' | 'principal'>): Promise<void> {
     const there = (await this.#read(sessionId)).get(keyOf(member))
     if (!there) return
-    const { at, ...known } = there
-    await this.#journal.mark(sessionId, markOf(known, at), 0)
+    await this.#journal.mark(sessionId, markOf(there), 0)
     const room = this.#room(sessionId)
     this.#drop(room, keyOf(member))
     room.count = Math.max(0, room.count - 1)
-    this.#tell(sessionId, room, known, 'left')
+    this.#tell(sessionId, room, memberOf(there), 'left')
   }
 
   close(): void {
@@ -199,8 +216,8 @@ export class Members {
       this.#rooms.delete(sessionId)
   }
 
-  async #read(sessionId: string): Promise<Map<string, Member & { at: number }>> {
-    const members = new Map<string, Member & { at: number }>()
+  async #read(sessionId: string): Promise<Map<string, Marked>> {
+    const members = new Map<string, Marked>()
     for (const { name } of await this.#journal.marks(sessionId, KIND)) {
       const member = readMark(name)
       const key = keyOf(member)
