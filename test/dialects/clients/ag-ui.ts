@@ -126,10 +126,14 @@ export const tanstack: ForeignClient = {
       },
     })
     t.teardown(() => client.dispose())
+    // The client gives up a run whose first event is late, and attaches again only after it was detached.
+    let wasBusy = false
     const idle = async () => {
       for (let quiet = 0; quiet < 3; ) {
         await new Promise(resolve => setTimeout(resolve, 10))
-        quiet = client.getIsLoading() || client.getSessionGenerating() ? 0 : quiet + 1
+        const isBusy = client.getIsLoading() || client.getSessionGenerating()
+        wasBusy ||= isBusy
+        quiet = isBusy ? 0 : quiet + 1
       }
     }
     const parts = () => {
@@ -151,7 +155,8 @@ export const tanstack: ForeignClient = {
         await idle()
       },
       async resume() {
-        if (saved === undefined) client.detach()
+        if (saved === undefined || wasBusy) client.detach()
+        wasBusy = false
         client.attach()
         await idle()
       },
