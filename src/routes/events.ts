@@ -204,7 +204,7 @@ async function* lines(
 ): AsyncGenerator<string[]> {
   // The loop below waits for a line that may never end.
   const holder = { giveUp: () => void body.destroy() }
-  const begun = new Gathered(limits.messageBytes)
+  const begun = new Gathered()
   try {
     for await (const chunk of pieces) {
       mayTake(chunk.length)
@@ -219,12 +219,14 @@ async function* lines(
       if (rest.length > 0) begun.add(rest)
       arriving.set(holder, begun.capacity)
     }
+    arriving.set(holder, 0)
+    if (begun.length > 0) yield* linesIn(begun.take())
   } finally {
     arriving.set(holder, 0)
+    begun.drop()
     // After a refused line the rest is read and discarded. Unread, it would block the connection.
     body.resume()
   }
-  if (begun.length > 0) yield* linesIn(begun.take())
 }
 
 /** The lines, all at once unless one of them is refused. */
