@@ -4,7 +4,11 @@
  * logs, schemas and the guide have entries of their own: `twinrail/agents/…`, `twinrail/log`, `twinrail/log/…`,
  * `twinrail/protocol`, `twinrail/guide`.
  */
-import type { ServerOptions, TwinrailServer } from './server.ts'
+import type { FastifyPluginAsync } from 'fastify'
+import type { Handler } from './mount/handler.ts'
+import type { PluginOptions } from './mount/plugin.ts'
+import type { MountOptions, ServerOptions } from './options.ts'
+import type { TwinrailServer } from './server-api.ts'
 
 export * from './agents/agent.ts'
 export { type Action, actionGroups, type Group, type Right, rights } from './auth/actions.ts'
@@ -13,8 +17,7 @@ export { type ApiKey, apiKeyAuthorize } from './auth/api-keys.ts'
 export type { Authorize, SessionFacts, Wanted } from './auth/authorize.ts'
 export { type JwtOptions, jwtAuthorize } from './auth/jwt.ts'
 export type { PrincipalLimits } from './auth/limits.ts'
-export type { Bus, BusOptions } from './bus/bus.ts'
-export type { Journal } from './bus/journal.ts'
+export type { BusOptions } from './bus/bus.ts'
 export type { LagLimits } from './bus/lag.ts'
 export type { OpenLimits } from './bus/open-limits.ts'
 export type { HoldBounds } from './bus/producer-gate.ts'
@@ -22,6 +25,10 @@ export type { DialectName } from './dialects/names.ts'
 export type { Tls } from './http/server.ts'
 export type { LogEvent } from './log/event.ts'
 export type * from './log/log.ts'
+export type { Handler } from './mount/handler.ts'
+export type { MountedServer } from './mount/mounted.ts'
+export type { PluginOptions } from './mount/plugin.ts'
+export type * from './options.ts'
 export {
   type ErrorCode,
   type ErrorOptions,
@@ -30,10 +37,10 @@ export {
   TwinrailError,
 } from './protocol/errors.ts'
 export type * from './protocol/index.ts'
-export type { ServerOptions, TwinrailServer } from './server.ts'
+export type * from './server-api.ts'
 export type { Principal } from './sessions/principal.ts'
 export type { RetentionLimits } from './sessions/retention.ts'
-export type { Sessions } from './sessions/sessions.ts'
+export type { SessionSummary } from './sessions/sessions.ts'
 
 /**
  * Creates a server. It does not listen yet: call `listen`, and `close` at the end. The server owns `options.log` and
@@ -42,5 +49,35 @@ export type { Sessions } from './sessions/sessions.ts'
  */
 export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
   const server = await import('./server.ts')
-  return server.createServer(options)
+  const { app, api, listen, close } = await server.createServer(options)
+  return { app, ...api, listen, close }
 }
+
+/**
+ * Creates a server without a port, for an app of Node's `http`, of Express, or a custom server of Next.js, which hands it
+ * requests and upgrades: docs/mount.md. The server owns `options.log`; call `close` at the end.
+ * @throws Error when an option is out of range
+ */
+export async function createHandler(options: MountOptions): Promise<Handler> {
+  const handler = await import('./mount/handler.ts')
+  return handler.createHandler(options)
+}
+
+/**
+ * The Fastify plugin: mounts a server below a path of an app, `app.register(twinrail, { prefix: '/rt' })`. The app's hooks
+ * see its requests; nothing else of the app concerns it, and nothing of it the app. `app.twinrail()` has its
+ * {@link ServerApi}. It closes with the app. docs/mount.md has the rest.
+ * @throws Error when an option is out of range, or the prefix is in use
+ */
+export const twinrail: FastifyPluginAsync<PluginOptions> = Object.assign(
+  async (...[app, options]: Parameters<FastifyPluginAsync<PluginOptions>>) => {
+    const plugin = await import('./mount/plugin.ts')
+    await plugin.mount(app, options)
+  },
+  {
+    // For the decorator `twinrail`: all else is on an instance of its own.
+    [Symbol.for('skip-override')]: true,
+    [Symbol.for('fastify.display-name')]: 'twinrail',
+    [Symbol.for('plugin-meta')]: { name: 'twinrail', fastify: '5.x' },
+  },
+)

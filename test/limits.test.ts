@@ -53,7 +53,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'sessions of one principal that exist': ['src/auth/limits.ts', 'sessions'],
   'open runs of one principal': ['src/auth/limits.ts', 'runs'],
   'what the clients of one address may do together, as a multiple of one principal': [
-    'src/server.ts',
+    'src/engine.ts',
     'perAddress',
   ],
   'principals, and addresses, whose rates are remembered': ['src/auth/buckets.ts', 'REMEMBERED'],
@@ -82,7 +82,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'unread responses of one connection': ['src/http/limits.ts', 'answerBytes'],
   'unread responses of the process': ['src/http/limits.ts', 'allAnswerBytes'],
   'requests that wait in the process': ['src/http/answers.ts', 'WAITING'],
-  'response of which nothing is read': ['src/server.ts', 'stallMs'],
+  'response of which nothing is read': ['src/engine.ts', 'stallMs'],
   'commands that wait on one WebSocket': ['src/transports/websocket.ts', 'PENDING_COMMANDS'],
   'unread answers to commands on one WebSocket': ['src/transports/websocket.ts', 'UNREAD_BYTES'],
   'subscriptions of one WebSocket': ['src/protocol/limits.ts', 'subscriptions'],
@@ -185,7 +185,7 @@ t.test('the defaults are those of the code', async t => {
 t.test('the settings are there', async t => {
   const config = read('src/cli/config.ts')
   const options = [
-    'src/server.ts',
+    'src/options.ts',
     'src/http/limits.ts',
     'src/auth/limits.ts',
     'src/log/lmdb.ts',

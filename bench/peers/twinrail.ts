@@ -1,12 +1,12 @@
 /** Our own server, complete: Fastify, bus, log, topic and socket. */
-import { createServer, type ServerOptions, type TwinrailServer } from '../package/server.ts'
+import { createServer, type ServerOptions, type WholeServer } from '../package/server.ts'
 import { dialTwinrail, HEARTBEAT_MS, SESSION, type Subscribe } from './dial-twinrail.ts'
 import type { Dial, Peer } from './peer.ts'
 
 /** Starts a server with one empty session on a free port. */
 export async function startServer(
   options: ServerOptions = {},
-): Promise<{ server: TwinrailServer; port: number }> {
+): Promise<{ server: WholeServer; port: number }> {
   const server = await createServer({ heartbeatMs: HEARTBEAT_MS, ...options })
   const url = await server.listen({ port: 0 })
   await server.sessions.create(SESSION)

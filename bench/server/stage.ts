@@ -1,7 +1,7 @@
 /** The measured process of the workloads: one server of any kind, and the publisher on its side. */
 import { createServer as createNet, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import type { ServerOptions, TwinrailServer } from '../package/server.ts'
+import type { ServerOptions, WholeServer } from '../package/server.ts'
 import { type PeerName, peers } from '../peers/index.ts'
 import { type Dial, listen, type Peer } from '../peers/peer.ts'
 import { collectGarbage, serveWorker } from '../serve.ts'
@@ -19,7 +19,7 @@ const OPENED = 1
 const SETTLE_MS = 60_000
 
 let options: StageOptions
-let server: TwinrailServer | undefined
+let server: WholeServer | undefined
 let cell: { workload: Workload; prefix: string; script: Script }
 let own: Peer[] = []
 let steps: readonly Step[] = []
@@ -103,7 +103,7 @@ export const handlers = {
 async function readHeads(): Promise<void> {
   if (!server) return
   const ids = heads.map((_, session) => sessionId(cell.prefix, session))
-  heads = await Promise.all(ids.map(async id => (await (server as TwinrailServer).journal.session(id)).head))
+  heads = await Promise.all(ids.map(async id => (await (server as WholeServer).journal.session(id)).head))
 }
 
 /** Whether the agents have played all cues: each becomes one event. */

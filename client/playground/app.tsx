@@ -43,7 +43,7 @@ export function App({ sessionId }: { sessionId: string }) {
           <button type="button" onClick={() => document.getElementById('code')?.scrollIntoView()}>
             From your code
           </button>
-          <a href="/about/README.md">Docs</a>
+          <a href="about/README.md">Docs</a>
           <a href={`#${sessionId}`} target="_blank" rel="noreferrer">
             Second tab
           </a>

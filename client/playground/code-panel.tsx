@@ -1,5 +1,6 @@
 /** The lines that follow exactly this session from a user's own code. */
 import { type KeyboardEvent, memo, useId, useRef, useState } from 'react'
+import { baseUrl } from './base-url.ts'
 
 interface Snippet {
   readonly name: string
@@ -7,8 +8,8 @@ interface Snippet {
   readonly code: string
 }
 
-function snippetsOf(origin: string, sessionId: string): readonly Snippet[] {
-  const events = `${origin}/v1/sessions/${encodeURIComponent(sessionId)}/events?create=1`
+function snippetsOf(base: string, sessionId: string): readonly Snippet[] {
+  const events = `${base}/v1/sessions/${encodeURIComponent(sessionId)}/events?create=1`
   return [
     {
       name: 'curl',
@@ -29,7 +30,7 @@ events.onmessage = ({ data }) => {
       about: 'It chooses the rail, resumes on any of them, and sends commands once.',
       code: `import { createClient } from 'twinrail-client'
 
-const client = createClient({ url: '${origin}' })
+const client = createClient({ url: '${base}' })
 const session = client.session('${sessionId}')
 for await (const event of session.events({ create: true })) {
   console.log(event.type)
@@ -41,7 +42,7 @@ for await (const event of session.events({ create: true })) {
       code: `import { createClient } from 'twinrail-client'
 import { useSession } from 'twinrail-client/react'
 
-const client = createClient({ url: '${origin}' })
+const client = createClient({ url: '${base}' })
 
 export default function Chat() {
   const { messages } = useSession(client, '${sessionId}')
@@ -54,7 +55,7 @@ export default function Chat() {
 }
 
 export const CodePanel = memo(function CodePanel({ sessionId }: { sessionId: string }) {
-  const snippets = snippetsOf(location.origin, sessionId)
+  const snippets = snippetsOf(baseUrl, sessionId)
   const [chosen, setChosen] = useState(0)
   const [said, setSaid] = useState('')
   const tabs = useRef<HTMLDivElement>(null)
@@ -118,11 +119,11 @@ export const CodePanel = memo(function CodePanel({ sessionId }: { sessionId: str
         </pre>
       </div>
       <p className="row links">
-        <a href="/about/README.md">Read me</a>
-        <a href="/about/docs/choosing-a-transport.md">SSE or WebSocket?</a>
-        <a href="/about/docs/pages.md">Pages in any framework</a>
-        <a href="/about/docs/how-to.md">How to</a>
-        <a href="/about/PROTOCOL.md">The protocol</a>
+        <a href="about/README.md">Read me</a>
+        <a href="about/docs/choosing-a-transport.md">SSE or WebSocket?</a>
+        <a href="about/docs/pages.md">Pages in any framework</a>
+        <a href="about/docs/how-to.md">How to</a>
+        <a href="about/PROTOCOL.md">The protocol</a>
       </p>
     </section>
   )

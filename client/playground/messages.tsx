@@ -29,9 +29,9 @@ function segmentsOf(parts: readonly Part[]): Segment[] {
 const brief = (value: unknown) =>
   (typeof value === 'string' ? value : (JSON.stringify(value) ?? '')).slice(0, 200)
 
-/** A source's address, if a page can open it. */
+/** A source's address, if a page can open it: one on the web, one of this server, or one of Twinrail's documents. */
 const addressOf = ({ url }: Source) =>
-  url !== undefined && /^(https?:|\/(?!\/))/.test(url) ? url : undefined
+  url !== undefined && /^(https?:|\/(?!\/)|about\/)/.test(url) ? url : undefined
 
 const outcomes = { completed: 'Complete', failed: 'Failed', cancelled: 'Stopped' } as const
 

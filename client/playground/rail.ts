@@ -1,5 +1,6 @@
 /** One rail of the page: a client whose line can be cut, whose reader can be slowed, and which can switch transports. */
 import { type Client, createClient, type SocketConstructor, type Transport } from '../index.ts'
+import { baseUrl } from './base-url.ts'
 import { type Counted, Ledger } from './ledger.ts'
 
 /** Time that a slow reader spends on one event, in ms. */
@@ -45,7 +46,7 @@ export class Rail {
       }
     }
     this.client = createClient({
-      url: location.origin,
+      url: baseUrl,
       transport: home,
       fetch: (input, init) => this.#fetch(input, init),
       WebSocket: CuttableSocket as unknown as SocketConstructor,

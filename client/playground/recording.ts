@@ -8,22 +8,22 @@ const WORD_MS = 45
 const sources = [
   [
     'README: what Twinrail does',
-    '/about/README.md',
+    'about/README.md',
     'Every event has an offset; a client resumes at its own offset on any transport.',
   ],
   [
     'Delivery',
-    '/about/docs/delivery.md',
+    'about/docs/delivery.md',
     'A subscriber that falls behind continues from the log, with its deltas folded.',
   ],
   [
     'Choosing a transport',
-    '/about/docs/choosing-a-transport.md',
+    'about/docs/choosing-a-transport.md',
     'SSE and WebSocket carry the same events, so a client can switch between them.',
   ],
   [
     'The protocol',
-    '/about/PROTOCOL.md',
+    'about/PROTOCOL.md',
     'Every offset that was received is a safe cursor on every transport.',
   ],
 ] as const

@@ -5,7 +5,8 @@ import { defineConfig } from 'vite'
 const at = (file: string) => fileURLToPath(new URL(file, import.meta.url))
 
 export default defineConfig({
-  base: '/',
+  // Links are relative, since the page may be below a prefix.
+  base: './',
   esbuild: { jsx: 'automatic' },
   build: {
     outDir: '../page',

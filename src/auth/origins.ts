@@ -1,4 +1,5 @@
 /** Checks the `Origin` and `Host` headers of requests. PROTOCOL.md, "HTTP". */
+import type { IncomingMessage } from 'node:http'
 import type { FastifyRequest } from 'fastify'
 import { TwinrailError } from '../protocol/index.ts'
 
@@ -7,6 +8,12 @@ const LOOPBACK = /^(localhost|[a-z0-9.-]+\.localhost|127(\.\d{1,3}){3}|\[::1\])$
 /** Whether a host name or address is a loopback one. IPv6 addresses may be in brackets. */
 export function isLoopback(host: string): boolean {
   return LOOPBACK.test(host) || host === '::1'
+}
+
+/** Whether a connection came to a loopback address, or to a Unix socket, which has none. */
+function cameToLoopback({ socket }: IncomingMessage): boolean {
+  const { localAddress } = socket
+  return localAddress === undefined || isLoopback(localAddress.replace(/^::ffff:/i, ''))
 }
 
 /** The host name in a `Host` header, without the port. */
@@ -38,6 +45,8 @@ export interface HostRules {
   /** Names by which the server is reached, without ports. */
   readonly listed: readonly string[]
   /** Whether everybody may do everything, so that pages of other names would be a danger beyond loopback, too. */
+  readonly isOpen: boolean
+  /** Whether this is wanted beyond loopback. */
   readonly isInsecure: boolean
 }
 
@@ -50,11 +59,14 @@ const MAX_REPORTED = 100
  * loopback origins on any port, so that the development server of Vite or Next needs no setting.
  */
 export class Origins {
-  /** Whether the server listens on loopback only. */
-  onLoopback = true
+  /**
+   * Whether the server listens on loopback only. Where somebody else listens, it is not known: the address tells that each
+   * connection came to.
+   */
+  onLoopback: boolean | undefined
   readonly #listed: ReadonlySet<string> | undefined
   readonly #hosts: ReadonlySet<string>
-  readonly #isInsecure: boolean
+  readonly #rules: HostRules
   readonly #reported = new Set<string>()
   readonly #report: (kind: 'origin' | 'host', refused: string) => void
 
@@ -66,22 +78,24 @@ export class Origins {
   ) {
     this.#listed = listed && new Set(listed)
     this.#hosts = new Set(hosts.listed.map(name => name.toLowerCase()))
-    this.#isInsecure = hosts.isInsecure
+    this.#rules = hosts
     this.#report = report
   }
 
-  /** Whether pages of this origin may use the server. The server's own origin is not considered. */
-  allows(origin: string): boolean {
-    if (this.#listed) return this.#listed.has(origin)
-    return this.onLoopback && isLoopbackOrigin(origin)
+  /** Whether a request that passed {@link check} comes from a page of another origin, which needs CORS. */
+  needsCors(origin: string): boolean {
+    return this.#listed ? this.#listed.has(origin) : this.onLoopback !== false && isLoopbackOrigin(origin)
   }
 
   /**
    * Checks a request. `Host` must be a name of the server, which prevents DNS rebinding. Browsers always send a `Host`;
    * load balancers that probe often do not.
+   * @param forwardedHost the `Host` that the client sent, as a trusted proxy says; it must be a name of the server, too
    * @throws TwinrailError `forbidden`; `bad-request` for HTTP/1.1 without `Host` or with two
    */
-  check({ headers: { origin }, host, raw, routeOptions }: FastifyRequest): void {
+  check({ headers: { origin }, host, raw, routeOptions }: FastifyRequest, forwardedHost?: string): void {
+    const onLoopback = this.onLoopback ?? cameToLoopback(raw)
+    if (!onLoopback && this.#rules.isOpen && !this.#rules.isInsecure) this.#refuseStrangers(routeOptions.url)
     if (raw.httpVersionMajor === 1 && countOf(raw.rawHeaders, 'host') > 1) {
       throw new TwinrailError('bad-request', 'a request has one Host header')
     }
@@ -89,20 +103,20 @@ export class Origins {
       if (PROBES.has(routeOptions.url ?? '')) return
       if (raw.httpVersion === '1.1') throw new TwinrailError('bad-request', 'HTTP/1.1 needs a Host header')
     }
-    const name = hostName(host ?? '').toLowerCase()
-    if (!this.#isOwnName(name)) {
+    for (const name of namesIn(host, forwardedHost)) {
+      if (this.#isOwnName(name, onLoopback)) continue
       this.#reportOnce('host', name)
       const fix =
         'allow it with --allow-host or the option `hosts`, or set changeOrigin in a development proxy'
       throw new TwinrailError(
         'forbidden',
-        this.onLoopback
+        onLoopback
           ? `the Host header must be a loopback name such as localhost; ${fix}`
           : `the Host header is not a name of this server; ${fix}`,
       )
     }
-    if (origin === undefined || origin === `http://${host}` || origin === `https://${host}`) return
-    if (this.allows(origin)) return
+    if (origin === undefined || isOriginOf(host, origin) || isOriginOf(forwardedHost, origin)) return
+    if (this.#listed ? this.#listed.has(origin) : onLoopback && isLoopbackOrigin(origin)) return
     // Browsers send an origin or `null`. Other values do not come from a page and cannot be allowed by a setting.
     const isFromPage = origin === 'null' || isOrigin(origin)
     if (isFromPage) this.#reportOnce('origin', origin)
@@ -112,11 +126,23 @@ export class Origins {
     )
   }
 
-  #isOwnName(name: string): boolean {
+  #isOwnName(name: string, onLoopback: boolean): boolean {
     if (this.#hosts.has(name)) return true
-    if (this.onLoopback || isLoopback(name)) return isLoopback(name)
+    if (onLoopback || isLoopback(name)) return isLoopback(name)
     if (this.#hosts.size > 0) return false
-    return !this.#isInsecure || isAddressOrLocalName(name)
+    return !this.#rules.isOpen || isAddressOrLocalName(name)
+  }
+
+  /**
+   * What `listen` refuses where the server listens itself: that everybody who reaches it may do everything.
+   * @throws TwinrailError `forbidden`
+   */
+  #refuseStrangers(route: string | undefined): void {
+    if (PROBES.has(route ?? '')) return
+    throw new TwinrailError(
+      'forbidden',
+      'this server answers only its own machine, since it has no authorize hook; pass one, or set the option `insecure`',
+    )
   }
 
   #reportOnce(kind: 'origin' | 'host', refused: string): void {
@@ -127,6 +153,16 @@ export class Origins {
     this.#reported.add(key)
     this.#report(kind, refused)
   }
+}
+
+/** The names in these values of `Host`. Without any, the empty one. */
+function namesIn(host: string | undefined, forwardedHost: string | undefined): string[] {
+  const hosts = forwardedHost === undefined ? [host ?? ''] : [host ?? '', forwardedHost]
+  return hosts.map(name => hostName(name).toLowerCase())
+}
+
+function isOriginOf(host: string | undefined, origin: string): boolean {
+  return host !== undefined && (origin === `http://${host}` || origin === `https://${host}`)
 }
 
 /** How often a header occurs. Names and values take turns in the list. */

@@ -96,18 +96,28 @@ const TICKET_CHARS = 100
  * Takes the ticket out of a request's URL, before anything can log it. Called once for each request, before it is routed.
  */
 export function takeTicket(request: IncomingMessage): void {
-  const { url } = request
-  if (!url?.includes('ticket=')) return
+  const ticket = ticketIn(request.url)
+  if (ticket === undefined) return
+  request.url = withoutTicket(request.url)
+  // Where the server is mounted, the URL as the app got it.
+  const { originalUrl } = request as { originalUrl?: string }
+  if (originalUrl !== undefined) Object.assign(request, { originalUrl: withoutTicket(originalUrl) })
+  tickets.set(request, ticket.slice(0, TICKET_CHARS))
+}
+
+function ticketIn(url: string | undefined): string | undefined {
+  if (!url?.includes('ticket=')) return undefined
+  const [, query = ''] = url.split(/\?(.*)/s)
+  return new URLSearchParams(query).get('ticket') ?? undefined
+}
+
+function withoutTicket(url = ''): string {
   const [path = '', query = ''] = url.split(/\?(.*)/s)
-  const fields = new URLSearchParams(query)
-  const ticket = fields.get('ticket')
-  if (ticket === null) return
   const rest = query
     .split('&')
     .filter(field => !/^ticket(=|$)/.test(field))
     .join('&')
-  request.url = rest === '' ? path : `${path}?${rest}`
-  tickets.set(request, ticket.slice(0, TICKET_CHARS))
+  return rest === '' ? path : `${path}?${rest}`
 }
 
 /** The ticket that the request's URL had. */

@@ -56,7 +56,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     tls: tlsFrom(settings),
     ...(settings.origin && { origins: settings.origin }),
     ...(authorize && { authorize }),
-    disable: settings.disable,
+    ...Object.fromEntries((settings.disable ?? []).map(name => [name, false])),
     recheckMs: settings.recheckMs,
     principalLimits: {
       commandsPerSecond: settings.commandsPerSecond,

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http'
 import { BlockList, isIP, isIPv4 } from 'node:net'
 import proxyAddr from '@fastify/proxy-addr'
+import { hostAppOf } from './host-app.ts'
 
 /** Addresses that are not public: this machine and private networks. */
 const local = new BlockList()
@@ -44,8 +45,22 @@ export class Addresses {
     return counted
   }
 
+  /**
+   * The `Host` that the client sent to a proxy which sends another one, as `X-Forwarded-Host` says; `undefined` without a
+   * trusted proxy.
+   */
+  forwardedHost(request: IncomingMessage): string | undefined {
+    const app = hostAppOf(request)
+    if (app) return app.host === request.headers.host ? undefined : app.host
+    if (!this.#trust?.(request.socket.remoteAddress ?? '', 0)) return undefined
+    // Each proxy adds what it got.
+    return lastOf(request.headers['x-forwarded-host'])
+  }
+
   #counted(request: IncomingMessage): string | undefined {
     const peer = request.socket.remoteAddress ?? ''
+    const app = hostAppOf(request)
+    if (app && app.ip !== peer) return networkOf(isIP(app.ip) ? app.ip : peer)
     if (!this.#trust) return isLocal(peer) ? undefined : networkOf(peer)
     const client = withoutPort(proxyAddr(request, this.#trust))
     return networkOf(isIP(client) ? client : peer)
@@ -74,6 +89,9 @@ function isLocal(address: string): boolean {
 
 /** An IPv4 address that a socket for both families shows as an IPv6 one. */
 const unmapped = (address: string) => /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
+
+const lastOf = (header: string | string[] | undefined) =>
+  [header].flat().at(-1)?.split(',').at(-1)?.trim() || undefined
 
 /** Some proxies write the port of the client as well. */
 const withoutPort = (address: string) =>

@@ -31,3 +31,16 @@ export function idOfPlaceKey(key: string): string {
 export function placeOf({ activeAt, sessionId }: SessionInfo): Place {
   return { activeAt, sessionId }
 }
+
+/** The text of a place as `next` of a page of sessions has it. */
+export const PLACE = /^(\d{1,15})-([A-Za-z0-9][A-Za-z0-9._:-]{0,127})$/
+
+export function formatPlace({ activeAt, sessionId }: Place): string {
+  return `${activeAt}-${sessionId}`
+}
+
+/** The place that a text of the form {@link PLACE} names. */
+export function parsePlace(text: string): Place {
+  const [, activeAt, sessionId = ''] = PLACE.exec(text) ?? []
+  return { activeAt: Number(activeAt), sessionId }
+}

@@ -1,8 +1,8 @@
 /** Twinrail's own documentation as web pages: the page at `/` and the sources of its answers link to it. */
 import { readFile } from 'node:fs/promises'
 
-/** The address of the documents: below it they are laid out as in the package. */
-export const DOCUMENTS = '/about/'
+/** The address of the documents, relative to that of the page: below it they are laid out as in the package. */
+export const DOCUMENTS = 'about/'
 
 /** What of the package is shown: the documents in its folder, and those in `docs/` with their images. */
 const shown = /^(?:(?:README|PROTOCOL|CHANGELOG)\.md|docs\/(?:[a-z\d-]+\/)?[A-Za-z\d-]+\.(?:md|svg))$/
@@ -23,13 +23,19 @@ export async function documentAt(
   try {
     const file = new URL(path, packageFolder)
     if (path.endsWith('.svg')) return { type: 'svg', body: await readFile(file, 'utf8') }
-    const page = pages.get(path) ?? pageOf(await readFile(file, 'utf8'), await template())
+    const page = pages.get(path) ?? pageOf(await readFile(file, 'utf8'), inFolderOf(path, await template()))
     pages.set(path, page)
     return { type: 'html', body: await page }
   } catch {
     pages.delete(path)
     return undefined
   }
+}
+
+/** The template for the document at `path`. Its links are written as they are in the page, above the documents. */
+function inFolderOf(path: string, template: string): string {
+  const depth = `${DOCUMENTS}${path}`.split('/').length - 1
+  return template.replaceAll(/(?<=\b(?:href|src)=")\.\//g, '../'.repeat(depth))
 }
 
 async function pageOf(source: string, template: string): Promise<string> {

@@ -113,13 +113,20 @@ export async function authorizedFirst(door: Door, error: unknown, request: Fasti
   return (await door.refusalOf(request, action === 'command' ? 'connect' : action, session)) ?? error
 }
 
-/** Sets the error format of every route except commands and some dialects, and of unknown routes. */
-export function errorHandling(app: FastifyInstance, door: Door): void {
+/**
+ * Sets the error format of every route except commands and some dialects, and of unknown routes.
+ * @param prefix the path below which the routes are
+ */
+export function errorHandling(app: FastifyInstance, door: Door, prefix: string): void {
   app.setErrorHandler(async (error, request, reply) => {
     answer(await authorizedFirst(door, error, request), request, reply)
     return reply
   })
   app.setNotFoundHandler((request, reply) =>
-    answer(new TwinrailError('not-found', 'there is no such route; see /openapi.json'), request, reply),
+    answer(
+      new TwinrailError('not-found', `there is no such route; see ${prefix}/openapi.json`),
+      request,
+      reply,
+    ),
   )
 }

@@ -18,9 +18,14 @@ which credentials it wants; without valid ones it answers 401 or 403.`
 
 /**
  * Describes the routes that are added to this instance from now on; `api.swagger()` makes the document.
+ * @param prefix the path below which the routes are
  * @param foreign the paths of foreign protocols, which are described elsewhere
  */
-export async function describeRoutes(api: FastifyInstance, foreign: Json = {}): Promise<void> {
+export async function describeRoutes(
+  api: FastifyInstance,
+  prefix: string,
+  foreign: Json = {},
+): Promise<void> {
   const components: Components = {}
   await api.register(swagger, {
     openapi: {
@@ -31,6 +36,7 @@ export async function describeRoutes(api: FastifyInstance, foreign: Json = {}): 
         description: DESCRIPTION,
         license: { name: 'MIT', identifier: 'MIT' },
       },
+      ...(prefix !== '' && { servers: [{ url: prefix }] }),
     },
     convertConstToEnum: false,
     transform: ({ schema, url }) => ({ schema: described(schema, components), url }),

@@ -18,14 +18,16 @@ const types: Record<string, string> = {
 const notBuilt = 'This page is not built yet. Build it with: npm run build\n'
 
 /**
- * @param folder the folder of the built files
- * @param packageFolder the folder that has the documents
+ * All links of the page and of the documents are relative, so that they hold below any prefix, also below one that a proxy
+ * removes.
+ * @param folders the folder of the built files, and the folder of the package, which has the documents
+ * @param prefix the path below which the routes are
  */
 export function pageRoutes(
   app: FastifyInstance,
   context: TransportContext,
-  folder: URL,
-  packageFolder: URL,
+  folders: { page: URL; documents: URL },
+  prefix: string,
 ): void {
   const route = { config: { action: 'page.read' }, schema: { hide: true } } as const
   const open = async (request: FastifyRequest, reply: FastifyReply) => {
@@ -39,24 +41,30 @@ export function pageRoutes(
   }
   const send = async (request: FastifyRequest, reply: FastifyReply, file: string, cache: string) => {
     await open(request, reply)
-    const bytes = await readFile(new URL(file, folder)).catch(() => undefined)
+    const bytes = await readFile(new URL(file, folders.page)).catch(() => undefined)
     if (!bytes) return reply.code(404).type('text/plain').send(notBuilt)
     return reply
       .type(types[file.split('.').at(-1)!] ?? 'application/octet-stream')
       .header('cache-control', cache)
       .send(bytes)
   }
-  app.get('/', route, (request, reply) => send(request, reply, 'index.html', 'no-cache'))
+  app.get('/', route, async (request, reply) => {
+    const [path, query] = request.originalUrl.split(/(?=\?)/)
+    if (prefix === '' || path !== prefix) return send(request, reply, 'index.html', 'no-cache')
+    // Without the slash at the end, relative links would lead to the prefix's own folder.
+    await allow(context, request, 'page.read')
+    return reply.redirect(`${prefix.slice(prefix.lastIndexOf('/') + 1)}/${query ?? ''}`, 308)
+  })
   app.get<{ Params: { file: string } }>('/assets/:file', route, (request, reply) => {
     const { file } = request.params
     if (!/^[A-Za-z0-9_-][\w.-]*$/.test(file)) return reply.callNotFound()
     // Their names contain a hash of their content.
     return send(request, reply, `assets/${file}`, 'public, max-age=31536000, immutable')
   })
-  const template = () => readFile(new URL('documents.html', folder), 'utf8')
-  app.get<{ Params: { '*': string } }>(`${DOCUMENTS}*`, route, async (request, reply) => {
+  const template = () => readFile(new URL('documents.html', folders.page), 'utf8')
+  app.get<{ Params: { '*': string } }>(`/${DOCUMENTS}*`, route, async (request, reply) => {
     await open(request, reply)
-    const document = await documentAt(request.params['*'], packageFolder, template)
+    const document = await documentAt(request.params['*'], folders.documents, template)
     if (!document) return reply.callNotFound()
     return reply.type(types[document.type]!).header('cache-control', 'no-cache').send(document.body)
   })

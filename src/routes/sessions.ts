@@ -1,7 +1,7 @@
 /** Sessions over HTTP: create, list, describe, change, delete. */
 import { z } from 'zod'
-import { placeOf } from '../log/activity.ts'
-import type { Place, SessionInfo } from '../log/log.ts'
+import { formatPlace, PLACE, parsePlace, placeOf } from '../log/activity.ts'
+import type { SessionInfo } from '../log/log.ts'
 import {
   eventData,
   FreeObject,
@@ -35,17 +35,7 @@ export const UpdateSession = z.object({
   metadata: Metadata.describe('A JSON Merge Patch (RFC 7396) of the metadata: `null` removes a field'),
 })
 
-/** A place in the list: when a session was last active, and its id. */
-const PLACE = /^(\d{1,15})-([A-Za-z0-9][A-Za-z0-9._:-]{0,127})$/
-
 const Cursor = z.string().max(144).regex(PLACE, 'expected the `next` of a page')
-
-const cursorOf = ({ activeAt, sessionId }: Place) => `${activeAt}-${sessionId}`
-
-function placeIn(cursor: string): Place {
-  const [, activeAt, sessionId = ''] = PLACE.exec(cursor) ?? []
-  return { activeAt: Number(activeAt), sessionId }
-}
 
 const LIST_RANGE = 'expected 1 to 1000'
 
@@ -148,7 +138,7 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
     const seen: SessionSummary[] = []
     let bytes = 0
     let looked = 0
-    let last = after === undefined ? undefined : placeIn(after)
+    let last = after === undefined ? undefined : parsePlace(after)
     const batch = Math.min(limit, LIST_BATCH)
     for (;;) {
       const found = await context.journal.recent(last, batch)
@@ -157,7 +147,7 @@ export function sessionRoutes(app: Api, context: TransportContext): void {
         const size = Buffer.byteLength(JSON.stringify(session))
         const full = seen.length >= limit || (seen.length > 0 && bytes + size > PAGE_BYTES)
         if (full || looked >= LIST_LOOKED) {
-          return { sessions: seen, ...(last && { next: cursorOf(last) }), pollMs }
+          return { sessions: seen, ...(last && { next: formatPlace(last) }), pollMs }
         }
         looked++
         last = placeOf(info)

@@ -28,6 +28,8 @@ export interface WebSocketOptions {
   closeTimeoutMs: number
   /** The subprotocol that is chosen when the client offers it. */
   subprotocol: string
+  /** The path at which clients connect. */
+  path: string
 }
 
 /** Registers the plugin. Only upgrades to WebSocket reach it; connections are closed by the server's own stop. */
@@ -56,13 +58,13 @@ export async function registerWebSocket(app: FastifyInstance, options: WebSocket
   app.addHook('onRequest', async (request, reply) => {
     if (!request.ws) return
     // The plugin would answer 101 and close the WebSocket at once.
-    if (!endpoints.has(request.routeOptions.url ?? '')) throw noWebSocket()
+    if (!endpoints.has(request.routeOptions.url ?? '')) throw noWebSocket(options.path)
     request.upgradeResponse = reply.raw
   })
 }
 
-function noWebSocket(): TwinrailError {
-  return new TwinrailError('not-found', 'there is no WebSocket at this path; connect to /v1/ws')
+function noWebSocket(path: string): TwinrailError {
+  return new TwinrailError('not-found', `there is no WebSocket at this path; connect to ${path}`)
 }
 
 /**
@@ -112,7 +114,9 @@ const UPGRADE_HEADERS = new Set(['upgrade', 'http2-settings'])
 
 const EMPTY = Buffer.alloc(0)
 
-const isWebSocket = (request: IncomingMessage) => request.headers.upgrade?.toLowerCase() === 'websocket'
+/** Whether a request asks for a WebSocket, rather than for another protocol. */
+export const isWebSocket = (request: IncomingMessage) =>
+  request.headers.upgrade?.toLowerCase() === 'websocket'
 
 /**
  * Passes on only the upgrades to WebSocket. Node hands over every request with an `Upgrade` header once there is an
@@ -137,8 +141,8 @@ function onlyWebSocketUpgrades(server: Server): Server {
   return upgrades as Server
 }
 
-/** For Node 20 and 22: gives the request to the server once more, without the headers that ask for an upgrade. */
-function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
+/** Gives the request to the server once more, without the headers that ask for an upgrade. */
+export function ignoreUpgrade(server: Server, request: IncomingMessage, socket: Socket, head: Buffer): void {
   const { method, url, httpVersion, rawHeaders } = request
   const lines = [`${method} ${url} HTTP/${httpVersion}`]
   for (let i = 0; i < rawHeaders.length; i += 2) {

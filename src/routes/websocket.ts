@@ -7,14 +7,19 @@ import { SUBPROTOCOL, serveWebSocket } from '../transports/websocket.ts'
 import type { Api } from './schemas.ts'
 import { registerWebSocket, releaseUpgrade } from './websocket-bridge.ts'
 
-/** Accepts upgrades to WebSocket on this instance. */
-export async function acceptWebSockets(app: FastifyInstance, context: TransportContext): Promise<void> {
+/** Accepts upgrades to WebSocket on this instance. @param prefix the path below which the routes are */
+export async function acceptWebSockets(
+  app: FastifyInstance,
+  context: TransportContext,
+  prefix: string,
+): Promise<void> {
   await registerWebSocket(app, {
     maxPayload: limits.messageBytes,
     compression: context.compression,
     // A `closing` message may wait as long as any other write.
     closeTimeoutMs: context.stallMs,
     subprotocol: SUBPROTOCOL,
+    path: `${prefix}/v1/ws`,
   })
 }
 

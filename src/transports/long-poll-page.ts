@@ -25,7 +25,8 @@ import type { SharedPages } from './shared-pages.ts'
 export interface PageContext {
   readonly journal: Journal
   readonly bus: Bus
-  readonly presence: Presence
+  /** Counts those who wait as viewers. @default they are not counted */
+  readonly presence?: Presence
   /** Pages that other requests have just read. */
   readonly pages: SharedPages
 }
@@ -53,7 +54,7 @@ export async function readPage(context: PageContext, request: PageRequest): Prom
   const { journal, bus, presence, pages } = context
   if (request.before !== undefined) return readBackwards(journal, request, request.before)
   const { sessionId, options, waitMs = 0 } = request
-  const leave = waitMs > 0 ? addViewer(presence, sessionId, options.run) : undefined
+  const leave = waitMs > 0 && presence ? addViewer(presence, sessionId, options.run) : undefined
   try {
     const page = await readForwards(journal, pages, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page

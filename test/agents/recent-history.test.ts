@@ -1,7 +1,8 @@
 import { setImmediate } from 'node:timers/promises'
 import t from 'tap'
 import { z } from 'zod'
-import { createServer, defineAgent } from '../../src/index.ts'
+import { defineAgent } from '../../src/index.ts'
+import { createServer } from '../../src/server.ts'
 
 const MIB = 1024 * 1024
 

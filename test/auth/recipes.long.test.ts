@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import type { Client } from '../../client/index.ts'
-import type { TwinrailServer } from '../../src/server.ts'
+import type { TwinrailServer } from '../../src/index.ts'
 import { call, command, ingest, post } from '../fixtures/wire-server.ts'
 import { SECRET } from './stage.ts'
 

@@ -33,7 +33,7 @@ export async function serve(t: Test, options: ServerOptions = {}): Promise<strin
     agents: [
       createDeepsearch({
         corpus: [`${root}README.md`, `${root}PROTOCOL.md`, `${root}docs`],
-        baseUrl: '/about/',
+        baseUrl: 'about/',
       }),
       playback,
       asking,

@@ -238,7 +238,7 @@ t.test('a hook that refuses missing sessions as well is answered by its own refu
 })
 
 t.test('routes that a server can do without are switched off', async t => {
-  const { url } = await serve(t, { disable: ['page', 'guide', 'metrics', 'openapi'] })
+  const { url } = await serve(t, { page: false, guide: false, metrics: false, openapi: false })
   for (const path of ['/', '/assets/a.js', '/v1/guide', '/metrics', '/openapi.json']) {
     t.equal((await ask(url, { path })).status, 404, path)
   }
