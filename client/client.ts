@@ -6,7 +6,7 @@ import { credentialsOf } from './connection/load-credentials.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
 import { endpoint, type SocketConstructor } from './connection/transport.ts'
-import { type ClientContext, request } from './context.ts'
+import { type ClientContext, type OpenStream, request } from './context.ts'
 import { ClientError } from './errors.ts'
 import type { Schemas } from './events.ts'
 import { type Choice, choose, type Needs, type Transport } from './guide.ts'
@@ -84,7 +84,7 @@ export class Client {
   readonly #close = new AbortController()
   readonly #options: ClientOptions
   readonly #listeners = new Set<() => void>()
-  #streams = 0
+  readonly #streams = new Set<OpenStream>()
 
   constructor(options: ClientOptions) {
     const { url } = options
@@ -103,7 +103,9 @@ export class Client {
       },
       quality: this.quality,
       signal: this.#close.signal,
-      streamOpened: () => this.#streamOpened(),
+      streams: this.#streams,
+      streamOpened: stream => this.#streamOpened(stream),
+      streamListeners: new Set(),
       sessionsChanged: () => {
         for (const listener of this.#listeners) listener()
       },
@@ -178,13 +180,13 @@ export class Client {
   #choose(): Choice {
     const { transport = 'auto', needs, WebSocket } = this.#options
     if (transport !== 'auto') return { transport, because: ['asked for'], fallback: [] }
-    const sessions = Math.max(needs?.sessions ?? 1, this.#streams)
+    const sessions = Math.max(needs?.sessions ?? 1, this.#streams.size)
     return choose({ ...needs, sessions }, WebSocket !== undefined)
   }
 
   /** Moves all streams to one socket before they use up the page's connections to the server. */
-  #streamOpened(): () => void {
-    this.#streams += 1
+  #streamOpened(stream: OpenStream): () => void {
+    this.#streams.add(stream)
     const { route } = this.#context.environment
     if ((this.#options.transport ?? 'auto') === 'auto') {
       const choice = this.#choose()
@@ -193,8 +195,6 @@ export class Client {
         route.change(choice)
       }
     }
-    return () => {
-      this.#streams -= 1
-    }
+    return () => this.#streams.delete(stream)
   }
 }

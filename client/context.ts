@@ -1,7 +1,22 @@
 /** What a client's sessions, runs and streams share. */
 import type { Environment } from './connection/follow.ts'
 import { type RequestParts, requestJson } from './connection/request.ts'
+import type { FollowStatus } from './connection/status.ts'
+import type { SessionEvent } from './events.ts'
 import type { Quality } from './quality.ts'
+
+/** A stream that a client has open. */
+export interface OpenStream {
+  readonly sessionId: string
+  /** The run that it follows; `undefined` for a stream of the whole session. */
+  readonly run: string | undefined
+  /** Whether the backlog was delivered. */
+  live: boolean
+  status: FollowStatus | undefined
+}
+
+/** Hears of a stream: of an event before it is delivered, or without one of a change of its status. */
+export type StreamListener = (stream: OpenStream, event?: SessionEvent) => void
 
 export interface ClientContext {
   readonly environment: Environment
@@ -10,8 +25,12 @@ export interface ClientContext {
   readonly signal: AbortSignal
   /** Called after this client has created, updated or deleted a session. */
   sessionsChanged(): void
-  /** Counts an open stream, since many streams may call for another transport. Returns the function that ends the count. */
-  streamOpened(): () => void
+  /** The open streams. */
+  readonly streams: ReadonlySet<OpenStream>
+  /** Adds an open stream, since many may call for another transport. Returns the function that removes it. */
+  streamOpened(stream: OpenStream): () => void
+  /** What listens to all streams. */
+  readonly streamListeners: Set<StreamListener>
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The types of the messages that a session's stream yields, and of the schemas for the application's own events. */
-import type { ControlOf, EphemeralEvent, EventOf, TwinrailEvent } from './protocol.ts'
+import type { ControlOf, EphemeralEvent, EventOf, PresenceEvent, TwinrailEvent } from './protocol.ts'
 
 /** Validates a value: a zod schema, or any object with a `parse` method. */
 export interface Schema<T = unknown> {
@@ -40,7 +40,7 @@ export interface InvalidEvent {
 export type StreamControl = ControlOf<'gap' | 'reset' | 'caught-up' | 'end'>
 
 /** Everything that `events()` yields. `type` discriminates; events are the types with a dot. */
-export type SessionEvent = TwinrailEvent | EphemeralEvent | StreamControl | InvalidEvent
+export type SessionEvent = TwinrailEvent | EphemeralEvent | PresenceEvent | StreamControl | InvalidEvent
 
 type Known = Exclude<TwinrailEvent, EventOf<`x.${string}`>>
 
@@ -49,5 +49,6 @@ export type TypedEvent<S extends Schemas> =
   | Known
   | { [T in keyof S & string]: Omit<EventOf<T>, 'data'> & { data: Parsed<S[T]>; ephemeral?: true } }[keyof S &
       string]
+  | PresenceEvent
   | StreamControl
   | InvalidEvent

@@ -34,6 +34,7 @@ export {
   type Recommendation,
   type Transport,
 } from './guide.ts'
+export type { PresenceEvent, PresenceMember } from './protocol.ts'
 export type { Quality, QualitySnapshot } from './quality.ts'
 export { EventQueue, QUEUE_LIMIT } from './queue.ts'
 export type { Run, RunOptions, Terminal } from './run.ts'

@@ -6,7 +6,13 @@ export type { OnNoViewers, SessionCommand } from '../src/protocol/commands.ts'
 export type { Control, ControlOf } from '../src/protocol/controls.ts'
 export { type ErrorCode, errorTable } from '../src/protocol/errors.ts'
 export { deltaParts, isTerminal, type TerminalType } from '../src/protocol/event-kinds.ts'
-export type { EphemeralEvent, EventOf, TwinrailEvent } from '../src/protocol/events.ts'
+export type {
+  EphemeralEvent,
+  EventOf,
+  PresenceEvent,
+  PresenceMember,
+  TwinrailEvent,
+} from '../src/protocol/events.ts'
 export { FOLD_BYTES, HEARTBEAT_MS, WAIT_MS } from '../src/protocol/limits.ts'
 export { type Position, parseOffset } from '../src/protocol/offsets.ts'
 export type { SubscriptionOptions } from '../src/protocol/subscription.ts'

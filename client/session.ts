@@ -4,7 +4,7 @@ import { type StreamOptions, stream } from './connection/follow.ts'
 import { LinkedAbortController } from './connection/linked-abort.ts'
 import type { RequestParts } from './connection/request.ts'
 import type { Message } from './connection/transport.ts'
-import { type ClientContext, request } from './context.ts'
+import { type ClientContext, type OpenStream, request } from './context.ts'
 import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from './events.ts'
 import type { Control, ControlOf, EventOf, TwinrailEvent } from './protocol.ts'
 import type { Quality } from './quality.ts'
@@ -73,6 +73,9 @@ export interface EventPage {
 
 type Ack = Promise<ControlOf<'ack'>>
 
+/** The context of a session's client, for parts of this package that pages load only when they use them. */
+export let contextOf: (session: Session<Schemas>) => ClientContext
+
 /**
  * A handle on a session. All commands are safe to retry: the client sends a command again while the server is
  * unreachable, and it takes effect once. A command resolves with its `ack` and throws a ClientError: the server's
@@ -84,6 +87,10 @@ export class Session<S extends Schemas = Record<never, never>> {
   readonly quality: Quality
   readonly #context: ClientContext
   readonly #schemas: S
+
+  static {
+    contextOf = session => session.#context
+  }
 
   constructor(context: ClientContext, id: string, schemas: S) {
     this.#context = context
@@ -100,11 +107,13 @@ export class Session<S extends Schemas = Record<never, never>> {
    * failures; the signal's reason on abort
    */
   async *events(options: EventsOptions = {}): AsyncGenerator<TypedEvent<S>, void, undefined> {
-    const { environment, quality, signal, streamOpened } = this.#context
+    const { environment, quality, signal, streamListeners, streamOpened } = this.#context
     const stop = new LinkedAbortController(options.signal, signal)
-    const id = {}
-    let live = false
-    const streamClosed = streamOpened()
+    const open: OpenStream = { sessionId: this.id, run: options.run, live: false, status: undefined }
+    const heard = (event?: SessionEvent) => {
+      for (const listener of streamListeners) listener(open, event)
+    }
+    const streamClosed = streamOpened(open)
     try {
       const messages = stream(environment, {
         ...options,
@@ -112,15 +121,18 @@ export class Session<S extends Schemas = Record<never, never>> {
         signal: stop.signal,
         onClock: (sentAt, serverTime) => quality.clock(sentAt, serverTime),
         onStatus: status => {
-          quality.status(id, status)
+          open.status = status
+          quality.status(open, status)
+          heard()
           options.onStatus?.(status)
         },
       })
       for await (const message of messages) {
         const event = this.#eventOf(message)
         if (!event) continue
-        if (event.type === 'caught-up') live = true
-        quality.event(event, live)
+        if (event.type === 'caught-up') open.live = true
+        quality.event(event, open.live)
+        heard(event)
         yield event as TypedEvent<S>
       }
     } catch (error) {

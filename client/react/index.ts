@@ -11,9 +11,17 @@ import {
 } from 'react'
 import { type Client, type ClientOptions, createClient } from '../client.ts'
 import { newId } from '../command.ts'
+import type { Schemas } from '../events.ts'
 import type { QualitySnapshot } from '../quality.ts'
 import type { Session } from '../session.ts'
 import { textField } from '../view/input-text.ts'
+import {
+  emptyPresence,
+  type Presence,
+  type PresenceOptions,
+  type PresenceSnapshot,
+  presence,
+} from '../view/presence.ts'
 import {
   emptySessionList,
   type SessionList,
@@ -110,6 +118,30 @@ export function useSessions(client: Client): UseSessions {
   const { subscribe, getSnapshot, loadMore, refresh } = sessionList(client)
   const snapshot = useSyncExternalStore(subscribe, getSnapshot, () => emptySessionList)
   return { ...snapshot, loadMore, refresh }
+}
+
+/** The result of {@link usePresence}. */
+export interface UsePresence extends PresenceSnapshot, Pick<Presence, 'memberId' | 'setState'> {}
+
+/**
+ * Returns the members of a session, and is one of them while the component is mounted. All components with the same client,
+ * session and `observe` are one member and share one store. It opens a stream only when the client follows the session
+ * in no other way. On a server it renders no members and sends nothing.
+ * @param options.state what other members see of this one: any JSON of at most 1 KiB. Another value replaces it.
+ * @param options.observe true shows the members without being one. Default false.
+ */
+export function usePresence(
+  session: Session<Schemas>,
+  options: PresenceOptions & { state?: unknown } = {},
+): UsePresence {
+  const store = presence(session, options)
+  const state = JSON.stringify(options.state)
+  // Before the subscription, which enters with the state.
+  useEffect(() => {
+    if (state !== undefined) store.setState(JSON.parse(state))
+  }, [store, state])
+  const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, () => emptyPresence)
+  return { ...snapshot, memberId: store.memberId, setState: store.setState }
 }
 
 /** The options of {@link useAIStream}. */

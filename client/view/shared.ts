@@ -5,29 +5,38 @@ import { SessionStore, type StoreOptions } from './store.ts'
 /** Number of stores without listeners that a client keeps, for a page that is shown again. */
 const IDLE = 8
 
-interface Shared {
-  sessionId: string
-  options: StoreOptions
-  store: SessionStore
+/** A client's stores of one kind. */
+export type Shared<S> = WeakMap<object, { key: readonly unknown[]; store: S }[]>
+
+/** The owner's store with this key, or a new one. Those without listeners are forgotten, but for the newest 8. */
+export function shared<S extends { readonly used: boolean }>(
+  stores: Shared<S>,
+  owner: object,
+  key: readonly unknown[],
+  make: () => S,
+): S {
+  const known = stores.get(owner) ?? []
+  const same = known.find(one => one.key.every((part, i) => part === key[i]))
+  if (same) return same.store
+  const store = make()
+  const idle = known.filter(one => !one.store.used).slice(1 - IDLE)
+  const kept = known.filter(one => one.store.used || idle.includes(one))
+  stores.set(owner, [...kept, { key, store }])
+  return store
 }
 
-const stores = new WeakMap<Client, Shared[]>()
-
-const names = ['after', 'last', 'run', 'replay', 'lag', 'limit', 'frame'] as const
+const stores: Shared<SessionStore> = new WeakMap()
 
 /**
  * Returns the store of a session. Calls with the same client, session and options return the same store, as long as it
  * has listeners; of the others a client keeps the newest 8. `onEvent` is ignored: add it with `store.onEvent`.
  */
 export function sessionStore(client: Client, sessionId: string, options: StoreOptions = {}): SessionStore {
-  const known = stores.get(client) ?? []
-  const same = known.find(
-    one => one.sessionId === sessionId && names.every(name => one.options[name] === options[name]),
+  const { after, last, run, replay, lag, limit, frame } = options
+  return shared(
+    stores,
+    client,
+    [sessionId, after, last, run, replay, lag, limit, frame],
+    () => new SessionStore(client.session(sessionId), { ...options, onEvent: undefined }),
   )
-  if (same) return same.store
-  const store = new SessionStore(client.session(sessionId), { ...options, onEvent: undefined })
-  const idle = known.filter(one => !one.store.used).slice(1 - IDLE)
-  const kept = known.filter(one => one.store.used || idle.includes(one))
-  stores.set(client, [...kept, { sessionId, options, store }])
-  return store
 }
