@@ -142,6 +142,8 @@ export interface ServerOptions {
   leaseMs?: number
   /** Time without an ingest after which a run opened by ingest is failed, in ms. @default 60 s */
   producerLeaseMs?: number
+  /** How long a run of a worker's agent waits for a worker with a free slot, in ms. @default 60 s */
+  queueMs?: number
   /** How many events of each session are kept. Clients see deleted ones as `gap`. @default all */
   retention?: RetentionLimits
   /** How often retention is applied, in ms. @default 5 s */
@@ -236,7 +238,15 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
     bus,
     presence,
     agents: options.agents ?? [],
-    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs', 'schemaMs']),
+    ...pick(options, [
+      'maxRunMs',
+      'leaseMs',
+      'producerLeaseMs',
+      'queueMs',
+      'retention',
+      'retentionEveryMs',
+      'schemaMs',
+    ]),
     onError: (error, about) =>
       app.log.error(
         { err: error, ...about },
