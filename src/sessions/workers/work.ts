@@ -1,4 +1,5 @@
 /** A run that a worker executes: hands the run's input to the worker, and ends the work when the run has ended. */
+import type { TerminalBody } from '../../agents/outcome.ts'
 import type { Bus } from '../../bus/bus.ts'
 import type { Journal } from '../../bus/journal.ts'
 import type { LogEvent } from '../../log/event.ts'
@@ -12,7 +13,6 @@ import {
   type ErrorCode,
   isTerminal,
   type OnNoViewers,
-  type TerminalType,
 } from '../../protocol/index.ts'
 import { RunClock } from '../run-clock.ts'
 
@@ -146,7 +146,7 @@ export class Work {
   }
 
   /** Ends the run, unless it has ended. The log tells of it in `#event`. */
-  async #end({ type, data }: { type: TerminalType; data: unknown }): Promise<void> {
+  async #end({ type, data }: TerminalBody): Promise<void> {
     const { journal, sessionId, runId, epoch, lease } = this.parts
     await journal.append(sessionId, [{ type, runId, data }], {
       epoch,
