@@ -121,7 +121,15 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     bus,
     presence,
     agents: options.agents ?? [],
-    ...pick(options, ['maxRunMs', 'leaseMs', 'producerLeaseMs', 'retention', 'retentionEveryMs', 'schemaMs']),
+    ...pick(options, [
+      'maxRunMs',
+      'leaseMs',
+      'producerLeaseMs',
+      'queueMs',
+      'retention',
+      'retentionEveryMs',
+      'schemaMs',
+    ]),
     onError: (error, about) =>
       app.log.error(
         { err: error, ...about },

@@ -11,7 +11,7 @@ import type { MountOptions, ServerOptions } from './options.ts'
 import type { TwinrailServer } from './server-api.ts'
 
 export * from './agents/agent.ts'
-export { type Action, actionGroups, type Group, type Right, rights } from './auth/actions.ts'
+export { type Action, actionGroups, type Group, type Right, rights, type WorkRight } from './auth/actions.ts'
 export { anyOf } from './auth/any-of.ts'
 export { type ApiKey, apiKeyAuthorize } from './auth/api-keys.ts'
 export type { Authorize, SessionFacts, Wanted } from './auth/authorize.ts'

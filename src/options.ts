@@ -99,6 +99,8 @@ export interface CommonOptions {
   leaseMs?: number
   /** Time without an ingest after which a run opened by ingest is failed, in ms. @default 60 s */
   producerLeaseMs?: number
+  /** How long a run of a worker's agent waits for a worker with a free slot, in ms. @default 60 s */
+  queueMs?: number
   /** How many events of each session are kept. Clients see deleted ones as `gap`. @default all */
   retention?: RetentionLimits
   /** How often retention is applied, in ms. @default 5 s */

@@ -8,6 +8,7 @@ import { STRETCHES } from '../src/log/conditions.ts'
 import {
   ConnectionCommand,
   controlSchemas,
+  DESCRIPTION_CHARS,
   type ErrorCode,
   EventsQuery,
   errorMeanings,
@@ -22,17 +23,22 @@ import {
   SubscriptionOptions,
   WAIT_MS,
   WINDOW_BYTES,
+  WORK_EVENTS,
+  WORKER_AGENTS,
+  WORKER_SLOTS,
 } from '../src/protocol/index.ts'
 
 const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 const protocol = read('PROTOCOL.md')
 
-/** The rows of the first table under a heading, as cells. */
-function tableUnder(heading: string): string[][] {
+/** The rows of a table under a heading, as cells; of the first one, or of one of the next. */
+function tableUnder(heading: string, nth = 0): string[][] {
   const section = protocol.split(/^#+ /m).find(part => part.startsWith(`${heading}\n`))
   if (!section) throw new Error(`PROTOCOL.md has no heading ${heading}`)
   const lines = section.split('\n')
-  const start = lines.findIndex(line => line.startsWith('|'))
+  const start = lines.flatMap((line, i) =>
+    line.startsWith('|') && !lines[i - 1]?.startsWith('|') ? [i] : [],
+  )[nth] as number
   const length = lines.slice(start).findIndex(line => !line.startsWith('|'))
   return lines
     .slice(start, length < 0 ? undefined : start + length)
@@ -90,7 +96,7 @@ t.test('every field of an event’s data stands in its row', async t => {
 })
 
 t.test('every field of a command stands in its row', async t => {
-  const rows = tableUnder('Commands')
+  const rows = [...tableUnder('Commands'), ...tableUnder('Workers')]
   for (const { shape } of [...SessionCommand.options, ...ConnectionCommand.options]) {
     const type = shape.type.value
     const row = rows.find(([types]) => codes(types).includes(type))
@@ -103,7 +109,7 @@ t.test('every field of a command stands in its row', async t => {
 })
 
 t.test('every field of a control message stands in its row', async t => {
-  const rows = tableUnder('Control messages')
+  const rows = [...tableUnder('Control messages'), ...tableUnder('Workers', 1)]
   for (const [type, { shape }] of Object.entries(controlSchemas)) {
     const row = rows.find(([types]) => codes(types).includes(type))
     if (!row || type === 'ack') continue
@@ -130,6 +136,10 @@ t.test('limits in the text are the source’s', async t => {
     `joined into one event of at most ${FOLD_BYTES / 1024} KiB`,
     `WebSocket only, 1 to ${WINDOW_BYTES / 1024 / 1024} MiB`,
     `more than ${STRETCHES} stretches`,
+    `at most ${WORKER_AGENTS} of \`{name,`,
+    `\`description\` at most ${DESCRIPTION_CHARS}`,
+    `at a time, 0 to ${WORKER_SLOTS}`,
+    `\`events\`: 1 to ${WORK_EVENTS} of`,
     `±${Number.MAX_SAFE_INTEGER}`,
   ]
   for (const text of said) t.ok(protocol.replace(/\s+/g, ' ').includes(text), text)
@@ -141,14 +151,16 @@ t.test('every event type has its row, and no row is of none', async t => {
 })
 
 t.test('every control message has its row', async t => {
-  const rows = tableUnder('Control messages').flatMap(([type]) => codes(type))
+  const rows = [...tableUnder('Control messages'), ...tableUnder('Workers', 1)].flatMap(([type]) =>
+    codes(type),
+  )
   t.strictSame(rows.sort(), Object.keys(controlSchemas).sort())
 })
 
 t.test('every command has its row', async t => {
-  const rows = tableUnder('Commands').flatMap(([type]) => codes(type))
-  const commands = SessionCommand.options.map(option => option.shape.type.value)
-  t.strictSame(rows.sort(), [...commands, 'subscribe', 'unsubscribe', 'window', 'auth', 'ping'].sort())
+  const rows = [...tableUnder('Commands'), ...tableUnder('Workers')].flatMap(([type]) => codes(type))
+  const all = [...SessionCommand.options, ...ConnectionCommand.options]
+  t.strictSame(rows.sort(), all.map(option => option.shape.type.value).sort())
 })
 
 t.test('every way to subscribe has its row', async t => {

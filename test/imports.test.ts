@@ -98,6 +98,7 @@ const PUBLIC = [
   'client/index.ts',
   'client/react/index.ts',
   'client/view/index.ts',
+  'client/worker/index.ts',
 ]
 
 /** For each layer, lowest first: what it may import beside its own files. */
@@ -110,7 +111,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'sessions',
     files: /^src\/sessions\//,
-    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/agent\.ts$/],
+    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/(agent|inbox|outcome)\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
   { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions|http)\//] },
@@ -156,11 +157,16 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'cli',
     files: /^src\/cli\/(?!(main|serve|config|open-log)\.ts$)/,
-    may: [/^src\/protocol\//, /^src\/guide\//, /^client\/(?!playground\/)/],
+    may: [/^src\/protocol\//, /^src\/guide\//, /^client\/(?!(playground|worker)\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
   { name: 'playground', files: /^client\/playground\//, may: [] },
-  { name: 'client', files: /^client\/(?!playground\/)/, may: [/^src\/protocol\//, /^src\/guide\//] },
+  {
+    name: 'worker',
+    files: /^client\/worker\//,
+    may: [/^src\/protocol\//, /^client\/(?!playground\/)/, /^src\/agents\/(agent|inbox|outcome)\.ts$/],
+  },
+  { name: 'client', files: /^client\/(?!(playground|worker)\/)/, may: [/^src\/protocol\//, /^src\/guide\//] },
   { name: 'bench', files: /^bench\//, may: [/^src\/server\.ts$/] },
 ]
 

@@ -3,7 +3,14 @@ import type { Command } from '../protocol/index.ts'
 
 /** What a principal can be given for sessions, for example in a token. */
 export const rights = ['read', 'write', 'produce', 'manage', 'admin', 'subscribe:wait'] as const
-export type Right = (typeof rights)[number]
+/** The right to execute the runs of an agent as a worker; `*` stands for any characters of a name. */
+export type WorkRight = `work:${string}`
+export type Right = (typeof rights)[number] | WorkRight
+
+/** Whether a text is a right. */
+export function isRight(text: string): text is Right {
+  return (rights as readonly string[]).includes(text) || /^work:.{1,256}$/.test(text)
+}
 
 /**
  * The group of an action: a right, `any` for what every principal may do, or `public` for what needs no principal; the
@@ -30,6 +37,8 @@ export const actionGroups = {
   'input.steer': 'write',
   publish: 'write',
   ingest: 'produce',
+  'work.register': 'produce',
+  'work.append': 'produce',
   'session.create': 'manage',
   'session.update': 'manage',
   'session.delete': 'manage',
@@ -39,8 +48,13 @@ export const actionGroups = {
   'subscribe:wait': 'subscribe:wait',
 } as const satisfies Record<string, Group>
 
-/** An action that needs authorization. */
-export type Action = keyof typeof actionGroups
+/** An action that needs authorization. To execute the runs of an agent is an action and a right of its own. */
+export type Action = keyof typeof actionGroups | WorkRight
+
+/** The group of an action. */
+export function groupOf(action: Action): Group {
+  return actionGroups[action as keyof typeof actionGroups] ?? (action as WorkRight)
+}
 
 /** Actions that create the session when it is missing. */
 const creating: ReadonlySet<Action> = new Set(['session.create', 'run.start', 'publish', 'ingest'])
@@ -60,6 +74,8 @@ export const commandActions = {
   window: 'connection',
   auth: 'connection',
   ping: 'connection',
+  worker: 'work.register',
+  'work.append': 'work.append',
   'run.start': 'run.start',
   'run.cancel': 'run.cancel',
   'input.answer': 'input.answer',

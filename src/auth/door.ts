@@ -8,9 +8,10 @@ import { TwinrailError } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import { DueQueue } from '../sessions/due-queue.ts'
 import type { Principal } from '../sessions/principal.ts'
-import { type Action, actionGroups, createsSession, type Group } from './actions.ts'
+import { type Action, createsSession, type Group, groupOf } from './actions.ts'
 import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
+import { covers } from './grants.ts'
 import type { OpenKind } from './holdings.ts'
 import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
 import { Quotas, type Who } from './quotas.ts'
@@ -139,7 +140,7 @@ export class Door {
    * may not do it learns nothing else. `undefined` when it may, or was asked for before.
    */
   async refusalOf(request: FastifyRequest, action: Action, sessionId?: string): Promise<unknown> {
-    if (this.isOpen || actionGroups[action] === 'public' || this.#asked.has(request)) return undefined
+    if (this.isOpen || groupOf(action) === 'public' || this.#asked.has(request)) return undefined
     this.#asked.add(request)
     try {
       await this.#allow(request, action, sessionId)
@@ -206,6 +207,18 @@ export class Door {
   /** As `allow`, for a session that was just read from the log. Refusals are not reported. */
   allowOn(request: FastifyRequest, action: Action, session: SessionInfo): Promise<Principal> {
     return this.#judge(request, action, session.sessionId, session)
+  }
+
+  /** Whether the request may do all of these on a session. Refusals are not reported. */
+  async mayDo(request: FastifyRequest, actions: readonly Action[], sessionId: string): Promise<boolean> {
+    if (this.isOpen) return true
+    try {
+      for (const action of actions) await this.#allow(request, action, sessionId)
+      return true
+    } catch (error) {
+      if (!(error instanceof TwinrailError)) this.#parts.onError(error)
+      return false
+    }
   }
 
   /**
@@ -349,7 +362,7 @@ export class Door {
     sessionId: string | undefined,
     session: SessionInfo | undefined,
   ): Promise<Principal> {
-    const wanted = { action, group: actionGroups[action], sessionId }
+    const wanted = { action, group: groupOf(action), sessionId }
     const refusal = await this.#ask(request, { ...wanted, session: session && factsOf(session) })
     if (!(refusal instanceof TwinrailError)) return refusal
     if (!session || refusal.code !== 'forbidden' || createsSession(action)) throw refusal
@@ -502,7 +515,7 @@ export class Door {
 
 /** Whether the action counts as a command of its principal. */
 function isCommand(action: Action): boolean {
-  const group = actionGroups[action]
+  const group = groupOf(action)
   return group === 'write' || group === 'manage' || action === 'ticket.create'
 }
 
@@ -519,7 +532,9 @@ function proofAllows({ sessionId, allow }: Proof, wanted: Wanted): boolean {
   if (sessionId !== undefined && wanted.sessionId !== undefined && wanted.sessionId !== sessionId)
     return false
   const free: readonly Group[] = ['any', 'public']
-  return allow === undefined || free.includes(wanted.group) || allow.includes(wanted.group)
+  return (
+    allow === undefined || free.includes(wanted.group) || allow.some(right => covers(right, wanted.group))
+  )
 }
 
 /** The origin of the page that sent a request. A page's own server often gets none from it. */

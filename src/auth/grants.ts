@@ -36,10 +36,15 @@ export function matchesPattern(pattern: string, id: string): boolean {
 export function grantsAllow(grants: readonly Grant[], { group, sessionId }: Wanted): boolean {
   if (group === 'any') return true
   return grants.some(({ sessions, allow }) => {
-    if (!allow.includes(group)) return false
+    if (!allow.some(right => covers(right, group))) return false
     if (group === 'admin') return sessions.includes('*')
     return sessionId === undefined || sessions.some(pattern => matchesPattern(pattern, sessionId))
   })
+}
+
+/** Whether a right gives what a group of actions needs. A right such as `work:support-*` covers several agents. */
+export function covers(right: string, group: string): boolean {
+  return right === group || (right.startsWith('work:') && matchesPattern(right, group))
 }
 
 /**

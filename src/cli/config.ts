@@ -1,6 +1,6 @@
 /** Settings of `twinrail serve`. Each is a flag and an environment variable, checked by one schema. */
 import { z } from 'zod'
-import { type Right, rights } from '../auth/actions.ts'
+import { isRight, rights } from '../auth/actions.ts'
 import type { ApiKey } from '../auth/api-keys.ts'
 import { isOrigin } from '../auth/origins.ts'
 import { dialectNames } from '../dialects/names.ts'
@@ -26,19 +26,22 @@ const Origin = z
 
 /** `name=sha256:hash`, and after another colon the rights, joined by `+`. */
 const ApiKeySetting = z.string().transform((text, context): ApiKey => {
-  const [, name, sha256, allow] = /^([^=\s]{1,256})=sha256:([0-9a-f]{64})(?::([a-z:+]+))?$/i.exec(text) ?? []
+  const [, name, sha256, allow] = /^([^=\s]{1,256})=sha256:([0-9a-f]{64})(?::(\S+))?$/i.exec(text) ?? []
   const given = allow?.split('+')
-  const unknown = given?.find(right => !(rights as readonly string[]).includes(right))
+  const unknown = given?.find(right => !isRight(right))
   if (name === undefined || sha256 === undefined) {
     // The text may be a key that was given instead of its hash, so it is not repeated.
     context.addIssue({ code: 'custom', message: 'expected name=sha256:<64 hexadecimal digits>' })
     return z.NEVER
   }
   if (unknown !== undefined) {
-    context.addIssue({ code: 'custom', message: `expected rights of ${rights.join(', ')}, got ${unknown}` })
+    context.addIssue({
+      code: 'custom',
+      message: `expected rights of ${rights.join(', ')} and work:<agent>, got ${unknown}`,
+    })
     return z.NEVER
   }
-  return { name, sha256, ...(given && { allow: given as Right[] }) }
+  return { name, sha256, ...(given && { allow: given.filter(isRight) }) }
 })
 
 /** `name=dialect:url`. */
@@ -344,6 +347,11 @@ export const serveSettings = {
     flag: '--max-run-ms <ms>',
     about: 'maximum duration of a run, without the time that it waits for its users',
     schema: milliseconds(2 ** 31 - 1).default(60 * 60 * 1000),
+  },
+  queueMs: {
+    flag: '--queue-ms <ms>',
+    about: 'time that a run of a worker’s agent waits for a worker with a free slot',
+    schema: milliseconds(86_400_000).default(60_000),
   },
   drainMs: {
     flag: '--drain-ms <ms>',

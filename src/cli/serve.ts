@@ -75,6 +75,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     insecure: settings.insecure,
     heartbeatMs: settings.heartbeatMs,
     maxRunMs: settings.maxRunMs,
+    queueMs: settings.queueMs,
     spreadMs: settings.spreadMs,
     compression: settings.compression,
     dialects: settings.dialects,

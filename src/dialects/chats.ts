@@ -1,9 +1,10 @@
 /** How foreign conversations map to sessions, runs and the input of agents. */
 import { createHash } from 'node:crypto'
-import type { Agent, ForeignMessage } from '../agents/agent.ts'
+import type { ForeignMessage } from '../agents/agent.ts'
 import type { RunRange } from '../bus/cursor.ts'
 import { keys } from '../log/keys.ts'
-import { formatOffset, Id, jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { formatOffset, Id, TwinrailError } from '../protocol/index.ts'
+import type { ListedAgent } from '../sessions/agent-list.ts'
 import { digest } from '../sessions/repeats.ts'
 import type { RunState } from '../sessions/state.ts'
 import type { TransportContext } from '../transports/context.ts'
@@ -34,8 +35,8 @@ export function parsePlace(text: string): { sessionId: string; runId: string; se
 }
 
 /** The agent of this name. @throws TwinrailError `agent-not-found` */
-export function agentOf({ sessions }: TransportContext, name: string): Agent {
-  const agent = sessions.agents.get(name)
+export function agentOf({ sessions }: TransportContext, name: string): ListedAgent {
+  const agent = sessions.agentList.get(name)
   if (agent) return agent
   throw new TwinrailError(
     'agent-not-found',
@@ -51,7 +52,7 @@ export function agentOf({ sessions }: TransportContext, name: string): Agent {
  * @throws TwinrailError `bad-request` when the agent's input cannot be made of messages
  */
 export function inputOf(
-  agent: Agent,
+  agent: ListedAgent,
   messages: readonly ForeignMessage[],
   extra: Readonly<Record<string, unknown>>,
   given: unknown,
@@ -59,7 +60,7 @@ export function inputOf(
   if (given !== undefined) return given
   if (agent.fromMessages) return agent.fromMessages(messages, extra)
   const text = lastUserText(messages)
-  const { properties = {}, required = [] } = jsonSchemaOf(agent.input) as {
+  const { properties = {}, required = [] } = agent.input as {
     properties?: Record<string, { type?: unknown }>
     required?: string[]
   }

@@ -116,9 +116,9 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
     const entry = entryOf(held.key(key), now)
     if (entry) return { appended: { accepted: false, reason: 'key', epoch, key, entry } }
   }
-  for (const { runId, token, from } of conditions.leases ?? []) {
+  for (const { runId, token, from, fromLive } of conditions.leases ?? []) {
     const lease = held.lease(runId)
-    const isLeft = lease?.token === from && (lease?.expiresAt ?? 0) <= now
+    const isLeft = lease?.token === from && (fromLive || (lease?.expiresAt ?? 0) <= now)
     if (lease && lease.token !== token && !isLeft)
       return { appended: { accepted: false, reason: 'lease', epoch } }
   }

@@ -93,6 +93,8 @@ export interface Lease {
   readonly ttlMs: number
   /** The token of an expired lease that this lease may replace. @default none */
   readonly from?: string
+  /** Whether the lease of `from` may be replaced before it expires, too: its holder hands it over. @default false */
+  readonly fromLive?: boolean
 }
 
 /** See {@link AppendConditions.metadata}. */

@@ -1,8 +1,16 @@
 /** Commands: the requests of a client, the same over WebSocket and HTTP POST. PROTOCOL.md, "Commands". */
 import { z } from 'zod'
 import { CustomBody } from './events.ts'
-import { Id, Offset } from './ids.ts'
-import { TEXT_CHARS, TOKEN_CHARS, WINDOW_BYTES } from './limits.ts'
+import { FreeObject, Id, Offset, ProviderId } from './ids.ts'
+import {
+  DESCRIPTION_CHARS,
+  TEXT_CHARS,
+  TOKEN_CHARS,
+  WINDOW_BYTES,
+  WORK_EVENTS,
+  WORKER_AGENTS,
+  WORKER_SLOTS,
+} from './limits.ts'
 import { SubscriptionOptions } from './subscription.ts'
 
 const CommandId = z.string().min(1).max(64)
@@ -41,6 +49,49 @@ export const Auth = z.object({
 
 /** Client → server: answered by `pong`. */
 export const Ping = z.object({ id: CommandId.optional(), type: z.literal('ping'), time: z.number() })
+
+/** An agent of a worker. */
+export const WorkerAgent = z.object({
+  name: ProviderId,
+  description: z.string().max(DESCRIPTION_CHARS),
+  /** JSON Schema of the input of `run.start`. */
+  input: FreeObject,
+  /** Whether another worker may go on with a run whose worker died. */
+  resume: z.boolean().default(false),
+})
+export type WorkerAgent = z.output<typeof WorkerAgent>
+
+/** A run that a worker was given on an earlier connection. */
+export const OpenWork = z.object({
+  workId: Id,
+  sessionId: Id,
+  runId: Id,
+  agent: ProviderId,
+  /** The last `work-input` event that the worker has. */
+  after: Offset.optional(),
+})
+export type OpenWork = z.output<typeof OpenWork>
+
+/** Client → server: the agents of this worker and how many runs it takes; renews the leases of its runs. */
+export const Worker = z.object({
+  id: CommandId,
+  type: z.literal('worker'),
+  slots: z.number().int().min(0).max(WORKER_SLOTS),
+  /** @default those of the worker's last command */
+  agents: z.array(WorkerAgent).max(WORKER_AGENTS).optional(),
+  works: z.array(OpenWork).max(WORKER_SLOTS).optional(),
+})
+
+/** Client → server: append events of a run that this worker was given. */
+export const WorkAppend = z.object({
+  id: CommandId,
+  type: z.literal('work.append'),
+  sessionId: Id,
+  workId: Id,
+  /** Number of the first event. A worker numbers the events of each run from 1. */
+  seq: z.number().int().min(1),
+  events: z.array(z.unknown()).min(1).max(WORK_EVENTS),
+})
 
 /** What happens to a run while nobody watches it: it continues, or it is cancelled after a time (0 to 24 h). */
 export const OnNoViewers = z.union([
@@ -112,8 +163,16 @@ export const CommandBody = z.discriminatedUnion(
   inBody as [(typeof inBody)[number]],
 ) as unknown as z.ZodDiscriminatedUnion<(typeof inBody)[number][]> & z.ZodType<InBody<SessionCommand>>
 
-/** The commands that concern one WebSocket and its subscriptions. */
-export const ConnectionCommand = z.discriminatedUnion('type', [Subscribe, Unsubscribe, Window, Auth, Ping])
+/** The commands that concern one WebSocket, its subscriptions and its runs. */
+export const ConnectionCommand = z.discriminatedUnion('type', [
+  Subscribe,
+  Unsubscribe,
+  Window,
+  Auth,
+  Ping,
+  Worker,
+  WorkAppend,
+])
 export type ConnectionCommand = z.output<typeof ConnectionCommand>
 
 /** Every command of the protocol. */
@@ -127,4 +186,6 @@ export const connectionCommandTypes: ReadonlySet<string> = new Set([
   'window',
   'auth',
   'ping',
+  'worker',
+  'work.append',
 ])

@@ -62,6 +62,7 @@ export const controlSchemas = {
     runId: Id.optional(),
     inputId: ProviderId.optional(),
     expiresAt: z.number().optional(),
+    renewMs: z.int().optional(),
   }),
   nack: z.looseObject({
     type: z.literal('nack'),
@@ -84,6 +85,24 @@ export const controlSchemas = {
     reason: z.string(),
     retryAfterMs: z.int().optional(),
   }),
+  work: z.looseObject({
+    type: z.literal('work'),
+    workId: Id,
+    sessionId: Id,
+    runId: Id,
+    agent: ProviderId,
+    input: z.unknown(),
+    by: z.string().optional(),
+    start: Offset,
+    resumed: z.boolean().optional(),
+  }),
+  'work-input': z.looseObject({ type: z.literal('work-input'), workId: Id, event: EventSchema }),
+  'work-over': z.looseObject({
+    type: z.literal('work-over'),
+    workId: Id,
+    code: ErrorCodeSchema,
+    reason: z.string(),
+  }),
 } as const
 
 /** The types of control messages. */
@@ -102,6 +121,9 @@ export const ControlSchema = z.discriminatedUnion('type', [
   controlSchemas.nack,
   controlSchemas.end,
   controlSchemas.closing,
+  controlSchemas.work,
+  controlSchemas['work-input'],
+  controlSchemas['work-over'],
 ])
 /** Any message of the server on a stream or a socket: an event, an ephemeral event or a control message. */
 export const ServerMessage = z

@@ -47,5 +47,17 @@ export const JSON_PARTS = 100_000
 /** Maximum `windowBytes` of a subscription. */
 export const WINDOW_BYTES = 16 * 1024 * 1024
 
+/** Maximum number of agents of one worker. */
+export const WORKER_AGENTS = 100
+
+/** Maximum number of runs that one worker takes at a time. */
+export const WORKER_SLOTS = 1000
+
+/** Maximum number of events in one `work.append`. */
+export const WORK_EVENTS = 1000
+
+/** Maximum length of a worker's description of an agent. */
+export const DESCRIPTION_CHARS = 4096
+
 /** Maximum length of a token or API key. */
 export const TOKEN_CHARS = 8192

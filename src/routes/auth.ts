@@ -10,8 +10,8 @@ import { type Api, guarded, json, logged } from './schemas.ts'
 const TicketRequest = z.object({
   sessionId: Id.optional().describe('The only session that the ticket can be used for'),
   allow: z
-    .array(z.enum(rights))
-    .max(rights.length)
+    .array(z.union([z.enum(rights), z.string().regex(/^work:.{1,256}$/)]))
+    .max(100)
     .optional()
     .describe('The only groups of rights that the ticket can be used for'),
   ttlMs: z

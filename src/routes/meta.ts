@@ -2,7 +2,7 @@
 import { z } from 'zod'
 import { Advice, advise, adviseOnAll, GuideQuery } from '../guide/index.ts'
 import type { Metrics } from '../metrics.ts'
-import { jsonSchemaOf, TwinrailError } from '../protocol/index.ts'
+import { TwinrailError } from '../protocol/index.ts'
 import { allow, type TransportContext } from '../transports/context.ts'
 import { named } from './component-names.ts'
 import { type Api, guarded, json } from './schemas.ts'
@@ -84,14 +84,11 @@ export function metaRoutes(
   disabled: ReadonlySet<OptionalRoute>,
 ): void {
   const { journal, sessions, connections } = context
-  const agents = [...sessions.agents.values()].map(({ name, description, input }) => ({
-    name,
-    description,
-    input: jsonSchemaOf(input),
-  }))
-
   app.get('/v1/agents', { schema: schemas.agents, config: { action: 'agents.list' } }, async request => {
     await allow(context, request, 'agents.list')
+    const agents = sessions.agentList
+      .all()
+      .map(({ name, description, input }) => ({ name, description, input }))
     return { agents }
   })
 

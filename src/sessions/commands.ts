@@ -8,11 +8,13 @@ import { beginning, check, type SessionCommand, TwinrailError } from '../protoco
 import type { Expiry } from './expiry.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { OpenRun, Principal } from './principal.ts'
+import type { ProducerRuns } from './producer-runs.ts'
 import { refusalError, runEnded } from './refused-append.ts'
 import { type AckFields, ackOf, digest, repeatedAnswer, repeatedStart } from './repeats.ts'
-import type { Runner } from './runner.ts'
+import type { Runner, StartedRun } from './runner.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
+import type { Place, Workers } from './workers/workers.ts'
 
 type Of<T extends SessionCommand['type']> = Extract<SessionCommand, { type: T }>
 
@@ -23,8 +25,27 @@ export interface CommandParts {
   readonly expiry: Expiry
   readonly schemas: SchemaChecker
   readonly agents: ReadonlyMap<string, Agent>
+  readonly workers: Workers
+  /** Keeps the runs of workers counted. */
+  readonly producerRuns: ProducerRuns
   /** Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited` */
   readonly openRun: OpenRun
+}
+
+/** A run whose `run.started` is in the log. */
+type Started = Pick<
+  StartedRun,
+  'sessionId' | 'runId' | 'epoch' | 'startSeq' | 'by' | 'onNoViewers' | 'onDone'
+>
+
+/** Where a run will be executed: in this process, or by a worker. */
+type StartPlace = Omit<Place, 'begin'> & { begin(started: Started): void }
+
+interface Startable {
+  readonly inputText?: string | undefined
+  /** What the run's note has in addition. */
+  readonly ofWorker?: Pick<RunNote, 'work'>
+  placeOf(runId: string): Promise<StartPlace>
 }
 
 export class Commands {
@@ -62,7 +83,6 @@ export class Commands {
   }
 
   async #start(command: Of<'run.start'>, principal: Principal): Promise<AckFields> {
-    const { agents, runner } = this.#parts
     const { sessionId, runId = randomUUID(), onNoViewers } = command
     const noteOf = (): RunNote => ({
       agent: command.agent,
@@ -74,39 +94,32 @@ export class Commands {
       const earlier = await this.#findEntry(sessionId, keys.run(runId))
       if (earlier) return repeatedStart(earlier.epoch, runId, earlier.entry, noteOf())
     }
-    const agent = agents.get(command.agent)
-    if (!agent) {
-      throw new TwinrailError(
-        'agent-not-found',
-        'the server has no agent of this name; GET /v1/agents lists its agents',
-        {
-          details: { agent: beginning(command.agent, 256) },
-        },
-      )
-    }
-    const input = check(agent.input, command.input, 'input')
+    const { inputText, placeOf, ofWorker } = await this.#startable(command)
     // A digest takes longer than a check, so what is refused gets none.
-    const note = noteOf()
+    const note = { ...noteOf(), ...ofWorker }
     const started = {
       type: 'run.started',
       runId,
       data: {
-        agent: agent.name,
+        agent: command.agent,
         input: command.input,
         messageId: randomUUID(),
-        ...(agent.inputText && { inputText: agent.inputText(input) }),
+        ...(inputText !== undefined && { inputText }),
       },
     }
     const ack = { runId }
     const run = { key: keys.run(runId), note }
     const onDone = this.#parts.openRun(principal.id)
+    let place: StartPlace | undefined
     let isRunning = false
     try {
-      let appended = await this.#append(command, principal, [started], ack, {
+      place = await placeOf(runId)
+      const waiting = place.waits ? [{ type: 'run.status', runId, data: { status: 'queued' } }] : []
+      let appended = await this.#append(command, principal, [started, ...waiting], ack, {
         create: true,
         once: [run],
         absent: [keys.cancel(runId)],
-        leases: [runner.lease(runId)],
+        leases: [{ ...place.lease, runId }],
       })
       if (!appended.accepted && appended.reason === 'key' && appended.key === keys.cancel(runId)) {
         // The run was cancelled before it was started: log its start and its end, and never run the agent.
@@ -125,14 +138,59 @@ export class Commands {
       }
       const { epoch, first: startSeq } = appended
       isRunning = true
+      const { begin } = place
       const by = principal.id
       // In a later turn of the event loop, so that the ack is written before the run's first event.
-      setImmediate(() =>
-        runner.start({ agent, sessionId, runId, epoch, startSeq, input, by, onNoViewers, onDone }),
-      )
+      setImmediate(() => begin({ sessionId, runId, epoch, startSeq, by, onNoViewers, onDone }))
       return { ...ack, offset: offsetOf({ epoch }, startSeq) }
     } finally {
-      if (!isRunning) onDone()
+      if (!isRunning) {
+        onDone()
+        place?.cancel()
+      }
+    }
+  }
+
+  /** What a run of the command's agent needs. @throws TwinrailError `agent-not-found`; `bad-request` for its input */
+  async #startable(command: Of<'run.start'>): Promise<Startable> {
+    const { agents, runner, workers, producerRuns, schemas } = this.#parts
+    const own = agents.get(command.agent)
+    if (own) {
+      const input = check(own.input, command.input, 'input')
+      return {
+        inputText: own.inputText?.(input),
+        placeOf: async runId => ({
+          lease: runner.lease(runId),
+          waits: false,
+          begin: started => runner.start({ ...started, agent: own, input }),
+          cancel: () => {},
+        }),
+      }
+    }
+    const agent = workers.agent(command.agent)
+    if (!agent) {
+      throw new TwinrailError(
+        'agent-not-found',
+        'the server has no agent of this name; GET /v1/agents lists its agents',
+        {
+          details: { agent: beginning(command.agent, 256) },
+        },
+      )
+    }
+    const { input } = command
+    await schemas.checkInput(agent.input, input)
+    return {
+      ofWorker: { work: { resume: agent.resume } },
+      placeOf: async () => {
+        const place = await workers.place(agent.name, command.sessionId)
+        return {
+          ...place,
+          begin: ({ onDone, ...started }) => {
+            producerRuns.add(started.sessionId, started.runId, onDone)
+            place.begin({ ...started, input })
+          },
+        }
+      },
     }
   }
 

@@ -10,6 +10,8 @@ export interface RunNote {
   by: string
   /** What happens when the run has no viewers. @default 'continue' */
   onNoViewers?: OnNoViewers
+  /** Set for a run of a worker's agent. `resume`: another worker may go on with it. */
+  work?: { resume: boolean }
   /** True for a run that an external producer opened by ingest. */
   external?: boolean
 }

@@ -1,4 +1,7 @@
-/** The open runs that external producers have opened on this node, which are counted for their principals. */
+/**
+ * The open runs that this node counts for their principals and does not execute: those that external producers have
+ * opened here, and those of workers that were started here.
+ */
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import { DueQueue } from './due-queue.ts'
 

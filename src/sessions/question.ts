@@ -7,7 +7,7 @@ import type { SchemaChecker } from './schemas/checker.ts'
 export const QUESTION_BYTES = 64 * 1024
 
 /** How deep arrays and objects of a question's schema may be nested. */
-const SCHEMA_NESTING = 64
+export const SCHEMA_NESTING = 64
 
 /** What questions are checked with. */
 export interface QuestionParts {

@@ -1,7 +1,9 @@
 /** One execution of an agent: drives its generator, appends what it yields, and ends it with exactly one terminal event. */
 import { randomUUID } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type Agent, RunError, type RunResult } from '../agents/agent.ts'
+import type { Agent, RunResult } from '../agents/agent.ts'
+import { Inbox } from '../agents/inbox.ts'
+import { completed, failed, mustBeOfAgent, type TerminalBody } from '../agents/outcome.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LogEvent } from '../log/event.ts'
@@ -10,16 +12,13 @@ import type { Lease } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { endUnwatched } from '../presence/unwatched.ts'
 import {
-  commandOnlyTypes,
   isTerminal,
   type OnNoViewers,
   parseEventBody,
-  type TerminalType,
   TwinrailError,
   type TwinrailEvent,
 } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
-import { Inbox } from './inbox.ts'
 import { RunClock } from './run-clock.ts'
 import { contextOf } from './run-context.ts'
 import { RunLog, RunStopped } from './run-log.ts'
@@ -49,16 +48,6 @@ export interface RunParts {
   /** Reports an exception of the agent. Users see only `errorId`, not the exception. */
   onAgentError(error: unknown, errorId: string): void
 }
-
-/** Event types that an agent must not yield: commands or the server make them. */
-const typesNoAgentYields = new Set<string>([
-  ...commandOnlyTypes,
-  'run.started',
-  'run.cancelled',
-  'input.requested',
-  'input.applied',
-  'input.expired',
-])
 
 /** Events that an agent may yield in one turn of the event loop. */
 const MAX_EVENTS_PER_TURN = 100
@@ -99,7 +88,7 @@ export class Run {
   }
 
   /** Ends the run with this terminal event, unless it has one. Resolves when the log has the terminal event. */
-  async end(terminal: { type: TerminalType; data: unknown }): Promise<void> {
+  async end(terminal: TerminalBody): Promise<void> {
     const { runId } = this.#parts
     // A refusal means that the run has a terminal event already, or that another process has taken it over.
     await this.#log.appendNow(
@@ -127,20 +116,13 @@ export class Run {
       })
       const resumed = history && agent.resume?.(history, input, context)
       const result = await this.#drive(resumed ?? agent.run(input, context))
-      await this.end({
-        type: 'run.completed',
-        data: {
-          finishReason: result?.finishReason ?? 'stop',
-          ...(result?.result !== undefined && { result: result.result }),
-          ...(result?.usage !== undefined && { usage: result.usage }),
-        },
-      })
+      await this.end(completed(result))
     } catch (error) {
       // While the log is unavailable a resumable run gets no terminal event: its lease expires and a node takes it over.
       const canBeTakenOver =
         error instanceof TwinrailError && error.code === 'unavailable' && this.#parts.agent.resume
       if (!this.#abort.signal.aborted && !(error instanceof RunStopped) && !canBeTakenOver)
-        await this.end(this.#failure(error)).catch(this.#report)
+        await this.end(failed(error, this.#report)).catch(this.#report)
     } finally {
       this.#stop('the run has ended')
       this.#clock.stop()
@@ -160,12 +142,7 @@ export class Run {
           return (step.value as RunResult | undefined) ?? undefined
         }
         const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
-        if (typesNoAgentYields.has(body.type)) {
-          throw new TwinrailError(
-            'bad-request',
-            `agent ${agent.name} yielded ${body.type}, which only commands or the server make`,
-          )
-        }
+        mustBeOfAgent(body.type, agent.name)
         if (isTerminal(body.type)) {
           await this.#log.settled()
           await this.end({ type: body.type, data: body.data })
@@ -237,7 +214,7 @@ export class Run {
   #event(event: LogEvent): void {
     if (event.runId !== this.#parts.runId) return
     if (isTerminal(event.type)) this.#stop('the run has ended')
-    else if (event.type.startsWith('input.')) this.#inbox.event(event)
+    else if (event.type.startsWith('input.')) this.#inbox.event(event.event)
   }
 
   #stop(reason: string): void {
@@ -257,18 +234,9 @@ export class Run {
     )
   }
 
-  /** The terminal event for an error. Messages of unexpected exceptions are not sent to users. */
-  #failure(error: unknown): { type: TerminalType; data: unknown } {
-    if (error instanceof RunError || error instanceof TwinrailError) {
-      const code = error instanceof TwinrailError && error.code === 'bad-request' ? 'bad-event' : error.code
-      const { message, retryable } = error
-      return { type: 'run.failed', data: { code, message, retryable } }
-    }
+  readonly #report = (error: unknown): string => {
     const errorId = randomUUID()
     this.#parts.onAgentError(error, errorId)
-    const message = `the agent failed; the server's own log, if enabled, has the cause under errorId ${errorId}`
-    return { type: 'run.failed', data: { code: 'agent-error', message, retryable: false, errorId } }
+    return errorId
   }
-
-  readonly #report = (error: unknown) => this.#parts.onAgentError(error, randomUUID())
 }

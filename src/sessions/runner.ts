@@ -14,6 +14,7 @@ import { KeyedJobs } from './keyed-jobs.ts'
 import type { OpenRun } from './principal.ts'
 import { Run } from './run.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
+import type { Workers } from './workers/workers.ts'
 
 export interface RunnerOptions {
   journal: Journal
@@ -22,6 +23,8 @@ export interface RunnerOptions {
   schemas: SchemaChecker
   /** The agents of this server by name, for runs that are taken over. */
   agents: ReadonlyMap<string, Agent>
+  /** Handles the expired leases of runs that workers execute. */
+  workers: Pick<Workers, 'recover'>
   /** Time limit of a run in ms, not counting time spent waiting for users. */
   maxRunMs: number
   /** Lifetime of a lease in ms: other nodes take this process's runs over that long after it dies. */
@@ -208,9 +211,12 @@ export class Runner {
   }
 
   /** Resumes a lost run if its agent can. Resolves with `false` when the run must be ended instead. */
-  async #takeOver({ sessionId, epoch, runId, token }: ExpiredLease): Promise<boolean> {
+  async #takeOver(lost: ExpiredLease): Promise<boolean> {
+    const { sessionId, epoch, runId, token } = lost
     const [start] = await this.#journal.lookup(sessionId, [keys.run(runId)])
     if (!start) return false
+    const note = start.note as RunNote
+    if (note.work) return this.#options.workers.recover(lost, start.seq, note)
     const started = (await this.#journal.event(sessionId, start.seq))?.event
     if (started?.type !== 'run.started') return false
     const agent = this.#options.agents.get(started.data.agent)
@@ -227,7 +233,7 @@ export class Runner {
     if (!taken.accepted) return taken.reason !== 'key'
     const history = await this.#eventsOf(sessionId, runId, start.seq)
     if (history.some(({ type }) => isTerminal(type))) return true
-    const { onNoViewers = 'continue' } = start.note as RunNote
+    const { onNoViewers = 'continue' } = note
     this.start({
       agent,
       sessionId,

@@ -7,6 +7,7 @@ import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { check, FreeObject, formatOffset, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { AgentList } from './agent-list.ts'
 import { Commands } from './commands.ts'
 import { describe, type SessionBase, type SessionDescription } from './description.ts'
 import { Expiry } from './expiry.ts'
@@ -20,6 +21,7 @@ import { Retention, type RetentionLimits } from './retention.ts'
 import { Runner } from './runner.ts'
 import { SchemaChecker } from './schemas/checker.ts'
 import { SessionStates } from './states.ts'
+import { Workers } from './workers/workers.ts'
 
 export interface SessionsOptions {
   journal: Journal
@@ -32,6 +34,8 @@ export interface SessionsOptions {
   leaseMs?: number
   /** A run opened by ingest fails after this time without an event of its producer, in ms. @default 60 s */
   producerLeaseMs?: number
+  /** How long a run of a worker's agent waits for a worker, in ms. @default 60 s */
+  queueMs?: number
   /** Limits on what each session keeps. @default no limits */
   retention?: RetentionLimits
   /** Interval between applications of these limits, in ms. @default 5 s */
@@ -66,6 +70,10 @@ export class Sessions {
   readonly #journal: Journal
   /** The agents of this server by name. */
   readonly agents: ReadonlyMap<string, Agent>
+  /** The agents that runs can be started with: those of this server, and those of workers. */
+  readonly agentList: AgentList
+  /** Runs that programs outside the server execute. */
+  readonly workers: Workers
   /** Executes the runs of this process. */
   readonly runner: Runner
   readonly #states: SessionStates
@@ -94,6 +102,7 @@ export class Sessions {
         if (kind === 'end') {
           this.#expiry.runEnded(sessionId, id)
           this.#producerRuns.ended(sessionId, id)
+          this.workers.runEnded(sessionId, id)
         } else if (kind === 'answer') this.#expiry.cancel(sessionId, id)
       }
       this.#retention.appended(sessionId)
@@ -107,17 +116,39 @@ export class Sessions {
     })
     this.#schemas = new SchemaChecker({ maxMs: options.schemaMs })
     const schemas = this.#schemas
+    const maxRunMs = options.maxRunMs ?? 60 * 60 * 1000
+    const leaseMs = options.leaseMs ?? 15_000
+    const expiry = this.#expiry
+    this.workers = new Workers({
+      journal,
+      bus,
+      presence,
+      schemas,
+      expiry,
+      isOwn: name => this.agents.has(name),
+      maxRunMs,
+      leaseMs,
+      queueMs: options.queueMs ?? 60_000,
+      onError,
+    })
+    this.agentList = new AgentList(options.agents, this.workers)
     this.runner = new Runner({
       journal,
       schemas,
       bus,
       presence,
       agents: this.agents,
-      maxRunMs: options.maxRunMs ?? 60 * 60 * 1000,
-      leaseMs: options.leaseMs ?? 15_000,
-      expiry: this.#expiry,
+      workers: this.workers,
+      maxRunMs,
+      leaseMs,
+      expiry,
       openRun,
       onError,
+    })
+    const producerLeaseMs = options.producerLeaseMs ?? 60_000
+    this.#producerRuns = new ProducerRuns(producerLeaseMs, async (sessionId, runId) => {
+      const [started, ended] = await journal.lookup(sessionId, [keys.run(runId), keys.end(runId)])
+      return started !== undefined && ended === undefined
     })
     this.#commands = new Commands({
       journal,
@@ -126,12 +157,9 @@ export class Sessions {
       expiry: this.#expiry,
       schemas,
       agents: this.agents,
+      workers: this.workers,
+      producerRuns: this.#producerRuns,
       openRun,
-    })
-    const leaseMs = options.producerLeaseMs ?? 60_000
-    this.#producerRuns = new ProducerRuns(leaseMs, async (sessionId, runId) => {
-      const [started, ended] = await journal.lookup(sessionId, [keys.run(runId), keys.end(runId)])
-      return started !== undefined && ended === undefined
     })
     this.#ingest = new Ingest({
       journal,
@@ -141,7 +169,7 @@ export class Sessions {
       states: this.#states,
       openRun,
       runs: this.#producerRuns,
-      leaseMs,
+      leaseMs: producerLeaseMs,
     })
   }
 
@@ -235,6 +263,7 @@ export class Sessions {
   /** Waits up to `graceMs` for runs to end, then fails the others with the code `restart`. Stops all timers. */
   async close(graceMs: number): Promise<void> {
     await this.runner.close(graceMs)
+    await this.workers.close()
     this.#expiry.close()
     this.#producerRuns.close()
     await this.#schemas.close()

@@ -1,7 +1,7 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import { commandActions } from '../auth/actions.ts'
+import { type Action, commandActions } from '../auth/actions.ts'
 import type { Hold } from '../auth/door.ts'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
@@ -21,6 +21,7 @@ import {
   TwinrailError,
 } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
+import type { ConnectedWorker } from '../sessions/workers/connected-worker.ts'
 import type { Connection } from './connections.ts'
 import {
   allow,
@@ -64,6 +65,10 @@ class WebSocketConnection implements Connection, Holder {
   readonly #request: FastifyRequest
   readonly #sink: SocketSink
   readonly #subscriptions = new Map<string, { subscription: Subscription<Buffer>; hold: Hold }>()
+  /** Set once the client has said that it is a worker. */
+  #worker: ConnectedWorker | undefined
+  /** The right to execute runs of the worker's agents. */
+  #workerHold: Hold | undefined
   /** The right to the connection; none before `hello`. */
   #hold: Hold | undefined
   /** Ends the wait for the `auth` of a connection without credentials. */
@@ -235,7 +240,7 @@ class WebSocketConnection implements Connection, Holder {
    * independent.
    */
   #enqueue(command: Command, bytes: number): void {
-    const lane = command.type === 'ping' || command.type === 'auth' ? '' : command.sessionId
+    const lane = 'sessionId' in command ? command.sessionId : ''
     this.#pending++
     this.#throttle()
     const before = this.#last.get(lane)
@@ -267,7 +272,7 @@ class WebSocketConnection implements Connection, Holder {
 
   async #execute(command: Command, bytes: number): Promise<void> {
     if (!this.#isOpen) return
-    if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand)
+    if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand, bytes)
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
     const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
@@ -276,7 +281,7 @@ class WebSocketConnection implements Connection, Holder {
     this.#send({ type: 'ack', id, ...ack })
   }
 
-  async #control(command: ConnectionCommand): Promise<void> {
+  async #control(command: ConnectionCommand, bytes: number): Promise<void> {
     switch (command.type) {
       case 'ping':
         return this.#send({
@@ -298,12 +303,51 @@ class WebSocketConnection implements Connection, Holder {
         this.#unproven?.()
         return this.#open()
       }
+      case 'worker':
+        return this.#register(command, bytes)
+      case 'work.append': {
+        const { door, sessions } = this.#context
+        const principal = await allow(this.#context, this.#request, 'work.append', command.sessionId)
+        door.take(this.#request, principal, bytes)
+        if (!this.#worker) throw notRegistered()
+        const ack = await sessions.workers.append(this.#worker, command)
+        return this.#send({ type: 'ack', id: command.id, ...ack })
+      }
       case 'window': {
         const consumed = parseOffset(command.offset)
         if (consumed) this.#subscriptions.get(command.sessionId)?.subscription.grant(consumed)
         if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
       }
     }
+  }
+
+  /** The client is a worker: it may be given runs from now on. */
+  async #register(command: Of<'worker'>, bytes: number): Promise<void> {
+    const { door, connections, sessions } = this.#context
+    const { agents } = command
+    if (!agents && !this.#worker) throw notRegistered()
+    if (agents) {
+      connections.mustBeOpen()
+      const actions = ['work.register', ...agents.map(({ name }) => `work:${name}`)] as Action[]
+      const hold = await door.enter(this.#request, actions, undefined, [], refusal => this.close(refusal))
+      this.#workerHold?.release()
+      this.#workerHold = hold
+      // The connection may have closed meanwhile.
+      if (!this.#isOpen) return this.#leave()
+      door.take(this.#request, hold.principal, bytes)
+    }
+    this.#worker ??= sessions.workers.connect({
+      principal: (this.#hold as Hold).principal.id,
+      send: control => this.#send(control),
+      mayTake: (agent, sessionId) => door.mayDo(this.#request, ['work.append', `work:${agent}`], sessionId),
+    })
+    await sessions.workers.update(this.#worker, command)
+    this.#send({ type: 'ack', id: command.id, renewMs: sessions.workers.renewMs })
+  }
+
+  #leave(): void {
+    this.#workerHold?.release()
+    if (this.#worker) this.#context.sessions.workers.disconnect(this.#worker)
   }
 
   async #subscribe(command: Of<'subscribe'>): Promise<void> {
@@ -381,6 +425,7 @@ class WebSocketConnection implements Connection, Holder {
     clearTimeout(this.#second)
     this.#unproven?.()
     this.#hold?.release()
+    this.#leave()
     for (const sessionId of [...this.#subscriptions.keys()]) this.#endSubscription(sessionId)
     this.#sink.close()
     this.#context.connections.remove(this)
@@ -404,6 +449,12 @@ function incompleteBytes(socket: WebSocket): number {
   if (!receiver) return 0
   const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
   return _bufferedBytes + _messageLength + (_buffers.length + _fragments.length) * PIECE_BYTES
+}
+
+function notRegistered(): TwinrailError {
+  return new TwinrailError('bad-request', 'send the command worker with agents first', {
+    details: { path: 'agents' },
+  })
 }
 
 /** The refusal of a subscription whose connection has closed; nobody gets it. */

@@ -1,7 +1,7 @@
 /** Every kind of credentials, on every route and command, by every transport, on own, foreign and missing sessions. */
 import { createHash } from 'node:crypto'
 import t from 'tap'
-import { type Action, actionGroups, createsSession } from '../../src/auth/actions.ts'
+import { type Action, createsSession, groupOf } from '../../src/auth/actions.ts'
 import { anyOf } from '../../src/auth/any-of.ts'
 import { apiKeyAuthorize } from '../../src/auth/api-keys.ts'
 import { WsClient } from '../fixtures/wire-clients.ts'
@@ -35,16 +35,15 @@ const credentials: Record<
 > = {
   owner: {
     headers: () => bearer('ann'),
-    rights: (action, kind) =>
-      ['read', 'write', 'manage'].includes(actionGroups[action]) && kind !== 'foreign',
+    rights: (action, kind) => ['read', 'write', 'manage'].includes(groupOf(action)) && kind !== 'foreign',
   },
   support: {
     headers: () => bearer('ann', { twinrail: [{ sessions: ['*'], allow: ['read'] }] }),
-    rights: action => actionGroups[action] === 'read',
+    rights: action => groupOf(action) === 'read',
   },
   producer: {
     headers: async () => ({ authorization: 'Bearer producer-key' }),
-    rights: action => actionGroups[action] === 'produce',
+    rights: action => groupOf(action) === 'produce',
   },
   nobody: { headers: async () => ({}), rights: () => false },
   forger: { headers: async () => ({ authorization: 'Bearer forged' }), rights: () => false },
@@ -171,7 +170,7 @@ t.test('every answer is right, and none tells a foreign session from a missing o
       ['/v1/sessions', 'session.list'],
     ] as const) {
       const { status } = await fetch(`${url}${path}`, { headers })
-      const allowed = actionGroups[action] === 'any' || (name === 'owner' && action === 'session.list')
+      const allowed = groupOf(action) === 'any' || (name === 'owner' && action === 'session.list')
       const wanted = name === 'nobody' || name === 'forger' ? 401 : allowed ? 200 : 403
       t.equal(status, wanted, `${name}: ${path}`)
     }

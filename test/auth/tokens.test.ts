@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import type { FastifyRequest } from 'fastify'
 import { exportJWK, exportSPKI, generateKeyPair, SignJWT } from 'jose'
 import t, { type Test } from 'tap'
-import { type Action, actionGroups } from '../../src/auth/actions.ts'
+import { type Action, groupOf } from '../../src/auth/actions.ts'
 import { anyOf } from '../../src/auth/any-of.ts'
 import { apiKeyAuthorize } from '../../src/auth/api-keys.ts'
 import type { Authorize } from '../../src/auth/authorize.ts'
@@ -41,7 +41,7 @@ async function ask(
   const { sessionId, createdBy } = on
   const session = createdBy === undefined ? undefined : { createdBy, metadata: {}, createdAt: 0 }
   try {
-    const wanted = { action, group: actionGroups[action], sessionId, session }
+    const wanted = { action, group: groupOf(action), sessionId, session }
     return (await hook(carrying(bearer), wanted))?.id ?? 'forbidden'
   } catch (error) {
     return (error as { code: string }).code

@@ -1,8 +1,8 @@
 /** The parts of a run and of a command that need no log: the clock, the inbox, digests, and jobs by key. */
 import t from 'tap'
+import { Inbox } from '../../src/agents/inbox.ts'
 import { encodeEvent, LogEvent } from '../../src/log/event.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
-import { Inbox } from '../../src/sessions/inbox.ts'
 import { KeyedJobs } from '../../src/sessions/keyed-jobs.ts'
 import { ackOf, digest, repeatedAnswer, repeatedStart } from '../../src/sessions/repeats.ts'
 import { RunClock } from '../../src/sessions/run-clock.ts'
@@ -53,7 +53,7 @@ t.test('a run’s clock keeps the time that is left', async t => {
 })
 
 const event = (seq: number, type: string, data: unknown, by?: string) =>
-  new LogEvent(1, seq, encodeEvent({ sessionId: 's', runId: 'r', type, time: 1, by, data }))
+  new LogEvent(1, seq, encodeEvent({ sessionId: 's', runId: 'r', type, time: 1, by, data })).event
 
 t.test('an answer reaches the question that waits for it, or that is asked later', async t => {
   const inbox = new Inbox()

@@ -50,6 +50,7 @@ async function reapOnce(t: Test, log: EventLog, found = async () => {}): Promise
     presence,
     schemas: new SchemaChecker(),
     agents: new Map([[counting.name, counting]]) as never,
+    workers: { recover: async () => false },
     maxRunMs: 1000,
     leaseMs: 30,
     openRun: () => () => {},

@@ -1,9 +1,9 @@
 /** Every route and every command is an action, and a refusal does not tell of a session's existence. */
 import Fastify from 'fastify'
 import t, { type Test } from 'tap'
-import { type Action, actionGroups, commandActions } from '../../src/auth/actions.ts'
+import { type Action, commandActions, groupOf } from '../../src/auth/actions.ts'
 import type { Authorize, Wanted } from '../../src/auth/authorize.ts'
-import { Command, TwinrailError } from '../../src/protocol/index.ts'
+import { Command, connectionCommandTypes, TwinrailError } from '../../src/protocol/index.ts'
 import { requireActions } from '../../src/routes/actions.ts'
 import { openWs, WsClient } from '../fixtures/wire-clients.ts'
 import { ask } from '../fixtures/wire-refusals.ts'
@@ -30,6 +30,8 @@ const commands: Record<Command['type'], object> = {
   window: { ...session, offset: '1-0' },
   ping: { time: 1 },
   auth: { token: 'a' },
+  worker: { slots: 1, agents: [] },
+  'work.append': { ...session, workId: 'w', seq: 1, events: [{ type: 'x.a', data: 1 }] },
   'run.start': { ...session, agent: 'script', input: { events: [] } },
   'run.cancel': { ...session, runId: 'r' },
   'input.answer': { ...session, requestId: 'q', value: 1 },
@@ -91,7 +93,7 @@ t.test('every registered route asks the hook for its action first', async t => {
     }
     const wanted = action === 'command' ? 'run.cancel' : action
     t.equal(asked[0]?.action, wanted, `${name} asks for ${wanted}`)
-    t.equal(asked[0]?.group, actionGroups[wanted])
+    t.equal(asked[0]?.group, groupOf(wanted))
     if (path.includes(':sessionId')) t.equal(asked[0]?.sessionId, 's', `${name} names the session`)
   }
   t.ok(walked.size >= 15, 'the routes were found')
@@ -134,8 +136,9 @@ t.test('every command of the protocol asks the hook for its action', async t => 
       continue
     }
     t.match(answer, { type: 'nack', code: 'forbidden' }, type)
-    t.match(asked[0], { action, group: actionGroups[action], sessionId: 's' })
-    if (action === 'subscribe') continue
+    const on = type === 'worker' ? {} : { sessionId: 's' }
+    t.match(asked[0], { action, group: groupOf(action), ...on })
+    if (connectionCommandTypes.has(type)) continue
     asked.length = 0
     t.equal((await command(url, 's', { type, ...commands[type] })).status, 403, `${type} over HTTP`)
     t.equal(asked[0]?.action, action)

@@ -1,9 +1,10 @@
 /** The routes of AG-UI 1.0: `HttpAgent`, and TanStack AI's client on the same path. docs/clients/ag-ui.md. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Agent, ForeignMessage } from '../../agents/agent.ts'
+import type { ForeignMessage } from '../../agents/agent.ts'
 import { keys } from '../../log/keys.ts'
 import { check, formatOffset, OnNoViewers, parseOffset, TwinrailError } from '../../protocol/index.ts'
+import type { ListedAgent } from '../../sessions/agent-list.ts'
 import type { Principal } from '../../sessions/principal.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo, maySee } from '../allow.ts'
@@ -167,7 +168,7 @@ export function agUiRoutes(app: FastifyInstance, context: TransportContext): voi
 async function segmentFor(
   context: TransportContext,
   request: FastifyRequest,
-  agent: Agent,
+  agent: ListedAgent,
   body: RunAgentInput,
 ): Promise<Segment> {
   const { threadId, runId: foreign, messages, resume, forwardedProps, ...extra } = body

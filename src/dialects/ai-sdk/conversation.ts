@@ -1,8 +1,9 @@
 /** What a request of the AI SDK's chat wants: to start a run, to answer one that waits, or to attach to one. */
 import type { FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Agent, ForeignMessage } from '../../agents/agent.ts'
+import type { ForeignMessage } from '../../agents/agent.ts'
 import { formatOffset, OnNoViewers, parseOffset, TwinrailError } from '../../protocol/index.ts'
+import type { ListedAgent } from '../../sessions/agent-list.ts'
 import type { Principal } from '../../sessions/principal.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo } from '../allow.ts'
@@ -78,7 +79,7 @@ export async function converse(
 
 async function start(
   context: TransportContext,
-  agent: Agent,
+  agent: ListedAgent,
   sessionId: string,
   body: ChatBody,
   principal: Principal,

@@ -1,8 +1,8 @@
 /** The routes of JD Genie, for its page, its gateway and its tools, and of the teaching text. docs/clients/genie.md. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Agent } from '../../agents/agent.ts'
 import { check, parseOffset, TwinrailError } from '../../protocol/index.ts'
+import type { ListedAgent } from '../../sessions/agent-list.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo } from '../allow.ts'
 import { agentOf, before, idOf, inputOf } from '../chats.ts'
@@ -70,12 +70,12 @@ const oneLine = (text: string) => text.replace(/[\r\n\0]/g, ' ')
 const HIDDEN_BEAT = ': heartbeat\n'
 
 /** The agent that answers: the one that the request names, else `deepsearch`, else the first that takes a text. */
-function agentFor(context: TransportContext, named: string | undefined): Agent {
-  const { agents } = context.sessions
+function agentFor(context: TransportContext, named: string | undefined): ListedAgent {
+  const { agentList } = context.sessions
   if (named !== undefined) return agentOf(context, named)
-  const known = agents.get('deepsearch')
+  const known = agentList.get('deepsearch')
   if (known) return known
-  for (const agent of agents.values()) {
+  for (const agent of agentList.all()) {
     try {
       inputOf(agent, [{ role: 'user', text: 'text', raw: undefined }], {}, undefined)
       return agent

@@ -2,8 +2,9 @@
 import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { Agent, ForeignMessage } from '../../agents/agent.ts'
+import type { ForeignMessage } from '../../agents/agent.ts'
 import { check, Id, parseOffset, TwinrailError } from '../../protocol/index.ts'
+import type { ListedAgent } from '../../sessions/agent-list.ts'
 import { newSessionId } from '../../sessions/sessions.ts'
 import { connectionOf, type TransportContext } from '../../transports/context.ts'
 import { mayDo, maySee } from '../allow.ts'
@@ -71,7 +72,9 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
   })
 
   const models = () =>
-    [...context.sessions.agents.keys()].map(id => ({ id, object: 'model', created: 0, owned_by: 'twinrail' }))
+    context.sessions.agentList
+      .all()
+      .map(({ name: id }) => ({ id, object: 'model', created: 0, owned_by: 'twinrail' }))
 
   app.get('/openai/v1/models', { config: { action: 'agents.list' } }, async request => {
     await mayDo(context, request, ['agents.list'])
@@ -173,7 +176,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
   /** Starts a run or answers one. */
   async function respond(
     request: FastifyRequest,
-    agent: Agent,
+    agent: ListedAgent,
     body: z.output<typeof ResponseBody>,
   ): Promise<Segment> {
     const { model: _, input, stream: _stream, background: _background, metadata, ...extra } = body
@@ -191,7 +194,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
   /** Starts a run or answers one. The id of a tool call says where its result belongs. */
   async function complete(
     request: FastifyRequest,
-    agent: Agent,
+    agent: ListedAgent,
     body: z.output<typeof CompletionBody>,
   ): Promise<Segment> {
     const { model: _, messages, stream: _stream, metadata, ...extra } = body
@@ -217,7 +220,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
 
   async function start(
     request: FastifyRequest,
-    agent: Agent,
+    agent: ListedAgent,
     sessionId: string,
     messages: readonly ForeignMessage[],
     extra: Record<string, unknown>,

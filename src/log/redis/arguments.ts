@@ -51,8 +51,8 @@ export function appendArguments(
   ]
   for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
   flat.push(absent.length, ...absent, leases.length)
-  for (const [i, { runId, token, ttlMs, from }] of leases.entries()) {
-    flat.push(runId, token, ttlMs, from ?? '', takenBy[i] as number)
+  for (const [i, { runId, token, ttlMs, from, fromLive }] of leases.entries()) {
+    flat.push(runId, token, ttlMs, from ?? '', fromLive ? 1 : 0, takenBy[i] as number)
   }
   flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
   for (const { tally, index = 0, until, max, size = 0, maxSize, group, maxInGroup } of opens) {

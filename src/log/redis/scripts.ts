@@ -50,7 +50,8 @@ end
 /**
  * now, epoch to create with or '', creator or '', epoch that must be or '', node, channel, 1 when the log has no room or 0,
  * metadata that must be and that shall be (both '' to leave it), once (count; key, index, ttl or '', note),
- * absent (count; key), leases (count; runId, token, ttl, token to replace or '', by when), release (count;
+ * absent (count; key), leases (count; runId, token, ttl, token to replace or '', 1 to
+ * replace it before it expires or 0, by when), release (count;
  * runId), producer id or '', its seq, openings (count; tally, index, maximum, size, maximum of the sizes or '', '=' and group
  * or '', the group's maximum or '', keys (count; key)), texts.
  */
@@ -72,7 +73,7 @@ for i = 1, tonumber(arg()) do
   once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
 end
 for i = 1, tonumber(arg()) do absent[i] = arg() end
-for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg(), by = arg() } end
+for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg(), live = arg(), by = arg() } end
 for i = 1, tonumber(arg()) do release[i] = arg() end
 local producer, number = arg(), tonumber(arg())
 for i = 1, tonumber(arg()) do
@@ -120,7 +121,7 @@ for _, lease in ipairs(leases) do
   local held = redis.call('HGET', r, lease.run)
   if held then
     local expires, token = string.match(held, '^(%d+) (.*)$')
-    local left = token == lease.from and tonumber(expires) <= now
+    local left = token == lease.from and (lease.live == '1' or tonumber(expires) <= now)
     if token ~= lease.token and not left then return {'lease', epoch} end
   end
 end

@@ -1,4 +1,4 @@
-/** Checks questions' JSON Schemas, and answers against them, in a thread of its own and within a bound of time. */
+/** Checks JSON Schemas of questions and of agents, and values against them, in a thread of its own and within a bound of time. */
 import { Worker } from 'node:worker_threads'
 import { beginning, TwinrailError } from '../../protocol/index.ts'
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
@@ -9,8 +9,32 @@ export interface SchemaCheckerOptions {
   readonly maxMs?: number | undefined
 }
 
+/** Whose schema it is, for messages. */
+interface Subject {
+  readonly schema: string
+  readonly value: string
+  /** Paths of the schema and of the value in `details`. */
+  readonly schemaPath: string
+  readonly valuePath: string
+}
+
+const question: Subject = {
+  schema: 'the question’s schema',
+  value: 'the answer',
+  schemaPath: 'data.schema',
+  valuePath: 'value',
+}
+
+const input: Subject = {
+  schema: 'the schema of the agent’s input',
+  value: 'the input',
+  schemaPath: 'input',
+  valuePath: 'input',
+}
+
 interface Waiting {
   readonly job: SchemaJob
+  readonly subject: Subject
   resolve(problems: readonly SchemaProblem[]): void
   reject(error: unknown): void
 }
@@ -45,13 +69,7 @@ export class SchemaChecker {
    * @throws TwinrailError `bad-request` with the first places that are wrong; `rate-limited` while too much waits
    */
   async checkSchema(schema: JsonSchema): Promise<void> {
-    const problems = await this.#check({ schema })
-    if (problems.length === 0) return
-    throw refusal(
-      'the question’s schema is not a usable JSON Schema (draft 2020-12)',
-      'data.schema',
-      problems,
-    )
+    await this.#checkUsable(schema, question)
   }
 
   /**
@@ -59,9 +77,33 @@ export class SchemaChecker {
    * @throws TwinrailError `bad-request` with the first places that are wrong; `rate-limited` while too much waits
    */
   async checkAnswer(schema: JsonSchema, value: unknown): Promise<void> {
-    const problems = await this.#check({ schema, value: { json: value } })
+    await this.#checkValue(schema, value, question)
+  }
+
+  /** As {@link checkSchema}, for the schema of an agent's input. */
+  async checkInputSchema(schema: JsonSchema): Promise<void> {
+    await this.#checkUsable(schema, input)
+  }
+
+  /** As {@link checkAnswer}, for an agent's input. */
+  async checkInput(schema: JsonSchema, value: unknown): Promise<void> {
+    await this.#checkValue(schema, value, input)
+  }
+
+  async #checkUsable(schema: JsonSchema, subject: Subject): Promise<void> {
+    const problems = await this.#check({ schema }, subject)
     if (problems.length === 0) return
-    throw refusal('the answer does not meet the question’s schema', 'value', problems)
+    throw refusal(
+      `${subject.schema} is not a usable JSON Schema (draft 2020-12)`,
+      subject.schemaPath,
+      problems,
+    )
+  }
+
+  async #checkValue(schema: JsonSchema, value: unknown, subject: Subject): Promise<void> {
+    const problems = await this.#check({ schema, value: { json: value } }, subject)
+    if (problems.length === 0) return
+    throw refusal(`${subject.value} does not meet ${subject.schema}`, subject.valuePath, problems)
   }
 
   /** Stops the thread. Checks that wait are refused. */
@@ -74,7 +116,7 @@ export class SchemaChecker {
     await thread?.terminate()
   }
 
-  #check(job: SchemaJob): Promise<readonly SchemaProblem[]> {
+  #check(job: SchemaJob, subject: Subject): Promise<readonly SchemaProblem[]> {
     if (this.#closed) throw new TwinrailError('restart', 'the server is stopping')
     if (this.#waiting.length >= MAX_WAITING) {
       throw new TwinrailError('rate-limited', `${MAX_WAITING} schemas wait to be checked; try again later`, {
@@ -82,7 +124,7 @@ export class SchemaChecker {
       })
     }
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ job, resolve, reject })
+      this.#waiting.push({ job, subject, resolve, reject })
       this.#next()
     })
   }
@@ -110,7 +152,7 @@ export class SchemaChecker {
     })
     thread.on('error', error => {
       if (thread !== this.#thread) return
-      if (this.#ready) return this.#stop(tooExpensive('needs too much memory'))
+      if (this.#ready) return this.#stop(tooExpensive('needs too much memory', this.#current?.subject))
       // It cannot start. Whoever waits is told, and the next check tries again.
       for (const { reject } of this.#waiting.splice(0)) reject(error)
       this.#stop(error)
@@ -125,7 +167,7 @@ export class SchemaChecker {
       // Stopped one turn late: a busy event loop calls timers before it reads the verdict that lies there.
       const late = () => {
         this.#cancelDeadline = startTimer(1, () =>
-          this.#stop(tooExpensive(`takes longer than ${this.#maxMs} ms`)),
+          this.#stop(tooExpensive(`takes longer than ${this.#maxMs} ms`, this.#current?.subject)),
         )
       }
       this.#cancelDeadline = startTimer(this.#maxMs, late)
@@ -156,11 +198,11 @@ export class SchemaChecker {
   }
 }
 
-function tooExpensive(what: string): TwinrailError {
+function tooExpensive(what: string, { schema, schemaPath }: Subject = question): TwinrailError {
   return new TwinrailError(
     'bad-request',
-    `checking against the question’s schema ${what}; use a simpler schema or a shorter answer`,
-    { details: { path: 'data.schema' } },
+    `checking against ${schema} ${what}; use a simpler schema or a shorter value`,
+    { details: { path: schemaPath } },
   )
 }
 

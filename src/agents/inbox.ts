@@ -1,7 +1,6 @@
 /** The input that users send to a running run, read from the log: answers and steering messages. */
-import type { Answer, Steer } from '../agents/agent.ts'
-import type { LogEvent } from '../log/event.ts'
-import { TwinrailError } from '../protocol/index.ts'
+import { TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
+import type { Answer, Steer } from './agent.ts'
 
 interface Waiting {
   resolve(answer: Answer): void
@@ -19,7 +18,7 @@ export class Inbox {
   #closed: { reason: unknown } | undefined
 
   /** Takes the next `input.*` event of the run. */
-  event({ event }: LogEvent): void {
+  event(event: TwinrailEvent): void {
     const { offset, by } = event
     if (event.type === 'input.answered') {
       const { requestId, value } = event.data

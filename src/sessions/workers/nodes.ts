@@ -1,0 +1,63 @@
+/** What the nodes of a log tell each other about workers: their agents, and the runs that wait. */
+import type { Journal } from '../../bus/journal.ts'
+import type { WorkerAgent } from '../../protocol/index.ts'
+import type { WaitingRun } from './waiting-runs.ts'
+
+/** The session whose followers get it; nothing is stored in it. No id from outside begins with `~`. */
+const WORKERS_SESSION = '~workers'
+
+type Message =
+  | { readonly type: 'x.agent'; readonly data: { node: string; agent: WorkerAgent; at: number } }
+  | { readonly type: 'x.waiting'; readonly data: { node: string; run: WaitingRun } }
+
+export interface NodesParts {
+  readonly journal: Journal
+  /** Names this node. */
+  readonly node: string
+  /** Another node has an agent. Must not throw. */
+  onAgent(agent: WorkerAgent, at: number): void
+  /** A run waits on another node. Must not throw. */
+  onWaiting(run: WaitingRun): void
+  onError(error: unknown, about: Record<string, unknown>): void
+}
+
+/** Messages may be lost: whatever matters is said again at intervals. Says nothing where the log has one node. */
+export class WorkerNodes {
+  readonly #parts: NodesParts
+  readonly #unfollow: () => void
+
+  constructor(parts: NodesParts) {
+    this.#parts = parts
+    const { journal, node } = parts
+    this.#unfollow = journal.isShared
+      ? journal.follow(WORKERS_SESSION, {
+          events: () => {},
+          ephemeral: json => {
+            const message = JSON.parse(json) as Message
+            if (message.data.node === node) return
+            if (message.type === 'x.agent') parts.onAgent(message.data.agent, message.data.at)
+            else parts.onWaiting(message.data.run)
+          },
+          deleted: () => {},
+        })
+      : () => {}
+  }
+
+  tellAgent(agent: WorkerAgent, at: number): void {
+    this.#tell({ type: 'x.agent', data: { node: this.#parts.node, agent, at } })
+  }
+
+  tellWaiting(run: WaitingRun): void {
+    this.#tell({ type: 'x.waiting', data: { node: this.#parts.node, run } })
+  }
+
+  close(): void {
+    this.#unfollow()
+  }
+
+  #tell(message: Message): void {
+    const { journal, onError } = this.#parts
+    if (!journal.isShared) return
+    journal.publishEphemeral(WORKERS_SESSION, message).catch(error => onError(error, { what: 'workers' }))
+  }
+}
