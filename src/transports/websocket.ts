@@ -339,6 +339,7 @@ class WebSocketConnection implements Connection, Holder {
     this.#worker ??= sessions.workers.connect({
       principal: (this.#hold as Hold).principal.id,
       send: control => this.#send(control),
+      close: reason => this.close(reason),
       mayTake: (agent, sessionId) => door.mayDo(this.#request, ['work.append', `work:${agent}`], sessionId),
     })
     await sessions.workers.update(this.#worker, command)

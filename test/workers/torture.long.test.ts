@@ -116,9 +116,9 @@ async function torture(t: Test, nodes: ClusterNode[]): Promise<void> {
   }
   let isOver = false
   let [kills, pauses] = [0, 0]
-  const troubles = (async () => {
+  const trouble = async (worker: WorkerProcess) => {
     while (!isOver) {
-      const worker = workers[Math.floor(next() * workers.length)] as WorkerProcess
+      await new Promise(resolve => setTimeout(resolve, next() * LEASE_MS))
       if (next() < 0.5) {
         kills++
         await worker.kill()
@@ -131,7 +131,8 @@ async function torture(t: Test, nodes: ClusterNode[]): Promise<void> {
         worker.resume()
       }
     }
-  })()
+  }
+  const troubles = Promise.all(workers.map(trouble))
   const outcomes = new Map<string, number>()
   await each(
     RUNS,

@@ -1,5 +1,5 @@
 /** A worker's connection to this node: its agents, its slots, and the runs that it executes. */
-import type { Control, WorkerAgent } from '../../protocol/index.ts'
+import type { Control, TwinrailError, WorkerAgent } from '../../protocol/index.ts'
 import type { Work } from './work.ts'
 
 /** What a transport gives for each worker. */
@@ -7,6 +7,8 @@ export interface WorkerLink {
   /** Id of the worker's principal. */
   readonly principal: string
   send(control: Control): void
+  /** Closes the connection; the worker connects again. */
+  close(reason: TwinrailError): void
   /** Whether it may execute the agent's runs in that session. */
   mayTake(agent: string, sessionId: string): Promise<boolean>
 }

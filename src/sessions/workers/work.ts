@@ -13,6 +13,7 @@ import {
   type ErrorCode,
   isTerminal,
   type OnNoViewers,
+  TwinrailError,
 } from '../../protocol/index.ts'
 import { RunClock } from '../run-clock.ts'
 
@@ -32,6 +33,8 @@ export interface WorkParts {
   /** Time limit in ms, without the time in which a question is open. */
   readonly maxMs: number
   send(control: Control): void
+  /** Called when the run cannot be followed: the worker is to go on with it on another connection. */
+  onUnfollowed(): void
   /** Called once, when the work is over for this connection. */
   onOver(): void
   onError(error: unknown, about: Record<string, unknown>): void
@@ -76,9 +79,12 @@ export class Work {
       onEvent = event => this.#event(event, after)
       if (!this.#isOver) await this.#view()
     } catch (error) {
-      this.parts.onError(error, this.#about)
-      // The worker goes on by its lease, on another connection.
-      this.over('forbidden', 'the server could not follow the run')
+      if (error instanceof TwinrailError && error.code === 'session-not-found') {
+        this.over('run-ended', 'the session was deleted')
+      } else {
+        this.parts.onError(error, this.#about)
+        this.parts.onUnfollowed()
+      }
     }
     if (this.#isOver) this.#free()
   }

@@ -1,16 +1,14 @@
 /** Runs that programs outside the server execute. PROTOCOL.md, "Workers". */
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '../../bus/bus.ts'
-import { type Journal, offsetOf } from '../../bus/journal.ts'
+import type { Journal } from '../../bus/journal.ts'
 import { keys } from '../../log/keys.ts'
-import type { AppendConditions, ExpiredLease, Lease, OnceKey } from '../../log/log.ts'
+import type { ExpiredLease, Lease } from '../../log/log.ts'
 import type { Presence } from '../../presence/presence.ts'
 import {
   type Command,
-  type EventBody,
   faultOf,
   formatOffset,
-  isTerminal,
   type OnNoViewers,
   type OpenWork,
   parseOffset,
@@ -21,11 +19,10 @@ import { type Cancel, startInterval } from '../../protocol/timers.ts'
 import type { Expiry } from '../expiry.ts'
 import type { RunNote } from '../key-notes.ts'
 import { KeyedJobs } from '../keyed-jobs.ts'
-import { parseIngestedEvent } from '../parse-ingest.ts'
-import { checkQuestion, QUESTION_BYTES, SCHEMA_NESTING } from '../question.ts'
-import { refusalError } from '../refused-append.ts'
+import { QUESTION_BYTES, SCHEMA_NESTING } from '../question.ts'
 import type { AckFields } from '../repeats.ts'
 import type { SchemaChecker } from '../schemas/checker.ts'
+import { appendWork } from './append-work.ts'
 import { ConnectedWorker, type WorkerLink } from './connected-worker.ts'
 import { WorkerNodes } from './nodes.ts'
 import { type WaitingRun, WaitingRuns } from './waiting-runs.ts'
@@ -106,6 +103,7 @@ export class Workers {
   /** The agents whose waiting runs are being given away; `true`: look again afterwards. */
   readonly #serving = new Map<string, boolean>()
   readonly #cancels: Cancel[]
+  #isClosed = false
 
   constructor(parts: WorkersParts) {
     this.#parts = parts
@@ -170,6 +168,7 @@ export class Workers {
    * schema
    */
   async update(worker: ConnectedWorker, { agents, slots, works = [] }: Of<'worker'>): Promise<void> {
+    if (this.#isClosed) throw stopping()
     worker.heardAt = performance.now()
     if (agents) await this.#register(worker, agents)
     // None is given to it before it has those that it goes on with.
@@ -188,52 +187,11 @@ export class Workers {
   /** Appends events of a run. @throws TwinrailError the reason of a refusal; nothing was appended then */
   async append(worker: ConnectedWorker, command: Of<'work.append'>): Promise<AckFields> {
     worker.heardAt = performance.now()
-    const { sessionId, workId, seq, events } = command
-    const work = worker.works.get(workId)
-    if (!work || work.parts.sessionId !== sessionId) throw notYours()
-    const { runId, epoch, lease } = work.parts
-    const bodies = events.map((event, i) => parseWorkEvent(event, runId, `event ${i}`))
-    const once: OnceKey[] = []
-    let ends: string | undefined
-    for (const [index, body] of bodies.entries()) {
-      if (ends) {
-        throw new TwinrailError('bad-request', `event ${index}: an earlier event of the frame ends the run`)
-      }
-      await checkQuestion(body, this.#parts)
-      if (isTerminal(body.type)) {
-        ends = body.type
-        once.push({ key: keys.end(runId), note: { type: ends }, index })
-      } else if (body.type === 'input.requested') {
-        once.push({ key: keys.input(body.data.requestId), note: { runId }, index })
-      } else if (body.type === 'input.expired') {
-        once.push({ key: keys.answer(body.data.requestId), note: { expired: true }, index })
-      }
-    }
-    const conditions: AppendConditions = {
-      epoch,
-      once,
-      absent: ends ? [] : [keys.end(runId)],
-      leases: [lease],
-      release: ends ? [runId] : [],
-      producer: { id: producerOf(workId), seq },
-    }
-    work.isEnding ||= ends !== undefined
-    const appended = await this.#journal.append(sessionId, bodies, conditions).catch(error => {
-      work.isEnding = false
-      throw error
-    })
-    if (!appended.accepted) {
-      work.isEnding = false
-      if (appended.reason === 'lease') work.over('forbidden', 'the run’s lease is lost')
-      throw refusalError(sessionId, appended)
-    }
-    for (const { type, data } of bodies) {
-      if (type === 'input.requested' && data.expiresAt !== undefined)
-        this.#parts.expiry.schedule(sessionId, epoch, runId, data.requestId, data.expiresAt)
-    }
-    if (ends) work.over()
-    else await this.#parts.bus.admitted(sessionId)
-    return appended.first > 0 ? { offset: offsetOf(appended, appended.first) } : {}
+    const work = worker.works.get(command.workId)
+    // A worker that hears `restart` goes on at another node; with `forbidden` it would give its run up.
+    if (this.#isClosed) throw stopping()
+    if (!work || work.parts.sessionId !== command.sessionId) throw notYours()
+    return appendWork(this.#parts, work, command)
   }
 
   /**
@@ -299,6 +257,7 @@ export class Workers {
   }
 
   async close(): Promise<void> {
+    this.#isClosed = true
     for (const cancel of this.#cancels) cancel()
     for (const worker of [...this.#connected]) this.disconnect(worker)
     this.#waiting.close()
@@ -471,6 +430,8 @@ export class Workers {
         worker.works.delete(workId)
         if (!worker.isGone) for (const name of worker.agents.keys()) this.#serve(name)
       },
+      onUnfollowed: () =>
+        worker.link.close(new TwinrailError('unavailable', 'the log cannot be reached now')),
       onError,
     })
     worker.works.set(workId, work)
@@ -628,27 +589,14 @@ function tokenOf({ link }: ConnectedWorker, workId: string): string {
   return `work:${workId}:${link.principal}`
 }
 
-/** Names the worker as a producer, whose events are numbered. */
-function producerOf(workId: string): string {
-  return `work ${workId}`
-}
-
 /** Whether a lease is that of a run that waits, and whether a worker had begun the run before. */
 function parseWaitingToken(token: string): { resumed: boolean } | undefined {
   const [, again] = /^waiting(-again)?:/.exec(token) ?? []
   return token.startsWith('waiting') ? { resumed: again !== undefined } : undefined
 }
 
-/** @throws TwinrailError `bad-request` */
-function parseWorkEvent(value: unknown, runId: string, what: string): EventBody & { runId?: string } {
-  const event = value !== null && typeof value === 'object' ? { ...value, runId } : value
-  const body = parseIngestedEvent(event, what)
-  if (body.type === 'run.started') {
-    throw new TwinrailError('bad-request', `${what}: the run has started already`, {
-      details: { path: 'type' },
-    })
-  }
-  return body
+function stopping(): TwinrailError {
+  return new TwinrailError('restart', 'the server is stopping; connect again')
 }
 
 function notYours(): TwinrailError {
