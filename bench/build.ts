@@ -16,7 +16,7 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 const out = join(root, 'bench/dist')
 
 /** What measured processes do not load, and what this function has written. */
-const notMeasured = /^bench\/(dist|test)\/|\/node_modules\/|\.d\.ts$/
+const notMeasured = /^bench\/(dist|test)\/|^client\/(dist|page|playground)\/|\/node_modules\/|\.d\.ts$/
 
 let built = false
 
@@ -24,7 +24,7 @@ let built = false
 const relativeImport = /((?:from|import) ?\(?"\.[^"]*)\.ts"/g
 
 /**
- * Compiles `src` and `bench`, only files that have changed and once per run. The measured processes run the result and not
+ * Compiles `src`, `client` and `bench`, only files that have changed and once per run. The measured processes run the result and not
  * the sources through tsx: tsx names every closure when it is created, which the published package does not do. Editing
  * during a run does not change what the run measures.
  * @returns the folder
@@ -32,7 +32,7 @@ const relativeImport = /((?:from|import) ?\(?"\.[^"]*)\.ts"/g
 export function build(): string {
   if (built) return out
   built = true
-  for (const folder of ['src', 'bench']) {
+  for (const folder of ['src', 'client', 'bench']) {
     for (const entry of readdirSync(join(root, folder), { recursive: true, withFileTypes: true })) {
       const source = join(entry.parentPath, entry.name)
       const path = source.slice(root.length)
