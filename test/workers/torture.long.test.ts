@@ -61,10 +61,21 @@ class WorkerProcess {
   }
 }
 
+/** Calls again while the server answers that it cannot now: on a busy machine Redis may be late. */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call()
+    } catch (error) {
+      if (!/"unavailable"/.test(String(error))) throw error
+    }
+  }
+}
+
 async function eventsOf(url: string, sessionId: string): Promise<Message[]> {
   const events: Message[] = []
   for (let after: string | undefined; ; ) {
-    const page = await fetchPage(url, sessionId, { after, replay: 'full' })
+    const page = await patiently(() => fetchPage(url, sessionId, { after, replay: 'full' }))
     events.push(...page.events)
     if (page.caughtUp) return events
     after = page.next
@@ -140,7 +151,8 @@ async function torture(t: Test, nodes: ClusterNode[]): Promise<void> {
       const agent = i % 2 ? 'once' : 'again'
       const sessionId = `s${i}`
       const url = urlOf(i)
-      const run = await startRun(url, sessionId, agent, { to: EVENTS })
+      const run = `r${i}`
+      await patiently(() => startRun(url, sessionId, agent, { to: EVENTS }, { runId: run }))
       let events: Message[] = []
       await eventually(t, `${run} ends`, async () => {
         events = await eventsOf(url, sessionId)
