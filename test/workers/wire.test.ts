@@ -276,6 +276,18 @@ t.test('a run whose worker died fails, and its worker is fenced', async t => {
   t.same(await texts(wire, 's'), ['a'])
 })
 
+t.test('the log refuses a worker whose lease another node has taken', async t => {
+  const wire = await serve(t)
+  const socket = await worker(t, wire.url)
+  const runId = await startRun(wire.url, 's', 'echo', { text: '' })
+  const work = await workOf(socket)
+  const lease = { runId, token: 'other', from: `work:${work.workId}:local`, fromLive: true, ttlMs: 60_000 }
+  t.match(await wire.server.journal.append('s', [], { leases: [lease] }), { accepted: true })
+  t.match(await append(socket, work, 1, [said('late')]), { type: 'nack', code: 'forbidden' })
+  t.match(await socket.nextOf('work-over'), { workId: work.workId, code: 'forbidden' })
+  t.same(await texts(wire, 's'), [])
+})
+
 t.test('another worker takes over the run of an agent that can resume', async t => {
   const wire = await serve(t, { leaseMs: 300 })
   const { url } = wire
