@@ -190,7 +190,11 @@ export class Workers {
     const work = worker.works.get(command.workId)
     // A worker that hears `restart` goes on at another node; with `forbidden` it would give its run up.
     if (this.#isClosed) throw stopping()
-    if (!work || work.parts.sessionId !== command.sessionId) throw notYours()
+    if (!work || work.parts.sessionId !== command.sessionId) {
+      // A session that the principal may not see is answered as a missing one, so a missing one is not told otherwise.
+      await this.#journal.session(command.sessionId)
+      throw notYours()
+    }
     return appendWork(this.#parts, work, command)
   }
 
