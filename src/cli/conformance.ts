@@ -1,7 +1,7 @@
 /** `twinrail conformance <url>`: checks a server against the statements of PROTOCOL.md, and prints a table. */
 import { readFileSync, writeFileSync } from 'node:fs'
+import { channels } from '../conformance/channels.ts'
 import { type Report, runConformance } from '../conformance/run.ts'
-import { channels } from '../conformance/statement.ts'
 import { exitCodes } from './exit.ts'
 import { type Environment, type Output, Screen } from './screen.ts'
 import { StatusLine } from './status-line.ts'

@@ -1,7 +1,7 @@
 /** What a check works with: a session of its own, requests, commands, and a stream over the channel under test. */
 import { randomBytes } from 'node:crypto'
 import { isDeepStrictEqual } from 'node:util'
-import type { Channel } from './statement.ts'
+import type { Channel } from './channels.ts'
 import { type Got, type Http, Inbox, isEvent, type Message, type Sent, Socket, type Target } from './wire.ts'
 
 /** The options of a subscription. */

@@ -1,7 +1,8 @@
 /** Runs the statements against a server, and reports each on each of its channels. */
 import { setMaxListeners } from 'node:events'
+import type { Channel } from './channels.ts'
 import { Check, Skipped } from './check.ts'
-import type { Channel, Statement } from './statement.ts'
+import type { Statement } from './statement.ts'
 import { statements as all } from './statements/index.ts'
 import { Http, type Target } from './wire.ts'
 

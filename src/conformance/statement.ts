@@ -1,12 +1,9 @@
 /** A statement of PROTOCOL.md, and how it is checked. */
+import type { Channel } from './channels.ts'
 import type { Check } from './check.ts'
 
-/** What a statement is checked on: a transport of events, or plain requests. */
-export const channels = ['sse', 'websocket', 'long-poll', 'http'] as const
-export type Channel = (typeof channels)[number]
-
 export interface Statement {
-  /** PROTOCOL.md has it at the anchor `c<number>`. */
+  /** PROTOCOL.md has it at the anchor `c<number>`. A number is never used for another statement. */
   readonly number: number
   /** What it says, in a sentence. */
   readonly says: string
@@ -14,12 +11,6 @@ export interface Statement {
   /** @throws Error that says what was expected and what came */
   check(check: Check): Promise<void>
 }
-
-/** Streams that push, and pages. */
-export const everywhere = ['sse', 'websocket', 'long-poll'] as const satisfies Channel[]
-export const pushed = ['sse', 'websocket'] as const satisfies Channel[]
-/** Where commands are sent. */
-export const commanded = ['http', 'websocket'] as const satisfies Channel[]
 
 export function statement(
   number: number,

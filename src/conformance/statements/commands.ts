@@ -1,6 +1,8 @@
 /** Commands, over HTTP and over WebSocket. */
+
+import { commanded } from '../channels.ts'
 import type { Check } from '../check.ts'
-import { commanded, type Statement, statement } from '../statement.ts'
+import { type Statement, statement } from '../statement.ts'
 import type { Message } from '../wire.ts'
 
 const seq = (offset = '') => Number(offset.split('-')[1])

@@ -1,6 +1,8 @@
 /** Promises, offsets, cursors, events and folding. */
+
+import { everywhere, pushed } from '../channels.ts'
 import type { Check } from '../check.ts'
-import { everywhere, pushed, type Statement, statement } from '../statement.ts'
+import { type Statement, statement } from '../statement.ts'
 import { type Got, isEvent } from '../wire.ts'
 
 const OFFSET = /^[1-9]\d{0,15}-(0|[1-9]\d{0,15})$/

@@ -1,6 +1,8 @@
 /** Calls over HTTP: sessions, errors, JSON, ingest, presence. */
+
+import { pushed } from '../channels.ts'
 import { nextOf } from '../check.ts'
-import { pushed, type Statement, statement } from '../statement.ts'
+import { type Statement, statement } from '../statement.ts'
 
 const HTTP = ['http'] as const
 const seq = (offset = '') => Number(offset.split('-')[1])

@@ -1,5 +1,6 @@
 /** Options of a subscription, runs in it, lag. */
-import { everywhere, pushed, type Statement, statement } from '../statement.ts'
+import { everywhere, pushed } from '../channels.ts'
+import { type Statement, statement } from '../statement.ts'
 import { type Got, isEvent } from '../wire.ts'
 
 const seq = (offset = '') => Number(offset.split('-')[1])
