@@ -154,10 +154,11 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
       /^src\/(auth\/(actions|door|tickets)|metrics)\.ts$/,
     ],
   },
+  { name: 'conformance', files: /^src\/conformance\//, may: [] },
   {
     name: 'cli',
     files: /^src\/cli\/(?!(main|serve|config|open-log)\.ts$)/,
-    may: [/^src\/protocol\//, /^src\/guide\//, /^client\/(?!(playground|worker)\/)/],
+    may: [/^src\/(protocol|guide|conformance)\//, /^client\/(?!(playground|worker)\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
   { name: 'playground', files: /^client\/playground\//, may: [] },

@@ -118,6 +118,34 @@ program
     process.exitCode = await doctorCommand({ ...terminal(), url, headers, silenceMs: silence * 1000, json })
   })
 
+program
+  .command('conformance')
+  .argument('<url>', 'the address of the server, with its prefix', url)
+  .description(
+    'check a server against the statements of PROTOCOL.md, on every transport; exit code 1 if one fails',
+  )
+  .option(
+    '--header <line>',
+    'header for every request, such as "authorization: Bearer …"; may be repeated',
+    header,
+    {},
+  )
+  .option('--only <numbers>', 'only these statements, such as 3,41', numbers)
+  .option('--json <file>', 'write the report as JSON to this file; - for standard output, without the table')
+  .option('--http2', 'send requests over HTTP/2; WebSockets use HTTP/1.1', false)
+  .option('--ca <file>', 'certificates to trust besides the system’s, as PEM')
+  .option('--timeout <seconds>', 'time for one check', seconds, 15)
+  .action(async (url: string, { header: headers, timeout, ...options }) => {
+    const { conformanceCommand } = await import('./conformance.ts')
+    process.exitCode = await conformanceCommand({
+      ...terminal(),
+      ...options,
+      url,
+      headers,
+      timeoutMs: timeout * 1000,
+    })
+  })
+
 const guideProgram = program
   .command('guide')
   .description('recommend a transport, with reasons; asks questions when it has no flags')
@@ -207,6 +235,11 @@ function url(text: string): string {
 function count(text: string): number {
   if (/^\d{1,15}$/.test(text)) return Number(text)
   throw new InvalidArgumentError('expected a whole number')
+}
+
+function numbers(text: string): number[] {
+  if (/^\d{1,4}(,\d{1,4})*$/.test(text)) return text.split(',').map(Number)
+  throw new InvalidArgumentError('expected numbers of statements, such as 3,41')
 }
 
 function seconds(text: string): number {
