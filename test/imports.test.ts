@@ -99,6 +99,7 @@ const PUBLIC = [
   'client/react/index.ts',
   'client/view/index.ts',
   'client/worker/index.ts',
+  'client/producer/index.ts',
 ]
 
 /** For each layer, lowest first: what it may import beside its own files. */

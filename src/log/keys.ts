@@ -29,4 +29,6 @@ export const keys = {
   answer: (requestId: string) => keyOf('answer', requestId),
   /** A principal's command with this idempotency key was accepted. */
   command: (principal: string, key: string) => keyOf('cmd', principal, key),
+  /** A producer of the principal has begun this epoch of the writer. */
+  writer: (principal: string, name: string, epoch: number) => keyOf('writer', principal, name, String(epoch)),
 } as const

@@ -56,10 +56,27 @@ export const ProducerQuery = z
       .pipe(z.number().int().min(0))
       .optional()
       .describe("The producer's number of the first event in the body"),
+    writer: Id.optional().describe(
+      'The producer appends only while it is the newest one that names this writer; goes with `epoch`',
+    ),
+    epoch: wholeNumber("the producer's epoch")
+      .pipe(z.number().int().min(1))
+      .optional()
+      .describe(
+        'Which producer of the writer this is, from 1 on: the first append of an epoch ends those before it',
+      ),
   })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
     message: 'producer and seq go together',
     path: ['producer'],
+  })
+  .refine(({ writer, epoch }) => (writer === undefined) === (epoch === undefined), {
+    message: 'writer and epoch go together',
+    path: ['writer'],
+  })
+  .refine(({ producer, writer }) => producer !== undefined || writer === undefined, {
+    message: 'writer needs producer and seq',
+    path: ['writer'],
   })
 
 const Ingested = named(
@@ -147,8 +164,9 @@ export function eventRoutes(app: Api, context: TransportContext): void {
     },
     async request => {
       const { sessionId } = request.params
-      const { producer: id, seq } = request.query
-      const producer = id === undefined || seq === undefined ? undefined : { id, seq }
+      const { producer: id, seq, writer: name, epoch } = request.query
+      const writer = name === undefined || epoch === undefined ? undefined : { name, epoch }
+      const producer = id === undefined || seq === undefined ? undefined : { id, seq, writer }
       const { body } = request
       if (isStream(body)) {
         let lost: TwinrailError | undefined

@@ -1,7 +1,7 @@
 /** Ingest: appends the events of external producers. PROTOCOL.md, "Ingest". */
 import type { Bus } from '../bus/bus.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
-import { keys } from '../log/keys.ts'
+import { keys, partsOf } from '../log/keys.ts'
 import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
 import { type EventBody, isTerminal, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
@@ -14,6 +14,7 @@ import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
+import { fenced, type Writer, writerConditions } from './writers.ts'
 
 /** The outcome of an ingest. */
 export interface Ingested {
@@ -33,6 +34,8 @@ export interface Producer {
   id: string
   /** Number of the first event of the call. */
   seq: number
+  /** The producer appends only while it is the newest one of this writer. */
+  writer?: Writer | undefined
 }
 
 export interface IngestParts {
@@ -106,7 +109,7 @@ export class Ingest {
     if (!appended.accepted) {
       const known = producer && (await this.#countKnown(sessionId, bodies, appended, producer))
       if (known) {
-        const rest = { id: producer.id, seq: producer.seq + known.count }
+        const rest = { ...producer, seq: producer.seq + known.count }
         const added = bodies.slice(known.count)
         const { head } = await this.#appendBodies(sessionId, added, principal, rest, isFinal)
         return { ...firstOf(known.appended), head, count: bodies.length }
@@ -133,7 +136,7 @@ export class Ingest {
     let count = 0
     const add = async (bodies: readonly EventBody[]) => {
       if (bodies.length === 0) return
-      const numbered = producer && ownedBy(principal, { id: producer.id, seq: producer.seq + count })
+      const numbered = producer && ownedBy(principal, { ...producer, seq: producer.seq + count })
       const ingested = await this.#appendBodies(sessionId, bodies, principal, numbered, bodies.length === 1)
       if (count === 0) first = ingested.first
       head = ingested.head
@@ -239,12 +242,23 @@ export class Ingest {
     principal: Principal,
     producer: Producer | undefined,
   ): Promise<Appended> {
+    const { writer, ...numbered } = producer ?? {}
+    const newest =
+      writer && (await writerConditions(this.#parts.journal, sessionId, principal.id, producer!.id, writer))
     const opened = this.#openRuns(sessionId, bodies, conditions, principal)
     const closeAll = () => {
       for (const [, close] of opened) close()
     }
     const appended = await this.#parts.journal
-      .append(sessionId, bodies, { ...conditions, ...(producer && { producer }), by: principal.id })
+      .append(sessionId, bodies, {
+        ...conditions,
+        ...(newest && {
+          once: [...(conditions.once ?? []), ...newest.once],
+          absent: [...(conditions.absent ?? []), ...newest.absent],
+        }),
+        ...(producer && { producer: numbered as Producer }),
+        by: principal.id,
+      })
       .catch(error => {
         closeAll()
         throw error
@@ -305,7 +319,7 @@ export class Ingest {
       const appended = await this.#parts.journal.append(sessionId, bodies.slice(0, count), {
         epoch,
         absent: [key],
-        producer,
+        producer: { id: producer.id, seq: producer.seq },
       })
       if (appended.accepted) known = { count, appended }
       else tooMany = count
@@ -347,6 +361,10 @@ export class Ingest {
   }
 
   #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): TwinrailError {
+    if (refused.reason === 'key' && refused.key.startsWith('writer:')) {
+      const [, , name = '', epoch] = partsOf(refused.key)
+      return fenced(name, Number(epoch))
+    }
     if (refused.reason === 'key' && refused.key.startsWith('run:')) {
       if (!isOwn(refused.entry.note, principal)) {
         return new TwinrailError(
@@ -375,6 +393,6 @@ function isOwn(note: unknown, principal: Principal): boolean {
 const requestIdOf = (data: unknown) => (data as { requestId: string }).requestId
 
 /** Puts the principal into the producer's id, since two principals may choose the same one. */
-function ownedBy(principal: Principal, { id, seq }: Producer): Producer {
-  return { id: `${principal.id} ${id}`, seq }
+function ownedBy(principal: Principal, producer: Producer): Producer {
+  return { ...producer, id: `${principal.id} ${producer.id}` }
 }

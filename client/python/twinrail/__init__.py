@@ -1,4 +1,4 @@
-"""Twinrail's client for Python: follows agent runs with resume and backpressure, and sends commands."""
+"""Twinrail's client for Python: follows agent runs, sends commands, and executes agents as a worker."""
 
 from .backoff import Backoff
 from .client import Client
@@ -7,9 +7,13 @@ from .errors import TwinrailError
 from .events import CaughtUp, End, Event, Gap, Page, Reset, StreamItem
 from .session import Ack, Run, Session
 from .stream import EventStream
+from .worker import Agent, AgentError, Answer, Steering, Worker, WorkerRun, agent
 
 __all__ = [
     "Ack",
+    "Agent",
+    "AgentError",
+    "Answer",
     "Auth",
     "AuthResult",
     "Backoff",
@@ -23,7 +27,11 @@ __all__ = [
     "Reset",
     "Run",
     "Session",
+    "Steering",
     "StreamItem",
     "Token",
     "TwinrailError",
+    "Worker",
+    "WorkerRun",
+    "agent",
 ]

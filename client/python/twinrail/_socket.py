@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 import asyncio
 import json
@@ -69,6 +69,12 @@ class SocketPool:
         self._sockets.add(socket)
         return socket.subscribe(session_id, options), socket
 
+    def work(self, credential: Credential, listener: Listener) -> SharedSocket:
+        """A socket of its own for a worker. It stays open without a subscription."""
+        socket = SharedSocket(self, credential, self._address, self._tls, listener)
+        self._sockets.add(socket)
+        return socket
+
     @property
     def ready(self) -> SharedSocket | None:
         """A socket that can send commands now, if there is one."""
@@ -86,11 +92,26 @@ class SocketPool:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
 
+class Listener(Protocol):
+    """A worker, as its socket sees it."""
+
+    def greeted(self) -> None: ...
+
+    def received(self, message: Message) -> None: ...
+
+    def failed(self, error: TwinrailError) -> None: ...
+
+
 class SharedSocket:
     """One WebSocket. It closes itself when it has no subscription and no pending command."""
 
     def __init__(
-        self, pool: SocketPool, credential: Credential, address: str, tls: ssl.SSLContext | None
+        self,
+        pool: SocketPool,
+        credential: Credential,
+        address: str,
+        tls: ssl.SSLContext | None,
+        listener: Listener | None = None,
     ) -> None:
         self.credential = credential
         """The credentials that the server knows of this socket."""
@@ -100,6 +121,7 @@ class SharedSocket:
         self._pool = pool
         self._address = address
         self._tls = tls
+        self._listener = listener
         self._subscriptions: dict[str, Subscription] = {}
         self._replies: dict[str, asyncio.Future[Message]] = {}
         self._outbox: deque[str] = deque()
@@ -165,6 +187,8 @@ class SharedSocket:
             if not reply.done():
                 code = "closed" if error.code == "closed" else "connection-lost"
                 reply.set_exception(TwinrailError(code, error.message))
+        if self._listener:
+            self._listener.failed(error)
         self._pool.gone(self, self._task)
         self._task.cancel()
 
@@ -186,7 +210,7 @@ class SharedSocket:
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if not self._subscriptions and not self._replies:
+        if not self._subscriptions and not self._replies and not self._listener:
             self.fail(TwinrailError("connection-lost", "Closed"))
 
     async def _run(self) -> None:
@@ -291,6 +315,9 @@ class SharedSocket:
             raise TwinrailError("protocol-error", "The server sent text that is not JSON") from None
         if not isinstance(message, dict) or not isinstance(message.get("type"), str):
             raise TwinrailError("protocol-error", "The server sent JSON that is not a message")
+        if self._listener and message["type"] in ("work", "work-input", "work-over"):
+            self._listener.received(message)
+            return
         session_id = message.get("sessionId")
         if isinstance(session_id, str):
             subscription = self._subscriptions.get(session_id)
@@ -327,6 +354,8 @@ class SharedSocket:
         expires_at = hello.get("expiresAt")
         if expires_at is not None and self._pool.credentials.renews:
             self._help(self._keep_authorized, expires_at - self._server_time())
+        if self._listener:
+            self._listener.greeted()
 
 
 def _error_of(address: str, error: Exception) -> TwinrailError:
