@@ -4,11 +4,11 @@ import { Reader } from './feed.ts'
 import { Hub, type Surroundings } from './hub.ts'
 import type { CommonMessage, FeedPart, TabMessage, Wish } from './messages.ts'
 
-/** A leader that answers nothing for this long is taken to be frozen, in ms. */
-const SILENT_MS = 4000
-
-/** How often a tab looks whether its leader answers, in ms. */
+/** How often a tab looks whether its leader answers, in ms. Browsers do it less often in hidden pages. */
 const LOOK_MS = 1000
+
+/** A leader that leaves so many looks unanswered is taken to be frozen. Looks, not time: this tab may have slept itself. */
+const UNANSWERED = 4
 
 /** How long a tab without streams stays, in ms. */
 const IDLE_MS = 5000
@@ -45,7 +45,10 @@ export class Tab {
   readonly #remote = new Map<number, (part: FeedPart) => void>()
   /** As the leader: the readers of other tabs. */
   readonly #guests = new Map<string, { reader: Reader; detach: () => void }>()
+  /** Tabs whose end this one waits for. */
+  readonly #watched = new Set<string>()
   readonly #left = new AbortController()
+  readonly #isMarked: Promise<void>
   #hub: Hub | undefined
   #leader: string | undefined
   #waiting: (() => void)[] = []
@@ -56,8 +59,9 @@ export class Tab {
   #queued: AbortController | undefined
   #ids = 0
   #streams = 0
-  #heardAt = 0
-  #lookedAt = 0
+  #unanswered = 0
+  /** Looks since this page was put to sleep. */
+  #asleepFor = 0
   #look: ReturnType<typeof setInterval> | undefined
   #idle: ReturnType<typeof setTimeout> | undefined
 
@@ -71,10 +75,16 @@ export class Tab {
     this.#common.onmessage = ({ data }) => this.#heardOfAll(data)
     this.#inbox.onmessage = ({ data }) => this.#heard(data)
     const mine = `${name} ${this.#id}`
-    void navigator.locks.request(mine, () => this.#untilLeft()).catch(() => {})
+    // The leader takes this tab to be gone when it gets this lock, so this tab must have it first.
+    this.#isMarked = new Promise(resolve => {
+      const marked = () => {
+        resolve()
+        return this.#untilLeft()
+      }
+      navigator.locks.request(mine, marked).catch(() => resolve())
+    })
     this.#ask()
     this.#common.postMessage({ type: 'who' } satisfies CommonMessage)
-    this.#heardAt = this.#lookedAt = Date.now()
     this.#look = setInterval(() => this.#lookAround(), LOOK_MS)
     const { signal } = this.#left
     const sleep = () => this.#sleep()
@@ -97,6 +107,7 @@ export class Tab {
 
   /** Attaches a reader to the leader's feed, once there is a leader. Its parts come in order. */
   async attach(wish: Wish, receive: (part: FeedPart) => void, signal: AbortSignal): Promise<Attachment> {
+    await this.#isMarked
     while (!this.#leader && !signal.aborted) {
       await new Promise<void>(resolve => {
         this.#waiting.push(resolve)
@@ -158,6 +169,7 @@ export class Tab {
   /** A page that is put to sleep must not lead, nor wait for it. */
   #sleep(): void {
     this.#isAsleep = true
+    this.#asleepFor = 0
     this.#queued?.abort()
     this.#stepDown()
   }
@@ -165,7 +177,7 @@ export class Tab {
   #wakeUp(): void {
     if (!this.#isAsleep) return
     this.#isAsleep = false
-    this.#heardAt = this.#lookedAt = Date.now()
+    this.#unanswered = 0
     this.#ask()
     this.#common.postMessage({ type: 'who' } satisfies CommonMessage)
   }
@@ -175,7 +187,8 @@ export class Tab {
     if (!hub) return
     this.#hub = undefined
     this.#leader = undefined
-    this.#heardAt = Date.now()
+    this.#since = 0
+    this.#unanswered = 0
     hub.close()
     this.#guests.clear()
     for (const channel of this.#channels.values()) channel.close()
@@ -190,7 +203,7 @@ export class Tab {
       return
     }
     if (message.since < this.#since || message.id === this.#id) return
-    this.#heardAt = Date.now()
+    this.#unanswered = 0
     if (message.since === this.#since && message.id === this.#leader) return
     // This one was paused while another took the lock; it will hear of that as well.
     if (this.#hub) this.#stepDown()
@@ -204,7 +217,7 @@ export class Tab {
     const { from } = message
     if (message.type === 'part' || message.type === 'pong') {
       if (from !== this.#leader) return
-      this.#heardAt = Date.now()
+      this.#unanswered = 0
       if (message.type === 'part') this.#remote.get(message.id)?.(message.part)
       return
     }
@@ -214,10 +227,9 @@ export class Tab {
     const key = `${from} ${message.id}`
     if (message.type === 'attach') {
       const { id } = message
-      const isNew = !this.#channels.has(from)
       const reader = new Reader(part => this.#send(from, { type: 'part', from: this.#id, id, part }))
       this.#guests.set(key, { reader, detach: this.#hub.attach(message.wish, reader) })
-      if (isNew) this.#untilGone(from)
+      if (!this.#watched.has(from)) this.#untilGone(from)
     } else if (message.type === 'taken') this.#guests.get(key)?.reader.taken(message.chars)
     else {
       this.#guests.get(key)?.detach()
@@ -228,7 +240,9 @@ export class Tab {
   /** A tab that is gone gave its own lock back. */
   #untilGone(tab: string): void {
     const { signal } = this.#left
+    this.#watched.add(tab)
     const gone = () => {
+      this.#watched.delete(tab)
       for (const [key, { detach }] of [...this.#guests]) {
         if (!key.startsWith(tab)) continue
         detach()
@@ -242,16 +256,14 @@ export class Tab {
 
   /** Finds a leader that is frozen: one that closes gives the lock back. */
   #lookAround(): void {
-    const now = Date.now()
-    // Whoever slept itself knows nothing.
-    if (now - this.#lookedAt > 2 * LOOK_MS) this.#heardAt = now
-    this.#lookedAt = now
-    if (this.#hub || this.#streams === 0) return
+    // A frozen page has no timers: this one is awake, whatever the browser said.
+    if (this.#isAsleep && ++this.#asleepFor > UNANSWERED) this.#wakeUp()
+    if (this.#hub || this.#isAsleep || this.#streams === 0) return
     if (this.#leader) this.#send(this.#leader, { type: 'ping', from: this.#id })
     else this.#common.postMessage({ type: 'who' } satisfies CommonMessage)
     // Spread, so that not all tabs take it at once.
-    if (now - this.#heardAt > SILENT_MS * (1 + Math.random())) {
-      this.#heardAt = now
+    if (++this.#unanswered > UNANSWERED * (1 + Math.random())) {
+      this.#unanswered = 0
       this.#ask(true)
     }
   }
