@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import type * as Twinrail from '../../client/index.ts'
-import { clientPage, closeBrowser, profile, serve, skip } from './stage.ts'
+import { answerOn, ask, buildPage, clientPage, closeBrowser, openTab, profile, serve, skip } from './stage.ts'
 
 const TABS = 8
 const COUNT = 600
@@ -158,6 +158,19 @@ t.test('tabs share', { skip }, async t => {
       await complete(t, leader.page, 'the leader')
     })
   }
+
+  t.test('eight tabs of the page at / load over HTTP/1.1, and answer on both rails', async t => {
+    await buildPage()
+    const context = await profile(t)
+    const pages: Page[] = []
+    for (let i = 0; i < TABS; i += 1) pages.push(await openTab(t, context, url))
+    for (const page of pages) await ask(page, 'playback', { count: 50, rate: 100 })
+    for (const [i, page] of pages.entries()) {
+      const [left, right] = await Promise.all([answerOn(page, 'A'), answerOn(page, 'B')])
+      t.ok(left.length > 100, `tab ${i}`)
+      t.equal(left, right, `tab ${i}: the same on both rails`)
+    }
+  })
 
   t.test('a leader whose page hangs is replaced, and catches up afterwards', async t => {
     const url = await serve(t)
