@@ -2,6 +2,7 @@
 import { newId } from './command.ts'
 import type { Backoff } from './connection/backoff.ts'
 import type { Auth } from './connection/credentials.ts'
+import type { Connect } from './connection/follow.ts'
 import { credentialsOf } from './connection/load-credentials.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
@@ -42,6 +43,11 @@ export interface ClientOptions {
   WebSocket?: SocketConstructor | undefined
   /** The waits before reconnects and before commands are sent again. @default see {@link Backoff} */
   backoff?: Partial<Backoff> | undefined
+  /**
+   * What opens the connections of streams: `sharedTabs()` of `twinrail-client/shared` shares them among all tabs of the
+   * browser. @default each client has its own
+   */
+  connect?: Connect | undefined
 }
 
 /** What a ticket can be used for. All are optional. */
@@ -100,6 +106,7 @@ export class Client {
         sockets: new SocketPool(url, WebSocket),
         route,
         backoff: options.backoff ?? {},
+        connect: options.connect,
       },
       quality: this.quality,
       signal: this.#close.signal,

@@ -13,10 +13,17 @@ export {
 export * from './command.ts'
 export * from './connection/backoff.ts'
 export type { Auth, AuthResult } from './connection/credentials.ts'
-export { type FollowOptions, follow } from './connection/follow.ts'
+export { type Connect, type FollowOptions, follow, type Streams } from './connection/follow.ts'
 export { forgetVerdicts } from './connection/route.ts'
 export type { FollowStatus } from './connection/status.ts'
-export { endpoint, type Message, type Socket, type SocketConstructor } from './connection/transport.ts'
+export {
+  endpoint,
+  type Message,
+  type Socket,
+  type SocketConstructor,
+  type TransportRequest,
+  type TransportStream,
+} from './connection/transport.ts'
 export * from './errors.ts'
 export type {
   InvalidEvent,

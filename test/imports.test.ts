@@ -97,6 +97,7 @@ const PUBLIC = [
   'src/guide/index.ts',
   'client/index.ts',
   'client/react/index.ts',
+  'client/shared/index.ts',
   'client/view/index.ts',
   'client/worker/index.ts',
   'client/producer/index.ts',

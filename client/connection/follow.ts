@@ -19,6 +19,12 @@ const PATIENCE_MS = 2500
 /** Wait for the new connection when a stream switches, in ms. The old connection is not read during this time. */
 const SWITCH_MS = 5000
 
+/** How each transport opens a connection. */
+export type Streams = Readonly<Record<Transport, TransportStream>>
+
+/** Opens a client's connections in place of its transports, such as `sharedTabs()`. `streams` are those transports. */
+export type Connect = (transport: Transport, streams: Streams) => TransportStream
+
 /** How a client reaches its server. All its streams and commands share one. */
 export interface Environment {
   url: string
@@ -27,6 +33,7 @@ export interface Environment {
   sockets: SocketPool
   route: Route
   backoff: Partial<Backoff>
+  connect?: Connect | undefined
 }
 
 /** The options of a stream of a session's events. */
@@ -117,7 +124,7 @@ export async function* stream(
   const { run, signal } = options
   const backoff = { ...defaultBackoff, ...environment.backoff }
   const cursor = new Cursor(options.after, run === undefined)
-  const streams: Record<Transport, TransportStream> = {
+  const streams: Streams = {
     sse,
     websocket: request => sockets.stream(request),
     'long-poll': longPoll,
@@ -137,7 +144,8 @@ export async function* stream(
   const open = (transport: Transport): ConnectionAttempt => {
     const { url, fetch } = environment
     const { sessionId, create, replay, lag, last, heartbeatMs } = options
-    return new ConnectionAttempt(transport, streams[transport], {
+    const connect = environment.connect?.(transport, streams) ?? streams[transport]
+    return new ConnectionAttempt(transport, connect, {
       url,
       sessionId,
       start: { after: cursor.offset, run, create: create || undefined, replay, lag, last, heartbeatMs },

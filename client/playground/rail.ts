@@ -1,5 +1,13 @@
 /** One rail of the page: a client whose line can be cut, whose reader can be slowed, and which can switch transports. */
-import { type Client, createClient, type SocketConstructor, type Transport } from '../index.ts'
+import {
+  type Client,
+  ClientError,
+  createClient,
+  type SocketConstructor,
+  type Transport,
+  type TransportStream,
+} from '../index.ts'
+import { sharedTabs } from '../shared/index.ts'
 import { baseUrl } from './base-url.ts'
 import { type Counted, Ledger } from './ledger.ts'
 
@@ -45,11 +53,15 @@ export class Rail {
         this.addEventListener('close', () => owner.#open.delete(close))
       }
     }
+    const connect = sharedTabs({ share: name })
     this.client = createClient({
       url: baseUrl,
       transport: home,
       fetch: (input, init) => this.#fetch(input, init),
       WebSocket: CuttableSocket as unknown as SocketConstructor,
+      // A browser opens six requests to a server over HTTP/1.1, for all tabs; sockets do not count.
+      connect: (transport, streams) =>
+        transport === 'websocket' ? streams[transport] : this.#cuttable(connect(transport, streams)),
       backoff: { baseMs: 500, capMs: 8000 },
     })
   }
@@ -116,6 +128,28 @@ export class Rail {
   #settle({ runId, seen, done }: Waiter): void {
     const entry = this.ledger.of(runId)
     if (entry.seen >= seen || entry.ended) done()
+  }
+
+  /** Another tab may have the connection, or need this one's: a cut ends this tab's part in it. */
+  #cuttable(stream: TransportStream): TransportStream {
+    const owner = this
+    return async function* (request) {
+      if (owner.#state.cut) throw new ClientError('connection-lost', 'The line is cut')
+      const connection = new AbortController()
+      const close = () => connection.abort()
+      owner.#open.add(close)
+      request.signal.addEventListener('abort', close)
+      try {
+        yield* stream({
+          ...request,
+          fetch: (input, init) => fetch(input, init),
+          signal: connection.signal,
+        })
+      } finally {
+        owner.#open.delete(close)
+        request.signal.removeEventListener('abort', close)
+      }
+    }
   }
 
   async #fetch(input: RequestInfo | URL, init: RequestInit = {}): Promise<Response> {

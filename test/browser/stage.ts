@@ -3,10 +3,11 @@ import { existsSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { build as bundle } from 'esbuild'
-import { type Browser, chromium, type Page } from 'playwright-core'
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core'
 import type { Test } from 'tap'
 import { build } from 'vite'
 import type * as Twinrail from '../../client/index.ts'
+import type * as Shared from '../../client/shared/index.ts'
 import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { playback } from '../../src/agents/playback.ts'
 import { createServer as createTwinrail, type ServerOptions } from '../../src/index.ts'
@@ -82,11 +83,14 @@ export async function wire(t: Test, target: string) {
 
 let browser: Promise<Browser> | undefined
 
-export async function open(
-  t: Test,
-  url: string,
-  options: { width?: number; height?: number; dark?: boolean } = {},
-): Promise<Page> {
+interface OpenOptions {
+  width?: number
+  height?: number
+  dark?: boolean
+}
+
+/** A browser's profile: its tabs share connections and storage. */
+export async function profile(t: Test, options: OpenOptions = {}): Promise<BrowserContext> {
   browser ??= chromium.launch({
     executablePath,
     args: [
@@ -105,8 +109,16 @@ export async function open(
     viewport: { width: options.width ?? 1280, height: options.height ?? 800 },
     colorScheme: options.dark ? 'dark' : 'light',
   })
-  const page = await context.newPage()
   t.teardown(() => context.close())
+  return context
+}
+
+export async function open(t: Test, url: string, options: OpenOptions = {}): Promise<Page> {
+  return openTab(t, await profile(t, options), url)
+}
+
+export async function openTab(t: Test, context: BrowserContext, url: string): Promise<Page> {
+  const page = await context.newPage()
   // Only against hanging.
   page.setDefaultTimeout(120_000)
   page.on('pageerror', error => t.fail(`the page threw: ${error.message}`))
@@ -117,20 +129,24 @@ export async function open(
 }
 
 declare global {
-  var twinrail: typeof Twinrail
+  var twinrail: typeof Twinrail & typeof Shared
 }
 
 /** A page of the server's own origin with the client in it, as a bundle. */
-export async function clientPage(t: Test, url: string): Promise<Page> {
+export async function clientPage(t: Test, url: string, context?: BrowserContext): Promise<Page> {
   const { outputFiles } = await bundle({
-    entryPoints: [new URL('../../client/index.ts', import.meta.url).pathname],
+    stdin: {
+      contents: "export * from './index.ts'; export * from './shared/index.ts'",
+      resolveDir: new URL('../../client/', import.meta.url).pathname,
+      loader: 'ts',
+    },
     bundle: true,
     format: 'iife',
     globalName: 'twinrail',
     target: 'es2022',
     write: false,
   })
-  const page = await open(t, `${url}/healthz`)
+  const page = await openTab(t, context ?? (await profile(t)), `${url}/healthz`)
   await page.evaluate(`${outputFiles[0]!.text}; globalThis.twinrail = twinrail`)
   return page
 }

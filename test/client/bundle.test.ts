@@ -33,6 +33,7 @@ t.test('the client is at most 14 KB, with a chat in React 18 KB, minified and gz
       18,
       "export { createClient } from './index.ts'; export { useSession } from './react/index.ts'",
     ],
+    ['sharing among tabs', 6, "export * from './shared/index.ts'"],
     ['all hooks', 21, "export * from './react/index.ts'"],
   ] as const) {
     const { bytes, inputs } = await bundle(contents)
@@ -42,6 +43,7 @@ t.test('the client is at most 14 KB, with a chat in React 18 KB, minified and gz
       inputs.some(input => input.includes('/zod/')),
       'no schemas in it',
     )
-    if (entry !== 'the view') t.ok(inputs.some(input => input.includes('eventsource-parser')))
+    if (entry !== 'the view' && entry !== 'sharing among tabs')
+      t.ok(inputs.some(input => input.includes('eventsource-parser')))
   }
 })
