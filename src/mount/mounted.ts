@@ -6,6 +6,7 @@ import { createEngine, FAREWELL_MS } from '../engine.ts'
 import { hostAppOf } from '../http/host-app.ts'
 import { connectionDefaults } from '../http/limits.ts'
 import type { MountOptions } from '../options.ts'
+import { startTimer } from '../protocol/timers.ts'
 import type { Closable, ServerApi } from '../server-api.ts'
 import { Prefix } from './prefix.ts'
 
@@ -74,10 +75,10 @@ export async function createMounted(
 /** Resolves when all of them are closed, or after `ms`. */
 async function allClosed(open: ReadonlySet<ServerResponse | Duplex>, ms: number): Promise<void> {
   const closed = [...open].map(one => new Promise(resolve => one.once('close', resolve)))
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise(resolve => {
-    timer = setTimeout(resolve, ms)
+  let cancel = () => {}
+  const late = new Promise<void>(resolve => {
+    cancel = startTimer(ms, resolve)
   })
   await Promise.race([Promise.all(closed), late])
-  clearTimeout(timer)
+  cancel()
 }

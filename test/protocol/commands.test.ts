@@ -92,6 +92,7 @@ t.test('only an application’s own events can be published', async t => {
   }
 })
 
+const at = { sessionId: 's', runId: 'r', offset: '1-2', time: 1 }
 const controls: Record<string, Record<string, unknown>> = {
   hello: { protocol: 1, connectionId: 'c', serverTime: 1, heartbeatMs: 1, limits },
   subscribed: { sessionId: 's', head: '1-0', earliest: '1-1', after: '1-0', replay: 'compact' },
@@ -104,6 +105,9 @@ const controls: Record<string, Record<string, unknown>> = {
   nack: { id: null, code: 'bad-request', message: 'm', retryable: false, details: {}, retryAfterMs: 1 },
   end: { sessionId: 's', runId: 'r', reason: 'deleted' },
   closing: { code: 'restart', reason: 'r', retryAfterMs: 1 },
+  work: { workId: 'w', sessionId: 's', runId: 'r', agent: 'a', input: { q: 1 }, start: '1-1', resumed: true },
+  'work-input': { workId: 'w', event: { type: 'input.applied', data: { inputId: 'i' }, ...at } },
+  'work-over': { workId: 'w', code: 'run-ended', reason: 'r' },
 }
 
 t.test('every control message parses, and its unknown fields stay', async t => {
