@@ -300,23 +300,32 @@ function streamOf(next: () => Promise<Got>, close: () => void): Stream {
   const stream: Stream = {
     next,
     close,
-    async until(type) {
-      const all: Got[] = []
-      do all.push(await next())
-      while (all.at(-1)?.message.type !== type)
-      return all
-    },
+    until: type =>
+      startedEarly(async () => {
+        const all: Got[] = []
+        do all.push(await next())
+        while (all.at(-1)?.message.type !== type)
+        return all
+      }),
     backlog: async () => (await stream.until('caught-up')).filter(isEvent),
-    async events(count) {
-      const events: Got[] = []
-      while (events.length < count) {
-        const got = await next()
-        if (isEvent(got) && !got.message.ephemeral) events.push(got)
-      }
-      return events
-    },
+    events: count =>
+      startedEarly(async () => {
+        const events: Got[] = []
+        while (events.length < count) {
+          const got = await next()
+          if (isEvent(got) && !got.message.ephemeral) events.push(got)
+        }
+        return events
+      }),
   }
   return stream
+}
+
+/** A check may begin to wait, act, and look at the result only then. A failure in between is not an unhandled one. */
+function startedEarly<T>(wait: () => Promise<T>): Promise<T> {
+  const result = wait()
+  result.catch(() => {})
+  return result
 }
 
 function queryOf(params: Params): string {
