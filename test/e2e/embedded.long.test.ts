@@ -46,7 +46,7 @@ t.test('without a logger, stack traces and warnings go to stderr, and no content
   }
   const stderr = await ended()
   for (const [i, errorId] of errorIds.entries()) {
-    t.match(messages[i], new RegExp(`server's own log.*${errorId}`), 'the client is told where the cause is')
+    t.match(messages[i], new RegExp(`server’s own log.*${errorId}`), 'the client is told where the cause is')
     t.match(stderr, `errorId=${errorId}`, 'and there it is')
   }
   t.match(stderr, /^twinrail: an agent failed \(agent=failing runId=\S+ errorId=\S+\)$/m)

@@ -12,9 +12,10 @@ const { NODE_OPTIONS: _, ...env } = process.env
 /** A project that uses every entry, implements a log of its own and is compiled with every check. */
 const consumer = `
 import {
-  type AppendConditions, type Appended, type Bus, type BusOptions, createServer, defineAgent,
-  type EventBody, type EventLog, type Follower, type HoldBounds, type Journal, type LagLimits, type LogPage,
-  type ReadBounds, type RetentionLimits, type SessionInfo, type Sessions, type Snapshot, type Tls,
+  type AppendConditions, type Appended, type BusOptions, createHandler, createServer, defineAgent,
+  type EventBody, type EventLog, type Follower, type Handler, type HoldBounds, type LagLimits, type LogPage,
+  type MountOptions, type PluginOptions, type ReadBounds, type RetentionLimits, type ServerApi, type SessionInfo,
+  type Snapshot, type Tls, twinrail,
 } from 'twinrail'
 import { type AiSdkAgentOptions, aiSdkAgent } from 'twinrail/agents/ai-sdk'
 import { createDeepsearch } from 'twinrail/agents/deepsearch'
@@ -25,6 +26,9 @@ import { openLmdbLog } from 'twinrail/log/lmdb'
 import { createRedisLog, type RedisClient, type RedisLogOptions } from 'twinrail/log/redis'
 import { errorTable } from 'twinrail/protocol'
 import { createClient } from 'twinrail-client'
+import { createProducer } from 'twinrail-client/producer'
+import { sharedTabs } from 'twinrail-client/shared'
+import { createWorker } from 'twinrail-client/worker'
 import { z } from 'zod'
 
 // A log driver of one's own: every type in its methods has a name.
@@ -74,10 +78,10 @@ client.close()
 await server.close()
 
 export type Named = [
-  AiSdkAgentOptions, Bus, BusOptions, Follower, HoldBounds, Journal, LagLimits, RedisClient, RedisLogOptions,
-  RetentionLimits, SessionInfo, Sessions, Snapshot, Tls,
+  AiSdkAgentOptions, BusOptions, Follower, Handler, HoldBounds, LagLimits, MountOptions, PluginOptions, RedisClient,
+  RedisLogOptions, RetentionLimits, ServerApi, SessionInfo, Snapshot, Tls,
 ]
-export const values = [misspelt, aiSdkAgent, createDeepsearch, createRedisLog, LogEvent, openLmdbLog, Wrapped]
+export const values = [misspelt, aiSdkAgent, createDeepsearch, createHandler, createRedisLog, createWorker, createProducer, sharedTabs, twinrail, LogEvent, openLmdbLog, Wrapped]
 `
 
 t.test('both packages, packed and installed in an empty folder', async t => {
