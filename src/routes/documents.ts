@@ -4,8 +4,9 @@ import { readFile } from 'node:fs/promises'
 /** The address of the documents, relative to that of the page: below it they are laid out as in the package. */
 export const DOCUMENTS = 'about/'
 
-/** What of the package is shown: the documents in its folder, and those in `docs/` with their images. */
-const shown = /^(?:(?:README|PROTOCOL|CHANGELOG)\.md|docs\/(?:[a-z\d-]+\/)?[A-Za-z\d-]+\.(?:md|svg))$/
+/** What of the package is shown: the documents in its folder, those of the clients, and those in `docs/` with their images. */
+const shown =
+  /^(?:(?:README|PROTOCOL|CHANGELOG)\.md|client\/(?:python\/)?README\.md|docs\/(?:[a-z\d-]+\/)?[A-Za-z\d-]+\.(?:md|svg))$/
 
 /** Pages by their path; there are as many as documents. */
 const pages = new Map<string, Promise<string>>()

@@ -125,7 +125,12 @@ t.test('every link of the page and of the documents leads below the prefix, to s
     seen.add(page)
     if (!pathname.startsWith('/rt/')) return void broken.push(`${page} in ${from}: outside the prefix`)
     // Files of the repository that are no documents: the server does not show them.
-    if (/^\/rt\/about\/(Dockerfile$|compose\.yaml$|deploy\/|examples\/|bench\/)/.test(pathname)) return
+    if (
+      /^\/rt\/about\/(Dockerfile$|compose\.yaml$|deploy\/|(client\/python\/)?examples\/|bench\/)/.test(
+        pathname,
+      )
+    )
+      return
     const response = await fetch(page)
     const text = await response.text()
     if (response.status !== 200) return void broken.push(`${page} in ${from}: ${response.status}`)
