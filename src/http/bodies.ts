@@ -152,7 +152,7 @@ function mayHaveBody({ headers, httpVersionMajor, readableEnded }: IncomingMessa
 function awaitRest(request: IncomingMessage, response: ServerResponse, restMs: number): void {
   const stream = streamOf(response)
   if (request.complete || stream?.closed) return
-  // After its answer an HTTP/2 stream can be closed without harm to it (RFC 9113, section 8.1). An open one takes 25 KB.
+  // After its answer an HTTP/2 stream can be closed without harm to it (RFC 9113, section 8.1). An open one keeps memory.
   if (stream) return stream.close()
   const cancel = startDeadline(restMs, () => request.socket.destroy(), { unref: true })
   for (const event of ['end', 'close'] as const) request.once(event, cancel)
