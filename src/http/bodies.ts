@@ -152,9 +152,8 @@ function mayHaveBody({ headers, httpVersionMajor, readableEnded }: IncomingMessa
 function awaitRest(request: IncomingMessage, response: ServerResponse, restMs: number): void {
   const stream = streamOf(response)
   if (request.complete || stream?.closed) return
-  // After its answer an HTTP/2 stream can be closed without harm to it (RFC 9113, section 8.1). An open one keeps memory.
-  if (stream) return stream.close()
-  const cancel = startDeadline(restMs, () => request.socket.destroy(), { unref: true })
+  const end = stream ? () => stream.close() : () => request.socket.destroy()
+  const cancel = startDeadline(restMs, end, { unref: true })
   for (const event of ['end', 'close'] as const) request.once(event, cancel)
 }
 
