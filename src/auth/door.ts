@@ -7,7 +7,7 @@ import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
 import { type Action, createsSession, type Group, groupOf } from './actions.ts'
-import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
+import { type Authorize, allowLocal, local, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
 import { covers } from './grants.ts'
 import type { OpenKind } from './holdings.ts'
@@ -97,6 +97,8 @@ export class Door {
     let principal: Principal
     let session: SessionInfo | undefined
     const address = this.#addressOf(request)
+    // Nobody is asked, and nothing of this client is counted.
+    if (this.isOpen && address === undefined) return local
     this.#asked.add(request)
     try {
       const isKnown = sessionId === undefined || (this.isOpen && address === undefined)

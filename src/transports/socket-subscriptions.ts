@@ -68,7 +68,7 @@ export class SocketSubscriptions {
     this.#open.set(sessionId, { subscription, hold })
     const { heartbeatMs = sink.heartbeatMs } = command
     if (heartbeatMs < sink.heartbeatMs) sink.beatEvery(heartbeatMs)
-    sink.control({ type: 'ack', id })
+    sink.answer({ type: 'ack', id })
     subscription.start()
   }
 

@@ -45,7 +45,7 @@ export class SocketWorker {
       mayTake: (agent, sessionId) => door.mayDo(request, ['work.append', `work:${agent}`], sessionId),
     })
     await sessions.workers.update(this.#worker, command)
-    sink.control({ type: 'ack', id: command.id, renewMs: sessions.workers.renewMs })
+    sink.answer({ type: 'ack', id: command.id, renewMs: sessions.workers.renewMs })
   }
 
   /** Appends events of a run that the worker was given. Sends the ack. @throws TwinrailError the refusal */
@@ -55,7 +55,7 @@ export class SocketWorker {
     context.door.take(request, principal, bytes)
     if (!this.#worker) throw notRegistered()
     const ack = await context.sessions.workers.append(this.#worker, command)
-    sink.control({ type: 'ack', id: command.id, ...ack })
+    sink.answer({ type: 'ack', id: command.id, ...ack })
   }
 
   /** The connection is closed. */

@@ -47,6 +47,12 @@ const UNREAD_BYTES = 256 * 1024
 /** Number of heartbeats without any message after which the peer counts as dead. */
 const DEAD_AFTER_BEATS = 3
 
+/** A command that waits, with the size of its message. */
+interface Waiting {
+  readonly command: Command
+  readonly bytes: number
+}
+
 /** Serves an upgraded socket until it closes. */
 export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
   new WebSocketConnection(context, socket, request)
@@ -64,8 +70,8 @@ class WebSocketConnection implements Connection, Holder {
   #hold: Hold | undefined
   /** Ends the wait for the `auth` of a connection without credentials. */
   #unproven: Cancel | undefined
-  /** The last command of each session: the next one waits for it. */
-  readonly #last = new Map<string, Promise<void>>()
+  /** What waits for the command of its session that is being executed. */
+  readonly #lanes = new Map<string, Waiting[]>()
   #pending = 0
   #silentBeats = 0
   /** The data of the last ping that has no pong yet. */
@@ -216,7 +222,7 @@ class WebSocketConnection implements Connection, Holder {
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
       const fatal = fault ?? new TwinrailError('bad-request', 'expected one JSON object in a text message')
-      this.#send({ type: 'nack', id: null, ...refusalOf(fatal) })
+      this.#sink.answer({ type: 'nack', id: null, ...refusalOf(fatal) })
       return this.close(fatal)
     }
     let command: Command
@@ -243,16 +249,28 @@ class WebSocketConnection implements Connection, Holder {
     const lane = 'sessionId' in command ? command.sessionId : ''
     this.#pending++
     this.#throttle()
-    const before = this.#last.get(lane)
-    const done = (before ?? Promise.resolve())
-      .then(() => this.#execute(command, bytes))
-      .catch(error => this.#refuse(command.id ?? null, error))
-      .then(() => {
-        if (this.#last.get(lane) === done) this.#last.delete(lane)
-        this.#pending--
-        this.#throttle()
-      })
-    this.#last.set(lane, done)
+    const waiting = this.#lanes.get(lane)
+    if (waiting) {
+      waiting.push({ command, bytes })
+      return
+    }
+    const first = [{ command, bytes }]
+    this.#lanes.set(lane, first)
+    void this.#work(lane, first)
+  }
+
+  /** Executes what waits in a lane, one after the other, until nothing does. */
+  async #work(lane: string, waiting: Waiting[]): Promise<void> {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      try {
+        await this.#execute(next.command, next.bytes)
+      } catch (error) {
+        this.#refuse(next.command.id ?? null, error)
+      }
+      this.#pending--
+      this.#throttle()
+    }
+    this.#lanes.delete(lane)
   }
 
   /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
@@ -278,13 +296,13 @@ class WebSocketConnection implements Connection, Holder {
     const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
     this.#context.door.take(this.#request, principal, bytes)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
-    this.#send({ type: 'ack', id, ...ack })
+    this.#sink.answer({ type: 'ack', id, ...ack })
   }
 
   async #control(command: ConnectionCommand, bytes: number): Promise<void> {
     switch (command.type) {
       case 'ping':
-        return this.#send({
+        return this.#sink.answer({
           type: 'pong',
           time: command.time,
           serverTime: Date.now(),
@@ -294,11 +312,11 @@ class WebSocketConnection implements Connection, Holder {
         return this.#subscriptions.subscribe(command)
       case 'unsubscribe':
         this.#subscriptions.end(command.sessionId)
-        return this.#send({ type: 'ack', id: command.id })
+        return this.#sink.answer({ type: 'ack', id: command.id })
       case 'auth': {
         const { door } = this.#context
         const principal = await door.renew(this.#request, command.token, this.#hold?.principal)
-        this.#send({ type: 'ack', id: command.id, ...expiryOf(principal) })
+        this.#sink.answer({ type: 'ack', id: command.id, ...expiryOf(principal) })
         if (this.#hold) return
         this.#unproven?.()
         return this.#open()
@@ -310,14 +328,14 @@ class WebSocketConnection implements Connection, Holder {
       case 'window': {
         const consumed = parseOffset(command.offset)
         if (consumed) this.#subscriptions.grant(command.sessionId, consumed)
-        if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
+        if (command.id !== undefined) this.#sink.answer({ type: 'ack', id: command.id })
       }
     }
   }
 
   #refuse(id: string | null, error: unknown): void {
     if (!(error instanceof TwinrailError)) this.#request.log.error({ err: error }, 'a command failed')
-    this.#send({ type: 'nack', id, ...refusalOf(error) })
+    this.#sink.answer({ type: 'nack', id, ...refusalOf(error) })
   }
 
   #forget(): void {
