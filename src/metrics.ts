@@ -35,9 +35,26 @@ export interface Metrics {
   text(): Promise<string>
 }
 
+/** Gives the metrics of all processes that share a server's port; undefined where there is one process. */
+let ofAll: (() => Promise<string>) | undefined
+
+/** The metrics of the newest server. */
+let newest: Registry | undefined
+
+/** From now on, the servers of this process tell these metrics. */
+export function tellMetrics(ask: () => Promise<string>): void {
+  ofAll = ask
+}
+
+/** The registries of this process: that of its newest server, and that of Node. */
+export function registriesOfProcess(): Registry[] {
+  return [...(newest ? [newest] : []), processMetrics()]
+}
+
 /** Creates the metrics of one server. Servers in one process do not share numbers. */
 export function createMetrics(): Metrics {
   const register = new Registry()
+  newest = register
   const registers = [register]
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name: `twinrail_${name}`, help, labelNames, registers })
@@ -86,7 +103,7 @@ export function createMetrics(): Metrics {
 
   return {
     contentType: register.contentType,
-    text: async () => `${await register.metrics()}\n${await processMetrics().metrics()}`,
+    text: async () => (ofAll ? ofAll() : `${await register.metrics()}\n${await processMetrics().metrics()}`),
     observer: {
       batch(count, receivers, delayMs) {
         events.inc(count * receivers)
@@ -172,6 +189,8 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
       name: `twinrail_${name}`,
       help,
       registers: [register],
+      // All processes have one log.
+      aggregator: 'max',
       async collect() {
         // A log that cannot be asked, or does not tell, has no size now.
         const size = await journal.size().catch(() => undefined)
@@ -180,6 +199,7 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
     })
   logSize('log_bytes', 'Size of the log, by the measure of its driver', ({ bytes }) => bytes)
   logSize('log_max_bytes', 'Size of the log from which on it refuses appends', ({ maxBytes }) => maxBytes)
+  gauge('processes', 'Processes that serve the port', () => 1)
   gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
   gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)
   gauge(
