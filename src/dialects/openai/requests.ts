@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import type { ForeignMessage } from '../../agents/agent.ts'
 import { Id, TwinrailError } from '../../protocol/index.ts'
+import { jsonOf } from '../chats.ts'
 
 export const Metadata = z.record(z.string(), z.string().max(1024 * 1024)).nullish()
 export const Item = z.looseObject({ type: z.string().optional(), role: z.string().optional() })
@@ -98,14 +99,4 @@ export function messageOf(item: Record<string, unknown>): ForeignMessage[] {
     /text$/.test(type ?? '') && typeof text === 'string' ? [text] : [],
   )
   return [{ role, text: typeof content === 'string' ? content : texts.join('\n\n'), raw: item }]
-}
-
-/** What a text of JSON says; any other text is itself. */
-function jsonOf(content: unknown): NonNullable<unknown> | null {
-  if (typeof content !== 'string') return content ?? null
-  try {
-    return JSON.parse(content) as NonNullable<unknown> | null
-  } catch {
-    return content
-  }
 }
