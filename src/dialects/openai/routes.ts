@@ -14,6 +14,44 @@ import { type Segment, Segments, sessionFor, wordOf } from './segments.ts'
 import { CompletionEncoder, completionUsage, ResponseEncoder } from './stream.ts'
 
 const Path = z.object({ id: z.string().min(1).max(1000) })
+const Model = z.object({
+  id: z.string().describe('The name of an agent'),
+  object: z.literal('model'),
+  created: z.int(),
+  owned_by: z.string(),
+})
+
+const Response = z.looseObject({
+  id: z.string(),
+  object: z.literal('response'),
+  status: z.string(),
+  model: z.string(),
+  output: z.array(z.looseObject({ type: z.string() })),
+})
+
+const Completion = z.looseObject({
+  id: z.string(),
+  object: z.literal('chat.completion'),
+  model: z.string(),
+  choices: z.array(
+    z.looseObject({
+      index: z.int(),
+      message: z.looseObject({ role: z.string() }),
+      finish_reason: z.string(),
+    }),
+  ),
+})
+
+/** What the routes check, and their answers that are no streams, by operation. */
+export const schemas = {
+  openaiModels: { answer: z.object({ object: z.literal('list'), data: z.array(Model) }) },
+  openaiModel: { answer: Model },
+  openaiCreateResponse: { body: ResponseBody, answer: Response },
+  openaiResponse: { query: RetrieveQuery, answer: Response },
+  openaiCancelResponse: { answer: Response },
+  openaiCreateCompletion: { body: CompletionBody, answer: Completion },
+}
+
 export function openAiRoutes(app: FastifyInstance, context: TransportContext, parts: DialectParts): void {
   app.setErrorHandler(async (thrown, request, reply) => {
     const error = await parts.authorizedFirst(thrown, request)
