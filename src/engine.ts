@@ -196,7 +196,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   const dialects = options.dialects ?? dialectNames
   // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    await describeRoutes(scope, prefix, dialectPaths(dialects))
+    await describeRoutes(scope, prefix, await dialectPaths(dialects))
     const api = withZodSchemas(scope)
     sessionRoutes(api, context)
     presenceRoutes(api, context)

@@ -113,7 +113,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'sessions',
     files: /^src\/sessions\//,
-    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/(agent|inbox|outcome)\.ts$/],
+    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/(agent|chat-fields|inbox|outcome)\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
   { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions|http)\//] },

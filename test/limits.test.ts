@@ -32,6 +32,11 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   ],
   'agent over HTTP: time without a byte of a response': ['src/upstream/http-agent.ts', 'SILENCE_TIMEOUT_MS'],
   'agent over HTTP: requests of one run': ['src/upstream/http-agent.ts', 'MAX_REQUESTS'],
+  'agent over HTTP: sources of one answer in the dialect `genie`': [
+    'src/upstream/dialects/genie.ts',
+    'MAX_SOURCES',
+  ],
+  'runs whose leases one empty ingest names': ['src/routes/events.ts', 'RENEWED_RUNS'],
   'a token or API key': ['src/protocol/limits.ts', 'TOKEN_CHARS'],
   'a token’s `sub`': ['src/auth/jwt.ts', 'PRINCIPAL_CHARS'],
   'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],

@@ -1,6 +1,9 @@
 /** The interface of an agent, which is an async generator of event bodies, and the context that a run gives to it. */
 import type { z } from 'zod'
 import type { EventBody, InputKind, TwinrailEvent } from '../protocol/index.ts'
+import type { ChatFields, ForeignMessage } from './chat-fields.ts'
+
+export type { ChatFields, ForeignMessage } from './chat-fields.ts'
 
 /** A question from a run to its users. */
 export interface AskRequest {
@@ -81,16 +84,6 @@ export interface RunResult {
   usage?: Record<string, unknown>
 }
 
-/** A message as a foreign client resends its conversation. */
-export interface ForeignMessage {
-  /** Such as `user`, `assistant`, `system` or `tool`. */
-  readonly role: string
-  /** The text of all its text parts. */
-  readonly text: string
-  /** The message as the client sent it. */
-  readonly raw: unknown
-}
-
 /**
  * An agent. Its generator `run` yields event bodies, which are logged in order. The generator may run up to 64 events
  * or 256 K characters ahead of the log; then its `yield` waits. `ask`, `steering.take` and the terminal event come
@@ -106,8 +99,14 @@ export interface Agent<Input = unknown> {
   /** The schema of the input; input that does not match is refused as `bad-request`. */
   readonly input: z.ZodType<Input>
   /**
+   * The fields of the input that a chat fills: the text of the user, or the conversation. Unlike `inputText` and
+   * `fromMessages`, which come first, it also works for an agent in a worker.
+   * @default see `inputText` and `fromMessages`
+   */
+  readonly chat?: ChatFields
+  /**
    * The text of an input as a chat shows it to users; it is logged in `run.started`.
-   * @default clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
+   * @default the field `chat.text`; without it clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
    */
   inputText?(input: Input): string
   /**

@@ -50,6 +50,8 @@ export const Auth = z.object({
 /** Client → server: answered by `pong`. */
 export const Ping = z.object({ id: CommandId.optional(), type: z.literal('ping'), time: z.number() })
 
+const FieldName = z.string().min(1).max(256)
+
 /** An agent of a worker. */
 export const WorkerAgent = z.object({
   name: ProviderId,
@@ -58,6 +60,15 @@ export const WorkerAgent = z.object({
   input: FreeObject,
   /** Whether another worker may go on with a run whose worker died. */
   resume: z.boolean().default(false),
+  /** The fields of the input that a chat fills. */
+  chat: z
+    .object({
+      /** Gets the last text of the user, and is shown as what the user said. */
+      text: FieldName.optional(),
+      /** Gets the conversation, as a list of `{role, content}`. */
+      messages: FieldName.optional(),
+    })
+    .optional(),
 })
 export type WorkerAgent = z.output<typeof WorkerAgent>
 

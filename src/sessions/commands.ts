@@ -1,6 +1,7 @@
 /** Executes commands that change a session. Each becomes an event; of conflicting commands, the first in the log wins. */
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
+import { textOfInput } from '../agents/chat-fields.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
@@ -158,7 +159,7 @@ export class Commands {
     if (own) {
       const input = check(own.input, command.input, 'input')
       return {
-        inputText: own.inputText?.(input),
+        inputText: own.inputText ? own.inputText(input) : textOfInput(own.chat ?? {}, input),
         placeOf: async runId => ({
           lease: runner.lease(runId),
           waits: false,
@@ -180,6 +181,7 @@ export class Commands {
     const { input } = command
     await schemas.checkInput(agent.input, input)
     return {
+      inputText: textOfInput(agent.chat ?? {}, input),
       ofWorker: { work: { resume: agent.resume } },
       placeOf: async () => {
         const place = await workers.place(agent.name, command.sessionId)

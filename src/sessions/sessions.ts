@@ -246,8 +246,9 @@ export class Sessions {
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
+    runs?: readonly string[],
   ): Promise<Ingested> {
-    return this.#ingest.appendAll(sessionId, values, principal, producer)
+    return this.#ingest.appendAll(sessionId, values, principal, producer, runs)
   }
 
   /** See {@link Ingest.appendLines}. */
