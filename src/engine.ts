@@ -121,6 +121,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     bus,
     presence,
     agents: options.agents ?? [],
+    observer: metrics.runs,
     ...pick(options, [
       'maxRunMs',
       'leaseMs',

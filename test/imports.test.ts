@@ -81,7 +81,7 @@ const DRIVER_NEEDS =
   /^src\/log\/(activity|log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION =
-  /^src\/((server|engine|options|server-api|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log|processes))\.ts$/
+  /^src\/((server|engine|options|server-api|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log|processes|transfer))\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',
@@ -159,7 +159,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   { name: 'conformance', files: /^src\/conformance\//, may: [] },
   {
     name: 'cli',
-    files: /^src\/cli\/(?!(main|serve|config|open-log|processes)\.ts$)/,
+    files: /^src\/cli\/(?!(main|serve|config|open-log|processes|transfer)\.ts$)/,
     may: [/^src\/(protocol|guide|conformance)\//, /^client\/(?!(playground|worker)\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
@@ -293,7 +293,7 @@ t.test('only the journal calls a log', async t => {
         ([, method]) => `${file}: log.${method}()`,
       ),
     )
-  t.same(calls, ['src/cli/main.ts: log.close()'], 'those who open one only hand it on')
+  t.same(calls, ['src/cli/transfer.ts: log.close()'], 'those who open one only hand it on')
 })
 
 t.test('schemas and patterns from outside are applied in their own thread only', async t => {

@@ -123,6 +123,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
+  'agents that metrics name': ['src/sessions/sessions.ts', 'AGENT_LABELS'],
+  'runs whose times are measured for metrics': ['src/sessions/run-meter.ts', 'MEASURED'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
   'agents of one worker': ['src/protocol/limits.ts', 'WORKER_AGENTS'],
   'agents of workers that a node knows': ['src/sessions/workers/worker-agents.ts', 'MAX_AGENTS'],
@@ -144,6 +146,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
+  'one line of an export, UTF-8 bytes': ['src/protocol/archive.ts', 'ARCHIVE_LINE_BYTES'],
   'stretches of events in a row that the log remembers of one producer': [
     'src/log/conditions.ts',
     'STRETCHES',

@@ -37,6 +37,21 @@ export const ArchiveHeader = z.object({
 })
 export type ArchiveHeader = z.output<typeof ArchiveHeader>
 
+/** The state of a session: its open runs and questions, and its last ended runs. */
+const State = z.looseObject({
+  runs: z.array(
+    z.looseObject({
+      runId: Id,
+      agent: z.string(),
+      status: z.enum(['running', 'completed', 'failed', 'cancelled']),
+      startedAt: time,
+      startOffset: Offset,
+      endOffset: Offset.optional(),
+    }),
+  ),
+  pendingInputs: z.array(z.looseObject({ offset: Offset, runId: Id.optional(), requestId: Id })),
+})
+
 /** A line that begins a session. */
 export const ArchiveSession = z.object({
   session: z.object({
@@ -48,7 +63,7 @@ export const ArchiveSession = z.object({
     earliest: Offset.describe('The first event of the file; head + 1 without events'),
     head: Offset.describe('The last event of the file; its epoch is that of all events'),
     snapshot: z
-      .object({ seq, state: z.unknown() })
+      .object({ seq, state: State })
       .optional()
       .describe('The state of the session after event `seq`; present where events were trimmed'),
   }),
@@ -63,7 +78,7 @@ export const ArchiveRecord = z.object({
         kind: z.literal('key'),
         name: z.string(),
         seq: seq.describe('The event that the key points to; 0 for none'),
-        note: z.unknown(),
+        note: z.unknown().optional(),
         expiresAt: time.optional(),
       })
       .describe('A key that is taken, such as that of a run’s end or of an accepted command'),

@@ -13,6 +13,7 @@ import type { RunNote } from './key-notes.ts'
 import { KeyedJobs } from './keyed-jobs.ts'
 import type { OpenRun } from './principal.ts'
 import { Run } from './run.ts'
+import type { Takeover } from './run-meter.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { Workers } from './workers/workers.ts'
 
@@ -32,6 +33,8 @@ export interface RunnerOptions {
   expiry: Expiry
   /** Counts a run of a principal as open until the returned function is called. */
   openRun: OpenRun
+  /** A run whose holder is gone was taken over: it goes on, or was failed. */
+  onTakeover?(how: Takeover): void
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -204,6 +207,7 @@ export class Runner {
       leases: [{ ...this.lease(runId), from: token }],
       release: [runId],
     })
+    if (appended.accepted) this.#options.onTakeover?.('failed')
     // The run may have a terminal event and still a lease, if the append of its end did not release it.
     if (!appended.accepted && appended.reason === 'key') {
       await this.#journal.append(sessionId, [], { epoch, release: [runId] })
@@ -216,7 +220,10 @@ export class Runner {
     const [start] = await this.#journal.lookup(sessionId, [keys.run(runId)])
     if (!start) return false
     const note = start.note as RunNote
-    if (note.work) return this.#options.workers.recover(lost, start.seq, note)
+    if (note.work) {
+      const { workers, onTakeover } = this.#options
+      return workers.recover(lost, start.seq, note, () => onTakeover?.('queued'))
+    }
     const started = (await this.#journal.event(sessionId, start.seq))?.event
     if (started?.type !== 'run.started') return false
     const agent = this.#options.agents.get(started.data.agent)
@@ -231,6 +238,7 @@ export class Runner {
     })
     // Another node was faster, or the owner is back. With the reason `key` the run has ended: the caller frees its lease.
     if (!taken.accepted) return taken.reason !== 'key'
+    this.#options.onTakeover?.('resumed')
     const history = await this.#eventsOf(sessionId, runId, start.seq)
     if (history.some(({ type }) => isTerminal(type))) return true
     const { onNoViewers = 'continue' } = note

@@ -18,6 +18,7 @@ import { ProducerRuns } from './producer-runs.ts'
 import { refusalError } from './refused-append.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
+import { noopRunObserver, RunMeter, type RunObserver } from './run-meter.ts'
 import { Runner } from './runner.ts'
 import { SchemaChecker } from './schemas/checker.ts'
 import { SessionStates } from './states.ts'
@@ -47,12 +48,20 @@ export interface SessionsOptions {
    * @default does nothing
    */
   openRun?: OpenRun
+  /** Is told of runs, for metrics. @default nobody */
+  observer?: RunObserver
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
 
 /** An entry of the response of `GET /v1/sessions`. */
 export type SessionSummary = SessionBase
+
+/** Agents that metrics name, each under its own label. */
+const AGENT_LABELS = 100
+
+/** The label of all other agents, such as those of producers. */
+const OTHER = 'other'
 
 /** Attempts to change the metadata, while others change it as well. */
 const UPDATES = 20
@@ -83,11 +92,14 @@ export class Sessions {
   readonly #commands: Commands
   readonly #ingest: Ingest
   readonly #producerRuns: ProducerRuns
+  /** The agents that metrics name. */
+  readonly #labels: Set<string>
 
   constructor(options: SessionsOptions) {
     const { journal, bus, presence, onError, openRun = () => () => {} } = options
     this.#journal = journal
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
+    this.#labels = new Set([...this.agents.keys()].slice(0, AGENT_LABELS))
     this.#states = new SessionStates(journal)
     this.#retention = new Retention({
       journal,
@@ -96,8 +108,11 @@ export class Sessions {
       everyMs: options.retentionEveryMs,
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
-    journal.onAppended(({ sessionId, epoch, first, head, taken }) => {
-      for (const key of taken) {
+    const meter = new RunMeter(journal, options.observer ?? noopRunObserver, agent => this.#labelOf(agent))
+    journal.onAppended(growth => {
+      const { sessionId, epoch, first, head, taken } = growth
+      meter.appended(growth)
+      for (const { key } of taken) {
         const [kind, id = ''] = partsOf(key)
         if (kind === 'end') {
           this.#expiry.runEnded(sessionId, id)
@@ -143,6 +158,7 @@ export class Sessions {
       leaseMs,
       expiry,
       openRun,
+      onTakeover: how => options.observer?.takenOver(how),
       onError,
     })
     const producerLeaseMs = options.producerLeaseMs ?? 60_000
@@ -233,6 +249,14 @@ export class Sessions {
   /** Questions with an end that this process will expire. */
   get waitingQuestions(): number {
     return this.#expiry.size
+  }
+
+  /** The name of an agent in metrics. Agents that the server does not know, or knows too many of, are `other`. */
+  #labelOf(agent: string): string {
+    if (this.#labels.has(agent)) return agent
+    if (this.#labels.size >= AGENT_LABELS || !this.workers.agent(agent)) return OTHER
+    this.#labels.add(agent)
+    return agent
   }
 
   /** See {@link Commands.execute}. */

@@ -73,6 +73,19 @@ export class WorkerConnections {
     this.#journal = parts.journal
   }
 
+  /** Workers and their slots, for metrics. */
+  get figures(): { connected: number; free: number; busy: number } {
+    let [connected, free, busy] = [0, 0, 0]
+    for (const worker of this.#connected) {
+      // A connection is a worker once it has registered.
+      if (worker.agents.size === 0) continue
+      connected++
+      busy += worker.works.size + worker.reserved
+      free += Math.max(0, worker.free)
+    }
+    return { connected, free, busy }
+  }
+
   connect(link: WorkerLink): ConnectedWorker {
     const worker = new ConnectedWorker(link)
     this.#connected.add(worker)

@@ -100,6 +100,11 @@ export class WorkQueue {
     }
   }
 
+  /** How many runs wait on this node. */
+  get size(): number {
+    return this.#waiting.size
+  }
+
   /** A run has ended. It waits for no worker any more. */
   runEnded(sessionId: string, runId: string): void {
     this.#waiting.ended(sessionId, runId)
@@ -129,9 +134,15 @@ export class WorkQueue {
 
   /**
    * Handles a lease that expired: its worker is gone, or the node on which its run waited.
+   * @param onTaken called when the run waits for another worker
    * @returns whether the run goes on, or ended otherwise; if not, it is to be failed
    */
-  async recover(lost: ExpiredLease, startSeq: number, note: RunNote): Promise<boolean> {
+  async recover(
+    lost: ExpiredLease,
+    startSeq: number,
+    note: RunNote,
+    onTaken: () => void,
+  ): Promise<boolean> {
     const { sessionId, epoch, runId, token } = lost
     const { agent } = note
     const waited = parseWaitingToken(token)
@@ -153,6 +164,7 @@ export class WorkQueue {
       leases: [{ runId, token: run.token, from: token, ttlMs: this.#parts.leaseMs }],
     })
     if (!taken.accepted) return taken.reason !== 'key'
+    onTaken()
     this.#connections.workOf(lost)?.over('forbidden', 'the run’s lease is lost')
     this.#wait(run, await this.#waitOf(run))
     return true

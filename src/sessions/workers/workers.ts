@@ -80,6 +80,11 @@ export class Workers {
     return this.#agents.list().filter(({ name }) => !this.#parts.isOwn(name))
   }
 
+  /** Workers that are connected to this node, their slots, and the runs that wait here, for metrics. */
+  get figures(): { connected: number; free: number; busy: number; queued: number } {
+    return { ...this.#connections.figures, queued: this.#queue.size }
+  }
+
   agent(name: string): WorkerAgent | undefined {
     return this.#agents.get(name)
   }
@@ -132,10 +137,11 @@ export class Workers {
 
   /**
    * Handles a lease that expired: its worker is gone, or the node on which its run waited.
+   * @param onTaken called when the run waits for another worker
    * @returns whether the run goes on, or ended otherwise; if not, it is to be failed
    */
-  recover(lost: ExpiredLease, startSeq: number, note: RunNote): Promise<boolean> {
-    return this.#queue.recover(lost, startSeq, note)
+  recover(lost: ExpiredLease, startSeq: number, note: RunNote, onTaken: () => void): Promise<boolean> {
+    return this.#queue.recover(lost, startSeq, note, onTaken)
   }
 
   async close(): Promise<void> {
