@@ -41,6 +41,7 @@ export type * from './server-api.ts'
 export type { Principal } from './sessions/principal.ts'
 export type { RetentionLimits } from './sessions/retention.ts'
 export type { SessionSummary } from './sessions/sessions.ts'
+export type { TracerSource } from './tracing.ts'
 
 /**
  * Creates a server. It does not listen yet: call `listen`, and `close` at the end. The server owns `options.log` and

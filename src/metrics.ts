@@ -107,7 +107,10 @@ export function createMetrics(): Metrics {
     registers,
   })
 
-  const ended = counter('runs_total', 'Runs whose terminal event this server has appended', ['agent', 'outcome'])
+  const ended = counter('runs_total', 'Runs whose terminal event this server has appended', [
+    'agent',
+    'outcome',
+  ])
   const ofRuns = (name: string, help: string) =>
     new Histogram({
       name: `twinrail_${name}`,
@@ -143,7 +146,8 @@ export function createMetrics(): Metrics {
       held: () => held.inc(),
     },
     runs: {
-      ended: (agent, outcome) => ended.inc({ agent, outcome: outcomes.includes(outcome) ? outcome : 'failed' }),
+      ended: (agent, outcome) =>
+        ended.inc({ agent, outcome: outcomes.includes(outcome) ? outcome : 'failed' }),
       first: (agent, ms) => first.observe({ agent }, ms / 1000),
       gap: (agent, ms) => gap.observe({ agent }, ms / 1000),
       takenOver: how => takenOver.inc({ how }),

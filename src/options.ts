@@ -10,6 +10,7 @@ import type { ConnectionLimits } from './http/limits.ts'
 import type { Tls } from './http/server.ts'
 import type { EventLog } from './log/log.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
+import type { TracerSource } from './tracing.ts'
 
 /** The options of a server and of one that is mounted in another app. All are optional. */
 export interface CommonOptions {
@@ -113,6 +114,11 @@ export interface CommonOptions {
   schemaMs?: number
   /** The foreign clients that the server speaks with; see docs/clients/. @default all */
   dialects?: readonly DialectName[]
+  /**
+   * Makes OpenTelemetry spans of commands and runs: by the `TracerProvider` that is registered globally (`true`), or by
+   * this one. It needs the package `@opentelemetry/api`. Spans have ids, types and counts, never content. @default false
+   */
+  tracing?: boolean | TracerSource
   /**
    * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.

@@ -148,6 +148,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/metrics\.ts$/,
     may: [/^src\/(bus|sessions|transports)\//, /^src\/auth\/limits\.ts$/],
   },
+  { name: 'tracing', files: /^src\/tracing\.ts$/, may: [/^src\/(protocol|bus)\//] },
   {
     name: 'routes',
     files: /^src\/routes\//,

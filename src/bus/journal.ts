@@ -25,6 +25,7 @@ import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
 import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
+import type { Tracing } from './tracing.ts'
 
 export type { LogSize } from '../log/log.ts'
 
@@ -59,11 +60,13 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
 export class Journal {
   readonly #log: EventLog
   readonly #limits: OpenLimits
+  readonly #tracing: Tracing | undefined
   readonly #listeners = new Set<(growth: Growth) => void>()
 
   /** @param limits what may be open in each session; each limit has a default */
-  constructor(log: EventLog, limits: Partial<OpenLimits> = {}) {
+  constructor(log: EventLog, limits: Partial<OpenLimits> = {}, tracing?: Tracing | undefined) {
     this.#log = log
+    this.#tracing = tracing
     this.#limits = { ...openDefaults, ...limits }
   }
 
@@ -99,7 +102,10 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const append = () => this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const runId = conditions.leases?.[0]?.runId
+    const appended = await (this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ??
+      append())
     if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
       const { once: taken = [], leases = [] } = conditions

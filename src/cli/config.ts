@@ -391,6 +391,12 @@ export const serveSettings = {
       'compress streams for clients that ask; leave it off where a session mixes secrets with text of strangers',
     schema: flag.default(false),
   },
+  otel: {
+    flag: '--otel',
+    about:
+      'make OpenTelemetry spans of commands and runs, by the SDK that NODE_OPTIONS loads; needs the package @opentelemetry/api',
+    schema: flag.default(false),
+  },
   logLevel: {
     flag: '--log-level <level>',
     about:

@@ -16,6 +16,7 @@ import { writeOutput } from '../process-output.ts'
 import { DOCUMENTS } from '../routes/documents.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
+import { createTracing } from '../tracing.ts'
 import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
@@ -51,6 +52,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   for (const path of settings.corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
+  if (settings.otel) await mustHaveOtel()
   const authorize = authorizeFrom(settings)
   const chat = agentFromEnv()
   const server = await createServer({
@@ -84,6 +86,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     spreadMs: settings.spreadMs,
     compression: settings.compression,
     dialects: settings.dialects,
+    tracing: settings.otel,
     connections: {
       connections: settings.maxConnections,
       ...(settings.maxConnectionsPerAddress && { connectionsPerAddress: settings.maxConnectionsPerAddress }),
@@ -181,6 +184,13 @@ function authorizeFrom(settings: ServeSettings): Authorize | undefined {
     }
   }
   return hooks.length === 0 ? undefined : anyOf(...hooks)
+}
+
+/** @throws SettingsError when spans cannot be made */
+async function mustHaveOtel(): Promise<void> {
+  await createTracing(true).catch(error => {
+    throw new SettingsError(`--otel: ${(error as Error).message}`)
+  })
 }
 
 function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {

@@ -14,7 +14,7 @@ import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
-import { fenced, type Writer, writerConditions } from './writers.ts'
+import { replaced, type Writer, writerConditions } from './writers.ts'
 
 /** The outcome of an ingest. */
 export interface Ingested {
@@ -124,7 +124,7 @@ export class Ingest {
         return { ...firstOf(known.appended), head, count: bodies.length }
       }
       if (isFinal) await this.#startCancelled(sessionId, bodies, appended, principal)
-      throw this.#refusal(sessionId, appended, principal)
+      throw await this.#refusal(sessionId, appended, principal)
     }
     await this.#parts.bus.admitted(sessionId)
     return { ...firstOf(appended), head: offsetOf(appended, appended.head), count: bodies.length }
@@ -369,10 +369,10 @@ export class Ingest {
     }
   }
 
-  #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): TwinrailError {
+  async #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): Promise<TwinrailError> {
     if (refused.reason === 'key' && refused.key.startsWith('writer:')) {
-      const [, , name = '', epoch] = partsOf(refused.key)
-      return fenced(name, Number(epoch))
+      const [, , name = ''] = partsOf(refused.key)
+      return replaced(this.#parts.journal, sessionId, principal.id, name)
     }
     if (refused.reason === 'key' && refused.key.startsWith('run:')) {
       if (!isOwn(refused.entry.note, principal)) {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
+import type { Tracing } from '../bus/tracing.ts'
 import { keys } from '../log/keys.ts'
 import type { ExpiredLease, Lease } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
@@ -33,6 +34,7 @@ export interface RunnerOptions {
   expiry: Expiry
   /** Counts a run of a principal as open until the returned function is called. */
   openRun: OpenRun
+  tracing?: Tracing | undefined
   /** A run whose holder is gone was taken over: it goes on, or was failed. */
   onTakeover?(how: Takeover): void
   /** Reports exceptions of agents and of the log, which users do not see. */
@@ -49,6 +51,8 @@ export interface StartedRun {
   input: unknown
   by: string
   onNoViewers: OnNoViewers
+  /** The trace context of the command that started it. */
+  traceparent: string | undefined
   /** Is called when the run is over. */
   onDone(): void
   /** Set for a run that was taken over: the run's events so far. */
@@ -122,20 +126,28 @@ export class Runner {
   /** Runs the agent of a run whose `run.started` is in the log. */
   start(started: StartedRun): void {
     const { runId } = started
-    const { journal, bus, presence, schemas, expiry, maxRunMs, onError } = this.#options
-    const run = new Run({
-      ...started,
-      journal,
-      bus,
-      presence,
-      schemas,
-      maxMs: maxRunMs,
-      lease: this.lease(runId),
-      expiry,
-      onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
-    })
+    const { journal, bus, presence, schemas, expiry, maxRunMs, tracing, onError } = this.#options
+    const { sessionId, traceparent } = started
+    const agent = started.agent.name
+    const isResumed = started.history !== undefined
+    const trace = tracing?.run({ sessionId, runId, agent, isResumed, traceparent })
+    const begin = () =>
+      new Run({
+        ...started,
+        journal,
+        bus,
+        presence,
+        schemas,
+        maxMs: maxRunMs,
+        lease: this.lease(runId),
+        expiry,
+        onAgentError: (error, errorId) => onError(error, { runId, agent, errorId }),
+      })
+    // Spans that the agent makes are children of the run's.
+    const run = trace ? trace.within(begin) : begin()
     this.#runs.add(run)
     void run.done.then(() => {
+      trace?.end(run.terminal)
       this.#runs.delete(run)
       started.onDone()
     })
@@ -251,6 +263,7 @@ export class Runner {
       input: input.data,
       by: started.by ?? '',
       onNoViewers,
+      traceparent: started.data.traceparent,
       history,
       onDone: this.#options.openRun(started.by ?? '', { mayExceed: true }),
     })

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
+import type { Tracing } from '../bus/tracing.ts'
 import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
@@ -48,6 +49,8 @@ export interface SessionsOptions {
    * @default does nothing
    */
   openRun?: OpenRun
+  /** Traces commands and runs. @default nobody */
+  tracing?: Tracing | undefined
   /** Is told of runs, for metrics. @default nobody */
   observer?: RunObserver
   /** Reports exceptions of agents and of the log, which users do not see. */
@@ -94,10 +97,12 @@ export class Sessions {
   readonly #producerRuns: ProducerRuns
   /** The agents that metrics name. */
   readonly #labels: Set<string>
+  readonly #tracing: Tracing | undefined
 
   constructor(options: SessionsOptions) {
     const { journal, bus, presence, onError, openRun = () => () => {} } = options
     this.#journal = journal
+    this.#tracing = options.tracing
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
     this.#labels = new Set([...this.agents.keys()].slice(0, AGENT_LABELS))
     this.#states = new SessionStates(journal)
@@ -158,6 +163,7 @@ export class Sessions {
       leaseMs,
       expiry,
       openRun,
+      tracing: options.tracing,
       onTakeover: how => options.observer?.takenOver(how),
       onError,
     })
@@ -175,6 +181,7 @@ export class Sessions {
       agents: this.agents,
       workers: this.workers,
       producerRuns: this.#producerRuns,
+      tracing: options.tracing,
       openRun,
     })
     this.#ingest = new Ingest({
@@ -261,7 +268,13 @@ export class Sessions {
 
   /** See {@link Commands.execute}. */
   execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
-    return this.#commands.execute(command, principal)
+    const work = () => this.#commands.execute(command, principal)
+    if (!this.#tracing) return work()
+    const { type, sessionId, traceparent } = command
+    const runId = 'runId' in command ? command.runId : undefined
+    // A name that no agent has may be anything.
+    const agent = type === 'run.start' ? this.#labelOf(command.agent) : undefined
+    return this.#tracing.command({ type, sessionId, runId, agent, traceparent }, work)
   }
 
   /** See {@link Ingest.appendAll}. */

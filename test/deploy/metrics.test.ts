@@ -2,7 +2,16 @@
 import { readFileSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { openWs } from '../fixtures/wire-clients.ts'
-import { command, eventually, ingest, metric, serve, startRun, terminalOf, type Wire } from '../fixtures/wire-server.ts'
+import {
+  command,
+  eventually,
+  ingest,
+  metric,
+  serve,
+  startRun,
+  terminalOf,
+  type Wire,
+} from '../fixtures/wire-server.ts'
 
 const read = (name: string) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')
 
@@ -49,7 +58,11 @@ async function works(t: Test, wire: Wire): Promise<void> {
   await command(url, 's', { type: 'run.cancel', runId: waiting })
   t.equal(await metric(wire, 'twinrail_queued_runs'), 0)
 
-  const started = { type: 'run.started', runId: 'p1', data: { agent: 'a producer', input: {}, messageId: 'm' } }
+  const started = {
+    type: 'run.started',
+    runId: 'p1',
+    data: { agent: 'a producer', input: {}, messageId: 'm' },
+  }
   const failed = { type: 'run.failed', runId: 'p1', data: { code: 'mine', message: 'No.', retryable: false } }
   await ingest(url, 's', [started, failed], '?producer=p&seq=1')
   await ingest(url, 's', [started, failed], '?producer=p&seq=1')
@@ -127,7 +140,10 @@ t.test('docs/observability.md and the dashboard have every metric', async t => {
         for (const label of list.split(', ')) {
           const known = names.some(name => metrics.get(name)?.labels.has(label) ?? false)
           const ofBuckets = names.some(name => metrics.get(name.replace(/_bucket$/, ''))?.labels.has(label))
-          t.ok(known || ofBuckets || ['le', 'instance', 'reason', 'code', 'what'].includes(label), `${expr}: ${label}`)
+          t.ok(
+            known || ofBuckets || ['le', 'instance', 'reason', 'code', 'what'].includes(label),
+            `${expr}: ${label}`,
+          )
         }
       }
     }

@@ -53,6 +53,8 @@ export interface StartedWork {
   readonly input: unknown
   readonly by: string | undefined
   readonly onNoViewers: OnNoViewers
+  /** The trace context of the command that started it. */
+  readonly traceparent: string | undefined
 }
 
 /** A slot of a worker that is kept for a run. End it by `begin` or `release`. */
@@ -161,7 +163,7 @@ export class WorkerConnections {
    */
   begin(reservation: Reservation, agent: string, started: StartedWork, resumed: boolean): boolean {
     const { worker, workId } = reservation
-    const { sessionId, runId, epoch, startSeq, input, by, onNoViewers } = started
+    const { sessionId, runId, epoch, startSeq, input, by, onNoViewers, traceparent } = started
     worker.reserved--
     const work = this.#work(worker, { workId, agent, sessionId, runId, epoch, startSeq, onNoViewers })
     if (!work) return false
@@ -175,6 +177,7 @@ export class WorkerConnections {
       ...(by !== undefined && { by }),
       start: formatOffset(epoch, startSeq),
       ...(resumed && { resumed }),
+      ...(traceparent !== undefined && { traceparent }),
     })
     void work.follow(startSeq)
     return true

@@ -246,9 +246,9 @@ export class WorkQueue {
       }
       this.#waiting.remove(run)
       if (!isTaken || !start || started?.type !== 'run.started') return
-      const { input } = started.data
+      const { input, traceparent } = started.data
       const { onNoViewers = 'continue' } = start.note as RunNote
-      const begun = { sessionId, runId, epoch, startSeq, input, by: started.by, onNoViewers }
+      const begun = { sessionId, runId, epoch, startSeq, input, by: started.by, onNoViewers, traceparent }
       this.#begin(reservation, agent, begun, resumed)
     } catch (error) {
       // It waits on: the log is away.
