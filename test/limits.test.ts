@@ -15,6 +15,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/protocol/limits.ts',
     'JSON_PARTS',
   ],
+  'runs whose leases one empty ingest names': ['src/routes/events.ts', 'RENEWED_RUNS'],
   'a text in an event or command': ['src/protocol/limits.ts', 'TEXT_CHARS'],
   'steps of one `plan.updated`': ['src/protocol/limits.ts', 'PLAN_STEPS'],
   'names in an object whose names are free (`usage`, `schema`, `metadata`)': [
@@ -36,7 +37,6 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/upstream/dialects/genie.ts',
     'MAX_SOURCES',
   ],
-  'runs whose leases one empty ingest names': ['src/routes/events.ts', 'RENEWED_RUNS'],
   'a token or API key': ['src/protocol/limits.ts', 'TOKEN_CHARS'],
   'a token’s `sub`': ['src/auth/jwt.ts', 'PRINCIPAL_CHARS'],
   'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],

@@ -70,6 +70,8 @@ export const ProducerQuery = z
       ),
     runs: z
       .string()
+      // A request's head has no room for more.
+      .max(16 * 1024)
       .transform(text => text.split(','))
       .pipe(z.array(Id).max(RENEWED_RUNS))
       .optional()
