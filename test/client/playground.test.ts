@@ -1,4 +1,6 @@
 /** The parts of the page that are no components: forms from schemas, blocks of a growing text, and the count of events. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import fc from 'fast-check'
 import t from 'tap'
 import { z } from 'zod'
@@ -139,6 +141,27 @@ t.test('blocks of a growing text', async t => {
   const cut = new Blocks().of(long)
   t.ok(cut.every(block => block.length <= 2000))
   t.equal(dense(cut.join('')), dense(long))
+})
+
+t.test('blocks that somebody keeps do not keep the text that they were cut from', async t => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const heap = () => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const blocks = new Blocks()
+  /** As React keeps the properties of a component that did not change: by value. */
+  const kept: string[] = []
+  const before = heap()
+  let text = ''
+  for (let paragraph = 0; paragraph < 200; paragraph++) {
+    text += `${'A word '.repeat(300)}${paragraph}\n\nA beginning`
+    for (const [i, block] of blocks.of(text).entries()) if (kept[i] !== block) kept[i] = block
+  }
+  const grown = heap() - before
+  t.comment(`${(text.length / 1e6).toFixed(1)} M characters, ${(grown / 1e6).toFixed(1)} MB`)
+  t.ok(grown < 10e6, `${grown} bytes for ${text.length} characters in ${kept.length} blocks`)
 })
 
 t.test('a ledger counts by offsets what was lost and what came twice', async t => {
