@@ -134,6 +134,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
       'retention',
       'retentionEveryMs',
       'schemaMs',
+      'events',
     ]),
     onError: (error, about) =>
       app.log.error(

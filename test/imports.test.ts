@@ -81,7 +81,7 @@ const DRIVER_NEEDS =
   /^src\/log\/(activity|log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION =
-  /^src\/((server|engine|options|server-api|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log|processes|transfer))\.ts$/
+  /^src\/((server|engine|options|server-api|server-types|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log|processes|transfer))\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',

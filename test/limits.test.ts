@@ -138,6 +138,36 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/sessions/workers/waiting-runs.ts',
     'MAX_OFFERS',
   ],
+  'one unfinished event of an event stream, characters': ['client/connection/sse.ts', 'EVENT_CHARS'],
+  'window of a subscription that the client asks for': [
+    'client/connection/socket-subscription.ts',
+    'WINDOW_BYTES',
+  ],
+  'events of a view between two frames': ['client/queue.ts', 'QUEUE_LIMIT'],
+  'ended runs of a view': ['client/view/reduce.ts', 'RUNS'],
+  'gaps of a view': ['client/view/reduce.ts', 'GAPS'],
+  'pages that one `loadOlder()` reads': ['client/view/store.ts', 'OLDER_PAGES'],
+  'stores without listeners that a client keeps': ['client/view/shared.ts', 'IDLE'],
+  'samples behind each measurement of `quality`': ['client/quality.ts', 'SAMPLES'],
+  'tabs that share: characters that one tab may be behind': ['client/shared/feed.ts', 'READER_CHARS'],
+  'tabs that share: event streams over HTTP/1.1': ['client/shared/hub.ts', 'HTTP_STREAMS'],
+  'producer: events on their way and waiting, UTF-8 bytes of JSON': [
+    'client/producer/producer.ts',
+    'bufferBytes',
+  ],
+  'producer: events of one request': ['client/producer/producer.ts', 'batchEvents'],
+  'producer: one request, UTF-8 bytes of JSON': ['client/producer/producer.ts', 'batchBytes'],
+  'worker: events of one run that wait for the server': [
+    'client/worker/work-log.ts',
+    'MAX_QUEUED_EVENTS',
+    'MAX_QUEUED_CHARS',
+  ],
+  'worker: frames of one run without an answer': ['client/worker/work-log.ts', 'WINDOW'],
+  'worker: frames of one connection without an answer': [
+    'client/worker/connection.ts',
+    'UNANSWERED',
+    'UNANSWERED_CHARS',
+  ],
   'largest document': ['src/agents/deepsearch/corpus.ts', 'maxFileBytes'],
   'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
   'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
@@ -173,7 +203,7 @@ function written(name: string, value: number): string {
   if (/bytes|text|chars/i.test(name) && value >= 1024) {
     return value >= 1024 * 1024 ? `${value / 1024 / 1024} MiB` : `${value / 1024} KiB`
   }
-  if (/ms$/i.test(name)) return value >= 1000 ? `${value / 1000} s` : `${value} ms`
+  if (/(?:_MS|[a-z]Ms)$/.test(name)) return value >= 1000 ? `${value / 1000} s` : `${value} ms`
   return value >= 10_000 ? `${Math.floor(value / 1000)} 000` : String(value)
 }
 
@@ -213,6 +243,8 @@ t.test('the settings are there', async t => {
     'src/bus/open-limits.ts',
     'src/agents/deepsearch/deepsearch.ts',
     'src/upstream/http-agent.ts',
+    'client/view/store.ts',
+    'client/producer/producer.ts',
   ]
     .map(read)
     .join('\n')

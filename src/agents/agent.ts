@@ -90,14 +90,22 @@ export interface RunResult {
  * after everything that was yielded before them. The run is completed when the generator returns. It fails when the
  * generator throws: with the code and message of a {@link RunError}, and with `agent-error` and no text for any other
  * error.
+ *
+ * The type parameters tell clients what {@link defineAgent} has read: the parsed input, the name, the input that a client
+ * gives, and what the generator returns.
  */
-export interface Agent<Input = unknown> {
+export interface Agent<
+  Input = unknown,
+  Name extends string = string,
+  Given = unknown,
+  Result extends RunResult = RunResult,
+> {
   /** The name in `run.start`; unique on a server. */
-  readonly name: string
+  readonly name: Name
   /** What the agent does, for people. */
   readonly description: string
   /** The schema of the input; input that does not match is refused as `bad-request`. */
-  readonly input: z.ZodType<Input>
+  readonly input: z.ZodType<Input, Given>
   /**
    * The fields of the input that a chat fills: the text of the user, or the conversation. Unlike `inputText` and
    * `fromMessages`, which come first, it also works for an agent in a worker.
@@ -118,7 +126,7 @@ export interface Agent<Input = unknown> {
   fromMessages?(messages: readonly ForeignMessage[], extra: Readonly<Record<string, unknown>>): unknown
   /** Executes one run. @param input the parsed input */
   // biome-ignore lint/suspicious/noConfusingVoidType: a generator without a return statement returns void
-  run(input: Input, context: RunContext): AsyncGenerator<EventBody, RunResult | void, void>
+  run(input: Input, context: RunContext): AsyncGenerator<EventBody, Result | void, void>
   /**
    * Continues a run whose process died, in another process. An agent without this method cannot be taken over: its run
    * fails as `producer-lost`.
@@ -129,11 +137,19 @@ export interface Agent<Input = unknown> {
     input: Input,
     context: RunContext,
     // biome-ignore lint/suspicious/noConfusingVoidType: as above
-  ): AsyncGenerator<EventBody, RunResult | void, void>
+  ): AsyncGenerator<EventBody, Result | void, void>
 }
 
-/** Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`. */
-export function defineAgent<Input>(agent: Agent<Input>): Agent<Input> {
+/**
+ * Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`, and clients know
+ * the agent's name, its input and its `result`: `createClient<typeof server>()` of `twinrail-client`.
+ */
+export function defineAgent<
+  Input,
+  const Name extends string = string,
+  Given = unknown,
+  Result extends RunResult = RunResult,
+>(agent: Agent<Input, Name, Given, Result>): Agent<Input, Name, Given, Result> {
   return agent
 }
 

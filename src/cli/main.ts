@@ -3,6 +3,7 @@
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { writeOutput } from '../process-output.ts'
+import { printable } from '../protocol/printable.ts'
 import {
   DEFAULT_URL,
   parseSettings,
@@ -261,7 +262,7 @@ async function reportingErrors(work: () => Promise<void>): Promise<void> {
     await work()
   } catch (error) {
     if (error instanceof SettingsError) throw error
-    process.stderr.write(`twinrail: ${(error as Error).message}\n`)
+    process.stderr.write(`twinrail: ${printable((error as Error).message)}\n`)
     process.exitCode = 1
   }
 }

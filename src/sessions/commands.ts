@@ -300,7 +300,8 @@ export class Commands {
   }
 
   async #publish(command: Of<'publish'>, principal: Principal): Promise<AckFields> {
-    const { sessionId, event, ephemeral } = command
+    const { sessionId, ephemeral } = command
+    const event = this.#parts.schemas.own.checked(command.event, 'event')
     const { runId } = event
     if (runId !== undefined) {
       await this.#parts.journal.session(sessionId)

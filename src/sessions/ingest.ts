@@ -77,8 +77,9 @@ export class Ingest {
     runs?: readonly string[],
   ): Promise<Ingested> {
     if (values.length === 0) return this.#renew(sessionId, principal, runs)
+    const { own } = this.#parts.schemas
     const bodies = values.map((value, i) =>
-      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
+      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`, own),
     )
     return this.#appendBodies(sessionId, bodies, principal, producer && ownedBy(principal, producer), true)
   }
@@ -153,7 +154,7 @@ export class Ingest {
     }
     try {
       for await (const lines of batches) {
-        const { bodies, error } = parseIngestedLines(lines, count)
+        const { bodies, error } = parseIngestedLines(lines, count, this.#parts.schemas.own)
         // One append for the batch. If it is refused, one append per event finds the bad line.
         try {
           await add(bodies)

@@ -140,7 +140,8 @@ export class Run {
 
   /** Drives the generator; resolves with its result once everything that it yielded is in the log. */
   async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
-    const { bus, sessionId, runId, agent } = this.#parts
+    const { bus, sessionId, runId, agent, schemas } = this.#parts
+    const what = `event yielded by agent ${agent.name}`
     try {
       for (;;) {
         const step = await this.#step(generator)
@@ -148,7 +149,7 @@ export class Run {
           await this.#log.settled()
           return (step.value as RunResult | undefined) ?? undefined
         }
-        const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
+        const body = schemas.own.checked(parseEventBody(step.value, what), what)
         mustBeOfAgent(body.type, agent.name)
         if (isTerminal(body.type)) {
           await this.#log.settled()

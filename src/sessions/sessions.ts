@@ -14,6 +14,7 @@ import { describe, type SessionBase, type SessionDescription } from './descripti
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
 import { METADATA_BYTES, mergeMetadata } from './merge-metadata.ts'
+import type { EventSchemas } from './own-events.ts'
 import type { OpenRun, Principal } from './principal.ts'
 import { ProducerRuns } from './producer-runs.ts'
 import { refusalError } from './refused-append.ts'
@@ -44,6 +45,8 @@ export interface SessionsOptions {
   retentionEveryMs?: number
   /** Time limit of one check of a question's schema, or of an answer against it, in ms. @default 100 */
   schemaMs?: number
+  /** Schemas of the application's own events, by type. @default none */
+  events?: EventSchemas
   /**
    * Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited`
    * @default does nothing
@@ -134,7 +137,7 @@ export class Sessions {
       journal,
       onError: (error, about) => onError(error, { what: 'expiry', ...about }),
     })
-    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs })
+    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs, events: options.events })
     const schemas = this.#schemas
     const maxRunMs = options.maxRunMs ?? 60 * 60 * 1000
     const leaseMs = options.leaseMs ?? 15_000
