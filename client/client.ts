@@ -62,7 +62,9 @@ export interface TicketOptions {
 
 /** An agent of the server. */
 export interface AgentInfo {
+  /** The name in `run.start`. */
   name: string
+  /** What the agent does, for people. */
   description: string
   /** JSON Schema of the agent's input. */
   input: unknown
@@ -71,6 +73,16 @@ export interface AgentInfo {
 /**
  * Creates a client of one server. It opens no connection before it is used.
  * @throws TypeError when `url` is not a valid address
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ *
+ * const client = createClient({ url: 'http://127.0.0.1:8787' })
+ * const run = client.session('demo').run('echo', { query: 'What is a cursor?' })
+ * for await (const text of run.text) console.log(text)
+ * console.log((await run.done).type)
+ * client.close()
+ * ```
  */
 export function createClient(options: ClientOptions): Client {
   return new Client(options)

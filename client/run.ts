@@ -29,6 +29,7 @@ export interface RunSession {
 
 /** A handle on one run. Dropping the handle neither cancels the run nor closes a stream. */
 export class Run {
+  /** The run's id. A `run.start` with the same id attaches to the run. */
   readonly runId: string
   /**
    * Resolves with the `ack` of the start, or with `undefined` for a run that was attached to. Rejects with a

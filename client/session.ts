@@ -19,6 +19,7 @@ export type EventsOptions = Pick<
 
 /** The state of a session, as {@link Session.state} resolves with it. */
 export interface SessionState {
+  /** The session's id. */
   sessionId: string
   /** The metadata of the session's creation, or of its last change. */
   metadata: Record<string, unknown>
@@ -82,6 +83,7 @@ export let contextOf: (session: Session<Schemas>) => ClientContext
  * refusal, the failure of the last attempt, or `closed` when the client was closed.
  */
 export class Session<S extends Schemas = Record<never, never>> {
+  /** The session's id. */
   readonly id: string
   /** The measurements of the client, over all its streams and commands. */
   readonly quality: Quality

@@ -1,5 +1,5 @@
 /** Holds the documentation to the source. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import t from 'tap'
 import { serveSettings } from '../src/cli/config.ts'
 import { guideFlags } from '../src/cli/guide-questions.ts'
@@ -185,13 +185,9 @@ t.test('every rule of the guide has its row, in the order in which they apply', 
   )
 })
 
-t.test('README names only scripts, flags and files that are there', async t => {
-  const readme = read('README.md')
+t.test('README and the pages of commands name only scripts, flags and files that are there', async t => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const ownCommands = ['ci', 'init', 'pkg', 'install', 'pack', 'create']
-  for (const [, script = ''] of readme.matchAll(/npm (?:run )?([a-z]+)\b/g)) {
-    if (!ownCommands.includes(script)) t.ok(scripts[script], `npm script ${script}`)
-  }
+  const ownCommands = ['ci', 'init', 'install', 'pack']
   const flags = Object.values(serveSettings).map(({ flag }) => flag.split(' ')[0])
   const known = new Set([
     ...flags,
@@ -201,26 +197,14 @@ t.test('README names only scripts, flags and files that are there', async t => {
     '--json',
     '--help',
   ])
-  // Blocks of code have flags of npm.
-  const prose = readme.replaceAll(/^```.*?^```/gms, '')
-  for (const [, flag = ''] of prose.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)) t.ok(known.has(flag), flag)
-  for (const [, file = ''] of readme.matchAll(/\]\(([^):]+)\)/g)) t.ok(read(file).length > 0, file)
-})
-
-t.test('links between documents lead to files that are there', async t => {
-  const root = new URL('../', import.meta.url)
-  const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'bench/README.md']
-  for (const name of readdirSync(new URL('docs/', root)))
-    if (name.endsWith('.md')) documents.push(`docs/${name}`)
-  for (const name of readdirSync(new URL('docs/clients/', root))) documents.push(`docs/clients/${name}`)
-  let links = 0
-  for (const name of documents) {
-    for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^(https?:|#)/.test(target)) continue
-      links++
-      const file = new URL(target.split('#')[0] as string, new URL(name, root))
-      if (!existsSync(file)) t.fail(`${name} links to ${target}`)
+  for (const page of ['README.md', 'docs/command-line.md', 'docs/development.md']) {
+    const text = read(page)
+    for (const [, script = ''] of text.matchAll(/npm (?:run )?([a-z]+)\b/g)) {
+      if (!ownCommands.includes(script)) t.ok(scripts[script], `${page}: npm script ${script}`)
     }
+    // Blocks of code have flags of npm.
+    const prose = text.replaceAll(/^```.*?^```/gms, '')
+    for (const [, flag = ''] of prose.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g))
+      t.ok(known.has(flag), `${page}: ${flag}`)
   }
-  t.ok(links > 10, `${links} links`)
 })

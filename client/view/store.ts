@@ -65,6 +65,7 @@ const OLDER_PAGES = 10
  * without the store. Those that send commands never reject: the snapshot's `error` has the refusal.
  */
 export class SessionStore {
+  /** The handle on the session that the store follows. */
   readonly session: StoreSession
   readonly #options: StoreOptions
   readonly #listeners = new Set<() => void>()

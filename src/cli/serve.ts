@@ -21,12 +21,12 @@ import { openLog } from './open-log.ts'
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
 /**
- * The default documents of deepsearch, so that a new user can ask Twinrail about itself. The page about the source code
- * is left out: its passages answer users' questions with names of files and functions.
+ * The default documents of deepsearch, so that a new user can ask Twinrail about itself. The pages for people who change
+ * Twinrail are left out: their passages answer users' questions with names of files and functions.
  */
 function ownDocumentation(): string[] {
   const docs = readdirSync(new URL('docs/', packageRoot))
-    .filter(name => name.endsWith('.md') && name !== 'architecture.md')
+    .filter(name => name.endsWith('.md') && name !== 'architecture.md' && name !== 'development.md')
     .map(name => `docs/${name}`)
   return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
 }
