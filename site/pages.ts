@@ -17,7 +17,7 @@ export interface Section {
 }
 
 export const sections: readonly Section[] = [
-  { title: 'Start', paths: ['README.md', 'docs/getting-started.md', 'docs/concepts.md'] },
+  { title: 'Start', paths: ['README.md', 'docs/getting-started.md', 'docs/concepts.md', 'docs/README.md'] },
   {
     title: 'Guides',
     paths: [
@@ -53,7 +53,7 @@ export const sections: readonly Section[] = [
     title: 'How it is made',
     paths: ['docs/architecture.md', 'docs/delivery.md', 'docs/development.md', 'bench/README.md'],
   },
-  { title: '中文', paths: ['docs/zh/README.md', 'docs/zh/', 'README.zh-CN.md'] },
+  { title: '中文', paths: ['README.zh-CN.md', 'docs/zh/'] },
 ]
 
 /** The Markdown files of a folder, as paths in the repository. */
@@ -88,10 +88,11 @@ export function otherFiles(folder = ''): string[] {
   })
 }
 
-/** The address of a page on the site, as a path of a Markdown file: `docs/zh/README.md` is `zh/index.md`. */
+/** The address of a page on the site, as a path of a Markdown file: `docs/clients/README.md` is `clients/index.md`. */
 export function addressOf(file: string): string {
   if (file === 'README.md') return 'index.md'
-  if (file === 'README.zh-CN.md') return 'zh/readme.md'
+  if (file === 'README.zh-CN.md') return 'zh/index.md'
+  if (file === 'docs/README.md') return 'all-pages.md'
   return file
     .replace(/^docs\//, '')
     .replace(/README\.md$/, 'index.md')

@@ -1,6 +1,5 @@
 /** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
@@ -17,19 +16,9 @@ import { describeError, stderrLog } from '../stderr-log.ts'
 import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
+import { ownDocuments } from './own-documents.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
-
-/**
- * The default documents of deepsearch, so that a new user can ask Twinrail about itself. The pages for people who change
- * Twinrail are left out: their passages answer users' questions with names of files and functions.
- */
-function ownDocumentation(): string[] {
-  const docs = readdirSync(new URL('docs/', packageRoot))
-    .filter(name => name.endsWith('.md') && name !== 'architecture.md' && name !== 'development.md')
-    .map(name => `docs/${name}`)
-  return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
-}
 
 /** Writes a message for the operator to stderr. */
 function say(message: string): void {
@@ -172,7 +161,7 @@ function authorizeFrom(settings: ServeSettings): Authorize | undefined {
 function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {
   const { corpus, corpusMaxFileBytes, corpusMaxFiles, corpusMaxBytes, corpusCache } = settings
   return createDeepsearch({
-    corpus: corpus ?? ownDocumentation(),
+    corpus: corpus ?? ownDocuments(packageRoot),
     // The page's server has Twinrail's own documents.
     ...(!corpus && !settings.disable?.includes('page') && { baseUrl: DOCUMENTS }),
     ...(corpusMaxFileBytes !== undefined && { maxFileBytes: corpusMaxFileBytes }),
