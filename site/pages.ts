@@ -12,8 +12,6 @@ export interface Section {
   readonly title: string
   /** Paths in the repository. A path with a `/` at the end stands for the files of that folder that are not listed. */
   readonly paths: readonly string[]
-  /** Whether the sidebar shows the section closed at first. */
-  readonly collapsed?: boolean
 }
 
 export const sections: readonly Section[] = [

@@ -57,7 +57,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'perAddress',
   ],
   'principals, and addresses, whose rates are remembered': ['src/auth/buckets.ts', 'REMEMBERED'],
-  'what is authorized again at a time': ['src/auth/door.ts', 'AT_A_TIME'],
+  'what is authorized again at a time': ['src/auth/rechecks.ts', 'AT_A_TIME'],
   'one question with its schema, UTF-8 bytes of JSON': ['src/sessions/question.ts', 'QUESTION_BYTES'],
   'nesting of a question’s schema': ['src/sessions/question.ts', 'SCHEMA_NESTING'],
   'one check of a schema, or of an answer against it': ['src/sessions/schemas/checker.ts', 'maxMs'],

@@ -34,6 +34,10 @@ export default defineConfig({
   cacheDir: 'node_modules/.cache',
   rewrites: page => (page.startsWith('site/') ? page.slice('site/'.length) : addressOf(page)),
   transformPageData: pageData => ({ title: pageData.title.replaceAll('`', '') }),
+  locales: {
+    root: { label: 'English', lang: 'en' },
+    zh: { label: '中文', lang: 'zh-CN' },
+  },
   lastUpdated: false,
   ignoreDeadLinks: 'localhostLinks',
   markdown: {
@@ -59,7 +63,19 @@ export default defineConfig({
     ],
   },
   themeConfig: {
-    search: { provider: 'local' },
+    // Both languages have one sidebar, and most pages exist in English only.
+    i18nRouting: false,
+    search: {
+      provider: 'local',
+      options: {
+        miniSearch: {
+          options: {
+            // A Chinese text has no spaces: each of its characters is a word.
+            tokenize: text => text.match(/\p{Script=Han}|[^\s\p{P}\p{Script=Han}]+/gu) ?? [],
+          },
+        },
+      },
+    },
     outline: [2, 3],
     nav: [
       { text: 'Get started', link: '/getting-started' },

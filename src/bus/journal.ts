@@ -80,14 +80,11 @@ export class Journal {
   async append(
     sessionId: string,
     bodies: readonly Body[],
-    { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
+    conditions: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
+    const { by, create } = conditions
     const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.appendTexts(
-      sessionId,
-      texts,
-      conditions.create ? { ...conditions, createdBy: by } : conditions,
-    )
+    return this.appendTexts(sessionId, texts, create ? { ...conditions, createdBy: by } : conditions)
   }
 
   /** As `append`, for events that `encode` has made. */
@@ -110,15 +107,15 @@ export class Journal {
   /** The conditions, with the limits on what the append opens, and without that on the log's size where it ends a run. */
   #limited(texts: readonly string[], conditions: AppendConditions): AppendConditions {
     const { once } = conditions
-    if (!once) return conditions
+    if (!once || once.length === 0) return conditions
     const opens = openingsOf(once, texts, this.#limits)
     if (opens.length > 0) return { ...conditions, opens }
     return once.some(endsRun) ? { ...conditions, beyondLimit: true } : conditions
   }
 
   /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
-  encode(sessionId: string, body: Body, by?: string): string {
-    const text = encodeEvent({ ...body, sessionId, time: Date.now(), by })
+  encode(sessionId: string, { type, runId, data }: Body, by?: string): string {
+    const text = encodeEvent({ sessionId, runId, type, time: Date.now(), by, data })
     // A UTF-16 unit takes at most three bytes, so most events need no counting.
     if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
       if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()

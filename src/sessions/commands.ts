@@ -317,15 +317,12 @@ export class Commands {
     ack: AckFields,
     conditions: AppendConditions,
   ): Promise<Appended> {
-    const key: OnceKey[] =
-      command.key === undefined
-        ? []
-        : [{ key: keys.command(principal.id, command.key), note: ack, ttlMs: COMMAND_KEY_TTL_MS }]
-    return this.#parts.journal.append(command.sessionId, bodies, {
-      ...conditions,
-      once: [...key, ...(conditions.once ?? [])],
-      by: principal.id,
-    })
+    const { key } = command
+    const by = principal.id
+    if (key === undefined) return this.#parts.journal.append(command.sessionId, bodies, { ...conditions, by })
+    const taken: OnceKey = { key: keys.command(by, key), note: ack, ttlMs: COMMAND_KEY_TTL_MS }
+    const once = [taken, ...(conditions.once ?? [])]
+    return this.#parts.journal.append(command.sessionId, bodies, { ...conditions, once, by })
   }
 
   /** The ack of an accepted append, or of the earlier command with the same key. @throws TwinrailError the refusal */

@@ -12,7 +12,7 @@ export function Chat({ sessionId }: { sessionId: string }) {
   }
   return (
     <>
-      {messages.map(({ id, role, text, error }) => <p key={id}><b>{role}</b> {text} {error?.message}</p>)}
+      {messages.map(({ id, role, text }) => <p key={id}><b>{role}</b> {text}</p>)}
       {error && <p role="alert">{error.message}</p>}
       <form action={ask}>
         <input name="prompt" aria-label="Prompt" required />
