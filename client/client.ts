@@ -72,7 +72,9 @@ export interface TicketOptions {
 
 /** An agent of the server. */
 export interface AgentInfo {
+  /** The name in `run.start`. */
   name: string
+  /** What the agent does, for people. */
   description: string
   /** JSON Schema of the agent's input. */
   input: unknown
@@ -83,6 +85,16 @@ export interface AgentInfo {
  * server's agents, their inputs and results, and the application's own events; a list of agents does as well. Without it
  * every name and input is accepted, and the server refuses what is wrong.
  * @throws TypeError when `url` is not a valid address, or when the runtime lacks what the client needs
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ *
+ * const client = createClient({ url: 'http://127.0.0.1:8787' })
+ * const run = client.session('demo').run('echo', { query: 'What is a cursor?' })
+ * for await (const text of run.text) console.log(text)
+ * console.log((await run.done).type)
+ * client.close()
+ * ```
  */
 export function createClient<S = unknown>(options: ClientOptions): Client<TypesOf<S>> {
   return new Client(options)

@@ -26,6 +26,7 @@ export type Publishable<S extends Schemas> = [keyof S] extends [never]
 
 /** An event of the application's own whose `data` the schema refused. The stream continues after it. */
 export interface InvalidEvent {
+  /** Distinguishes it from events, whose types have a dot. */
   type: 'invalid'
   /** The event as it was received. */
   event: TwinrailEvent | EphemeralEvent

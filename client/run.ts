@@ -33,6 +33,7 @@ export interface RunSession {
  * agent's result, and `Event` that of the run's events.
  */
 export class Run<Result = unknown, Event = SessionEvent> {
+  /** The run's id. A `run.start` with the same id attaches to the run. */
   readonly runId: string
   /**
    * Resolves with the `ack` of the start, or with `undefined` for a run that was attached to. Rejects with a

@@ -20,6 +20,7 @@ export type EventsOptions = Pick<
 
 /** The state of a session, as {@link Session.state} resolves with it. */
 export interface SessionState {
+  /** The session's id. */
   sessionId: string
   /** The metadata of the session's creation, or of its last change. */
   metadata: Record<string, unknown>
@@ -91,6 +92,7 @@ export class Session<
   S extends Schemas = Record<never, never>,
   A extends Record<string, AgentTypes> = Record<string, AgentTypes>,
 > {
+  /** The session's id. */
   readonly id: string
   /** The measurements of the client, over all its streams and commands. */
   readonly quality: Quality

@@ -63,6 +63,18 @@ export function useQuality(client: Pick<Client, 'quality'>): QualitySnapshot {
  * once per frame. On a server it renders an empty view and sends nothing.
  * @param options `after`, `last` and `frame` are read when the session or another option changes. The newest `onEvent`
  * is called; a component that is mounted later than others gets the events from then on.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { useSession } from 'twinrail-client/react'
+ *
+ * const client = createClient({ url: '/' })
+ *
+ * export function useChat(sessionId: string) {
+ *   const { messages, isLoading, error, start, stop } = useSession(client, sessionId)
+ *   return { messages, isLoading, error, ask: (query: string) => start('echo', { query }), stop }
+ * }
+ * ```
  */
 export function useSession<T extends ServerTypes>(
   client: Client<T>,

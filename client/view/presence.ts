@@ -93,6 +93,7 @@ export class Presence {
     return this.#listeners.size > 0
   }
 
+  /** Returns the snapshot: the same object until something changes. */
   readonly getSnapshot = (): PresenceSnapshot => this.#snapshot
 
   /**
@@ -371,6 +372,15 @@ const stores: Shared<Presence> = new WeakMap()
 /**
  * Returns the members of a session. Calls with the same client, session and options return the same store, as long as it
  * has listeners; of the others a client keeps the newest 8.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { presence } from 'twinrail-client/view'
+ *
+ * const store = presence(createClient({ url: '/' }).session('demo'))
+ * store.setState({ name: 'Ada' })
+ * for await (const { members } of store) console.log(members.length)
+ * ```
  */
 export function presence(session: AnySession, { observe = false }: PresenceOptions = {}): Presence {
   const key = [session.id, observe]

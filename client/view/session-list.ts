@@ -45,12 +45,17 @@ export class SessionList {
   #refreshing: Promise<void> | undefined
   #isStale = false
 
-  /** @param options.limit sessions per page, from 1 to 1000; default 50 */
+  /**
+   * Creates a list, which asks for nothing before it has listeners.
+   * @param client the client that asks
+   * @param options `limit`: sessions per page, from 1 to 1000; default 50
+   */
   constructor(client: SessionsClient, { limit = 50 }: { limit?: number } = {}) {
     this.#client = client
     this.#limit = limit
   }
 
+  /** Returns the snapshot: the same object until something changes. */
   readonly getSnapshot = (): SessionListSnapshot => this.#snapshot
 
   /** Calls `listener` after each change, and keeps the list current meanwhile. Returns the function that removes it. */
@@ -174,7 +179,17 @@ export class SessionList {
 
 const lists = new WeakMap<SessionsClient, SessionList>()
 
-/** Returns the list of a client's sessions, which all calls share, with 50 sessions per page. */
+/**
+ * Returns the list of a client's sessions, which all calls share, with 50 sessions per page.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { sessionList } from 'twinrail-client/view'
+ *
+ * const list = sessionList(createClient({ url: '/' }))
+ * const stop = list.subscribe(() => console.log(list.getSnapshot().sessions))
+ * ```
+ */
 export function sessionList(client: SessionsClient): SessionList {
   const list = lists.get(client) ?? new SessionList(client)
   lists.set(client, list)

@@ -31,6 +31,14 @@ const stores: Shared<SessionStore> = new WeakMap()
 /**
  * Returns the store of a session. Calls with the same client, session and options return the same store, as long as it
  * has listeners; of the others a client keeps the newest 8. `onEvent` is ignored: add it with `store.onEvent`.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { sessionStore } from 'twinrail-client/view'
+ *
+ * const store = sessionStore(createClient({ url: '/' }), 'demo')
+ * const stop = store.subscribe(() => console.log(store.getSnapshot().messages))
+ * ```
  */
 export function sessionStore<T extends ServerTypes>(
   client: Client<T>,

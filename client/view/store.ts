@@ -71,6 +71,7 @@ const OLDER_PAGES = 10
  * the server.
  */
 export class SessionStore<T extends ServerTypes = AnyServer> {
+  /** The handle on the session that the store follows. */
   readonly session: StoreSession
   readonly #options: StoreOptions
   readonly #listeners = new Set<() => void>()

@@ -74,6 +74,22 @@ const MAX_UNAUTHORIZED = 3
  * worker learns of it. `signal`, `ask`, `steering`, `history` and the errors are those of an agent inside the server.
  * @throws TypeError when there is no WebSocket constructor, `url` or `slots` is invalid, or an agent has the functions
  * `inputText` or `fromMessages` without `chat`, which the server can use
+ * @example
+ * ```ts
+ * import { createWorker, defineAgent } from 'twinrail-client/worker'
+ * import { z } from 'zod'
+ *
+ * const echo = defineAgent({
+ *   name: 'echo',
+ *   description: 'Says it again.',
+ *   input: z.object({ query: z.string() }),
+ *   async *run({ query }) {
+ *     yield { type: 'text.delta', data: { partId: 'answer', delta: query } }
+ *   },
+ * })
+ * const worker = createWorker({ url: 'http://127.0.0.1:8787', agents: [echo], slots: 4 })
+ * process.once('SIGTERM', () => worker.stop())
+ * ```
  */
 export function createWorker(options: WorkerOptions): Worker {
   return new RunningWorker(options)
