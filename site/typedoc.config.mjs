@@ -94,6 +94,7 @@ export default {
   out: 'api',
   docsRoot: '.',
   router: 'module',
+  groupOrder: ['Functions', 'Classes', 'Interfaces', 'Type Aliases', 'Variables', '*'],
   readme: 'none',
   disableSources: true,
   excludePrivate: true,

@@ -27,6 +27,8 @@ const guide = sections.map(section => ({
 export default defineConfig({
   title: 'Twinrail',
   description: 'Agent runs as durable sessions over SSE, WebSocket and long-poll, with one cursor for all.',
+  // Browsers ask for an icon otherwise.
+  head: [['link', { rel: 'icon', href: 'data:,' }]],
   srcDir: '..',
   // VitePress takes every Markdown file below `srcDir`.
   srcExclude: ['**/.*/**', ...otherFiles()],
@@ -49,6 +51,8 @@ export default defineConfig({
     },
   },
   vite: {
+    // Vite looks for packages from `srcDir`, and would bundle what it does not find there.
+    ssr: { external: ['vue', 'vue/server-renderer'] },
     plugins: [
       {
         // The pages lie outside of this folder, and would not find Vue.

@@ -55,11 +55,11 @@ t.test('examples in comments compile', async t => {
   const { readFile, fileExists, getSourceFile } = host
   host.readFile = file => programs.get(file) ?? readFile(file)
   host.fileExists = file => programs.has(file) || fileExists(file)
-  host.getSourceFile = (file, version, ...rest) => {
+  host.getSourceFile = (file, language, ...rest) => {
     const code = programs.get(file)
     return code === undefined
-      ? getSourceFile(file, version, ...rest)
-      : ts.createSourceFile(file, code, version)
+      ? getSourceFile(file, language, ...rest)
+      : ts.createSourceFile(file, code, language)
   }
   const program = ts.createProgram([...programs.keys()], { ...options, paths: entries() }, host)
   for (const file of programs.keys()) {
