@@ -84,11 +84,10 @@ t.test('every snippet in TypeScript compiles, alone or with the files of its pag
   t.ok(files.size > 50, `${files.size} snippets`)
   const stub = join(folder, 'stubs.d.ts')
   writeFileSync(stub, stubs)
+  const libraries = ['es2023', 'es2024.string', 'dom', 'dom.iterable', 'dom.asynciterable']
   const program = ts.createProgram([...files.keys(), stub], {
     target: ts.ScriptTarget.ES2023,
-    lib: ['es2023', 'es2024.string', 'dom', 'dom.iterable', 'dom.asynciterable'].map(
-      name => `lib.${name}.d.ts`,
-    ),
+    lib: libraries.map(name => `lib.${name}.d.ts`),
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
     moduleDetection: ts.ModuleDetectionKind.Force,

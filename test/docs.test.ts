@@ -102,7 +102,7 @@ t.test('every field of a command stands in its row', async t => {
     const row = rows.find(([types]) => codes(types).includes(type))
     if (!row || type === 'subscribe') continue
     for (const field of Object.keys(shape)) {
-      if (['type', 'id', 'key', 'sessionId', 'traceparent'].includes(field)) continue
+      if (['type', 'id', 'key', 'sessionId'].includes(field)) continue
       t.ok(names(row, field), `${type}: ${field}`)
     }
   }
@@ -247,81 +247,63 @@ t.test('every block of code has a language, and no mark but the known ones', asy
   }
 })
 
-/** The commands of `twinrail`, each with its flags, from the source of the command line. */
-function commandsOfTwinrail(): Map<string, Set<string>> {
+/**
+ * The commands of `twinrail`, each with the flags that a document may give it: `serve` and `guide` have theirs, and the
+ * others are given any flag of the command line's source.
+ */
+function commandsOfTwinrail(): Map<string, ReadonlySet<string>> {
   const source = read('src/cli/main.ts')
-  const shared = ['--help', '--version']
-  const ofClients = ['--url', '--transport', '--json']
-  const found = new Map<string, Set<string>>()
-  const starts = [...source.matchAll(/\n(?:const \w+ = )?(?:program\s*\.command|clientCommand)\('([a-z]+)/g)]
-  for (const [i, { 1: name = '', 0: opening, index }] of starts.entries()) {
-    const block = source.slice(index, starts[i + 1]?.index)
-    const own = [...block.matchAll(/(?:option|Option)\(\s*'(--[a-z-]+\d?)/g)].map(([, flag = '']) => flag)
-    const more = opening.includes('clientCommand') ? ofClients : []
-    const url = block.includes('serverOption()') ? ['--url'] : []
-    const logs = [...block.matchAll(/serveSettings\.(\w+)\.flag/g)].map(([, setting = '']) =>
-      flagOf(serveSettings[setting as keyof typeof serveSettings].flag),
-    )
-    found.set(name, new Set([...shared, ...own, ...more, ...url, ...logs]))
-  }
-  const serve = Object.values(serveSettings).map(({ flag }) => flagOf(flag))
-  found.set('serve', new Set([...shared, ...serve]))
-  found.set('guide', new Set([...shared, '--json', ...guideFlags.map(({ flag }) => flagOf(flag))]))
+  const names = [...source.matchAll(/(?:\.command|clientCommand)\('([a-z]+)/g)].map(([, name = '']) => name)
+  const written = [...source.matchAll(/'(?:-\w, )?(--[a-z][a-z\d-]*)/g)].map(([, flag = '']) => flag)
+  const ofLogs = ['--log', '--redis-prefix']
+  const found = new Map<string, ReadonlySet<string>>(
+    names.map(name => [name, new Set([...written, ...ofLogs, '--help'])]),
+  )
+  found.set('serve', new Set([...Object.values(serveSettings).map(({ flag }) => flagOf(flag)), '--help']))
+  found.set('guide', new Set([...guideFlags.map(({ flag }) => flagOf(flag)), '--json', '--help']))
   return found
 }
 
 const flagOf = (usage: string) => usage.split(' ')[0] as string
 
-t.test(
-  'every command line in a document names commands, flags, scripts and variables that there are',
-  async t => {
-    const commands = commandsOfTwinrail()
-    t.same([...commands.keys()].sort(), [
-      'conformance',
-      'doctor',
-      'export',
-      'guide',
-      'import',
-      'run',
-      'serve',
-      'tail',
-    ])
-    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-    const variables = new Set([
-      ...Object.keys(serveSettings).map(variableOf),
-      'TWINRAIL_URL',
-      'TWINRAIL_TRANSPORT',
-    ])
-    let lines = 0
-    for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
-      const code = snippetsOf(document)
-        .filter(({ language }) => language === 'sh')
-        .map(({ code }) => code.replaceAll('\\\n', ' '))
-      // In prose, what is in backticks.
-      const inline = [...withoutCode(read(document)).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
-      for (const line of [...code.flatMap(text => text.split('\n')), ...inline]) {
-        const [, name = '', rest = ''] = /(?:^|\s)twinrail ([a-z]+)\b(.*)$/.exec(line) ?? []
-        // Image and volume of the Docker example are called twinrail as well.
-        if (name !== '' && !/docker build|npm install/.test(line)) {
-          lines++
-          const flags = commands.get(name)
-          if (!flags) t.fail(`${document}: there is no command twinrail ${name}`)
-          const given = rest.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/(?<=\s)--[a-z][a-z\d-]*/g)
-          for (const [flag] of given)
-            if (flags && !flags.has(flag)) t.fail(`${document}: twinrail ${name} ${flag}`)
-        }
-        const [, script] = /^npm run (?:--silent )?([a-z:]+)/.exec(line) ?? []
-        if (script && document !== 'client/python/README.md' && !/^(dev)$/.test(script)) {
-          t.ok(scripts[script], `${document}: npm run ${script}`)
-        }
-        for (const [variable] of line.matchAll(/\bTWINRAIL_[A-Z_]+(?==)/g)) {
-          t.ok(variables.has(variable), `${document}: ${variable}`)
+t.test('every command line in a document names commands, flags and scripts that there are', async t => {
+  const commands = commandsOfTwinrail()
+  for (const name of ['conformance', 'doctor', 'export', 'guide', 'import', 'run', 'serve', 'tail']) {
+    t.ok(commands.has(name), name)
+  }
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  const settings = Object.keys(serveSettings).map(variableOf)
+  const variables = new Set([...settings, 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
+  let lines = 0
+  for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
+    const code = snippetsOf(document)
+      .filter(({ language }) => language === 'sh')
+      .map(({ code }) => code.replaceAll('\\\n', ' '))
+    // In prose, what is in backticks.
+    const inline = [...withoutCode(read(document)).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
+    for (const line of [...code.flatMap(text => text.split('\n')), ...inline]) {
+      const [, name = '', rest = ''] = /(?:^|\s)twinrail ([a-z]+)\b(.*)$/.exec(line) ?? []
+      // Image and volume of the Docker example are called twinrail as well.
+      if (name !== '' && !/docker build|npm install/.test(line)) {
+        lines++
+        const flags = commands.get(name)
+        if (!flags) t.fail(`${document}: there is no command twinrail ${name}`)
+        const given = rest.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/(?<=\s)--[a-z][a-z\d-]*/g)
+        for (const [flag] of given) {
+          if (flags && !flags.has(flag)) t.fail(`${document}: twinrail ${name} ${flag}`)
         }
       }
+      const [, script] = /^npm run (?:--silent )?([a-z:]+)/.exec(line) ?? []
+      if (script && document !== 'client/python/README.md' && !/^(dev)$/.test(script)) {
+        t.ok(scripts[script], `${document}: npm run ${script}`)
+      }
+      for (const [variable] of line.matchAll(/\bTWINRAIL_[A-Z_]+(?==)/g)) {
+        t.ok(variables.has(variable), `${document}: ${variable}`)
+      }
     }
-    t.ok(lines > 40, `${lines} command lines`)
-  },
-)
+  }
+  t.ok(lines > 40, `${lines} command lines`)
+})
 
 /** What must be the same in a page and in its translation. */
 function shapeOf(document: string) {

@@ -4,17 +4,14 @@ import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { ownDocuments } from '../../src/cli/own-documents.ts'
 import { fakeRun, play } from '../fixtures/run-context.ts'
 
-const deepsearch = createDeepsearch({
-  corpus: ownDocuments(new URL('../../', import.meta.url)),
-  cache: false,
-})
+const corpus = ownDocuments(new URL('../../', import.meta.url))
+const deepsearch = createDeepsearch({ corpus, cache: false })
 
 async function ask(query: string) {
   const { result, error } = await play(deepsearch, { query }, fakeRun())
   if (error) throw error
-  if (!result) throw new Error('the run has no result')
-  const { answer, sources } = result.result as { answer: string; sources: { url: string }[] }
-  return { answer, pages: sources.map(({ url }) => url), finishReason: result.finishReason }
+  const { answer, sources } = result?.result as { answer: string; sources: { url: string }[] }
+  return { answer, pages: sources.map(({ url }) => url), finishReason: result?.finishReason }
 }
 
 /** Each question with the pages of which one must be the first source, and a word that the answer must have. */
