@@ -18,6 +18,7 @@ import { agents } from './scenarios/agents.ts'
 import { client } from './scenarios/client.ts'
 import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
+import { dialects } from './scenarios/dialects.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
 import { log } from './scenarios/log.ts'
@@ -37,6 +38,7 @@ const scenarios: Record<string, Scenario> = {
   agents,
   commands,
   client,
+  dialects,
 }
 
 const faults = ['late', 'lost', 'doubled'] as const

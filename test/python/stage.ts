@@ -99,10 +99,13 @@ export async function pythonStage(
       await stop()
       await start(Number(new URL(url).port))
     },
-    '/token': query =>
-      tokenOf(query.get('sub') ?? '', Number(query.get('seconds')), {
+    '/token': query => {
+      const allow = query.get('allow')?.split(',')
+      return tokenOf(query.get('sub') ?? '', Number(query.get('seconds')), {
         iat: Math.floor(Date.now() / 1000) + Number(query.get('delay')),
-      }),
+        ...(allow && { twinrail: [{ sessions: ['*'], allow }] }),
+      })
+    },
     '/revoke': async query => {
       const claims = { twinrail: [{ sessions: ['*'], allow: ['admin'] }] }
       const response = await fetch(`${url}/v1/revocations`, {

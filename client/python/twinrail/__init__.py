@@ -1,5 +1,6 @@
 """Twinrail's client for Python: follows agent runs, sends commands, and executes agents as a worker."""
 
+from .agents import Agent, AgentError, Body, ChatFields, agent
 from .backoff import Backoff
 from .client import Client
 from .credentials import Auth, AuthResult, Token
@@ -7,7 +8,8 @@ from .errors import TwinrailError
 from .events import CaughtUp, End, Event, Gap, Page, Reset, StreamItem
 from .session import Ack, Run, Session
 from .stream import EventStream
-from .worker import Agent, AgentError, Answer, Steering, Worker, WorkerRun, agent
+from .worker import Worker
+from .worker_run import Answer, Steering, WorkerRun
 
 __all__ = [
     "Ack",
@@ -17,7 +19,9 @@ __all__ = [
     "Auth",
     "AuthResult",
     "Backoff",
+    "Body",
     "CaughtUp",
+    "ChatFields",
     "Client",
     "End",
     "Event",
