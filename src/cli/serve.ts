@@ -36,12 +36,12 @@ function say(message: string): void {
  */
 export async function serve(settings: ServeSettings): Promise<void> {
   const { host, port, graceMs, drainMs } = settings
+  if (settings.otel) await mustHaveOtel()
   const isOneOfMany = settings.processes > 1
   if (isOneOfMany && cluster.isPrimary) process.exit(await superviseProcesses(settings))
   for (const path of settings.corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
-  if (settings.otel) await mustHaveOtel()
   const authorize = authorizeFrom(settings)
   const chat = agentFromEnv()
   const server = await createServer({
