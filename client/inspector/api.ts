@@ -86,7 +86,7 @@ export class Api {
   }
 
   search(sessionId: string, wanted: Wanted, before: string | undefined, signal: AbortSignal): Promise<Found> {
-    return this.#json(`/sessions/${encodeURIComponent(sessionId)}/events`, { ...wanted, before }, { signal })
+    return this.#json(`/sessions/${encodeURIComponent(sessionId)}/search`, { ...wanted, before }, { signal })
   }
 
   end(sessionId: string, subscriptionId: string): Promise<Ended> {

@@ -20,7 +20,9 @@ export function SessionView({ api, sessionId, onBack }: { api: Api; sessionId: s
   const { value: state, error, reload } = usePolled(load, POLL_MS)
   const [run, setRun] = useState<string>()
   const [shown, setShown] = useState<'timeline' | 'subscribers'>('timeline')
-  const { busy, problem, run: act } = useAction()
+  const exporting = useAction()
+  const cancelling = useAction()
+  const problem = exporting.problem || cancelling.problem
 
   return (
     <main className="session" aria-label={`Session ${sessionId}`}>
@@ -38,12 +40,12 @@ export function SessionView({ api, sessionId, onBack }: { api: Api; sessionId: s
         </p>
         <button
           type="button"
-          disabled={busy || !state}
+          disabled={exporting.busy || !state}
           onClick={() =>
-            act(() => save(() => api.export(sessionId), `${sessionId.replaceAll(':', '_')}.ndjson`))
+            exporting.run(() => save(() => api.export(sessionId), `${sessionId.replaceAll(':', '_')}.ndjson`))
           }
         >
-          {busy ? 'Working …' : 'Export'}
+          {exporting.busy ? 'Exporting …' : 'Export'}
         </button>
       </header>
       {problem ? <p className="problem">{problem}</p> : null}
@@ -54,7 +56,7 @@ export function SessionView({ api, sessionId, onBack }: { api: Api; sessionId: s
           run={run}
           onRun={setRun}
           onCancel={runId =>
-            act(async () => {
+            cancelling.run(async () => {
               await session.cancel(runId, 'cancelled by an operator')
               reload()
             })

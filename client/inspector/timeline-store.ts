@@ -22,9 +22,11 @@ export interface TimelineState {
   readonly isFollowing: boolean
   readonly isLoading: boolean
   readonly problem: string
+  /** Why nothing more comes. */
+  readonly over: string
 }
 
-const EMPTY: TimelineState = { rows: [], hasOlder: false, isFollowing: false, isLoading: true, problem: '' }
+const EMPTY: TimelineState = { rows: [], hasOlder: false, isFollowing: false, isLoading: true, problem: '', over: '' }
 
 export class TimelineStore {
   readonly #session: Session
@@ -135,7 +137,8 @@ export class TimelineStore {
     }
     if (event.type === 'end') {
       const reason = (event as { reason?: string }).reason
-      this.#change({ isFollowing: false, problem: reason === 'deleted' ? 'The session was deleted.' : '' })
+      const over = reason === 'deleted' ? 'The session was deleted.' : 'The run has ended.'
+      this.#change({ isFollowing: false, over })
       return true
     }
     if (!('offset' in event) || !event.type.includes('.')) return signal.aborted

@@ -200,7 +200,7 @@ function Window({
   target: string | undefined
   onRun: (run: string | undefined) => void
 }) {
-  const { rows, hasOlder, isFollowing, isLoading, problem } = useSyncExternalStore(
+  const { rows, hasOlder, isFollowing, isLoading, problem, over } = useSyncExternalStore(
     useCallback(listener => store.subscribe(listener), [store]),
     () => store.state,
   )
@@ -251,7 +251,7 @@ function Window({
             <EventRow key={row.first} row={row} onRun={onRun} isTarget={row.offset === target} />
           ))}
         </ol>
-        {!isFollowing && !isLoading && rows.length > 0 ? (
+        {!isFollowing && !isLoading && !over && rows.length > 0 ? (
           <button type="button" className="more" onClick={() => void store.newer()}>
             Newer events
           </button>
@@ -260,12 +260,14 @@ function Window({
       <div className="tail" role="status">
         {problem ? (
           <span className="problem">{problem}</span>
+        ) : over ? (
+          <span className="soft">{over}</span>
         ) : isFollowing ? (
           <span className="following">Following the log</span>
         ) : (
           <span className="soft">{isLoading ? 'Loading …' : 'Not at the end of the log'}</span>
         )}
-        {isFollowing ? null : (
+        {isFollowing || over ? null : (
           <button
             type="button"
             onClick={() => {

@@ -12,8 +12,13 @@ const PIECE_CHARS = 64 * 1024
  * has now.
  * @throws Error when the session is deleted or trimmed meanwhile: the file has no `end` line then
  */
-export async function* archiveOf(journal: Journal, session: SessionInfo): AsyncGenerator<Buffer, void, void> {
-  const { sessionId, epoch, earliest, head, createdBy, createdAt, activeAt, metadata } = session
+export async function* archiveOf(journal: Journal, found: SessionInfo): AsyncGenerator<Buffer, void, void> {
+  const { sessionId, epoch } = found
+  const snapshot = found.earliest > 1 ? await journal.loadSnapshot(sessionId, epoch) : undefined
+  // The head is read after the snapshot, so that it is not before it.
+  const session = await journal.session(sessionId)
+  const { earliest, head, createdBy, createdAt, activeAt, metadata } = session
+  if (session.epoch !== epoch || earliest > (snapshot?.seq ?? 0) + 1) throw changed(sessionId)
   const digest = createHash('sha256')
   let piece = ''
   const flush = () => {
@@ -28,7 +33,6 @@ export async function* archiveOf(journal: Journal, session: SessionInfo): AsyncG
     exportedAt: Date.now(),
     source: 'server',
   }
-  const snapshot = earliest > 1 ? await journal.loadSnapshot(sessionId, epoch) : undefined
   const about: ArchiveSession = {
     session: {
       sessionId,

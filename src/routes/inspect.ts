@@ -320,7 +320,7 @@ export function inspectRoutes(app: Api, context: TransportContext, metrics: Metr
     },
   )
 
-  app.get(`${path}/events`, { schema: schemas.search, ...read }, async (request, reply) => {
+  app.get(`${path}/search`, { schema: schemas.search, ...read }, async (request, reply) => {
     const { sessionId } = request.params
     await door.allowEach(request, ['inspect.read', 'subscribe'], sessionId)
     noStore(reply)

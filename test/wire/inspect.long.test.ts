@@ -261,7 +261,7 @@ t.test('search finds by type, run and text, newest first, a bounded part at a ti
     const offsets: string[] = []
     let requests = 0
     for (let before = ''; ; ) {
-      const page = await get<Page>(url, `/sessions/s/events?limit=${limit}&${query}${before}`)
+      const page = await get<Page>(url, `/sessions/s/search?limit=${limit}&${query}${before}`)
       requests++
       t.ok(page.looked <= 20_000 && page.events.length <= limit)
       offsets.push(...page.events.map(({ offset }) => offset))
@@ -308,9 +308,9 @@ t.test('search finds by type, run and text, newest first, a bounded part at a ti
       JSON.stringify(text),
     )
   }
-  t.match(await call(`${url}/v1/inspect/sessions/s/events?run=other`), { status: 404 })
-  t.match(await call(`${url}/v1/inspect/sessions/s/events?before=1-1`), { status: 409 })
-  t.match(await call(`${url}/v1/inspect/sessions/other/events`), { status: 404 })
+  t.match(await call(`${url}/v1/inspect/sessions/s/search?run=other`), { status: 404 })
+  t.match(await call(`${url}/v1/inspect/sessions/s/search?before=1-1`), { status: 409 })
+  t.match(await call(`${url}/v1/inspect/sessions/other/search`), { status: 404 })
 })
 
 t.test('an export has all events as the log has them, and an end with their digest', async t => {
@@ -395,13 +395,13 @@ t.test('only an admin may inspect, and content needs read as well', async t => {
   await stream.nextOf('caught-up')
   const status = async (path: string, headers: object) =>
     (await call(`${url}/v1/inspect${path}`, { headers: headers as Record<string, string> })).status
-  for (const path of ['', '/sessions/s/subscribers', '/sessions/s/events', '/sessions/s/export']) {
-    const withContent = /events|export/.test(path)
+  for (const path of ['', '/sessions/s/subscribers', '/sessions/s/search', '/sessions/s/export']) {
+    const withContent = /search|export/.test(path)
     t.equal(await status(path, {}), 401, `nobody: ${path}`)
     t.equal(await status(path, ann), 403, `the owner: ${path}`)
     t.equal(await status(path, await admin()), withContent ? 403 : 200, `an admin: ${path}`)
   }
-  for (const path of ['', '/sessions/s/subscribers', '/sessions/s/events'])
+  for (const path of ['', '/sessions/s/subscribers', '/sessions/s/search'])
     t.equal(await status(path, operator), 200, `an admin who may read: ${path}`)
   const { subscribers } = await get<Subscribers>(url, '/sessions/s/subscribers', await admin())
   t.match(subscribers, [{ principal: 'ann' }])
