@@ -337,12 +337,12 @@ export function inspectRoutes(app: Api, context: TransportContext, metrics: Metr
   app.get(`${path}/export`, { schema: schemas.export, ...read }, async (request, reply) => {
     const { sessionId } = request.params
     await door.allowEach(request, ['inspect.read', 'subscribe'], sessionId)
-    const session = await journal.session(sessionId)
+    await journal.session(sessionId)
     const name = sessionId.replaceAll(':', '_')
     noStore(reply)
       .type('application/x-ndjson; charset=utf-8')
       .header('content-disposition', `attachment; filename="${name}.ndjson"`)
-    const file = whileRead(archiveOf(journal, session), context.stallMs, () => reply.raw.destroy())
+    const file = whileRead(archiveOf(journal, sessionId), context.stallMs, () => reply.raw.destroy())
     return reply.send(Readable.from(file, { objectMode: false, highWaterMark: 1 }) as never)
   })
 
