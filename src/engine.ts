@@ -34,9 +34,10 @@ import { answersInPieces, jsonBodies, ndjsonBodies } from './routes/bodies.ts'
 import { commandRoutes } from './routes/commands.ts'
 import { answerUnroutable, authorizedFirst, errorHandling } from './routes/errors.ts'
 import { eventRoutes } from './routes/events.ts'
+import { inspectRoutes } from './routes/inspect.ts'
 import { metaRoutes, optionalRoutes } from './routes/meta.ts'
 import { describeRoutes } from './routes/openapi.ts'
-import { pageRoutes } from './routes/page.ts'
+import { inspectorPage, pageRoutes } from './routes/page.ts'
 import { presenceRoutes } from './routes/presence.ts'
 import { withZodSchemas } from './routes/schemas.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -198,7 +199,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     exposedHeaders: ['retry-after', 'x-workflow-run-id', 'x-workflow-stream-tail-index'],
   })
   await app.register(FastifySSEPlugin)
-  const disabled = new Set(optionalRoutes.filter(name => options[name] === false))
+  const disabled = new Set(optionalRoutes.filter(name => !(options[name] ?? name !== 'inspector')))
   const dialects = options.dialects ?? dialectNames
   // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
@@ -215,6 +216,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     })
     websocketRoute(api, context)
     metaRoutes(api, context, metrics, disabled)
+    if (!disabled.has('inspector')) inspectRoutes(api, context, metrics)
   })
   await registerDialects(app, context, dialects, {
     authorizedFirst: (error, request) => authorizedFirst(door, error, request),
@@ -224,6 +226,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   })
   metrics.measure(context)
   if (!disabled.has('page')) pageRoutes(app, context, { page: pageFolder, documents: packageFolder }, prefix)
+  if (!disabled.has('inspector')) inspectorPage(app, pageFolder)
   guarded.end()
 
   const api = createServerApi(context)

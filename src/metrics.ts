@@ -34,6 +34,8 @@ export interface Metrics {
   limited(limit: LimitName, of: LimitOf): void
   /** Sets the source of the gauges. Called once. */
   measure(measured: Measured): void
+  /** Events that were sent to subscribers so far, live or while they caught up. */
+  readonly delivered: number
   readonly contentType: string
   text(): Promise<string>
 }
@@ -81,7 +83,7 @@ export function createMetrics(): Metrics {
   for (const reason of ['silent', 'incomplete'] as const) lost.inc({ transport: 'websocket', reason }, 0)
   const audits = counter(
     'audit_total',
-    'Entries of the audit log: refusals, rights lost while a stream was open, connections, tickets, revocations, deletions',
+    'Entries of the audit log: refusals, rights lost while a stream was open, connections, tickets, revocations, deletions, ends by operators',
     ['what', 'code'],
   )
   const limited = counter(
@@ -128,17 +130,23 @@ export function createMetrics(): Metrics {
   )
   for (const how of takeovers) takenOver.inc({ how }, 0)
 
+  let delivered = 0
   return {
     contentType: register.contentType,
+    get delivered() {
+      return delivered
+    },
     text: async () => (ofAll ? ofAll() : `${await register.metrics()}\n${await processMetrics().metrics()}`),
     observer: {
       batch(count, receivers, delayMs) {
         events.inc(count * receivers)
+        delivered += count * receivers
         batch.observe(count)
         delay.observe(delayMs / 1000)
       },
       caughtUp(count, sent) {
         replayed.inc(sent)
+        delivered += sent
         if (count > sent) folded.inc(count - sent)
       },
       skipped: count => skipped.inc(count),

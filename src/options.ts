@@ -54,6 +54,13 @@ export interface CommonOptions<
   recheckMs?: number
   /** Whether there is the page at `/`, with the documents below `/about/`. @default true */
   page?: boolean
+  /**
+   * Whether there is the inspector at `/inspect`, with its API below `/v1/inspect`. It shows the sessions, their events and
+   * their subscribers to principals with the right `admin`; without an `authorize` hook, to everybody who reaches the
+   * server.
+   * @default false
+   */
+  inspector?: boolean
   /** Whether there is `GET /v1/guide`. @default true */
   guide?: boolean
   /** Whether there is `GET /metrics`. @default true */

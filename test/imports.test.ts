@@ -161,16 +161,24 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'cli',
     files: /^src\/cli\/(?!(main|serve|config|open-log|processes|transfer)\.ts$)/,
-    may: [/^src\/(protocol|guide|conformance)\//, /^client\/(?!(playground|worker)\/)/],
+    may: [/^src\/(protocol|guide|conformance)\//, /^client\/(?!(playground|inspector|worker)\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
-  { name: 'playground', files: /^client\/playground\//, may: [] },
+  { name: 'pages', files: /^client\/(playground|inspector)\//, may: [] },
   {
     name: 'worker',
     files: /^client\/worker\//,
-    may: [/^src\/protocol\//, /^client\/(?!playground\/)/, /^src\/agents\/(agent|inbox|outcome)\.ts$/],
+    may: [
+      /^src\/protocol\//,
+      /^client\/(?!(playground|inspector)\/)/,
+      /^src\/agents\/(agent|inbox|outcome)\.ts$/,
+    ],
   },
-  { name: 'client', files: /^client\/(?!(playground|worker)\/)/, may: [/^src\/protocol\//, /^src\/guide\//] },
+  {
+    name: 'client',
+    files: /^client\/(?!(playground|inspector|worker)\/)/,
+    may: [/^src\/protocol\//, /^src\/guide\//],
+  },
   { name: 'bench', files: /^bench\//, may: [/^src\/server\.ts$/] },
 ]
 
@@ -197,7 +205,7 @@ t.test('each layer imports only lower layers', async t => {
         files.test(from) &&
         !files.test(to) &&
         !may.some(allowed => allowed.test(to)) &&
-        !(['bench', 'playground'].includes(name) && PUBLIC.includes(to)),
+        !(['bench', 'pages'].includes(name) && PUBLIC.includes(to)),
     )
     t.same(wrong.map(show), [], name)
   }
@@ -345,7 +353,7 @@ t.test('only the command line and the bench import deepsearch, through its entry
 })
 
 t.test('code for browsers uses no API of Node', async t => {
-  const isomorphic = /^(src\/protocol|src\/guide|client(?!\/playground))\//
+  const isomorphic = /^(src\/protocol|src\/guide|client(?!\/(playground|inspector)))\//
   const packages = new Set(['zod', 'eventsource-parser', 'react'])
   const wrong = imports.filter(
     ({ from, to }) =>

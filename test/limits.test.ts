@@ -99,6 +99,12 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'KEPT_MS',
   ],
   'sessions looked at for one list': ['src/routes/sessions.ts', 'LIST_LOOKED'],
+  'events looked at for one search of the inspector': [
+    'src/routes/inspect-search.ts',
+    'SEARCH_LOOKED',
+    'SEARCH_CHARS',
+  ],
+  'text of one search of the inspector, characters': ['src/routes/inspect.ts', 'SEARCH_TEXT'],
   'time after which clients ask for the list of sessions again (`pollMs`)': [
     'src/routes/poll-hint.ts',
     'LEAST_MS',

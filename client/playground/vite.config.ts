@@ -1,4 +1,7 @@
-/** Builds the page, and the frame of the documents, into a folder that the server serves. */
+/**
+ * Builds the pages into a folder that the server serves: the playground, the frame of the documents, and the inspector,
+ * which has its source beside the playground's. One build lets them share React and the client.
+ */
 import { fileURLToPath } from 'node:url'
 import { defineConfig } from 'vite'
 
@@ -14,6 +17,6 @@ export default defineConfig({
     // The oldest browsers that client/README.md names.
     target: ['chrome100', 'edge100', 'firefox104', 'safari16.4'],
     modulePreload: { polyfill: false },
-    rollupOptions: { input: [at('index.html'), at('documents.html')] },
+    rollupOptions: { input: [at('index.html'), at('documents.html'), at('inspector.html')] },
   },
 })

@@ -22,6 +22,7 @@ export type Group = Right | 'any' | 'public'
 /** The group of every action. Each route and each command is one of these actions. */
 export const actionGroups = {
   'health.read': 'public',
+  'inspect.open': 'public',
   connect: 'any',
   'ticket.create': 'any',
   'agents.list': 'any',
@@ -45,6 +46,8 @@ export const actionGroups = {
   'session.delete': 'manage',
   'session.list': 'manage',
   'metrics.read': 'admin',
+  'inspect.read': 'admin',
+  'inspect.end': 'admin',
   'revocation.create': 'admin',
   'subscribe:wait': 'subscribe:wait',
 } as const satisfies Record<string, Group>

@@ -38,7 +38,7 @@ export type { OpenKind } from './holdings.ts'
 
 /** An entry of the audit log. */
 export interface AuditEntry {
-  readonly what: 'refused' | 'lost' | 'connected' | 'ticket' | 'revoked' | 'deleted'
+  readonly what: 'refused' | 'lost' | 'connected' | 'ticket' | 'revoked' | 'deleted' | 'ended'
   readonly action: Action
   readonly code?: string
   readonly principal?: string | undefined

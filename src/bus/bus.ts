@@ -12,6 +12,7 @@ import { noPeers, type Peers } from './peers.ts'
 import { defaultHoldBounds, type HoldBounds } from './producer-gate.ts'
 import type { Sink } from './sink.ts'
 import { type Beginning, Subscription } from './subscription.ts'
+import type { SubscribingConnection } from './subscription-view.ts'
 import type { Subscriber } from './tail.ts'
 import { type Listener, Topic, type TopicParts } from './topic.ts'
 
@@ -20,6 +21,8 @@ export interface SubscribeRequest<B> {
   sessionId: string
   options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay' | 'coalesceMs'>
   sink: Sink<B>
+  /** The connection that it writes to, for operators. @default nobody sees the subscription */
+  connection?: SubscribingConnection | undefined
   /** UTF-8 bytes of event JSON that may be outstanding; none: as much as the sink takes. */
   windowBytes?: number | undefined
   /** What happens when the subscriber falls behind. @default "conflate" */
@@ -87,6 +90,11 @@ export class Bus {
     return this.#topics.size
   }
 
+  /** The subscriptions of one session in this process. */
+  subscribersOf(sessionId: string): Iterable<Subscriber> {
+    return this.#topics.get(sessionId)?.topic.subscriptions ?? []
+  }
+
   /** The subscriptions of this process, for metrics. */
   *subscriptions(): Generator<Subscriber> {
     for (const { topic } of this.#topics.values()) yield* topic.subscriptions
@@ -97,12 +105,13 @@ export class Bus {
    * @throws TwinrailError `session-not-found`, `run-not-found`
    */
   async subscribe<B>(request: SubscribeRequest<B>): Promise<Subscription<B>> {
-    const { sessionId, options, sink, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
+    const { sessionId, options, sink, connection, windowBytes, lag, onEnd, onTooSlow = () => {} } = request
     const beginning = await this.#begin(sessionId, options)
     return new Subscription<B>({
       beginning,
       beginAnew: () => this.#begin(sessionId, { run: options.run, replay: options.replay }),
       sink,
+      connection,
       run: options.run,
       replay: options.replay,
       coalesceMs: options.coalesceMs,

@@ -6,6 +6,7 @@ import { fullness, type LagLimits } from './lag.ts'
 import type { CatchUpPage } from './pages.ts'
 import type { Sink } from './sink.ts'
 import { type Kept, type Skipped, Skipper, type Stretch } from './skip.ts'
+import type { DeliveryState } from './subscription-view.ts'
 import type { Topic } from './topic.ts'
 
 /** UTF-16 units sent to one subscriber per event-loop turn while it catches up, so that others are served too. */
@@ -51,6 +52,8 @@ export interface CatchUpParts<B> {
 export class CatchUp<B> {
   readonly #parts: CatchUpParts<B>
   #state: 'idle' | 'reading' | 'waiting' | 'stopped' = 'idle'
+  /** What it waits for while it is `waiting`. */
+  #waitsFor: 'socket' | 'credit' | 'others' = 'others'
   #cursor: number
   #isCaughtUp = false
   /** What the topic had written up to the cursor, in UTF-16 units; counts from `caught-up` on. */
@@ -71,6 +74,19 @@ export class CatchUp<B> {
     if (!this.isActive) return { events: 0, bytes: 0 }
     const { head, written } = this.#parts.topic
     return { events: head - this.#cursor, bytes: this.#isCaughtUp ? written - this.#written : 0 }
+  }
+
+  /** Number of the last event that it has sent. */
+  get cursor(): number {
+    return this.#cursor
+  }
+
+  /** How the subscriber gets its events now. */
+  get delivery(): DeliveryState {
+    if (!this.isActive) return 'live'
+    if (this.#state === 'waiting' && this.#waitsFor === 'credit') return 'paused'
+    if (this.#state === 'waiting' && this.#waitsFor === 'socket') return 'stalled'
+    return this.#isCaughtUp && this.#parts.folds ? 'folded' : 'catching-up'
   }
 
   /** How full the lag limits are; 0 until it has caught up once. */
@@ -117,24 +133,29 @@ export class CatchUp<B> {
   }
 
   #awaitSink(): void {
-    this.#state = 'waiting'
+    this.#wait('socket')
     this.#parts.sink.whenReady(this.#resume)
   }
 
   #awaitNextTurn(): void {
-    this.#state = 'waiting'
+    this.#wait('others')
     setImmediate(this.#resume)
   }
 
   /** The log is away; the cursor has not moved. */
   #awaitLog(): void {
-    this.#state = 'waiting'
+    this.#wait('others')
     setTimeout(this.#resume, RETRY_MS).unref()
   }
 
   /** The window is full; {@link credited} resumes reading. */
   #awaitCredit(): void {
+    this.#wait('credit')
+  }
+
+  #wait(for_: 'socket' | 'credit' | 'others'): void {
     this.#state = 'waiting'
+    this.#waitsFor = for_
   }
 
   readonly #resume = () => {

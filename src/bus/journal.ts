@@ -62,6 +62,7 @@ export class Journal {
   readonly #limits: OpenLimits
   readonly #tracing: Tracing | undefined
   readonly #listeners = new Set<(growth: Growth) => void>()
+  readonly #appended = { events: 0, bytes: 0 }
 
   /** @param limits what may be open in each session; each limit has a default */
   constructor(log: EventLog, limits: Partial<OpenLimits> = {}, tracing?: Tracing | undefined) {
@@ -107,6 +108,8 @@ export class Journal {
     const appended = await (this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ??
       append())
     if (appended.accepted && texts.length > 0) {
+      this.#appended.events += texts.length
+      for (const text of texts) this.#appended.bytes += text.length
       const { epoch, first, head } = appended
       const { once: taken = [], leases = [] } = conditions
       const runs = leases.flatMap(({ runId, from }) => (from === undefined ? [runId] : []))
@@ -222,6 +225,34 @@ export class Journal {
     }
   }
 
+  /**
+   * Stretches of the log, the newest first, each with its events in order; from number `before` back to `oldest`. A turn of
+   * the event loop passes after each. It ends early when the log gets another epoch.
+   * @param count events of a stretch; fewer where they are large
+   */
+  async *backwards(
+    { sessionId, epoch }: Pick<SessionInfo, 'sessionId' | 'epoch'>,
+    before: number,
+    oldest: number,
+    count: number,
+  ): AsyncGenerator<{ from: number; events: readonly LogEvent[] }, void, void> {
+    while (before > oldest) {
+      const from = Math.max(oldest, before - count)
+      const bounds = { events: before - from, bytes: WALK.bytes, through: before - 1 }
+      const page = await this.#log.read(sessionId, from - 1, bounds)
+      if (!page || page.epoch !== epoch) return
+      // A log is read forwards only. When this many events are too large together, fewer are tried.
+      const last = page.events.at(-1)
+      if (last && last.seq < before - 1) {
+        count = Math.max(1, Math.floor(count / 2))
+        continue
+      }
+      yield { from, events: page.events }
+      before = from
+      await new Promise(resolve => setImmediate(resolve))
+    }
+  }
+
   /** The entries of these keys, in the order of the names; `undefined` for keys that were not taken. */
   lookup(sessionId: string, names: readonly string[]): Promise<(KeyEntry | undefined)[]> {
     return this.#log.lookup(sessionId, names)
@@ -270,6 +301,16 @@ export class Journal {
   /** Resolves when the log accepts appends now. @throws TwinrailError `unavailable` with the reason in its message */
   ready(): Promise<void> {
     return this.#log.ready()
+  }
+
+  /** What this process has appended: events, and UTF-16 units of their JSON, the cheap measure of bytes. */
+  get appended(): { readonly events: number; readonly bytes: number } {
+    return this.#appended
+  }
+
+  /** The name of the log's driver; `custom` for one that has none. */
+  get driver(): string {
+    return this.#log.driver ?? 'custom'
   }
 
   /** The number of incidents of each kind since the log was opened, for metrics. */

@@ -14,6 +14,7 @@ import type { Start } from './cursor.ts'
 import { HIGH_MARK, type LagLimits, LOW_MARK } from './lag.ts'
 import type { GroupSpec, LiveGroup } from './live-group.ts'
 import type { Sink } from './sink.ts'
+import { nextNumber, type SubscribingConnection, type SubscriptionView } from './subscription-view.ts'
 import type { Member, Subscriber } from './tail.ts'
 import type { Topic } from './topic.ts'
 
@@ -34,6 +35,8 @@ export interface Beginning {
 export interface SubscriptionParts<B> {
   beginning: Beginning
   sink: Sink<B>
+  /** The connection that it writes to, for operators. */
+  connection: SubscribingConnection | undefined
   run: string | undefined
   replay: z.output<typeof Replay>
   coalesceMs: number
@@ -76,6 +79,8 @@ export class Subscription<B> implements Subscriber, Member<B> {
   readonly window: CreditWindow | undefined
   readonly #parts: SubscriptionParts<B>
   readonly #spec: GroupSpec<B>
+  readonly #number = nextNumber()
+  readonly #since = Date.now()
   #place: Place<B>
   #state: 'new' | 'open' | 'starting-over' | 'over' = 'new'
 
@@ -106,6 +111,26 @@ export class Subscription<B> implements Subscriber, Member<B> {
 
   get lag(): { events: number; bytes: number } {
     return this.#place.catchUp.lag
+  }
+
+  get view(): SubscriptionView | undefined {
+    const { connection, lag, replay } = this.#parts
+    // In any other state it is in no topic.
+    if (!connection || (this.#state !== 'new' && this.#state !== 'open')) return undefined
+    const { catchUp, group } = this.#place
+    const state = this.#state === 'open' ? catchUp.delivery : 'opening'
+    return {
+      number: this.#number,
+      connection,
+      since: this.#since,
+      run: this.run,
+      lag,
+      replay,
+      cursor: this.#offset(state === 'live' ? group.flushed : catchUp.cursor),
+      lagEvents: catchUp.lag.events,
+      lagBytes: catchUp.lag.bytes,
+      state,
+    }
   }
 
   get #topic(): Topic {

@@ -4,6 +4,7 @@ import type { EndReason } from '../protocol/index.ts'
 import type { CreditWindow } from './credit-window.ts'
 import type { BusObserver } from './observer.ts'
 import type { Sink } from './sink.ts'
+import type { SubscriptionView } from './subscription-view.ts'
 
 /** The newest events of a session, as a live group sees its topic. */
 export interface Tail {
@@ -37,6 +38,8 @@ export interface Subscriber {
   readonly isLagging: boolean
   /** How far it is behind the head, in events and UTF-16 units. */
   readonly lag: { readonly events: number; readonly bytes: number }
+  /** What an operator sees of it; `undefined` when nobody said whose it is. */
+  readonly view: SubscriptionView | undefined
   /** Applies its lag policy; called when the lag may have grown. */
   checkLag(): void
   /** The log lost events that were seen. */

@@ -291,8 +291,9 @@ export const serveSettings = {
   },
   disable: {
     flag: '--disable <route...>',
-    about: 'routes that the server does not have: page, guide, metrics, openapi (default: none)',
-    schema: list.pipe(z.array(z.enum(['page', 'guide', 'metrics', 'openapi']))).default([]),
+    about:
+      'routes that the server does not have: page, inspector, guide, metrics, openapi (default: none; the inspector with --insecure)',
+    schema: list.pipe(z.array(z.enum(['page', 'inspector', 'guide', 'metrics', 'openapi']))).default([]),
   },
   dialects: {
     flag: '--dialects <name...>',

@@ -52,6 +52,8 @@ export async function serve(settings: ServeSettings): Promise<void> {
     tls: tlsFrom(settings),
     ...(settings.origin && { origins: settings.origin }),
     ...(authorize && { authorize }),
+    // Without authorization the inspector shows and ends everybody's streams, which is for this machine only.
+    inspector: !settings.insecure,
     ...Object.fromEntries((settings.disable ?? []).map(name => [name, false])),
     recheckMs: settings.recheckMs,
     principalLimits: {
@@ -129,6 +131,9 @@ export async function serve(settings: ServeSettings): Promise<void> {
     [
       `Twinrail listens on ${address}`,
       `  page    ${address}/`,
+      ...(settings.insecure || settings.disable.includes('inspector')
+        ? []
+        : [`  inspect ${address}/inspect`]),
       `  try     npx twinrail run deepsearch "When should I use SSE and when WebSocket?"${elsewhere}`,
       `  agents  ${[...server.sessions.agents.keys()].join(', ')}`,
       '',

@@ -1,10 +1,11 @@
 /** The one writer of foreign event streams: encodes a run for one reader, who may be slow, leave, or come back. */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Hold, OpenKind } from '../auth/door.ts'
+import type { SubscribingConnection } from '../bus/subscription-view.ts'
 import { isTerminal, parseOffset, type TwinrailError, type TwinrailEvent } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
 import type { Connection } from '../transports/connections.ts'
-import type { TransportContext } from '../transports/context.ts'
+import { newConnectionId, type TransportContext } from '../transports/context.ts'
 import type { Beating } from '../transports/heartbeat.ts'
 import type { Frame, StreamEncoder } from './dialect.ts'
 import { EventReader, type Item } from './event-reader.ts'
@@ -52,6 +53,8 @@ export class RunFrames {
   end: StreamEnd | undefined
   /** The refusal that ended the stream, once the principal has lost the right to it. */
   lost: TwinrailError | undefined
+  /** The connection that the frames are written to, for operators. */
+  connection: SubscribingConnection | undefined
   /** Is called when the right is lost. */
   onLost: ((refusal: TwinrailError) => void) | undefined
 
@@ -67,6 +70,11 @@ export class RunFrames {
     this.#kinds = kinds
     this.#stream = stream
     this.#skip = stream.skipFrames ?? 0
+  }
+
+  /** The id of the principal that follows; empty before the stream is open. */
+  get principal(): string {
+    return this.#hold?.principal.id ?? ''
   }
 
   /** A heartbeat is due. */
@@ -111,6 +119,7 @@ export class RunFrames {
         sessionId,
         options: { after, last: undefined, run: runId, replay, coalesceMs: 0 },
         sink: this.#reader,
+        connection: this.connection,
         onEnd: () => {},
       })
       return this.#frames(subscription)
@@ -209,8 +218,11 @@ function eventOf(item: Item, { sessionId, runId }: RunStream): TwinrailEvent | u
     time: Date.now(),
     data: { code, message, retryable: false },
   })
-  if (control.type === 'end' && control.reason !== 'run-ended') {
+  if (control.type === 'end' && control.reason === 'deleted') {
     return lost('session-deleted', 'the session was deleted')
+  }
+  if (control.type === 'end' && control.reason === 'forbidden') {
+    return lost('forbidden', 'the server ended this stream; its principal may not follow the run')
   }
   if (control.type === 'reset') return lost('events-lost', 'the server lost a part of the run')
   return undefined
@@ -239,8 +251,9 @@ export async function serveRunStream(
   context.answers.park(reply.raw)
   context.connections.mustBeOpen()
   const frames = new RunFrames(context, reply.request, stream)
-  const batches = await frames.open()
   const connection = new StreamConnection(context, reply, stream, frames)
+  frames.connection = connection
+  const batches = await frames.open()
   frames.onLost = refusal => connection.close(refusal)
   reply.hijack()
   if (!connection.open(headers)) {
@@ -266,7 +279,9 @@ async function* texts(source: AsyncIterable<Frame>, text: (frame: Frame) => stri
 /** The response of one foreign stream. */
 class StreamConnection implements Connection, Beating {
   readonly transport: DialectName
+  readonly id = newConnectionId()
   readonly subscriptions = 1
+  sentBytes = 0
   readonly heartbeatMs: number
   wroteAt: number
   readonly #context: TransportContext
@@ -282,6 +297,10 @@ class StreamConnection implements Connection, Beating {
     this.transport = stream.dialect
     this.heartbeatMs = stream.heartbeatMs ?? context.heartbeatMs
     this.wroteAt = context.heartbeats.now()
+  }
+
+  get principal(): string {
+    return this.#frames.principal
   }
 
   get waitingBytes(): number {
@@ -311,6 +330,7 @@ class StreamConnection implements Connection, Beating {
         for (const frame of batch) {
           // A slow reader gets nothing more of what was read before the right was lost.
           if (this.#frames.lost && !this.#frames.end) break
+          this.sentBytes += frame.data?.length ?? 0
           yield frame
         }
       }

@@ -159,6 +159,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   return {
+    driver: 'lmdb',
+
     async create(sessionId, metadata, createdBy) {
       return write(transaction => {
         const there = find(transaction, sessionId)

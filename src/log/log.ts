@@ -321,6 +321,9 @@ export type Restored =
  * A log of sessions; see the top of this file for the promises of every driver. All methods may be called concurrently.
  */
 export interface EventLog {
+  /** The name of the driver, such as `lmdb`, for operators. */
+  readonly driver?: string
+
   /**
    * Creates a session, or returns the existing one with `created: false`, its metadata and creator unchanged.
    * @param createdBy id of the principal that creates it

@@ -222,6 +222,8 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   }
 
   return {
+    driver: 'memory',
+
     async create(sessionId, metadata, createdBy) {
       const there = sessions().get(sessionId)
       const session = there ?? draft(metadata, createdBy)

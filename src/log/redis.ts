@@ -250,6 +250,8 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   }
 
   return {
+    driver: 'redis',
+
     create: open(async (sessionId, metadata, createdBy) => {
       const there = await store.headerOf(sessionId)
       if (there) return { created: false, session: there }

@@ -34,6 +34,11 @@ export class Presence implements Peers {
     })
   }
 
+  /** The id of this process among the nodes of the log. */
+  get node(): string {
+    return this.#node
+  }
+
   addViewer(sessionId: string, run: string | undefined): () => void {
     return this.#viewers.add(sessionId, run)
   }

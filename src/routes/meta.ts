@@ -73,7 +73,7 @@ const schemas = {
 } as const
 
 /** Routes that a server can do without. */
-export const optionalRoutes = ['page', 'guide', 'metrics', 'openapi'] as const
+export const optionalRoutes = ['page', 'inspector', 'guide', 'metrics', 'openapi'] as const
 export type OptionalRoute = (typeof optionalRoutes)[number]
 
 /** @param disabled routes that are left out */

@@ -109,12 +109,15 @@ export function connectionOf({ raw, request }: FastifyReply): FastifyReply['raw'
   return raw.socket ? raw : request.raw.socket
 }
 
+/** The id of a new connection. */
+export const newConnectionId = (): string => randomUUID()
+
 /** The `hello` of a connection of this principal. */
-export function hello(heartbeatMs: number, principal: Principal): ControlOf<'hello'> {
+export function hello(connectionId: string, heartbeatMs: number, principal: Principal): ControlOf<'hello'> {
   return {
     type: 'hello',
     protocol: 1,
-    connectionId: randomUUID(),
+    connectionId,
     serverTime: Date.now(),
     heartbeatMs,
     limits,

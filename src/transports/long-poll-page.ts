@@ -40,8 +40,8 @@ export interface PageRequest {
   before?: string | undefined
   /** Maximum wait for events when there are none, in ms. @default 0 */
   waitMs?: number | undefined
-  /** `begin` is called before the wait, `end` after it. The page is read further once `end` has resolved. */
-  aroundWait?: { begin(): void; end(): Promise<void> } | undefined
+  /** `begin` is called before the wait, with the offset that the client has, and `end` after it. The page is read further once `end` has resolved. */
+  aroundWait?: { begin(cursor: string): void; end(): Promise<void> } | undefined
   /** Aborts the wait when the client has left. */
   signal?: AbortSignal | undefined
 }
@@ -59,7 +59,7 @@ export async function readPage(context: PageContext, request: PageRequest): Prom
     const page = await readForwards(journal, pages, request)
     if (page.events.length > 0 || page.controls.length > 0 || waitMs === 0) return page
     const after = { ...request, options: { ...options, after: page.next } }
-    request.aroundWait?.begin()
+    request.aroundWait?.begin(page.next)
     const news = await somethingNew(bus, after, page.next)
     await request.aroundWait?.end()
     if (news === 'events') return await readForwards(journal, pages, after)
@@ -231,23 +231,9 @@ async function readBackwards(
   let first = Math.max(oldest, Math.min(given, (run?.end ?? head) + 1))
   const events: LogEvent[] = []
   let bytes = 0
-  let count = limit
-  while (first > oldest && events.length < limit && bytes < PAGE_BYTES) {
-    const from = Math.max(oldest, first - count)
-    const page = await journal.read(sessionId, from - 1, {
-      events: first - from,
-      bytes: PAGE_BYTES,
-      through: first - 1,
-    })
-    if (!page || page.epoch !== epoch) break
-    // A log is read forwards only. When this many events are too large together, fewer are tried.
-    const last = page.events.at(-1)
-    if (last && last.seq < first - 1) {
-      count = Math.max(1, Math.floor(count / 2))
-      continue
-    }
+  for await (const stretch of journal.backwards(session, first, oldest, limit)) {
     let full = false
-    for (const event of [...page.events].reverse()) {
+    for (const event of [...stretch.events].reverse()) {
       const wanted = options.run === undefined || event.runId === options.run
       full = wanted && events.length > 0 && (events.length >= limit || bytes + event.bytes > PAGE_BYTES)
       if (full) break
@@ -257,8 +243,8 @@ async function readBackwards(
       bytes += event.bytes
     }
     if (full) break
-    first = from
-    await new Promise(resolve => setImmediate(resolve))
+    first = stretch.from
+    if (events.length >= limit || bytes >= PAGE_BYTES) break
   }
   return {
     events: options.replay === 'full' ? events : fold(epoch, events),

@@ -1,8 +1,9 @@
 /** Long-poll: a session's events page by page, for networks that block streams. PROTOCOL.md, "Pages". */
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Hold } from '../auth/door.ts'
-import type { EventsQuery } from '../protocol/index.ts'
-import { connectionOf, createIfWanted, type TransportContext } from './context.ts'
+import { nextNumber } from '../bus/subscription-view.ts'
+import { type EventsQuery, TwinrailError } from '../protocol/index.ts'
+import { connectionOf, createIfWanted, newConnectionId, type TransportContext } from './context.ts'
 import { readPage } from './long-poll-page.ts'
 import type { Page } from './page.ts'
 
@@ -36,7 +37,10 @@ export async function servePage(
     const connection = connectionOf(reply)
     connection.once('close', leave)
     if (connection.destroyed) leave()
-    const waited = context.connections.wait(leave)
+    const { connections } = context
+    const waited = connections.wait(leave)
+    let refusal: TwinrailError | undefined
+    let unlisted = () => {}
     const page = await readPage(context, {
       sessionId,
       options,
@@ -44,15 +48,35 @@ export async function servePage(
       before,
       waitMs: wait,
       aroundWait: {
-        begin: () => context.answers.park(reply.raw),
-        end: () => context.answers.unpark(reply.raw),
+        begin(cursor) {
+          context.answers.park(reply.raw)
+          unlisted = connections.addPoll({
+            id: newConnectionId(),
+            number: nextNumber(),
+            principal: hold.principal.id,
+            sessionId,
+            run: options.run,
+            cursor,
+            since: Date.now(),
+            end() {
+              refusal = new TwinrailError('forbidden', 'the server ended this subscription')
+              leave()
+            },
+          })
+        },
+        end: () => {
+          unlisted()
+          return context.answers.unpark(reply.raw)
+        },
       },
       signal: gone.signal,
     }).finally(() => {
       waited()
+      unlisted()
       connection.off('close', leave)
     })
     // While it waited, the right may have been lost.
+    if (refusal) throw refusal
     if (wait > 0) await hold.check()
     return reply
       .header('cache-control', 'no-store')

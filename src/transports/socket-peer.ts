@@ -1,6 +1,7 @@
 /** What the parts of a WebSocket connection know of it. */
 import type { FastifyRequest } from 'fastify'
 import type { TwinrailError } from '../protocol/index.ts'
+import type { Connection } from './connections.ts'
 import type { TransportContext } from './context.ts'
 import type { SocketSink } from './socket-sink.ts'
 
@@ -9,6 +10,7 @@ export interface SocketPeer {
   /** The upgrade, with the connection's credentials. */
   readonly request: FastifyRequest
   readonly sink: SocketSink
+  readonly connection: Connection
   isOpen(): boolean
   /** Sends `closing` and closes the connection. */
   close(reason: TwinrailError): void

@@ -39,6 +39,8 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   #waitingSince = 0
   heartbeatMs: number
   wroteAt: number
+  /** Bytes that were written by it. */
+  sentBytes = 0
   history: LiveEncoder<B> | undefined
 
   constructor(socket: Duplex, options: SocketSinkOptions<B>) {
@@ -65,7 +67,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   write(batch: B, history?: LiveEncoder<B>): void {
     if (this.#closed) return
     if (this.#answers.length > 0) this.#writeAnswers(batch)
-    else this.#socket.write(this.#options.bytesOf(batch))
+    else this.#put(this.#options.bytesOf(batch))
     this.history = history
     this.wroteAt = this.#options.heartbeats.lately
   }
@@ -92,7 +94,12 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   #writeAnswers(batch?: B): void {
     const batches = batch === undefined ? this.#answers : [...this.#answers, batch]
     this.#answers = []
-    this.#socket.write(Buffer.concat(batches.map(this.#options.bytesOf)))
+    this.#put(Buffer.concat(batches.map(this.#options.bytesOf)))
+  }
+
+  #put(bytes: Buffer): void {
+    this.sentBytes += bytes.length
+    this.#socket.write(bytes)
   }
 
   control(message: Control): void {

@@ -25,7 +25,7 @@ export class SocketSubscriptions {
    */
   async subscribe(command: Subscribe): Promise<void> {
     const { id, sessionId, windowBytes } = command
-    const { context, request, sink, isOpen, close } = this.#peer
+    const { context, request, sink, connection, isOpen, close } = this.#peer
     this.#mustHaveRoom(sessionId)
     let subscription: Subscription<Buffer> | undefined
     let lost: TwinrailError | undefined
@@ -45,6 +45,7 @@ export class SocketSubscriptions {
         sessionId,
         options: command,
         sink,
+        connection,
         windowBytes,
         lag: { policy: command.lag, limits: lagLimits(command) },
         onTooSlow: () => {

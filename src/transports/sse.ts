@@ -13,6 +13,7 @@ import {
   createIfWanted,
   hello,
   lagLimits,
+  newConnectionId,
   ping,
   retryOf,
   SECOND_MESSAGE_MS,
@@ -66,6 +67,7 @@ export async function serveSse(
       sessionId,
       options,
       sink: stream.sink,
+      connection: stream,
       lag: { policy: options.lag, limits: lagLimits(options) },
       onTooSlow: () => {
         context.onLost('sse', 'too-slow')
@@ -111,6 +113,7 @@ function writeHead(reply: FastifyReply, headers: Record<string, string> = {}): v
 /** One event stream on one response. */
 class SseStream<B> implements Connection {
   readonly transport = 'sse'
+  readonly id = newConnectionId()
   readonly subscriptions = 1
   readonly sink: SocketSink<B>
   readonly #context: TransportContext
@@ -173,7 +176,7 @@ class SseStream<B> implements Connection {
       request.headers = {}
     }
     this.sink.beatEvery(heartbeatMs)
-    this.sink.control(hello(heartbeatMs, (this.hold as Hold).principal))
+    this.sink.control(hello(this.id, heartbeatMs, (this.hold as Hold).principal))
     if (this.#ack) this.sink.control(this.#ack)
     this.#second = setTimeout(() => this.sink.control(ping()), SECOND_MESSAGE_MS)
     this.#isOpen = true
@@ -237,6 +240,14 @@ class SseStream<B> implements Connection {
   end(): void {
     this.forget()
     this.#reply.raw.end(this.#body.last(''))
+  }
+
+  get principal(): string {
+    return this.hold?.principal.id ?? ''
+  }
+
+  get sentBytes(): number {
+    return this.sink.sentBytes
   }
 
   get waitingBytes(): number {

@@ -26,6 +26,7 @@ import {
   expiryOf,
   hello,
   type LossReason,
+  newConnectionId,
   ping,
   SECOND_MESSAGE_MS,
   type TransportContext,
@@ -60,6 +61,7 @@ export function serveWebSocket(context: TransportContext, socket: WebSocket, req
 
 class WebSocketConnection implements Connection, Holder {
   readonly transport = 'websocket'
+  readonly id = newConnectionId()
   readonly #context: TransportContext
   readonly #socket: WebSocket
   readonly #request: FastifyRequest
@@ -95,6 +97,7 @@ class WebSocketConnection implements Connection, Holder {
       context,
       request,
       sink: this.#sink,
+      connection: this,
       isOpen: () => this.#isOpen,
       close: reason => this.close(reason),
     }
@@ -115,6 +118,14 @@ class WebSocketConnection implements Connection, Holder {
 
   get subscriptions(): number {
     return this.#subscriptions.size
+  }
+
+  get principal(): string {
+    return this.#hold?.principal.id ?? ''
+  }
+
+  get sentBytes(): number {
+    return this.#sink.sentBytes
   }
 
   get waitingBytes(): number {
@@ -159,7 +170,7 @@ class WebSocketConnection implements Connection, Holder {
       action: 'connect',
       principal: this.#hold.principal.id,
     })
-    this.#send(hello(this.#context.heartbeatMs, this.#hold.principal))
+    this.#send(hello(this.id, this.#context.heartbeatMs, this.#hold.principal))
     this.#sink.beatEvery(this.#context.heartbeatMs)
     this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
     this.#socket.resume()

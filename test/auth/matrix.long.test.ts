@@ -61,7 +61,7 @@ function expected(name: string, action: Action, kind: Kind): Outcome {
 
 t.test('every answer is right, and none tells a foreign session from a missing one', async t => {
   const keys = apiKeyAuthorize([{ name: 'producer', sha256: key('producer-key'), allow: ['produce'] }])
-  const { url } = await serve(t, { authorize: anyOf(byToken, keys) })
+  const { url } = await serve(t, { inspector: true, authorize: anyOf(byToken, keys) })
   let count = 0
   /** A session of this kind that no other case uses. */
   const make = async (kind: Kind): Promise<string> => {
@@ -167,6 +167,7 @@ t.test('every answer is right, and none tells a foreign session from a missing o
       ['/v1/guide', 'guide.read'],
       ['/openapi.json', 'openapi.read'],
       ['/metrics', 'metrics.read'],
+      ['/v1/inspect', 'inspect.read'],
       ['/v1/sessions', 'session.list'],
     ] as const) {
       const { status } = await fetch(`${url}${path}`, { headers })

@@ -42,6 +42,7 @@ function member(made: Topic, run?: string) {
     window: undefined,
     isLagging: false,
     lag: { events: 0, bytes: 0 },
+    view: undefined,
     fallBehind: () => {},
     checkLag: () => {},
     lost: () => {},

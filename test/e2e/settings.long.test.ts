@@ -93,3 +93,14 @@ t.test('a server with tokens and keys listens beyond loopback', async t => {
   t.equal(await statusWith('key-1'), 200)
   t.equal(await statusWith(token), 200)
 })
+
+t.test('the inspector is on, but not where it is disabled or everybody would be an operator', async t => {
+  for (const [args, status] of [
+    [[], 200],
+    [['--disable', 'inspector'], 404],
+    [['--insecure'], 404],
+  ] as const) {
+    const { url } = await serve(t, ['--log', 'memory', ...args])
+    t.equal((await fetch(`${url}/v1/inspect`)).status, status, args.join(' '))
+  }
+})

@@ -106,8 +106,8 @@ t.test('every delay that is configured or comes from outside uses these timers',
     readdirSync(join(root, folder), { recursive: true, withFileTypes: true })
       .filter(entry => entry.isFile() && /\.tsx?$/.test(entry.name))
       .map(entry => relative(root, join(entry.parentPath, entry.name)))
-      // The playground's one delay is a slider.
-      .filter(file => file !== 'src/protocol/timers.ts' && !file.startsWith('client/playground/'))
+      // The pages' delays are a slider's, constants, and the server's hint when to ask again.
+      .filter(file => file !== 'src/protocol/timers.ts' && !/^client\/(playground|inspector)\//.test(file))
       .filter(file => /setTimeout|setInterval/.test(readFileSync(join(root, file), 'utf8'))),
   )
   t.ok(files.length > 10)

@@ -7,6 +7,9 @@ function connection(connections: Connections) {
   const reasons: TwinrailError[] = []
   const made: Connection & { reasons: TwinrailError[] } = {
     transport: 'sse',
+    id: 'c',
+    principal: 'ann',
+    sentBytes: 0,
     waitingBytes: 0,
     subscriptions: 1,
     reasons,

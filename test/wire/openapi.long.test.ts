@@ -56,13 +56,13 @@ function operations({ paths }: Document): { method: string; path: string; operat
 const isForeign = ({ tags }: Operation) => tags.every(tag => dialectNames.some(name => name === tag))
 
 t.test('it is valid OpenAPI 3.1', async t => {
-  const document = await documentOf(await serve(t))
+  const document = await documentOf(await serve(t, { inspector: true }))
   t.equal(document.openapi, '3.1.0')
   t.same(await new Validator().validate({ ...document }), { valid: true })
 })
 
-t.test('every route is described, except the page and what Fastify adds, and nothing else is', async t => {
-  const wire = await serve(t)
+t.test('every route is described, except the pages and what Fastify adds, and nothing else is', async t => {
+  const wire = await serve(t, { inspector: true })
   const described = operations(await documentOf(wire)).map(
     ({ method, path }) => `${method.toUpperCase()} ${path}`,
   )
@@ -70,7 +70,7 @@ t.test('every route is described, except the page and what Fastify adds, and not
     .filter(([method]) => method !== 'HEAD' && method !== 'OPTIONS')
     .map(([method, path]) => `${method} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
     // Fastify prints the documents of the page, `/about/*`, without their folder.
-    .filter(route => !/^GET \/(\*|assets\/\{file\})?$/.test(route))
+    .filter(route => !/^GET \/(\*|assets\/\{file\}|inspect(\/.*)?)?$/.test(route))
   t.ok(registered.length > 10)
   t.same(described.sort(), registered.sort())
 })
@@ -91,7 +91,7 @@ t.test('routes of the application may have JSON Schemas and a document of their 
 })
 
 t.test('every operation has a name, a summary, parameters, bodies, answers and refusals', async t => {
-  const document = await documentOf(await serve(t))
+  const document = await documentOf(await serve(t, { inspector: true }))
   const named = operations(document)
   for (const { method, path, operation } of named)
     t.match(operation.operationId, /^[a-z][A-Za-z]+$/, `${method} ${path}`)

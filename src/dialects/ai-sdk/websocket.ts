@@ -5,7 +5,7 @@ import { z } from 'zod'
 import type { Hold } from '../../auth/door.ts'
 import { check, limits, TwinrailError } from '../../protocol/index.ts'
 import type { Connection } from '../../transports/connections.ts'
-import type { TransportContext } from '../../transports/context.ts'
+import { newConnectionId, type TransportContext } from '../../transports/context.ts'
 import type { Beating } from '../../transports/heartbeat.ts'
 import { RunFrames, type RunStream } from '../dialect-stream.ts'
 import { ChatBody, type Segment } from './conversation.ts'
@@ -45,6 +45,8 @@ export function serveChatSocket(
 
 class ChatSocket implements Connection, Beating {
   readonly transport = 'ai-sdk'
+  readonly id = newConnectionId()
+  sentBytes = 0
   readonly heartbeatMs: number
   wroteAt: number
   readonly #context: TransportContext
@@ -78,6 +80,10 @@ class ChatSocket implements Connection, Beating {
 
   get subscriptions(): number {
     return this.#open.size
+  }
+
+  get principal(): string {
+    return this.#hold?.principal.id ?? ''
   }
 
   get waitingBytes(): number {
@@ -174,6 +180,7 @@ class ChatSocket implements Connection, Beating {
       return
     }
     const frames = new RunFrames(this.#context, this.#request, this.#parts.stream(segment), ['subscriptions'])
+    frames.connection = this
     this.#open.set(requestId, frames)
     const batches = await frames.open()
     if (message.type === 'resume') this.#send({ type: 'start', requestId })
@@ -210,6 +217,7 @@ class ChatSocket implements Connection, Beating {
   /** Resolves when the message has left, or never will. */
   #write(text: string): Promise<void> {
     this.wroteAt = this.#context.heartbeats.lately
+    this.sentBytes += text.length
     return new Promise(resolve => {
       if (this.#socket.readyState === this.#socket.OPEN) this.#socket.send(text, () => resolve())
       else resolve()
