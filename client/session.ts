@@ -74,7 +74,7 @@ export interface EventPage {
 type Ack = Promise<ControlOf<'ack'>>
 
 /** The context of a session's client, for parts of this package that pages load only when they use them. */
-export let contextOf: (session: Session<Schemas>) => ClientContext
+export let contextOf: <S extends Schemas>(session: Session<S>) => ClientContext
 
 /**
  * A handle on a session. All commands are safe to retry: the client sends a command again while the server is

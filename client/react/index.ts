@@ -130,8 +130,8 @@ export interface UsePresence extends PresenceSnapshot, Pick<Presence, 'memberId'
  * @param options.state what other members see of this one: any JSON of at most 1 KiB. Another value replaces it.
  * @param options.observe true shows the members without being one. Default false.
  */
-export function usePresence(
-  session: Session<Schemas>,
+export function usePresence<S extends Schemas>(
+  session: Session<S>,
   options: PresenceOptions & { state?: unknown } = {},
 ): UsePresence {
   const store = presence(session, options)

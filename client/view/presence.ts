@@ -7,7 +7,7 @@ import { type ClientContext, type OpenStream, request, type StreamListener } fro
 import type { ClientError } from '../errors.ts'
 import type { Schemas } from '../events.ts'
 import { type Cancel, type PresenceEvent, type PresenceMember, startTimer } from '../protocol.ts'
-import { contextOf, type Session } from '../session.ts'
+import { contextOf, type EventsOptions, type Session } from '../session.ts'
 import { type Shared, shared } from './shared.ts'
 
 /** How often a member says that it is there until the server has said how often, in ms. */
@@ -45,6 +45,12 @@ export interface PresenceOptions {
 const keyOf = ({ memberId, principal }: Pick<PresenceMember, 'memberId' | 'principal'>) =>
   `${memberId} ${principal}`
 
+/** The part of a session that {@link Presence} uses, independent of the session's schemas. */
+interface PresenceSession {
+  readonly id: string
+  events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
+}
+
 /**
  * The members of a session, as a store with `subscribe` and `getSnapshot`, and as an async iterable of snapshots. While
  * it has listeners, this client is a member, and it follows the session unless the client does so already; without
@@ -54,7 +60,7 @@ export class Presence {
   /** The id of this client's own member. */
   readonly memberId = newId()
   readonly #context: ClientContext
-  readonly #session: Session<Schemas>
+  readonly #session: PresenceSession
   readonly #observes: boolean
   readonly #listeners = new Set<() => void>()
   #snapshot = emptyPresence
@@ -83,9 +89,9 @@ export class Presence {
   #failures = 0
   readonly #errors: { enter?: Error | undefined; read?: Error | undefined } = {}
 
-  constructor(session: Session<Schemas>, { observe = false }: PresenceOptions = {}) {
+  constructor(context: ClientContext, session: PresenceSession, { observe = false }: PresenceOptions = {}) {
     this.#session = session
-    this.#context = contextOf(session)
+    this.#context = context
     this.#observes = observe
   }
 
@@ -373,7 +379,11 @@ const stores: Shared<Presence> = new WeakMap()
  * Returns the members of a session. Calls with the same client, session and options return the same store, as long as it
  * has listeners; of the others a client keeps the newest 8.
  */
-export function presence(session: Session<Schemas>, { observe = false }: PresenceOptions = {}): Presence {
+export function presence<S extends Schemas>(
+  session: Session<S>,
+  { observe = false }: PresenceOptions = {},
+): Presence {
+  const context = contextOf(session)
   const key = [session.id, observe]
-  return shared(stores, contextOf(session), key, () => new Presence(session, { observe }))
+  return shared(stores, context, key, () => new Presence(context, session, { observe }))
 }

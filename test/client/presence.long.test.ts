@@ -24,7 +24,8 @@ function counting(renewMs?: number) {
 
 /** Keeps every snapshot of the members of a session. */
 function watch(client: Client, options?: { observe?: boolean }) {
-  const store = presence(client.session('room'), options)
+  // A session with schemas has members like any other.
+  const store = presence(client.session('room', { 'x.note': { parse: String } }), options)
   const seen: PresenceSnapshot[] = []
   const stop = store.subscribe(() => seen.push(store.getSnapshot()))
   return { store, seen, stop, ids: () => store.getSnapshot().members.map(({ memberId }) => memberId) }
