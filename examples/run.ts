@@ -15,9 +15,9 @@ interface Example {
 const examples: Record<string, string> = {
   chat: 'a chat with tools that ask before they act',
   documents: 'analyses a text: plan, passages, terms and summary stream in',
-  editing: 'two people write one text',
-  training: 'a training run that many watch',
-  game: 'Connect four against the server',
+  editing: 'several people and a co-author write one text',
+  training: 'a network learns, and everybody watches its curves',
+  game: 'connect four, against the computer or a friend',
 }
 
 const usage = `Usage: npm run example -- <name> [--port <port>] [--log memory|lmdb:<folder>|redis://<host>]
