@@ -59,10 +59,9 @@ function Game() {
   }, [isLive, runId, openTable])
 
   const ask = async (...requests: string[]) => {
-    if (!runId) return
     setProblem('')
     try {
-      for (const request of requests) await session.steer(runId, request)
+      for (const request of requests) await session.steer(runId ?? '', request)
     } catch (error) {
       setProblem((error as Error).message)
     }
@@ -125,16 +124,18 @@ function Game() {
               Open a new table
             </button>
           ) : (
-            <Seats
-              table={table}
-              own={own}
-              name={name}
-              rename={name => {
-                rename(name)
-                setName(name)
-              }}
-              ask={(...requests) => void ask(...requests)}
-            />
+            runId && (
+              <Seats
+                table={table}
+                own={own}
+                name={name}
+                rename={name => {
+                  rename(name)
+                  setName(name)
+                }}
+                ask={(...requests) => void ask(...requests)}
+              />
+            )
           )}
           <section aria-label="Spectators">
             <h2>
