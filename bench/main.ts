@@ -15,6 +15,8 @@ import { writeReport } from './guide/write.ts'
 import { Progress } from './progress.ts'
 import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
 import { agents } from './scenarios/agents.ts'
+import { client } from './scenarios/client.ts'
+import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
@@ -25,7 +27,17 @@ import { slow } from './scenarios/slow.ts'
 import { runWorkloads } from './workloads/run.ts'
 import { workloadNames } from './workloads/workload.ts'
 
-const scenarios: Record<string, Scenario> = { fanout, slow, replay, compression, log, indexing, agents }
+const scenarios: Record<string, Scenario> = {
+  fanout,
+  slow,
+  replay,
+  compression,
+  log,
+  indexing,
+  agents,
+  commands,
+  client,
+}
 
 const faults = ['late', 'lost', 'doubled'] as const
 

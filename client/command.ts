@@ -21,6 +21,7 @@ export interface SendOptions {
   url: string
   /** The session that the command is for. */
   sessionId: string
+  /** The command, without the ids that are added. */
   command: CommandBody
   /** Maximum number of attempts while the server is unreachable or refuses for now. @default 5 */
   attempts?: number | undefined
@@ -48,6 +49,13 @@ export interface SendOptions {
  * Sends one command and resolves with its `ack`. Every attempt carries the same `key`, and a `run.start` the same
  * `runId`: a command whose answer was lost takes effect once, and a prompt never starts two runs.
  * @throws ClientError the server's refusal, or the failure of the last attempt; the signal's reason on abort
+ * @example
+ * ```ts
+ * import { sendCommand } from 'twinrail-client'
+ *
+ * const command = { type: 'run.cancel', runId: 'run-1', reason: 'no longer needed' } as const
+ * await sendCommand({ url: 'http://127.0.0.1:8787', sessionId: 'demo', command })
+ * ```
  */
 export async function sendCommand(options: SendOptions): Promise<ControlOf<'ack'>> {
   const { url, sessionId, attempts = 5, fetch = globalThis.fetch } = options

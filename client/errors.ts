@@ -38,6 +38,7 @@ interface ClientErrorOptions {
 
 /** The error that this client throws. Other errors are the reason of an aborted signal and the errors of schemas. */
 export class ClientError extends Error {
+  /** The name of the class, also where the class itself was loaded twice. */
   override readonly name = 'ClientError'
   /** A stable code for programs. */
   readonly code: ClientErrorCode

@@ -26,6 +26,7 @@ export type Publishable<S extends Schemas> = [keyof S] extends [never]
 
 /** An event of the application's own whose `data` the schema refused. The stream continues after it. */
 export interface InvalidEvent {
+  /** Distinguishes it from events, whose types have a dot. */
   type: 'invalid'
   /** The event as it was received. */
   event: TwinrailEvent | EphemeralEvent
@@ -43,6 +44,24 @@ export type StreamControl = ControlOf<'gap' | 'reset' | 'caught-up' | 'end'>
 export type SessionEvent = TwinrailEvent | EphemeralEvent | PresenceEvent | StreamControl | InvalidEvent
 
 type Known = Exclude<TwinrailEvent, EventOf<`x.${string}`>>
+
+/** The `run.completed` of an agent with this result. */
+export type Completed<Result> = Omit<EventOf<'run.completed'>, 'data'> & {
+  data: Omit<EventOf<'run.completed'>['data'], 'result'> & { result: Result }
+}
+
+/** The event of a type that has a result, with the type of the result where it is known. */
+export type WithResult<E, Result> = unknown extends Result
+  ? E
+  : E extends { type: 'run.completed' }
+    ? Completed<Result>
+    : E
+
+/** The events of a run: with the types of its result and of the application's own events, where they are known. */
+export type RunEvent<S extends Schemas, Result> = WithResult<
+  [keyof S] extends [never] ? SessionEvent : TypedEvent<S>,
+  Result
+>
 
 /** {@link SessionEvent} with the application's own events typed by its schemas. */
 export type TypedEvent<S extends Schemas> =

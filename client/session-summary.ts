@@ -2,7 +2,9 @@
 
 /** A session, as lists have it. */
 export interface SessionSummary {
+  /** The session's id. */
   sessionId: string
+  /** The metadata of the session's creation, or of its last change. */
   metadata: Record<string, unknown>
   /** The offset of the newest event; `<epoch>-0` in an empty session. */
   head: string

@@ -97,6 +97,13 @@ export interface FollowOptions extends StreamOptions {
  * unless `backoff.attempts` sets one. Returns after `end`.
  * @throws ClientError when the server refuses for good or violates the protocol, or after `backoff.attempts` failures;
  * the signal's reason on abort
+ * @example
+ * ```ts
+ * import { follow } from 'twinrail-client'
+ *
+ * const messages = follow({ url: 'http://127.0.0.1:8787', sessionId: 'demo', transport: 'sse', run: 'run-1' })
+ * for await (const message of messages) console.log(message)
+ * ```
  */
 export function follow(options: FollowOptions): AsyncGenerator<Message, void, undefined> {
   const { url, transport, headers, backoff = {} } = options
@@ -208,8 +215,9 @@ export async function* stream(
         })
         credential = await credentials.get(signal)
         renewed = undefined
-        current = await raceTransports(route.candidates(failures), open, PATIENCE_MS)
-        route.opened(current.transport)
+        const candidates = route.candidates(failures)
+        current = await raceTransports(candidates, open, PATIENCE_MS)
+        route.opened(current.transport, candidates[0])
         tracker.open(current.transport)
         for (;;) {
           if (route.transport !== current.transport || isOutdated(current)) {

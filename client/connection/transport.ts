@@ -24,11 +24,17 @@ export type Start = {
 
 /** The input of a transport for one connection. */
 export interface TransportRequest {
+  /** The server's address, without `/v1`. */
   url: string
+  /** The session to follow. */
   sessionId: string
+  /** Where the stream begins, and how it is delivered. */
   start: Start
+  /** The credentials to connect with. */
   credential: Credential
+  /** The source of credentials, which is told of a refusal. */
   credentials: Credentials
+  /** The function that sends HTTP requests. */
   fetch: typeof fetch
   /** Whether the server's clock should be measured. */
   wantsClock: boolean

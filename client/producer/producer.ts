@@ -14,6 +14,7 @@ import { Outbox, type Unit } from './outbox.ts'
 export interface EventBody {
   /** Such as `text.delta`, or `x.<name>` for an event of your own. */
   type: TwinrailEvent['type']
+  /** The event's data, as JSON; PROTOCOL.md has the shape for each type. */
   data: unknown
   /** The run that it belongs to; `run.started` opens one. @default none */
   runId?: string | undefined
@@ -64,17 +65,22 @@ export type Terminal =
 
 /** Where an event lies. `offset` is absent only where the log had it before, too long ago to know. */
 export interface AppendedAt {
+  /** The position in the log, `<epoch>-<seq>`. */
   offset: string | undefined
 }
 
 /** A run that a producer opened. */
 export interface ProducedRun {
+  /** The run's id. */
   readonly runId: string
   /** Appends events of the run, as {@link Producer.append} does. */
   append(events: Omit<EventBody, 'runId'> | readonly Omit<EventBody, 'runId'>[]): Promise<AppendedAt>
   /** Appends the run's terminal event. @param terminal @default `run.completed` with the finish reason `stop` */
   end(terminal?: Terminal): Promise<AppendedAt>
 }
+
+/** Runs that one request may name. */
+const RENEWED_RUNS = 100
 
 /** Deadline of a request. The server holds answers back for up to 30 s while a slow subscriber may hold producers. */
 const ANSWER_MS = 45_000
@@ -86,6 +92,16 @@ type Details = { writer?: string; epoch?: number; expected?: number }
  * Creates a producer. It sends no request before the first append. End it, or its open runs end as `producer-lost` when
  * their leases run out.
  * @throws TypeError when `url` is not a valid address; RangeError when a limit is not a positive number
+ * @example
+ * ```ts
+ * import { createProducer } from 'twinrail-client/producer'
+ *
+ * const producer = createProducer({ url: 'http://127.0.0.1:8787', session: 'demo', writer: 'nightly-report' })
+ * const run = producer.run('report', { month: '2026-11' })
+ * await run.append({ type: 'text.delta', data: { partId: 'p', delta: 'All is well.' } })
+ * await run.end({ type: 'run.completed', data: { result: { pages: 3 } } })
+ * await producer.end()
+ * ```
  */
 export function createProducer(options: ProducerOptions): Producer {
   return new Producer(options)
@@ -96,6 +112,7 @@ export function createProducer(options: ProducerOptions): Producer {
  * with the same numbers, and the server knows what it has.
  */
 export class Producer {
+  /** The id of the session that it appends to. */
   readonly session: string
   readonly #options: ProducerOptions
   readonly #outbox: Outbox
@@ -386,12 +403,20 @@ export class Producer {
     if (this.#openRuns.size === 0 || this.#failure) return
     this.#renewal = startTimer(this.#renewMs, () => {
       // Another renewal follows. A run that is lost is told by the next append to it.
-      this.#post('[]', {})
-        .catch(() => {})
-        .finally(() => {
-          if (!this.#sending) this.#armRenewal()
-        })
+      void Promise.allSettled(this.#renewals()).then(() => {
+        if (!this.#sending) this.#armRenewal()
+      })
     })
+  }
+
+  /** Only its own runs: those of another producer of the same principal may have to end. */
+  #renewals(): Promise<unknown>[] {
+    const runs = [...this.#openRuns]
+    const requests: Promise<unknown>[] = []
+    for (let at = 0; at < runs.length; at += RENEWED_RUNS) {
+      requests.push(this.#post('[]', { runs: runs.slice(at, at + RENEWED_RUNS).join() }))
+    }
+    return requests
   }
 
   #fail(error: unknown): void {

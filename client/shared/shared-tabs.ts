@@ -24,6 +24,13 @@ export interface SharedTabsOptions {
  * connections; when it closes or is frozen, another one goes on at the cursors. Each tab gets every event once and in order.
  * A slow or hidden tab does not slow the others: it catches up by pages. Where the browser has no Web Locks (they need a secure
  * context) or no BroadcastChannel, each tab has its own connections.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { sharedTabs } from 'twinrail-client/shared'
+ *
+ * const client = createClient({ url: '/', connect: sharedTabs({ share: 'user 42' }) })
+ * ```
  */
 export function sharedTabs({ share }: SharedTabsOptions = {}): Connect {
   let tab: Tab | undefined

@@ -3,7 +3,7 @@
  * `getSnapshot`. docs/clients.md has adapters for Vue, Svelte and Solid.
  */
 export { inputText } from './input-text.ts'
-export { type Presence, type PresenceOptions, type PresenceSnapshot, presence } from './presence.ts'
+export { Presence, type PresenceOptions, type PresenceSnapshot, presence } from './presence.ts'
 export { emptyView, reduce } from './reduce.ts'
 export { SessionList, type SessionListSnapshot, sessionList } from './session-list.ts'
 export { sessionStore } from './shared.ts'

@@ -5,9 +5,8 @@ import { requestJson } from '../connection/request.ts'
 import { onWake } from '../connection/watchdog.ts'
 import { type ClientContext, type OpenStream, request, type StreamListener } from '../context.ts'
 import type { ClientError } from '../errors.ts'
-import type { Schemas } from '../events.ts'
 import { type Cancel, type PresenceEvent, type PresenceMember, startTimer } from '../protocol.ts'
-import { contextOf, type EventsOptions, type Session } from '../session.ts'
+import { type AnySession, contextOf } from '../session.ts'
 import { type Shared, shared } from './shared.ts'
 
 /** How often a member says that it is there until the server has said how often, in ms. */
@@ -45,12 +44,6 @@ export interface PresenceOptions {
 const keyOf = ({ memberId, principal }: Pick<PresenceMember, 'memberId' | 'principal'>) =>
   `${memberId} ${principal}`
 
-/** The part of a session that {@link Presence} uses, independent of the session's schemas. */
-interface PresenceSession {
-  readonly id: string
-  events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
-}
-
 /**
  * The members of a session, as a store with `subscribe` and `getSnapshot`, and as an async iterable of snapshots. While
  * it has listeners, this client is a member, and it follows the session unless the client does so already; without
@@ -60,7 +53,7 @@ export class Presence {
   /** The id of this client's own member. */
   readonly memberId = newId()
   readonly #context: ClientContext
-  readonly #session: PresenceSession
+  readonly #session: AnySession
   readonly #observes: boolean
   readonly #listeners = new Set<() => void>()
   #snapshot = emptyPresence
@@ -89,9 +82,9 @@ export class Presence {
   #failures = 0
   readonly #errors: { enter?: Error | undefined; read?: Error | undefined } = {}
 
-  constructor(context: ClientContext, session: PresenceSession, { observe = false }: PresenceOptions = {}) {
+  constructor(session: AnySession, { observe = false }: PresenceOptions = {}) {
     this.#session = session
-    this.#context = context
+    this.#context = contextOf(session)
     this.#observes = observe
   }
 
@@ -100,6 +93,7 @@ export class Presence {
     return this.#listeners.size > 0
   }
 
+  /** Returns the snapshot: the same object until something changes. */
   readonly getSnapshot = (): PresenceSnapshot => this.#snapshot
 
   /**
@@ -378,12 +372,17 @@ const stores: Shared<Presence> = new WeakMap()
 /**
  * Returns the members of a session. Calls with the same client, session and options return the same store, as long as it
  * has listeners; of the others a client keeps the newest 8.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { presence } from 'twinrail-client/view'
+ *
+ * const store = presence(createClient({ url: '/' }).session('demo'))
+ * store.setState({ name: 'Ada' })
+ * for await (const { members } of store) console.log(members.length)
+ * ```
  */
-export function presence<S extends Schemas>(
-  session: Session<S>,
-  { observe = false }: PresenceOptions = {},
-): Presence {
-  const context = contextOf(session)
+export function presence(session: AnySession, { observe = false }: PresenceOptions = {}): Presence {
   const key = [session.id, observe]
-  return shared(stores, context, key, () => new Presence(context, session, { observe }))
+  return shared(stores, contextOf(session), key, () => new Presence(session, { observe }))
 }

@@ -26,13 +26,16 @@ export const emptySessionList: SessionListSnapshot = {
   error: undefined,
 }
 
+/** The part of a client that a list uses, independent of what is known of the server. */
+export type SessionsClient = Pick<Client, 'sessions' | 'onSessionsChanged'>
+
 /**
  * The list of sessions, as a store with `subscribe` and `getSnapshot`. While it has listeners and its page is shown, it
  * asks for the first page again as often as the server says, and at once when this client creates, updates or deletes a
  * session. The functions may be passed on without the store.
  */
 export class SessionList {
-  readonly #client: Client
+  readonly #client: SessionsClient
   readonly #limit: number
   readonly #listeners = new Set<() => void>()
   #snapshot = emptySessionList
@@ -42,12 +45,17 @@ export class SessionList {
   #refreshing: Promise<void> | undefined
   #isStale = false
 
-  /** @param options.limit sessions per page, from 1 to 1000; default 50 */
-  constructor(client: Client, { limit = 50 }: { limit?: number } = {}) {
+  /**
+   * Creates a list, which asks for nothing before it has listeners.
+   * @param client the client that asks
+   * @param options `limit`: sessions per page, from 1 to 1000; default 50
+   */
+  constructor(client: SessionsClient, { limit = 50 }: { limit?: number } = {}) {
     this.#client = client
     this.#limit = limit
   }
 
+  /** Returns the snapshot: the same object until something changes. */
   readonly getSnapshot = (): SessionListSnapshot => this.#snapshot
 
   /** Calls `listener` after each change, and keeps the list current meanwhile. Returns the function that removes it. */
@@ -169,10 +177,20 @@ export class SessionList {
   }
 }
 
-const lists = new WeakMap<Client, SessionList>()
+const lists = new WeakMap<SessionsClient, SessionList>()
 
-/** Returns the list of a client's sessions, which all calls share, with 50 sessions per page. */
-export function sessionList(client: Client): SessionList {
+/**
+ * Returns the list of a client's sessions, which all calls share, with 50 sessions per page.
+ * @example
+ * ```ts
+ * import { createClient } from 'twinrail-client'
+ * import { sessionList } from 'twinrail-client/view'
+ *
+ * const list = sessionList(createClient({ url: '/' }))
+ * const stop = list.subscribe(() => console.log(list.getSnapshot().sessions))
+ * ```
+ */
+export function sessionList(client: SessionsClient): SessionList {
   const list = lists.get(client) ?? new SessionList(client)
   lists.set(client, list)
   return list

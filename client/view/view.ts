@@ -16,36 +16,47 @@ interface PartBase {
 
 /** A text of the agent: the deltas of one part, joined. */
 export interface TextPart extends PartBase {
+  /** Distinguishes the parts of a message. */
   type: 'text'
+  /** The id that the agent gave it. */
   partId: string
   /** The author, such as `assistant`. */
   role: string
   /** The text that has arrived so far. */
   text: string
+  /** `done` once the part or its run has ended. */
   state: 'running' | 'done'
 }
 
 /** A text of the agent's reasoning. */
 export interface ReasoningPart extends Omit<TextPart, 'type'> {
+  /** Distinguishes the parts of a message. */
   type: 'reasoning'
 }
 
 /** A file or another product of the agent. */
 export interface ArtifactPart extends PartBase {
+  /** Distinguishes the parts of a message. */
   type: 'artifact'
+  /** The id that the agent gave it. */
   artifactId: string
   /** The kind of the artifact, such as a media type. */
   kind: string
+  /** The name, such as that of a file. */
   name: string
   /** The content that has arrived so far. */
   text: string
+  /** `done` once the artifact or its run has ended. */
   state: 'running' | 'done'
 }
 
 /** A tool call, from its start to its result. */
 export interface ToolPart extends PartBase {
+  /** Distinguishes the parts of a message. */
   type: 'tool'
+  /** The id of the call. */
   toolCallId: string
+  /** The tool's name. */
   toolName: string
   /** The JSON text of the input that has arrived so far; `input` is set once it is complete. */
   inputText: string
@@ -61,17 +72,25 @@ export interface ToolPart extends PartBase {
 
 /** A named step of the agent. */
 export interface StepPart extends PartBase {
+  /** Distinguishes the parts of a message. */
   type: 'step'
+  /** The id that the agent gave it. */
   stepId: string
+  /** The step's name, for people. */
   name: string
+  /** `done` once the step or its run has ended. */
   state: 'running' | 'done'
 }
 
 /** A phase of the run. It is done when the next one begins or the run ends. */
 export interface StatusPart extends PartBase {
+  /** Distinguishes the parts of a message. */
   type: 'status'
+  /** The name of the phase, such as `searching`. */
   status: string
+  /** The phase for people; absent when the agent gave none. */
   message?: string | undefined
+  /** `done` once the next phase has begun, or the run has ended. */
   state: 'running' | 'done'
 }
 
@@ -95,8 +114,11 @@ export type QuestionPart = PartBase &
 
 /** An event of the application's own. */
 export interface CustomPart extends PartBase {
+  /** The event's type. */
   type: `x.${string}`
+  /** The event's data. */
   data: unknown
+  /** Always `done`: the part is one event. */
   state: 'done'
 }
 
@@ -126,6 +148,7 @@ interface MessageBase {
 
 /** A message of a user: the input that started a run, or a message to a running agent. */
 export interface UserMessage extends MessageBase {
+  /** Distinguishes it from an agent's message. */
   role: 'user'
   /**
    * The text. Of an input, the text that its agent names (`inputText` of the agent), otherwise the field `query`,
@@ -144,6 +167,7 @@ export interface UserMessage extends MessageBase {
 
 /** A message of an agent. A run has one, and another one after each message of a user to it. */
 export interface AssistantMessage extends MessageBase {
+  /** Distinguishes it from a user's message. */
   role: 'assistant'
   /** The agent's name. */
   agent: string
@@ -162,6 +186,7 @@ export type Message = UserMessage | AssistantMessage
 
 /** One run of a session. */
 export interface RunView {
+  /** The run's id. */
   runId: string
   /** The offset of the first event in the view; `''` while the run is being started. */
   offset: string

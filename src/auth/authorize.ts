@@ -39,4 +39,7 @@ export type Authorize = (
 ) => Principal | undefined | Promise<Principal | undefined>
 
 /** Allows every request every action, as the principal `local`. Only for servers that listen on loopback. */
-export const allowLocal: Authorize = () => ({ id: 'local' })
+export const allowLocal: Authorize = () => local
+
+/** Everybody, on a server that allows everything to everybody. */
+export const local: Principal = { id: 'local' }

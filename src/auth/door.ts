@@ -5,16 +5,15 @@ import type { Addresses } from '../http/address.ts'
 import { takeBodySize } from '../http/bodies.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
-import { type Cancel, startTimer } from '../protocol/timers.ts'
-import { DueQueue } from '../sessions/due-queue.ts'
 import type { Principal } from '../sessions/principal.ts'
 import { type Action, createsSession, type Group, groupOf } from './actions.ts'
-import { type Authorize, allowLocal, type SessionFacts, type Wanted } from './authorize.ts'
+import { type Authorize, allowLocal, local, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
 import { covers } from './grants.ts'
 import type { OpenKind } from './holdings.ts'
 import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
 import { Quotas, type Who } from './quotas.ts'
+import { Held, Rechecks } from './rechecks.ts'
 import { Revocations, type Target } from './revocations.ts'
 import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
 
@@ -58,24 +57,6 @@ export interface Hold {
   release(): void
 }
 
-/** What is asked for again. */
-interface Held {
-  readonly request: FastifyRequest
-  readonly actions: readonly Action[]
-  readonly sessionId: string | undefined
-  readonly onLost: (refusal: TwinrailError) => void
-  principal: Principal | undefined
-  due: number
-  /** Something changed while it was being authorized. */
-  again: boolean
-  isOver: boolean
-  /** Ends the count of it. */
-  close: () => void
-}
-
-/** How many open things are authorized at the same time. */
-const AT_A_TIME = 100
-
 /** Asks the application's hook, and answers refusals so that they do not tell of a session's existence. */
 export class Door {
   /** Whether every action is allowed to everybody: nobody is asked, and nothing is asked again. */
@@ -84,23 +65,26 @@ export class Door {
   readonly #tickets: Tickets
   readonly #revocations: Revocations
   readonly #quotas: Quotas
-  readonly #held = new Set<Held>()
-  readonly #due = new DueQueue<Held>()
+  readonly #rechecks: Rechecks
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
   /** Connections that have proven their principal in band. */
   readonly #proven = new WeakSet<FastifyRequest>()
   /** Requests for which the hook was asked. */
   readonly #asked = new WeakSet<FastifyRequest>()
-  readonly #waiting: Held[] = []
-  #checking = 0
-  #cancelTimer: Cancel | undefined
 
   constructor(parts: DoorParts) {
     this.#parts = parts
     this.isOpen = parts.authorize === allowLocal
     this.#tickets = new Tickets(parts.journal)
     this.#quotas = new Quotas(parts)
-    this.#revocations = new Revocations(parts.journal, target => this.#recheck(target))
+    const { recheckMs, onError } = parts
+    this.#rechecks = new Rechecks({
+      recheckMs,
+      onError,
+      allow: held => this.#allowAll(held),
+      onLost: (held, refusal) => this.#lost(held, refusal),
+    })
+    this.#revocations = new Revocations(parts.journal, target => this.#rechecks.recheck(target))
     if (!this.isOpen) this.#revocations.start()
   }
 
@@ -113,6 +97,8 @@ export class Door {
     let principal: Principal
     let session: SessionInfo | undefined
     const address = this.#addressOf(request)
+    // Nobody is asked, and nothing of this client is counted.
+    if (this.isOpen && address === undefined) return local
     this.#asked.add(request)
     try {
       const isKnown = sessionId === undefined || (this.isOpen && address === undefined)
@@ -235,28 +221,17 @@ export class Door {
     kinds: readonly OpenKind[],
     onLost: (refusal: TwinrailError) => void,
   ): Promise<Hold> {
-    const address = this.#addressOf(request)
-    const held: Held = {
-      request,
-      actions,
-      sessionId,
-      onLost,
-      principal: undefined,
-      due: Infinity,
-      again: false,
-      isOver: false,
-      close: () => {},
-    }
+    const held = new Held(request, actions, sessionId, onLost)
     // Before it is authorized, so that it misses no revocation.
-    if (!this.isOpen) this.#held.add(held)
+    if (!this.isOpen) this.#rechecks.add(held)
     try {
       held.principal = await this.#allowAll(held)
-      held.close = this.#quotas.open(kinds, this.#who(held.principal, address))
+      held.close = this.#quotas.open(kinds, this.#who(held.principal, this.#addressOf(request)))
     } catch (error) {
-      this.#release(held)
+      this.#rechecks.release(held)
       throw error
     }
-    this.#schedule(held)
+    if (!this.isOpen) this.#rechecks.schedule(held)
     return {
       get principal() {
         return held.principal as Principal
@@ -264,7 +239,7 @@ export class Door {
       check: async () => {
         if (!this.isOpen) await this.#allowAll(held)
       },
-      release: () => this.#release(held),
+      release: () => this.#rechecks.release(held),
     }
   }
 
@@ -291,7 +266,7 @@ export class Door {
     // Its ticket, if it had one, binds it no longer.
     this.#proofs.delete(request)
     this.#proven.add(request)
-    for (const held of this.#held) if (held.request === request) this.#checkSoon(held)
+    this.#rechecks.recheckRequest(request)
     return principal
   }
 
@@ -337,11 +312,9 @@ export class Door {
   }
 
   close(): void {
-    this.#cancelTimer?.()
+    this.#rechecks.close()
     this.#revocations.close()
     this.#quotas.close()
-    this.#held.clear()
-    this.#waiting.length = 0
   }
 
   async #allow(request: FastifyRequest, action: Action, sessionId: string | undefined): Promise<Principal> {
@@ -425,91 +398,11 @@ export class Door {
     return { principal: this.isOpen ? undefined : id, address }
   }
 
-  #release(held: Held): void {
-    held.isOver = true
-    held.close()
-    this.#held.delete(held)
-    this.#due.remove(held)
-  }
-
-  #schedule(held: Held): void {
-    if (held.isOver || this.isOpen) return
-    const now = Date.now()
-    const { expiresAt = Infinity } = held.principal as Principal
-    // Spread, so that what was opened together is not asked for together for ever.
-    const next = now + this.#parts.recheckMs * (0.9 + 0.2 * Math.random())
-    held.due = expiresAt > now ? Math.min(next, expiresAt) : next
-    this.#due.add(held)
-    if (held.again) this.#checkSoon(held)
-    else this.#arm()
-  }
-
-  #arm(): void {
-    this.#cancelTimer?.()
-    const first = this.#due.first
-    if (!first) return
-    const wait = Math.max(0, first.due - Date.now())
-    this.#cancelTimer = startTimer(wait, () => this.#turn(), { unref: true })
-  }
-
-  #turn(): void {
-    const now = Date.now()
-    for (let first = this.#due.first; first && first.due <= now; first = this.#due.first)
-      this.#checkSoon(first)
-    this.#arm()
-  }
-
-  /** After a revocation: authorizes again what it concerns. */
-  #recheck({ principal, sessionId }: Target): void {
-    for (const held of this.#held) {
-      if (principal !== undefined && held.principal && held.principal.id !== principal) continue
-      if (sessionId !== undefined && held.sessionId !== undefined && held.sessionId !== sessionId) continue
-      this.#checkSoon(held)
-    }
-  }
-
-  #checkSoon(held: Held): void {
-    if (held.isOver) return
-    if (!this.#due.remove(held)) {
-      // It waits to be authorized, or is being authorized with what was known before.
-      held.again = true
-      return
-    }
-    this.#waiting.push(held)
-    this.#next()
-  }
-
-  #next(): void {
-    while (this.#checking < AT_A_TIME) {
-      const held = this.#waiting.shift()
-      if (!held) return
-      this.#checking++
-      void this.#checkAgain(held).finally(() => {
-        this.#checking--
-        this.#next()
-      })
-    }
-  }
-
-  async #checkAgain(held: Held): Promise<void> {
-    if (held.isOver) return
-    held.again = false
-    try {
-      held.principal = await this.#allowAll(held)
-    } catch (error) {
-      if (held.isOver) return
-      if (error instanceof TwinrailError && !error.retryable) {
-        this.#release(held)
-        const [action = 'connect'] = held.actions
-        const { principal, sessionId } = held
-        this.#parts.audit({ what: 'lost', action, code: error.code, principal: principal?.id, sessionId })
-        held.onLost(error)
-        return
-      }
-      // The hook failed, which says nothing about the principal.
-      this.#parts.onError(error)
-    }
-    this.#schedule(held)
+  /** Something open was refused when it was authorized again. */
+  #lost({ actions, principal, sessionId, onLost }: Held, refusal: TwinrailError): void {
+    const [action = 'connect'] = actions
+    this.#parts.audit({ what: 'lost', action, code: refusal.code, principal: principal?.id, sessionId })
+    onLost(refusal)
   }
 }
 

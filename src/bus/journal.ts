@@ -12,15 +12,20 @@ import type {
   LogPage,
   LogSize,
   Mark,
+  OnceKey,
   Place,
   ReadBounds,
+  Restored,
+  RestoredSession,
   SessionInfo,
+  SessionRecord,
   Snapshot,
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
 import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
+import type { Tracing } from './tracing.ts'
 
 export type { LogSize } from '../log/log.ts'
 
@@ -39,8 +44,10 @@ export interface Growth {
   readonly first: number
   /** Number of the last event in the log. */
   readonly head: number
-  /** The keys that the call took; they tell which runs have ended and which questions have their answer. */
-  readonly taken: readonly string[]
+  /** The keys that the call took; they tell which runs have begun and ended and which questions have their answer. */
+  readonly taken: readonly OnceKey[]
+  /** The runs whose holders have appended, in the leases of the call. */
+  readonly runs: readonly string[]
 }
 
 /** The most bytes that the offset adds to an event's JSON. */
@@ -53,11 +60,13 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
 export class Journal {
   readonly #log: EventLog
   readonly #limits: OpenLimits
+  readonly #tracing: Tracing | undefined
   readonly #listeners = new Set<(growth: Growth) => void>()
 
   /** @param limits what may be open in each session; each limit has a default */
-  constructor(log: EventLog, limits: Partial<OpenLimits> = {}) {
+  constructor(log: EventLog, limits: Partial<OpenLimits> = {}, tracing?: Tracing | undefined) {
     this.#log = log
+    this.#tracing = tracing
     this.#limits = { ...openDefaults, ...limits }
   }
 
@@ -80,14 +89,11 @@ export class Journal {
   async append(
     sessionId: string,
     bodies: readonly Body[],
-    { by, ...conditions }: AppendConditions & { by?: string | undefined } = {},
+    conditions: AppendConditions & { by?: string | undefined } = {},
   ): Promise<Appended> {
+    const { by, create } = conditions
     const texts = bodies.map(body => this.encode(sessionId, body, by))
-    return this.appendTexts(
-      sessionId,
-      texts,
-      conditions.create ? { ...conditions, createdBy: by } : conditions,
-    )
+    return this.appendTexts(sessionId, texts, create ? { ...conditions, createdBy: by } : conditions)
   }
 
   /** As `append`, for events that `encode` has made. */
@@ -96,13 +102,17 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const append = () => this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const runId = conditions.leases?.[0]?.runId
+    const appended = await (this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ??
+      append())
     if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
-      const taken = conditions.once?.map(({ key }) => key) ?? []
+      const { once: taken = [], leases = [] } = conditions
+      const runs = leases.flatMap(({ runId, from }) => (from === undefined ? [runId] : []))
       // A producer that repeats itself may have added only the last events, and where its first one lies may be unknown.
       for (const listener of this.#listeners)
-        listener({ sessionId, epoch, first: first || head, head, taken })
+        listener({ sessionId, epoch, first: first || head, head, taken, runs })
     }
     return appended
   }
@@ -110,15 +120,15 @@ export class Journal {
   /** The conditions, with the limits on what the append opens, and without that on the log's size where it ends a run. */
   #limited(texts: readonly string[], conditions: AppendConditions): AppendConditions {
     const { once } = conditions
-    if (!once) return conditions
+    if (!once || once.length === 0) return conditions
     const opens = openingsOf(once, texts, this.#limits)
     if (opens.length > 0) return { ...conditions, opens }
     return once.some(endsRun) ? { ...conditions, beyondLimit: true } : conditions
   }
 
   /** The text that the log takes for an event that is made now. @throws TwinrailError `too-large` */
-  encode(sessionId: string, body: Body, by?: string): string {
-    const text = encodeEvent({ ...body, sessionId, time: Date.now(), by })
+  encode(sessionId: string, { type, runId, data }: Body, by?: string): string {
+    const text = encodeEvent({ sessionId, runId, type, time: Date.now(), by, data })
     // A UTF-16 unit takes at most three bytes, so most events need no counting.
     if (text.length * 3 + OFFSET_BYTES > limits.eventBytes) {
       if (Buffer.byteLength(text) + OFFSET_BYTES > limits.eventBytes) throw tooLarge()
@@ -290,6 +300,26 @@ export class Journal {
   /** Says how many of some things this node has. Resolves with what the other nodes have. */
   async hold(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]> {
     return (await this.#log.hold?.(name, counts, ttlMs)) ?? []
+  }
+
+  /** The records of a session: its keys, producers, leases and tallies. */
+  records(sessionId: string, epoch: number): AsyncIterable<SessionRecord> {
+    return this.#log.records(sessionId, epoch)
+  }
+
+  /** Creates a session as a copy has it; its events and records follow. */
+  restore(sessionId: string, session: RestoredSession): Promise<Restored> {
+    return this.#log.restore(sessionId, session)
+  }
+
+  /** Writes records of a restored session, and says when it was last active. */
+  restoreRecords(
+    sessionId: string,
+    epoch: number,
+    records: readonly SessionRecord[],
+    activeAt: number,
+  ): Promise<void> {
+    return this.#log.restoreRecords(sessionId, epoch, records, activeAt)
   }
 
   /** Closes the log. Calls after it are refused. */

@@ -1,6 +1,6 @@
 /** What an append's conditions come to, judged against what a driver holds. Pure: drivers look up and write. */
-import type { AppendConditions, Appended, KeyEntry, OnceKey, Opening } from './log.ts'
-import { type Exceeded, type Open, Tally } from './tally.ts'
+import type { AppendConditions, Appended, KeyEntry, OnceKey, Open, Opening } from './log.ts'
+import { type Exceeded, Tally } from './tally.ts'
 
 export interface HeldKey extends KeyEntry {
   /** ms since 1970; Infinity when it lasts as long as the session. */
@@ -63,6 +63,21 @@ export type Verdict =
 
 const NOTHING: Omit<Writes, 'skip'> = { keys: [], leases: [], release: [] }
 
+/** What an append writes besides its events when it has no condition. */
+const PLAIN: Writes = { ...NOTHING, skip: 0 }
+
+const isNone = (list: readonly unknown[] | undefined) => list === undefined || list.length === 0
+
+/** Whether nothing but the session's epoch decides, and nothing but events is written: most appends. */
+const isPlain = ({ producer, once, opens, absent, leases, release, metadata }: AppendConditions) =>
+  !producer &&
+  isNone(once) &&
+  isNone(opens) &&
+  isNone(absent) &&
+  isNone(leases) &&
+  isNone(release) &&
+  !metadata
+
 /** The key's entry, unless it has expired. */
 export function entryOf(held: HeldKey | undefined, now: number): KeyEntry | undefined {
   return held && held.expiresAt > now ? { seq: held.seq, note: held.note } : undefined
@@ -94,6 +109,10 @@ export function judge(held: Held, count: number, conditions: AppendConditions, n
   const { epoch, head } = held
   if (conditions.epoch !== undefined && conditions.epoch !== epoch) {
     return { appended: { accepted: false, reason: 'epoch', epoch } }
+  }
+
+  if (isPlain(conditions)) {
+    return { appended: { accepted: true, epoch, first: head + 1, head: head + count }, writes: PLAIN }
   }
 
   const { producer } = conditions

@@ -11,9 +11,16 @@ export interface EventParts {
   data: unknown
 }
 
-/** The text that a log stores: the event's JSON without its offset, keys in the order of the wire. */
+/**
+ * The text that a log stores: the event's JSON without its offset, keys in the order of the wire. The ids and the type hold
+ * no character that JSON escapes.
+ */
 export function encodeEvent({ sessionId, runId, type, time, by, data }: EventParts): string {
-  return JSON.stringify({ sessionId, runId, type, time, by, data })
+  const ofRun = runId === undefined ? '' : `"runId":"${runId}",`
+  const author = by === undefined ? '' : `,"by":${JSON.stringify(by)}`
+  const json = JSON.stringify(data)
+  const content = json === undefined ? '' : `,"data":${json}`
+  return `{"sessionId":"${sessionId}",${ofRun}"type":"${type}","time":${time}${author}${content}}`
 }
 
 const SESSION_ID = '{"sessionId":"'.length

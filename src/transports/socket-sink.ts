@@ -31,6 +31,8 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   readonly #socket: Duplex
   readonly #options: SocketSinkOptions<B>
   readonly #resumes = new Set<() => void>()
+  /** Answers to commands that were not written yet, in their order. */
+  #answers: B[] = []
   #probing = false
   #closed = false
   /** Time since which bytes have been waiting, on the wheel's clock; 0 when none wait. */
@@ -62,9 +64,35 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
 
   write(batch: B, history?: LiveEncoder<B>): void {
     if (this.#closed) return
-    this.#socket.write(this.#options.bytesOf(batch))
+    if (this.#answers.length > 0) this.#writeAnswers(batch)
+    else this.#socket.write(this.#options.bytesOf(batch))
     this.history = history
     this.wroteAt = this.#options.heartbeats.lately
+  }
+
+  /**
+   * Writes the answer to a command with the session's next batch of this turn, or at the end of the turn: a write costs
+   * more than making what it writes. Everything that is written later stays behind it.
+   */
+  answer(message: Control): void {
+    if (this.#closed) return
+    // Later batches may refer to the bytes before the answer, which must be known by then.
+    if (this.encoding.live && !this.encoding.controlsKeepHistory) return this.control(message)
+    this.#answers.push(this.encoding.control(message))
+    if (this.#answers.length === 1) setImmediate(this.#endTurn)
+  }
+
+  readonly #endTurn = () => {
+    if (this.#answers.length === 0) return
+    this.#writeAnswers()
+    this.wroteAt = this.#options.heartbeats.lately
+  }
+
+  /** Writes the waiting answers, and the batch behind them, in one piece. */
+  #writeAnswers(batch?: B): void {
+    const batches = batch === undefined ? this.#answers : [...this.#answers, batch]
+    this.#answers = []
+    this.#socket.write(Buffer.concat(batches.map(this.#options.bytesOf)))
   }
 
   control(message: Control): void {
@@ -104,6 +132,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   /** Releases the socket. Later writes do nothing, and no callback is called. */
   close(): void {
     this.#closed = true
+    this.#answers = []
     this.#resumes.clear()
     this.#options.heartbeats.remove(this)
   }

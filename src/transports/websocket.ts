@@ -1,11 +1,10 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import { type Action, commandActions } from '../auth/actions.ts'
+import { commandActions } from '../auth/actions.ts'
 import type { Hold } from '../auth/door.ts'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
-import type { Subscription } from '../bus/subscription.ts'
 import type { Holder } from '../http/arriving.ts'
 import {
   Command,
@@ -13,7 +12,6 @@ import {
   type Control,
   check,
   connectionCommandTypes,
-  limits,
   parseOffset,
   readJson,
   refusalOf,
@@ -21,23 +19,21 @@ import {
   TwinrailError,
 } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
-import type { ConnectedWorker } from '../sessions/workers/connected-worker.ts'
 import type { Connection } from './connections.ts'
 import {
   allow,
   closing,
-  createIfWanted,
   expiryOf,
   hello,
   type LossReason,
-  lagLimits,
   ping,
   SECOND_MESSAGE_MS,
-  subscribing,
   type TransportContext,
-  tooSlow,
 } from './context.ts'
+import type { SocketPeer } from './socket-peer.ts'
 import { SocketSink } from './socket-sink.ts'
+import { SocketSubscriptions } from './socket-subscriptions.ts'
+import { SocketWorker } from './socket-worker.ts'
 
 /** The subprotocol that this server speaks. */
 export const SUBPROTOCOL = 'twinrail.v1'
@@ -51,7 +47,11 @@ const UNREAD_BYTES = 256 * 1024
 /** Number of heartbeats without any message after which the peer counts as dead. */
 const DEAD_AFTER_BEATS = 3
 
-type Of<T extends ConnectionCommand['type']> = Extract<ConnectionCommand, { type: T }>
+/** A command that waits, with the size of its message. */
+interface Waiting {
+  readonly command: Command
+  readonly bytes: number
+}
 
 /** Serves an upgraded socket until it closes. */
 export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
@@ -64,17 +64,14 @@ class WebSocketConnection implements Connection, Holder {
   readonly #socket: WebSocket
   readonly #request: FastifyRequest
   readonly #sink: SocketSink
-  readonly #subscriptions = new Map<string, { subscription: Subscription<Buffer>; hold: Hold }>()
-  /** Set once the client has said that it is a worker. */
-  #worker: ConnectedWorker | undefined
-  /** The right to execute runs of the worker's agents. */
-  #workerHold: Hold | undefined
+  readonly #subscriptions: SocketSubscriptions
+  readonly #worker: SocketWorker
   /** The right to the connection; none before `hello`. */
   #hold: Hold | undefined
   /** Ends the wait for the `auth` of a connection without credentials. */
   #unproven: Cancel | undefined
-  /** The last command of each session: the next one waits for it. */
-  readonly #last = new Map<string, Promise<void>>()
+  /** What waits for the command of its session that is being executed. */
+  readonly #lanes = new Map<string, Waiting[]>()
   #pending = 0
   #silentBeats = 0
   /** The data of the last ping that has no pong yet. */
@@ -94,6 +91,15 @@ class WebSocketConnection implements Connection, Holder {
       ping: () => this.#ping(),
       onStalled: () => this.#lose('stalled'),
     })
+    const peer: SocketPeer = {
+      context,
+      request,
+      sink: this.#sink,
+      isOpen: () => this.#isOpen,
+      close: reason => this.close(reason),
+    }
+    this.#subscriptions = new SocketSubscriptions(peer)
+    this.#worker = new SocketWorker(peer)
     socket.on('message', (data, isBinary) => this.#message(data as Buffer, isBinary))
     socket.on('pong', () => {
       this.#silentBeats = 0
@@ -216,7 +222,7 @@ class WebSocketConnection implements Connection, Holder {
     }
     if (value === null || typeof value !== 'object' || Array.isArray(value)) {
       const fatal = fault ?? new TwinrailError('bad-request', 'expected one JSON object in a text message')
-      this.#send({ type: 'nack', id: null, ...refusalOf(fatal) })
+      this.#sink.answer({ type: 'nack', id: null, ...refusalOf(fatal) })
       return this.close(fatal)
     }
     let command: Command
@@ -243,16 +249,28 @@ class WebSocketConnection implements Connection, Holder {
     const lane = 'sessionId' in command ? command.sessionId : ''
     this.#pending++
     this.#throttle()
-    const before = this.#last.get(lane)
-    const done = (before ?? Promise.resolve())
-      .then(() => this.#execute(command, bytes))
-      .catch(error => this.#refuse(command.id ?? null, error))
-      .then(() => {
-        if (this.#last.get(lane) === done) this.#last.delete(lane)
-        this.#pending--
-        this.#throttle()
-      })
-    this.#last.set(lane, done)
+    const waiting = this.#lanes.get(lane)
+    if (waiting) {
+      waiting.push({ command, bytes })
+      return
+    }
+    const first = [{ command, bytes }]
+    this.#lanes.set(lane, first)
+    void this.#work(lane, first)
+  }
+
+  /** Executes what waits in a lane, one after the other, until nothing does. */
+  async #work(lane: string, waiting: Waiting[]): Promise<void> {
+    for (let next = waiting.shift(); next; next = waiting.shift()) {
+      try {
+        await this.#execute(next.command, next.bytes)
+      } catch (error) {
+        this.#refuse(next.command.id ?? null, error)
+      }
+      this.#pending--
+      this.#throttle()
+    }
+    this.#lanes.delete(lane)
   }
 
   /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
@@ -278,147 +296,46 @@ class WebSocketConnection implements Connection, Holder {
     const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
     this.#context.door.take(this.#request, principal, bytes)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
-    this.#send({ type: 'ack', id, ...ack })
+    this.#sink.answer({ type: 'ack', id, ...ack })
   }
 
   async #control(command: ConnectionCommand, bytes: number): Promise<void> {
     switch (command.type) {
       case 'ping':
-        return this.#send({
+        return this.#sink.answer({
           type: 'pong',
           time: command.time,
           serverTime: Date.now(),
           ...(command.id !== undefined && { id: command.id }),
         })
       case 'subscribe':
-        return this.#subscribe(command)
+        return this.#subscriptions.subscribe(command)
       case 'unsubscribe':
-        this.#endSubscription(command.sessionId)
-        return this.#send({ type: 'ack', id: command.id })
+        this.#subscriptions.end(command.sessionId)
+        return this.#sink.answer({ type: 'ack', id: command.id })
       case 'auth': {
         const { door } = this.#context
         const principal = await door.renew(this.#request, command.token, this.#hold?.principal)
-        this.#send({ type: 'ack', id: command.id, ...expiryOf(principal) })
+        this.#sink.answer({ type: 'ack', id: command.id, ...expiryOf(principal) })
         if (this.#hold) return
         this.#unproven?.()
         return this.#open()
       }
       case 'worker':
-        return this.#register(command, bytes)
-      case 'work.append': {
-        const { door, sessions } = this.#context
-        const principal = await allow(this.#context, this.#request, 'work.append', command.sessionId)
-        door.take(this.#request, principal, bytes)
-        if (!this.#worker) throw notRegistered()
-        const ack = await sessions.workers.append(this.#worker, command)
-        return this.#send({ type: 'ack', id: command.id, ...ack })
-      }
+        return this.#worker.register(command, bytes)
+      case 'work.append':
+        return this.#worker.append(command, bytes)
       case 'window': {
         const consumed = parseOffset(command.offset)
-        if (consumed) this.#subscriptions.get(command.sessionId)?.subscription.grant(consumed)
-        if (command.id !== undefined) this.#send({ type: 'ack', id: command.id })
+        if (consumed) this.#subscriptions.grant(command.sessionId, consumed)
+        if (command.id !== undefined) this.#sink.answer({ type: 'ack', id: command.id })
       }
     }
-  }
-
-  /** The client is a worker: it may be given runs from now on. */
-  async #register(command: Of<'worker'>, bytes: number): Promise<void> {
-    const { door, connections, sessions } = this.#context
-    const { agents } = command
-    if (!agents && !this.#worker) throw notRegistered()
-    if (agents) {
-      connections.mustBeOpen()
-      const actions = ['work.register', ...agents.map(({ name }) => `work:${name}`)] as Action[]
-      const hold = await door.enter(this.#request, actions, undefined, [], refusal => this.close(refusal))
-      this.#workerHold?.release()
-      this.#workerHold = hold
-      // The connection may have closed meanwhile.
-      if (!this.#isOpen) return this.#leave()
-      door.take(this.#request, hold.principal, bytes)
-    }
-    this.#worker ??= sessions.workers.connect({
-      principal: (this.#hold as Hold).principal.id,
-      send: control => this.#send(control),
-      close: reason => this.close(reason),
-      mayTake: (agent, sessionId) => door.mayDo(this.#request, ['work.append', `work:${agent}`], sessionId),
-    })
-    await sessions.workers.update(this.#worker, command)
-    this.#send({ type: 'ack', id: command.id, renewMs: sessions.workers.renewMs })
-  }
-
-  #leave(): void {
-    this.#workerHold?.release()
-    if (this.#worker) this.#context.sessions.workers.disconnect(this.#worker)
-  }
-
-  async #subscribe(command: Of<'subscribe'>): Promise<void> {
-    const { id, sessionId, windowBytes } = command
-    this.#mustHaveRoom(sessionId)
-    let subscription: Subscription<Buffer> | undefined
-    let lost: TwinrailError | undefined
-    const hold = await this.#context.door.enter(
-      this.#request,
-      subscribing(command),
-      sessionId,
-      ['subscriptions'],
-      refusal => {
-        lost = refusal
-        subscription?.end('forbidden')
-      },
-    )
-    try {
-      await createIfWanted(this.#context, this.#request, sessionId, command)
-      subscription = await this.#context.bus.subscribe({
-        sessionId,
-        options: command,
-        sink: this.#sink,
-        windowBytes,
-        lag: { policy: command.lag, limits: lagLimits(command) },
-        onTooSlow: () => {
-          this.#context.onLost('websocket', 'too-slow')
-          this.close(tooSlow())
-        },
-        onEnd: () => {
-          if (this.#subscriptions.get(sessionId)?.subscription === subscription)
-            this.#endSubscription(sessionId)
-        },
-      })
-      // Subscriptions to other sessions may have been added in the meantime.
-      this.#mustHaveRoom(sessionId)
-      if (lost) throw lost
-      if (!this.#isOpen) throw closed()
-    } catch (error) {
-      hold.release()
-      subscription?.close()
-      throw error
-    }
-    this.#endSubscription(sessionId)
-    this.#subscriptions.set(sessionId, { subscription, hold })
-    const { heartbeatMs = this.#sink.heartbeatMs } = command
-    if (heartbeatMs < this.#sink.heartbeatMs) this.#sink.beatEvery(heartbeatMs)
-    this.#send({ type: 'ack', id })
-    subscription.start()
-  }
-
-  #endSubscription(sessionId: string): void {
-    const ended = this.#subscriptions.get(sessionId)
-    this.#subscriptions.delete(sessionId)
-    ended?.hold.release()
-    ended?.subscription.close()
-  }
-
-  /** @throws TwinrailError `conflict`, which is not retryable: the client must end a subscription first */
-  #mustHaveRoom(sessionId: string): void {
-    if (this.#subscriptions.has(sessionId) || this.#subscriptions.size < limits.subscriptions) return
-    throw new TwinrailError(
-      'conflict',
-      `this connection has ${limits.subscriptions} subscriptions, the most that hello.limits allows; end one, or open another connection`,
-    )
   }
 
   #refuse(id: string | null, error: unknown): void {
     if (!(error instanceof TwinrailError)) this.#request.log.error({ err: error }, 'a command failed')
-    this.#send({ type: 'nack', id, ...refusalOf(error) })
+    this.#sink.answer({ type: 'nack', id, ...refusalOf(error) })
   }
 
   #forget(): void {
@@ -426,8 +343,8 @@ class WebSocketConnection implements Connection, Holder {
     clearTimeout(this.#second)
     this.#unproven?.()
     this.#hold?.release()
-    this.#leave()
-    for (const sessionId of [...this.#subscriptions.keys()]) this.#endSubscription(sessionId)
+    this.#worker.leave()
+    this.#subscriptions.endAll()
     this.#sink.close()
     this.#context.connections.remove(this)
   }
@@ -450,17 +367,6 @@ function incompleteBytes(socket: WebSocket): number {
   if (!receiver) return 0
   const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
   return _bufferedBytes + _messageLength + (_buffers.length + _fragments.length) * PIECE_BYTES
-}
-
-function notRegistered(): TwinrailError {
-  return new TwinrailError('bad-request', 'send the command worker with agents first', {
-    details: { path: 'agents' },
-  })
-}
-
-/** The refusal of a subscription whose connection has closed; nobody gets it. */
-function closed(): TwinrailError {
-  return new TwinrailError('unavailable', 'the connection was closed')
 }
 
 function failed(): TwinrailError {

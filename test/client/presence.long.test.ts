@@ -24,8 +24,7 @@ function counting(renewMs?: number) {
 
 /** Keeps every snapshot of the members of a session. */
 function watch(client: Client, options?: { observe?: boolean }) {
-  // A session with schemas has members like any other.
-  const store = presence(client.session('room', { 'x.note': { parse: String } }), options)
+  const store = presence(client.session('room'), options)
   const seen: PresenceSnapshot[] = []
   const stop = store.subscribe(() => seen.push(store.getSnapshot()))
   return { store, seen, stop, ids: () => store.getSnapshot().members.map(({ memberId }) => memberId) }

@@ -172,3 +172,40 @@ t.test('an idle connection is pinged; one whose bytes wait for too long is stall
   sink.beat()
   t.same(calls, { pings: 2, stalls: 1 }, 'it is out at last')
 })
+
+const ack = (id: string) => ({ type: 'ack' as const, id })
+
+t.test('the answers of a turn are written in one piece, and with the batch of that turn', async t => {
+  const { stream, sink } = sinkOn(t)
+  sink.answer(ack('1'))
+  sink.answer({ type: 'pong', time: 1, serverTime: 2 })
+  t.same(stream.written, [], 'nothing before the turn ends')
+  await nextTurn()
+  t.same(stream.written, ['<ACK><PONG>'])
+  sink.answer(ack('2'))
+  sink.write('a')
+  t.same(stream.written.slice(1), ['<ACK>A'], 'a batch takes them with it')
+  sink.answer(ack('3'))
+  sink.control({ type: 'ping', time: 1 })
+  t.same(stream.written.slice(2), ['<ACK><PING>'], 'so does every other message')
+  await nextTurn()
+  t.equal(stream.written.length, 3, 'nothing is written twice')
+})
+
+t.test('an answer is written at once where later batches refer to earlier bytes', async t => {
+  const { stream, sink } = sinkOn(t, { live: () => encoder })
+  sink.write('a', encoder)
+  sink.answer(ack('1'))
+  t.same(stream.written, ['A', '<ACK>'])
+  t.equal(sink.history, undefined)
+})
+
+t.test('the answers of a closed sink are not written', async t => {
+  const { stream, sink } = sinkOn(t)
+  sink.answer(ack('1'))
+  sink.close()
+  await nextTurn()
+  sink.answer(ack('2'))
+  await nextTurn()
+  t.same(stream.written, [])
+})

@@ -34,6 +34,7 @@ export interface RedisClient {
   time(): Promise<(number | string)[]>
   hget(key: string, field: string): Promise<string | null>
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
+  hscan(key: string, cursor: string, option: 'COUNT', count: number): Promise<[string, string[]]>
   zadd(key: string, score: number, member: string): Promise<unknown>
   zadd(key: string, only: 'LT', score: number, member: string): Promise<unknown>
   zrem(key: string, member: string): Promise<unknown>

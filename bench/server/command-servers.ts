@@ -1,0 +1,143 @@
+/** Servers that take commands of the members of rooms: ours on each log, and others that relay without a log. */
+import { createServer as createHttpServer } from 'node:http'
+import { setImmediate as turn } from 'node:timers/promises'
+import { Server as SocketIo } from 'socket.io'
+import { type WebSocket, WebSocketServer } from 'ws'
+import { z } from 'zod'
+import {
+  type Agent,
+  createMemoryLog,
+  createRedisLog,
+  createServer,
+  defineAgent,
+  type EventLog,
+  openLmdbLog,
+} from '../package/server.ts'
+import { listen } from '../peers/peer.ts'
+
+export const commandServers = [
+  'ws',
+  'socket.io',
+  'socket.io, recovery',
+  'twinrail memory',
+  'twinrail lmdb',
+  'twinrail redis',
+] as const
+
+export type CommandServer = (typeof commandServers)[number]
+
+/** Where the logs keep their data. */
+export interface Places {
+  readonly folder: string
+  readonly redis: string | undefined
+}
+
+/** The load sends no heartbeats, so nobody asks for them. */
+const HOUR_MS = 3_600_000
+
+/** Starts one. @returns its port */
+export async function startCommandServer(name: CommandServer, places: Places): Promise<number> {
+  switch (name) {
+    case 'ws':
+      return relay()
+    case 'socket.io':
+      return socketIo({})
+    case 'socket.io, recovery':
+      return socketIo({
+        connectionStateRecovery: { maxDisconnectionDuration: HOUR_MS, skipMiddlewares: true },
+      })
+    case 'twinrail memory':
+      return twinrail(createMemoryLog())
+    case 'twinrail lmdb':
+      return twinrail(await openLmdbLog({ folder: `${places.folder}/log` }))
+    case 'twinrail redis':
+      return twinrail(await createRedisLog({ url: places.redis ?? '', warn() {} }))
+  }
+}
+
+/** Bare ws: a room is a set of sockets, an event is encoded once for all of them, and its sender gets an ack. */
+async function relay(): Promise<number> {
+  const rooms = new Map<string, { members: Set<WebSocket>; head: number }>()
+  const http = createHttpServer()
+  new WebSocketServer({ server: http, perMessageDeflate: false }).on('connection', socket => {
+    socket.on('message', data => {
+      const { type, id, sessionId, event } = JSON.parse(String(data))
+      const room = rooms.get(sessionId) ?? { members: new Set(), head: 0 }
+      rooms.set(sessionId, room)
+      if (type === 'subscribe') {
+        room.members.add(socket)
+        socket.on('close', () => room.members.delete(socket))
+        socket.send(JSON.stringify({ type: 'ack', id }))
+        return
+      }
+      const offset = ++room.head
+      const text = JSON.stringify({ offset, sessionId, time: Date.now(), ...event })
+      for (const member of room.members) member.send(text)
+      socket.send(JSON.stringify({ type: 'ack', id, offset }))
+    })
+  })
+  return listen(http)
+}
+
+async function socketIo(options: object): Promise<number> {
+  const http = createHttpServer()
+  const io = new SocketIo(http, {
+    transports: ['websocket'],
+    serveClient: false,
+    pingInterval: HOUR_MS,
+    pingTimeout: HOUR_MS,
+    ...options,
+  })
+  const heads = new Map<string, number>()
+  io.on('connection', socket => {
+    socket.on('subscribe', ({ sessionId }, ack) => {
+      void socket.join(sessionId)
+      ack({})
+    })
+    socket.on('publish', ({ sessionId, event }, ack) => {
+      const offset = (heads.get(sessionId) ?? 0) + 1
+      heads.set(sessionId, offset)
+      io.to(sessionId).emit('event', { offset, sessionId, time: Date.now(), ...event })
+      ack({ offset })
+    })
+  })
+  return listen(http)
+}
+
+async function twinrail(log: EventLog): Promise<number> {
+  const server = await createServer({ log, agents: [tokens, listener, asker] as Agent[], logger: false })
+  return Number(new URL(await server.listen({ port: 0 })).port)
+}
+
+const tokens = defineAgent({
+  name: 'tokens',
+  description: 'Says words, one per turn of the event loop.',
+  input: z.object({ count: z.int() }),
+  async *run({ count }) {
+    for (let i = 0; i < count; i++) {
+      await turn()
+      yield { type: 'text.delta', data: { partId: 'p', delta: `word ${i} ` } }
+    }
+  },
+})
+
+const listener = defineAgent({
+  name: 'listener',
+  description: 'Takes messages until it has as many as it was told.',
+  input: z.object({ count: z.int() }),
+  // biome-ignore lint/correctness/useYield: it says nothing
+  async *run({ count }, { steering }) {
+    let taken = 0
+    for await (const _ of steering) if (++taken === count) return
+  },
+})
+
+const asker = defineAgent({
+  name: 'asker',
+  description: 'Asks one question after the other.',
+  input: z.object({ count: z.int() }),
+  // biome-ignore lint/correctness/useYield: it says nothing
+  async *run({ count }, { ask }) {
+    for (let i = 0; i < count; i++) await ask({ kind: 'question', message: `question ${i}` })
+  },
+})
