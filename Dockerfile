@@ -25,7 +25,7 @@ FROM node:24-slim
 ENV NODE_ENV=production TWINRAIL_HOST=0.0.0.0 TWINRAIL_LOG=lmdb:/data
 WORKDIR /app
 COPY --from=packages /packages/node_modules node_modules
-COPY --from=build /build/package.json /build/README.md /build/PROTOCOL.md /build/LICENSE ./
+COPY --from=build /build/package.json /build/README.md /build/README.zh-CN.md /build/PROTOCOL.md /build/LICENSE ./
 COPY --from=build /build/docs docs
 COPY --from=build /build/client/page client/page
 COPY --from=build /build/dist dist

@@ -52,6 +52,16 @@ export type { TracerSource } from './tracing.ts'
  * Creates a server. It does not listen yet: call `listen`, and `close` at the end. The server owns `options.log` and
  * closes it.
  * @throws Error when an option is out of range
+ * @example
+ * ```ts
+ * import { createServer } from 'twinrail'
+ * import { playback } from 'twinrail/agents/playback'
+ * import { openLmdbLog } from 'twinrail/log/lmdb'
+ *
+ * const server = await createServer({ agents: [playback], log: await openLmdbLog({ folder: '.twinrail' }) })
+ * console.log(await server.listen({ port: 8787 }))
+ * process.once('SIGTERM', () => server.close({ graceMs: 5000 }))
+ * ```
  */
 export async function createServer<
   const Agents extends readonly Agent[] = readonly Agent[],
@@ -66,6 +76,18 @@ export async function createServer<
  * Creates a server without a port, for an app of Node's `http`, of Express, or a custom server of Next.js, which hands it
  * requests and upgrades: docs/mount.md. The server owns `options.log`; call `close` at the end.
  * @throws Error when an option is out of range
+ * @example
+ * ```ts
+ * import { createServer } from 'node:http'
+ * import { createHandler } from 'twinrail'
+ *
+ * const rt = await createHandler({ prefix: '/rt' })
+ * const server = createServer((request, response) => rt.handler(request, response))
+ * server.on('upgrade', (request, socket, head) => {
+ *   if (!rt.upgrade(request, socket, head)) socket.destroy()
+ * })
+ * server.listen(8787)
+ * ```
  */
 export async function createHandler<
   const Agents extends readonly Agent[] = readonly Agent[],
@@ -80,6 +102,16 @@ export async function createHandler<
  * see its requests; nothing else of the app concerns it, and nothing of it the app. `app.twinrail()` has its
  * {@link ServerApi}. It closes with the app. docs/mount.md has the rest.
  * @throws Error when an option is out of range, or the prefix is in use
+ * @example
+ * ```ts
+ * import Fastify from 'fastify'
+ * import { twinrail } from 'twinrail'
+ *
+ * const app = Fastify()
+ * await app.register(twinrail, { prefix: '/rt' })
+ * await app.listen({ port: 8787 })
+ * await app.twinrail('/rt').publish('news', { type: 'x.started', data: { at: Date.now() } })
+ * ```
  */
 export const twinrail: FastifyPluginAsync<PluginOptions> = Object.assign(
   async (...[app, options]: Parameters<FastifyPluginAsync<PluginOptions>>) => {

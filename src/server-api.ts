@@ -25,6 +25,7 @@ import { readPage } from './transports/long-poll-page.ts'
 /** Who an action of the program itself is recorded for, unless it says otherwise. */
 const SERVER = 'server'
 
+/** For whom an action of the program is recorded. */
 export interface ByOption {
   /** The id of the principal that the action is recorded for: the `by` of its events. @default "server" */
   by?: string
@@ -102,6 +103,7 @@ export interface ServerApi {
     event: EventBody | readonly EventBody[],
     options?: { ephemeral?: boolean } & ByOption,
   ): Promise<{ offset?: string }>
+  /** Creates, reads, changes and deletes sessions, and starts and cancels runs. */
   readonly sessions: ServerSessions
   /**
    * Authorizes what is open again, on all nodes of the log: the streams and waiting requests of a principal, of a session,
@@ -111,6 +113,7 @@ export interface ServerApi {
   reauthorize(target?: Target): Promise<void>
 }
 
+/** The times of {@link Closable.close}. */
 export interface CloseOptions {
   /** Time that runs have to end, in ms; the others are failed as `restart`. @default 10 s */
   graceMs?: number
@@ -138,6 +141,7 @@ export interface TwinrailServer<Types = unknown> extends ServerApi, Closable, Ty
   listen(options?: { host?: string; port?: number }): Promise<string>
 }
 
+/** The methods over the parts of a server. @internal */
 export function createServerApi(context: TransportContext): ServerApi {
   const { sessions, journal, door, connections } = context
 

@@ -1,7 +1,7 @@
 /** Holds the documentation to the source. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import t from 'tap'
-import { serveSettings } from '../src/cli/config.ts'
+import { serveSettings, variableOf } from '../src/cli/config.ts'
 import { guideFlags } from '../src/cli/guide-questions.ts'
 import { GuideQuestion, rules, scenarioNames } from '../src/guide/index.ts'
 import { STRETCHES } from '../src/log/conditions.ts'
@@ -27,8 +27,8 @@ import {
   WORKER_AGENTS,
   WORKER_SLOTS,
 } from '../src/protocol/index.ts'
+import { documents, fragmentsOf, read, snippetsOf, withoutCode } from './fixtures/documents.ts'
 
-const read = (name: string) => readFileSync(new URL(`../${name}`, import.meta.url), 'utf8')
 const protocol = read('PROTOCOL.md')
 
 /** The rows of a table under a heading, as cells; of the first one, or of one of the next. */
@@ -185,42 +185,170 @@ t.test('every rule of the guide has its row, in the order in which they apply', 
   )
 })
 
-t.test('README names only scripts, flags and files that are there', async t => {
-  const readme = read('README.md')
+t.test('README and the pages of commands name only scripts and flags that are there', async t => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const ownCommands = ['ci', 'init', 'pkg', 'install', 'pack', 'create']
-  for (const [, script = ''] of readme.matchAll(/npm (?:run )?([a-z]+)\b/g)) {
-    if (!ownCommands.includes(script)) t.ok(scripts[script], `npm script ${script}`)
-  }
-  const flags = Object.values(serveSettings).map(({ flag }) => flag.split(' ')[0])
+  const ownCommands = ['ci', 'init', 'install', 'pack']
   const known = new Set([
-    ...flags,
-    ...guideFlags.map(({ flag }) => flag.split(' ')[0]),
+    ...Object.values(serveSettings).map(({ flag }) => flagOf(flag)),
+    ...guideFlags.map(({ flag }) => flagOf(flag)),
     ...[...read('mutants.mjs').matchAll(/(\w+): \{ type: 'string' \}/g)].map(([, name]) => `--${name}`),
     '--transport',
     '--json',
     '--help',
   ])
-  // Blocks of code have flags of npm.
-  const prose = readme.replaceAll(/^```.*?^```/gms, '')
-  for (const [, flag = ''] of prose.matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)) t.ok(known.has(flag), flag)
-  for (const [, file = ''] of readme.matchAll(/\]\(([^):]+)\)/g)) t.ok(read(file).length > 0, file)
+  for (const page of ['README.md', 'docs/command-line.md', 'docs/development.md']) {
+    const text = read(page)
+    for (const [, script = ''] of text.matchAll(/npm (?:run )?([a-z]+)\b/g)) {
+      if (!ownCommands.includes(script)) t.ok(scripts[script], `${page}: npm script ${script}`)
+    }
+    // Blocks of code have flags of npm.
+    const flags = withoutCode(text).matchAll(/`[^`]*?(--[a-z][a-z-]+)/g)
+    for (const [, flag = ''] of flags) t.ok(known.has(flag), `${page}: ${flag}`)
+  }
 })
 
-t.test('links between documents lead to files that are there', async t => {
+t.test('links between documents lead to files and headings that are there', async t => {
   const root = new URL('../', import.meta.url)
-  const documents = ['README.md', 'PROTOCOL.md', 'CHANGELOG.md', 'bench/README.md']
-  for (const name of readdirSync(new URL('docs/', root)))
-    if (name.endsWith('.md')) documents.push(`docs/${name}`)
-  for (const name of readdirSync(new URL('docs/clients/', root))) documents.push(`docs/clients/${name}`)
   let links = 0
-  for (const name of documents) {
-    for (const [, target = ''] of read(name).matchAll(/\]\(([^)\s]+)\)/g)) {
-      if (/^(https?:|#)/.test(target)) continue
+  for (const document of documents) {
+    for (const [, target = ''] of withoutCode(read(document)).matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^(https?:|mailto:)/.test(target)) continue
       links++
-      const file = new URL(target.split('#')[0] as string, new URL(name, root))
-      if (!existsSync(file)) t.fail(`${name} links to ${target}`)
+      const [path = '', fragment] = target.split('#') as [string, string?]
+      const file = path === '' ? new URL(document, root) : new URL(path, new URL(document, root))
+      const name = file.href.slice(root.href.length)
+      if (!existsSync(file)) t.fail(`${document} links to ${target}`)
+      else if (fragment !== undefined && name.endsWith('.md') && !fragmentsOf(name).has(fragment)) {
+        t.fail(`${document} links to ${target}, and there is no such heading`)
+      }
     }
   }
-  t.ok(links > 10, `${links} links`)
+  t.ok(links > 200, `${links} links`)
+})
+
+t.test('docs/README.md lists every page for users', async t => {
+  const index = read('docs/README.md')
+  for (const document of documents) {
+    if (document === 'docs/README.md' || document === 'bench/README.md' || document === 'README.md') continue
+    const target = document.startsWith('docs/') ? document.slice('docs/'.length) : `../${document}`
+    t.ok(index.includes(`](${target})`), document)
+  }
+})
+
+t.test('every block of code has a language, and no mark but the known ones', async t => {
+  const known = /^(fragment|ts|tsx|(file|recipe|mount)=\S+)$/
+  for (const document of documents) {
+    for (const { line, language, marks } of snippetsOf(document)) {
+      // Schemes of frames and formats have none.
+      if (language === '') continue
+      const wrong = marks.filter(mark => !known.test(mark))
+      t.same(wrong, [], `${document}:${line}`)
+    }
+  }
+})
+
+/** The commands of `twinrail`, each with its flags, from the source of the command line. */
+function commandsOfTwinrail(): Map<string, Set<string>> {
+  const source = read('src/cli/main.ts')
+  const shared = ['--help', '--version']
+  const ofClients = ['--url', '--transport', '--json']
+  const found = new Map<string, Set<string>>()
+  const starts = [...source.matchAll(/\n(?:const \w+ = )?(?:program\s*\.command|clientCommand)\('([a-z]+)/g)]
+  for (const [i, { 1: name = '', 0: opening, index }] of starts.entries()) {
+    const block = source.slice(index, starts[i + 1]?.index)
+    const own = [...block.matchAll(/(?:option|Option)\(\s*'(--[a-z-]+\d?)/g)].map(([, flag = '']) => flag)
+    const more = opening.includes('clientCommand') ? ofClients : []
+    const url = block.includes('serverOption()') ? ['--url'] : []
+    const logs = [...block.matchAll(/serveSettings\.(\w+)\.flag/g)].map(([, setting = '']) =>
+      flagOf(serveSettings[setting as keyof typeof serveSettings].flag),
+    )
+    found.set(name, new Set([...shared, ...own, ...more, ...url, ...logs]))
+  }
+  const serve = Object.values(serveSettings).map(({ flag }) => flagOf(flag))
+  found.set('serve', new Set([...shared, ...serve]))
+  found.set('guide', new Set([...shared, '--json', ...guideFlags.map(({ flag }) => flagOf(flag))]))
+  return found
+}
+
+const flagOf = (usage: string) => usage.split(' ')[0] as string
+
+t.test(
+  'every command line in a document names commands, flags, scripts and variables that there are',
+  async t => {
+    const commands = commandsOfTwinrail()
+    t.same([...commands.keys()].sort(), [
+      'conformance',
+      'doctor',
+      'export',
+      'guide',
+      'import',
+      'run',
+      'serve',
+      'tail',
+    ])
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const variables = new Set([
+      ...Object.keys(serveSettings).map(variableOf),
+      'TWINRAIL_URL',
+      'TWINRAIL_TRANSPORT',
+    ])
+    let lines = 0
+    for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
+      const code = snippetsOf(document)
+        .filter(({ language }) => language === 'sh')
+        .map(({ code }) => code.replaceAll('\\\n', ' '))
+      // In prose, what is in backticks.
+      const inline = [...withoutCode(read(document)).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
+      for (const line of [...code.flatMap(text => text.split('\n')), ...inline]) {
+        const [, name = '', rest = ''] = /(?:^|\s)twinrail ([a-z]+)\b(.*)$/.exec(line) ?? []
+        // Image and volume of the Docker example are called twinrail as well.
+        if (name !== '' && !/docker build|npm install/.test(line)) {
+          lines++
+          const flags = commands.get(name)
+          if (!flags) t.fail(`${document}: there is no command twinrail ${name}`)
+          const given = rest.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/(?<=\s)--[a-z][a-z\d-]*/g)
+          for (const [flag] of given)
+            if (flags && !flags.has(flag)) t.fail(`${document}: twinrail ${name} ${flag}`)
+        }
+        const [, script] = /^npm run (?:--silent )?([a-z:]+)/.exec(line) ?? []
+        if (script && document !== 'client/python/README.md' && !/^(dev)$/.test(script)) {
+          t.ok(scripts[script], `${document}: npm run ${script}`)
+        }
+        for (const [variable] of line.matchAll(/\bTWINRAIL_[A-Z_]+(?==)/g)) {
+          t.ok(variables.has(variable), `${document}: ${variable}`)
+        }
+      }
+    }
+    t.ok(lines > 40, `${lines} command lines`)
+  },
+)
+
+/** What must be the same in a page and in its translation. */
+function shapeOf(document: string) {
+  const text = read(document)
+  return {
+    headings: [...withoutCode(text).matchAll(/^(#+) /gm)].map(([, marks = '']) => marks.length),
+    code: snippetsOf(document).map(({ language, marks, code }) => [language, ...marks, code]),
+    tables: [...withoutCode(text).matchAll(/(?:^\|.*\n)+/gm)].map(([table]) =>
+      table
+        .trim()
+        .split('\n')
+        .map(row => row.split(/(?<!\\)\|/).length - 2),
+    ),
+    lists: withoutCode(text).match(/^(?:- |\d+\. )/gm)?.length ?? 0,
+    images: [...withoutCode(text).matchAll(/!\[[^\]]*\]\(([^)]+)\)/g)].map(([, target]) => target),
+    /** Names in code, in any order: a sentence in another language has them elsewhere. */
+    names: [...new Set([...withoutCode(text).matchAll(/`([^`\n]+)`/g)].map(([, name]) => name))].sort(),
+  }
+}
+
+t.test('the Chinese pages have the headings, code, tables and names of the English ones', async t => {
+  const pages = [
+    ['README.md', 'README.zh-CN.md'],
+    ...documents
+      .filter(name => name.startsWith('docs/zh/'))
+      .map(name => [name.replace('docs/zh/', 'docs/'), name]),
+  ] as [string, string][]
+  t.ok(pages.length >= 3)
+  for (const [english, chinese] of pages) t.strictSame(shapeOf(chinese), shapeOf(english), chinese)
 })

@@ -33,7 +33,9 @@ export interface Answer {
 
 /** A message that a user sent to the running agent. */
 export interface Steer {
+  /** The message's id, that of `input.steered`. */
   inputId: string
+  /** The message. */
   text: string
   /** The id of the principal that sent it. */
   by: string | undefined
@@ -41,7 +43,9 @@ export interface Steer {
 
 /** The context that a run gives to its agent. */
 export interface RunContext {
+  /** The session of the run. */
   readonly sessionId: string
+  /** The run's id. */
   readonly runId: string
   /** The id of the principal that started the run. */
   readonly by: string | undefined
@@ -143,6 +147,23 @@ export interface Agent<
 /**
  * Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`, and clients know
  * the agent's name, its input and its `result`: `createClient<typeof server>()` of `twinrail-client`.
+ * @example
+ * ```ts
+ * import { defineAgent } from 'twinrail'
+ * import { z } from 'zod'
+ *
+ * const greeter = defineAgent({
+ *   name: 'greeter',
+ *   description: 'Greets, if it may.',
+ *   input: z.object({ name: z.string() }),
+ *   async *run({ name }, { ask, signal }) {
+ *     const { value } = await ask({ kind: 'approval', message: `Greet ${name}?`, schema: { type: 'boolean' } })
+ *     if (value !== true || signal.aborted) return { finishReason: 'declined' }
+ *     yield { type: 'text.delta', data: { partId: 'answer', delta: `Hello ${name}.` } }
+ *     return { result: { greeted: name } }
+ *   },
+ * })
+ * ```
  */
 export function defineAgent<
   Input,
@@ -155,6 +176,7 @@ export function defineAgent<
 
 /** Thrown by an agent, fails the run with a code and a message that users see. */
 export class RunError extends Error {
+  /** The name of the class, also where the class itself was loaded twice. */
   override readonly name = 'RunError'
   /** The code of `run.failed`. */
   readonly code: string

@@ -7,6 +7,7 @@ import { type AiSdk, loadAiSdk, type Model, type Tools } from './ai-sdk/sdk.ts'
 export type { ChatInput, ChatMessage } from './ai-sdk/conversation.ts'
 export type { AiSdk, Model, Tools } from './ai-sdk/sdk.ts'
 
+/** The options of {@link aiSdkAgent}. */
 export interface AiSdkAgentOptions {
   /** A model of any AI SDK provider, or a function that returns one for each run. */
   model: Model | (() => Model | Promise<Model>)
@@ -53,6 +54,16 @@ export interface AiSdkAgentOptions {
  * reported as such when the package of the provider passes the headers of the response on, which the packages of the
  * AI SDK do. Without headers the run fails with the error of that package, often as a connection that broke off, or
  * completes with an empty answer and finish reason `other` when that package reports no error.
+ * @example
+ * ```ts
+ * import { createOpenAICompatible } from '@ai-sdk/openai-compatible'
+ * import { createServer } from 'twinrail'
+ * import { aiSdkAgent } from 'twinrail/agents/ai-sdk'
+ *
+ * const provider = createOpenAICompatible({ name: 'local', baseURL: 'http://127.0.0.1:11434/v1' })
+ * const chat = aiSdkAgent({ model: provider('qwen3'), system: 'Answer in one sentence.' })
+ * const server = await createServer({ agents: [chat] })
+ * ```
  */
 export function aiSdkAgent(options: AiSdkAgentOptions): Agent<ChatInput> {
   const { name = 'chat', description = 'Chats with a language model.' } = options

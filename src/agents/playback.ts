@@ -60,6 +60,7 @@ export const PlaybackInput = z
     path: ['count'],
   })
 
+/** The input of {@link playback}, with its defaults. */
 export type PlaybackInput = z.output<typeof PlaybackInput>
 
 /** An event, and the earliest time to yield it, in ms from the start of the run. */

@@ -5,6 +5,7 @@ import type { Command } from '../protocol/index.ts'
 export const rights = ['read', 'write', 'produce', 'manage', 'admin', 'subscribe:wait'] as const
 /** The right to execute the runs of an agent as a worker; `*` stands for any characters of a name. */
 export type WorkRight = `work:${string}`
+/** A right: one of {@link rights}, or that of executing the runs of an agent. */
 export type Right = (typeof rights)[number] | WorkRight
 
 /** Whether a text is a right. */

@@ -5,6 +5,14 @@ import type { Authorize } from './authorize.ts'
 /**
  * Asks the hooks in turn, and gives the principal of the first that allows. When none does, the refusal of the first that
  * knows the credentials is the answer; `unauthorized` when none knows them. Other exceptions are passed on at once.
+ * @example
+ * ```ts
+ * import { anyOf, apiKeyAuthorize, createServer, jwtAuthorize } from 'twinrail'
+ *
+ * const users = jwtAuthorize({ jwksUrl: 'https://auth.example.com/.well-known/jwks.json' })
+ * const producers = apiKeyAuthorize([{ name: 'reports', sha256: process.env['REPORTS_KEY_SHA256'] ?? '' }])
+ * const server = await createServer({ authorize: anyOf(users, producers) })
+ * ```
  */
 export function anyOf(...hooks: readonly Authorize[]): Authorize {
   if (hooks.length === 0) throw new Error('anyOf needs at least one hook')

@@ -9,6 +9,7 @@ export type SessionFacts = Pick<SessionInfo, 'createdBy' | 'metadata' | 'created
 
 /** An action that somebody asks for. */
 export interface Wanted {
+  /** The action; docs/authorization.md lists all of them. */
   readonly action: Action
   /** The action's group of rights. */
   readonly group: Group

@@ -30,7 +30,7 @@ export interface SubscribeRequest<B> {
   onEnd(reason: EndReason): void
 }
 
-/** The options of {@link Bus}: bounds of memory and lag. All are optional. */
+/** Bounds on the memory of followed sessions and on the lag of their subscribers. All are optional. */
 export interface BusOptions {
   /** Number of recent events that a followed session keeps in memory. @default 1000 */
   ringEvents?: number

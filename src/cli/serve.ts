@@ -1,7 +1,6 @@
 /** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
 import cluster from 'node:cluster'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
 import { createDeepsearch } from '../agents/deepsearch/deepsearch.ts'
@@ -20,20 +19,10 @@ import { createTracing } from '../tracing.ts'
 import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
+import { ownDocuments } from './own-documents.ts'
 import { shareMetrics, superviseProcesses } from './processes.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
-
-/**
- * The default documents of deepsearch, so that a new user can ask Twinrail about itself. The page about the source code
- * is left out: its passages answer users' questions with names of files and functions.
- */
-function ownDocumentation(): string[] {
-  const docs = readdirSync(new URL('docs/', packageRoot))
-    .filter(name => name.endsWith('.md') && name !== 'architecture.md')
-    .map(name => `docs/${name}`)
-  return ['README.md', 'PROTOCOL.md', ...docs].map(path => fileURLToPath(new URL(path, packageRoot)))
-}
 
 /** Writes a message for the operator to stderr. */
 function say(message: string): void {
@@ -196,7 +185,7 @@ async function mustHaveOtel(): Promise<void> {
 function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {
   const { corpus, corpusMaxFileBytes, corpusMaxFiles, corpusMaxBytes, corpusCache } = settings
   return createDeepsearch({
-    corpus: corpus ?? ownDocumentation(),
+    corpus: corpus ?? ownDocuments(packageRoot),
     // The page's server has Twinrail's own documents.
     ...(!corpus && !settings.disable?.includes('page') && { baseUrl: DOCUMENTS }),
     ...(corpusMaxFileBytes !== undefined && { maxFileBytes: corpusMaxFileBytes }),

@@ -11,6 +11,7 @@ import { recommend, scenarios, type Teaching } from './scenarios.ts'
 export const GuideQuestion = Needs.extend({
   scenario: z.enum(scenarioNames).describe('a typical application; other needs override its own').optional(),
 })
+/** See the schema of the same name. */
 export type GuideQuestion = Needs & { scenario?: ScenarioName | undefined }
 
 /** {@link GuideQuestion} as text in a URL's query or on a command line: `5`, `0.5`, `true`, `false`. */

@@ -15,6 +15,7 @@ export interface Reason {
 
 /** A recommended transport, with reasons and alternatives. */
 export interface Recommendation {
+  /** The transport to use first. */
   transport: Transport
   /** All reasons, at least one, in the order of {@link rules}. */
   because: Reason[]
@@ -26,6 +27,7 @@ export interface Recommendation {
 
 /** One rule of the guide. */
 export interface Rule {
+  /** The rule's name, as reasons cite it. */
   readonly id: string
   /** Whether the rule applies; `undefined` counts as no. */
   applies(needs: Needs): boolean | undefined
@@ -142,6 +144,12 @@ export const evidenceOf: Readonly<Record<string, readonly EvidenceId[]>> = {
 /**
  * Recommends a transport by {@link rules}. Long-poll is always recommended or among the fallbacks, since it needs only
  * requests. Does not throw.
+ * @example
+ * ```ts
+ * import { chooseTransport } from 'twinrail/guide'
+ *
+ * const { transport, fallback, because } = chooseTransport({ upstreamPerSecond: 20 })
+ * ```
  */
 export function chooseTransport(needs: Needs): Recommendation {
   const choice = applyRules(needs)

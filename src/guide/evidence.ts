@@ -3,6 +3,7 @@ import { type EvidenceId, type Measure, measures, type ScenarioName, type Transp
 
 /** The result of several rounds: the median and the quartiles. */
 export interface Range {
+  /** The median of the rounds. */
   readonly median: number
   /** The lower quartile. */
   readonly low: number
@@ -25,9 +26,11 @@ export interface Measured {
 
 /** A measured figure with a sentence about it. */
 export interface Evidence {
+  /** The workload and the measure. */
   id: EvidenceId
   /** The figure in words, for people. */
   text: string
+  /** The figure, for each transport that was measured. */
   figure: Figure
 }
 

@@ -30,4 +30,5 @@ export const Needs = z
     streams: yes.describe('the client can read a response as a stream; default true'),
   })
   .partial()
+/** See the schema of the same name. */
 export type Needs = { [N in keyof z.output<typeof Needs>]?: z.output<typeof Needs>[N] | undefined }

@@ -5,6 +5,7 @@ import type { Needs } from './needs.ts'
 
 /** A recommendation of the tutorial that this guide was checked against, an introduction to streaming protocols. */
 export interface Teaching {
+  /** The transport that the tutorial recommends. */
   readonly transport: Transport
   /** The tutorial's reason. */
   readonly reason: string
@@ -16,9 +17,11 @@ export interface Teaching {
 
 /** A typical application. */
 export interface Scenario {
+  /** The application's name, for people. */
   readonly title: string
   /** The application in a sentence or two. */
   readonly about: string
+  /** What the application needs, as far as it differs from the defaults. */
   readonly needs: Needs
   /** The measures that matter for this application, the most important first. */
   readonly measures: readonly Measure[]

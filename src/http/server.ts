@@ -13,7 +13,9 @@ import type { ConnectionLimits } from './limits.ts'
 
 /** Certificate chain and private key, as PEM. */
 export interface Tls {
+  /** The certificate, followed by the intermediate ones. */
   readonly cert: string | Buffer
+  /** The private key of the certificate. */
   readonly key: string | Buffer
 }
 

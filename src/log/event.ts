@@ -38,7 +38,9 @@ export class LogEvent {
   readonly fromSeq: number
   /** The event as it is sent to clients. */
   readonly json: string
+  /** The event's type. */
   readonly type: string
+  /** The run that the event belongs to; `undefined` outside a run. */
   readonly runId: string | undefined
   #event: TwinrailEvent | undefined
   #bytes = 0

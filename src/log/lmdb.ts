@@ -35,6 +35,7 @@ export type { Backup } from './lmdb/backup.ts'
 export type { FolderProblem } from './lmdb/folder.ts'
 export { LogFolderError } from './lmdb/folder.ts'
 
+/** The options of {@link openLmdbLog}. */
 export interface LmdbLogOptions {
   /** Created when it is missing. */
   folder: string
@@ -52,6 +53,7 @@ export interface LmdbLogOptions {
   clock?: () => number
 }
 
+/** A log in a folder. */
 export interface LmdbLog extends EventLog {
   /** Resolves when the space of all trimmed, deleted and expired data has been freed. */
   settled(): Promise<void>
@@ -66,6 +68,14 @@ export const RESERVE_BYTES = 64 * 1024 * 1024
 /**
  * Opens the driver `lmdb`.
  * @throws LogFolderError when the folder has other files, is damaged, of another version or in use; it is not changed
+ * @example
+ * ```ts
+ * import { createServer } from 'twinrail'
+ * import { openLmdbLog } from 'twinrail/log/lmdb'
+ *
+ * const log = await openLmdbLog({ folder: '.twinrail', maxLogBytes: 10 * 1024 ** 3 })
+ * const server = await createServer({ log })
+ * ```
  */
 export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   const { folder, reserveBytes = RESERVE_BYTES, maxLogBytes, clock = Date.now } = options

@@ -25,6 +25,7 @@ export interface LogPosition {
 
 /** A session, with the range of its log. */
 export interface SessionInfo extends LogPosition {
+  /** The session's id. */
   readonly sessionId: string
   /** When the session was created, in ms since 1970. */
   readonly createdAt: number
@@ -38,7 +39,9 @@ export interface SessionInfo extends LogPosition {
 
 /** A place in the order of sessions by their last activity: newest first, then by id. */
 export interface Place {
+  /** When the session was last active, in ms since 1970. */
   readonly activeAt: number
+  /** The session's id. */
   readonly sessionId: string
 }
 
@@ -52,6 +55,7 @@ export interface KeyEntry {
 
 /** A key to take with an append. */
 export interface OnceKey {
+  /** The key; unique in its session. */
   readonly key: string
   /** JSON that is stored with the key; a later `lookup` returns it. @default none */
   readonly note?: unknown
@@ -86,6 +90,7 @@ export interface Opening {
 
 /** A run's lease: the holder of the token may append to the run. */
 export interface Lease {
+  /** The run. */
   readonly runId: string
   /** Identifies the holder. */
   readonly token: string
@@ -99,7 +104,9 @@ export interface Lease {
 
 /** See {@link AppendConditions.metadata}. */
 export interface MetadataChange {
+  /** The metadata that the session must have now. */
   readonly from: Record<string, unknown>
+  /** The metadata that replaces it. */
   readonly to: Record<string, unknown>
 }
 
@@ -225,6 +232,7 @@ export interface Follower {
 
 /** A named sign that a process leaves on a session for all other processes. It expires unless it is renewed. */
 export interface Mark {
+  /** The mark's name; unique in its session. */
   readonly name: string
   /** Time until it expires, in ms. */
   readonly leftMs: number
@@ -240,8 +248,11 @@ export interface Snapshot {
 
 /** A lease that expired without being released. */
 export interface ExpiredLease {
+  /** The session of the run. */
   readonly sessionId: string
+  /** The epoch of the session's log. */
   readonly epoch: number
+  /** The run whose holder is gone. */
   readonly runId: string
   /** The token of the last holder. */
   readonly token: string

@@ -31,6 +31,7 @@ import { lengthOf, SizeLimit } from './size-limit.ts'
 export type { RedisClient, RedisClientOptions } from './redis/client.ts'
 export { RedisUnfit } from './redis/fitness.ts'
 
+/** The options of {@link createRedisLog}. */
 export interface RedisLogOptions {
   /** For example `redis://:password@host:6379/0`, or `rediss://…` for TLS. @default redis://127.0.0.1:6379 */
   url?: string
@@ -95,6 +96,14 @@ const PAGE = { events: 1000, bytes: 1024 * 1024 }
 /**
  * Opens the driver `redis`.
  * @throws RedisUnfit when Redis may evict sessions, is too old or cannot be reached
+ * @example
+ * ```ts
+ * import { createServer } from 'twinrail'
+ * import { createRedisLog } from 'twinrail/log/redis'
+ *
+ * const log = await createRedisLog({ url: 'redis://127.0.0.1:6379' })
+ * const server = await createServer({ log })
+ * ```
  */
 export async function createRedisLog(options: RedisLogOptions = {}): Promise<EventLog> {
   const { prefix = 'twinrail:', deadlineMs = 5000, recheckMs = 5000 } = options

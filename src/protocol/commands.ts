@@ -72,6 +72,7 @@ export const WorkerAgent = z.object({
     })
     .optional(),
 })
+/** An agent of a worker, as the schema parsed it. */
 export type WorkerAgent = z.output<typeof WorkerAgent>
 
 /** A run that a worker was given on an earlier connection. */
@@ -83,6 +84,7 @@ export const OpenWork = z.object({
   /** The last `work-input` event that the worker has. */
   after: Offset.optional(),
 })
+/** A run that a worker was given on an earlier connection, as the schema parsed it. */
 export type OpenWork = z.output<typeof OpenWork>
 
 /** Client → server: the agents of this worker and how many runs it takes; renews the leases of its runs. */
@@ -111,6 +113,7 @@ export const OnNoViewers = z.union([
   z.literal('continue'),
   z.object({ cancelAfterMs: z.number().int().min(0).max(86_400_000) }),
 ])
+/** What happens to a run while nobody watches it. */
 export type OnNoViewers = z.output<typeof OnNoViewers>
 
 /** Client → server: start a run of an agent. A known `runId` attaches to its run. */
@@ -163,6 +166,7 @@ export const SessionCommand = z.discriminatedUnion('type', [
   InputSteer,
   Publish,
 ])
+/** A command that changes a session, as the schema parsed it. */
 export type SessionCommand = z.output<typeof SessionCommand>
 
 /** A command with the session in the path of its request instead of in its body, where it may be repeated. */
@@ -186,10 +190,12 @@ export const ConnectionCommand = z.discriminatedUnion('type', [
   Worker,
   WorkAppend,
 ])
+/** A command that concerns one WebSocket, as the schema parsed it. */
 export type ConnectionCommand = z.output<typeof ConnectionCommand>
 
 /** Every command of the protocol. */
 export const Command = z.discriminatedUnion('type', [...SessionCommand.options, ...ConnectionCommand.options])
+/** Any command, as the schema parsed it. */
 export type Command = z.output<typeof Command>
 
 /** The types of {@link ConnectionCommand}, which HTTP POST refuses. */

@@ -13,6 +13,7 @@ export const ErrorCodeSchema = z.enum(Object.keys(errorTable) as [ErrorCode, ...
 
 /** The reasons of `end`. */
 export const EndReason = z.enum(['run-ended', 'deleted', 'forbidden'])
+/** Why a subscription ended. */
 export type EndReason = z.output<typeof EndReason>
 
 /** The schema of each control message, by its type. Unknown fields are let through. */

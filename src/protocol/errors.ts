@@ -84,6 +84,7 @@ export interface ErrorOptions {
  * their text, and logged.
  */
 export class TwinrailError extends Error {
+  /** The name of the class, also where the class itself was loaded twice. */
   override readonly name = 'TwinrailError'
   /** A stable code for programs. */
   readonly code: ErrorCode

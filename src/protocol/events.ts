@@ -121,9 +121,11 @@ type Data<T extends string> = T extends KnownType ? Exact<z.output<(typeof event
 export interface EventOf<T extends string> {
   /** The position in the log; absent on ephemeral events only. */
   offset: string
+  /** The session of the event. */
   sessionId: string
   /** The run that the event belongs to; absent on events outside a run. */
   runId?: string
+  /** The type, which tells the shape of `data`. */
   type: T
   /** The clock of the process that appended the event, in ms since 1970. For display; the offset gives the order. */
   time: number
@@ -131,6 +133,7 @@ export interface EventOf<T extends string> {
   by?: string
   /** On a folded event: the offset of the first event in it. */
   from?: string
+  /** The event's data. */
   data: Data<T>
 }
 
@@ -139,6 +142,7 @@ export type TwinrailEvent = { [T in KnownType]: EventOf<T> }[KnownType] | EventO
 
 /** An event for the current live subscriptions only. It is never logged, so it has no offset. */
 export interface EphemeralEvent extends Omit<EventOf<`x.${string}`>, 'offset' | 'from'> {
+  /** Distinguishes it from events of the log. */
   ephemeral: true
 }
 
@@ -197,6 +201,7 @@ export const PresenceMember = z.object({
   since: z.int().describe('When it joined, in ms since 1970'),
   state: z.unknown().optional().describe('What it shows to others'),
 })
+/** A member of a session. */
 export type PresenceMember = Exact<z.output<typeof PresenceMember>>
 
 /** The `data` of `presence.changed`. */
@@ -209,7 +214,9 @@ export const PresenceChanges = z.looseObject({
 
 /** The members of a session have changed: an ephemeral event of the server. */
 export interface PresenceEvent extends Omit<EphemeralEvent, 'type' | 'data'> {
+  /** Distinguishes it from other ephemeral events. */
   type: 'presence.changed'
+  /** The members that have joined, changed their state or left. */
   data: Exact<z.output<typeof PresenceChanges>>
 }
 

@@ -7,6 +7,7 @@ import { beginning } from './text.ts'
 export interface JsonFault {
   /** The path of the value, such as `data.steps.0`; empty for the whole. At most 256 UTF-16 units. */
   readonly path: string
+  /** What is wrong, and what to send, for people. */
   readonly why: string
 }
 

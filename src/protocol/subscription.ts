@@ -45,6 +45,7 @@ export const SubscriptionOptions = z.object({
     .optional()
     .describe("Send a ping after this many ms of silence; without it the server's own interval applies"),
 })
+/** The options of a subscription, as the schema parsed them. */
 export type SubscriptionOptions = z.output<typeof SubscriptionOptions>
 
 /** A whole number as text in a URL's query: 1 to 15 digits and no other characters. */
@@ -103,4 +104,5 @@ export const EventsQuery = SubscriptionTexts.extend({
       .describe('Pages only: without events after the cursor, wait up to this many ms for the next one'),
   }),
 )
+/** The query of `GET …/events`, as the schema parsed it. */
 export type EventsQuery = z.output<typeof EventsQuery>

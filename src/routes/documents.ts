@@ -6,7 +6,7 @@ export const DOCUMENTS = 'about/'
 
 /** What of the package is shown: the documents in its folder, those of the clients, and those in `docs/` with their images. */
 const shown =
-  /^(?:(?:README|PROTOCOL|CHANGELOG)\.md|client\/(?:python\/)?README\.md|docs\/(?:[a-z\d-]+\/)?[A-Za-z\d-]+\.(?:md|svg))$/
+  /^(?:(?:README(?:\.[a-z]{2}-[A-Z]{2})?|PROTOCOL|CHANGELOG)\.md|client\/(?:python\/)?README\.md|docs\/(?:[a-z\d-]+\/)?[A-Za-z\d-]+(?:\.[a-z\d-]+)*\.(?:md|svg))$/
 
 /** Pages by their path; there are as many as documents. */
 const pages = new Map<string, Promise<string>>()

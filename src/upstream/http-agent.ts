@@ -20,10 +20,13 @@ export type { SourceFrame } from './frames.ts'
 
 /** Ids of a run, for the addresses of an upstream. */
 export interface UpstreamIds {
+  /** The session of the run. */
   readonly sessionId: string
+  /** The run's id. */
   readonly runId: string
 }
 
+/** The options of {@link httpAgent}. */
 export interface HttpAgentOptions<Input = ChatInput> {
   /** The name in `run.start`. */
   name: string
@@ -98,6 +101,14 @@ const HEARTBEAT = /^\s*(?:"?(?:heartbeat|ping|keep-?alive)"?)?\s*$/i
  * `upstream-invalid`, `upstream-too-large` (a frame without end) or `upstream-lost` (the connection ended before the
  * answer did). What came before stays in the log.
  * @throws TypeError when the url is none of http or https
+ * @example
+ * ```ts
+ * import { createServer } from 'twinrail'
+ * import { httpAgent } from 'twinrail/agents/http'
+ *
+ * const support = httpAgent({ name: 'support', url: 'http://localhost:8000/agent', dialect: 'ag-ui' })
+ * const server = await createServer({ agents: [support] })
+ * ```
  */
 export function httpAgent<Input = ChatInput>(options: HttpAgentOptions<Input>): Agent<Input> {
   const url = new URL(options.url)

@@ -1,101 +1,77 @@
-/** README's snippets, as a reader types them into an empty folder. */
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+/** The first snippets of README, of the client and of docs/pages.md, as a reader types them into an empty folder. */
+import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
 import { join } from 'node:path'
-import t, { type Test } from 'tap'
+import t from 'tap'
 import { createServer as createVite } from 'vite'
 import { closeBrowser, open, skip } from '../browser/stage.ts'
 import { emptyFolder, install, pack } from '../fixtures/packed.ts'
+import { output, program, userEnvironment } from '../fixtures/program.ts'
 import { freePort } from '../fixtures/redis-server.ts'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
+const read = (path: string) => readFileSync(new URL(`../../${path}`, import.meta.url), 'utf8')
+const readme = read('README.md')
 
-/** A section of README up to the next one. */
-function section(heading: string): string {
-  const found = readme.split(/^## /m).find(part => part.startsWith(`${heading}\n`))
-  if (!found) throw new Error(`README.md has no section ${heading}`)
-  return found
+/** The block of code that follows the first place where a document names a file to save it as. */
+function saved(document: string, file: string): string {
+  const [, after = ''] = document.split(new RegExp(`this as \`${file}\``))
+  const code = /^```[a-z]+\n(.*?)^```/ms.exec(after)?.[1]
+  if (code === undefined) throw new Error(`no code follows the name ${file}`)
+  return code
 }
 
-/** The blocks of code of a language in a section, in their order. */
-const blocks = (heading: string, language: string) =>
-  [...section(heading).matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\``, 'gms'))].map(
-    ([, code]) => code!,
-  )
+const [wanted = ''] = /^npm install .+$/m.exec(readme) ?? []
+const [, prepare = '', installing = ''] = /^mkdir \.\.\/hello .*\n(.*)\n(.*)$/m.exec(readme) ?? []
 
-/** The file name that a section gives a snippet. */
-function named(heading: string, file: string): string {
-  if (!section(heading).includes(`Save this as \`${file}\``)) throw new Error(`${heading} names no ${file}`)
-  return file
-}
-
-const [serverCode = ''] = blocks('A server of your own', 'ts')
-const [clientCode = ''] = blocks('A client', 'ts')
-const [pageCode = ''] = blocks('A client', 'tsx')
-const [, prepare = '', installing = ''] = blocks('A server of your own', 'sh')[0]?.split('\n') ?? []
-const toInstall =
-  /^npm install \.\/twinrail-\*\.tgz ((?:[\w@/-]+ ?)+)$/.exec(installing)?.[1]?.split(' ') ?? []
-
-const { NODE_OPTIONS: _, ...env } = process.env
-
-/** Runs a file of the folder as `npx tsx` does. */
-function tsx(t: Test, folder: string, file: string): ChildProcess {
-  const { resolve } = createRequire(join(folder, 'package.json'))
-  const child = spawn(process.execPath, [resolve('tsx/cli'), file], { cwd: folder, env })
-  t.teardown(async () => {
-    if (child.exitCode !== null) return
-    child.kill('SIGTERM')
-    await once(child, 'close')
-  })
-  return child
-}
-
-/** Everything that a process writes, until `enough` says so or it ends. */
-async function output(child: ChildProcess, enough = (_text: string) => false): Promise<string> {
-  let text = ''
-  await new Promise<void>(resolve => {
-    const take = (data: Buffer) => {
-      text += data
-      if (enough(text)) resolve()
-    }
-    child.stdout?.on('data', take)
-    child.stderr?.on('data', take)
-    child.once('close', () => resolve())
-  })
-  return text
-}
-
-t.test('README’s server, client and React page work in an empty folder', async t => {
+t.test('the snippets of README, of the client and of the page in React work in an empty folder', async t => {
   const folder = emptyFolder(t)
   const tarballs = [pack(t, 'twinrail', folder), pack(t, 'twinrail-client', folder)]
-  const inFolder = /^cd \.\.\/hello && (npm init -y && npm pkg set type=module)$/.exec(prepare)?.[1]
-  execFileSync('sh', ['-ec', inFolder as string], { cwd: folder, env, stdio: 'pipe' })
-  t.strictSame(toInstall, ['zod', 'tsx'])
-  install(folder, tarballs, toInstall)
+  t.equal(wanted, 'npm install twinrail zod')
+  t.equal(prepare, 'cd ../hello && npm init -y')
+  t.equal(installing, 'npm install ./twinrail-*.tgz zod')
+  execFileSync('npm', ['init', '-y'], { cwd: folder, env: userEnvironment, stdio: 'pipe' })
+  install(folder, tarballs, ['zod'])
 
   // Somebody's server may listen on README's port: the port is the one thing that differs here.
   const port = String(await freePort())
-  const save = (file: string, code: string) => {
-    if (!code.includes('8787')) throw new Error(`${file} has no port 8787`)
-    writeFileSync(join(folder, file), code.replaceAll('8787', port))
-    return file
+  const save = (document: string, file: string, target = file) => {
+    const code = saved(document, file)
+    writeFileSync(join(folder, target), code.replaceAll('8787', port))
+    return code
   }
+  const lines = [save(readme, 'server.mjs'), save(readme, 'page.html')].join('').split('\n')
+  t.ok(lines.filter(line => line.trim() !== '').length <= 21, 'README’s server and page are short')
+  save(read('client/README.md'), 'client.mjs')
 
-  const server = tsx(t, folder, save(named('A server of your own', 'server.ts'), serverCode))
+  t.match(readme, 'Run `node server.mjs`')
+  const began = performance.now()
+  const server = program(t, folder, [process.execPath, 'server.mjs'])
   const said = await output(server, text => text.includes('\n'))
-  t.equal(said, `http://127.0.0.1:${port}\n`, 'the server says where it listens')
+  t.equal(said, `http://127.0.0.1:${port}/page\n`, 'the server says where the page is')
+  const page = await (await fetch(said.trim())).text()
+  t.match(page, 'new EventSource')
+  t.comment(`from the start of the server to the page: ${Math.round(performance.now() - began)} ms`)
 
-  const client = await output(tsx(t, folder, save(named('A client', 'client.ts'), clientCode)))
+  const client = await output(program(t, folder, [process.execPath, 'client.mjs']))
   t.match(client, /^What is a cursor\? run\.completed (sse|websocket|long-poll)\n$/)
 
-  t.test('the React page, in Vite and Chromium', { skip }, async t => {
+  t.test('README’s page, in Chromium', { skip }, async t => {
+    const tab = await open(t, said.trim())
+    const answer = tab.locator('#answer')
+    // The answer of the client above is in the session's log.
+    await answer.getByText(/^What is a cursor\? $/).waitFor()
+    await tab.getByRole('button', { name: 'Ask' }).click()
+    await answer.getByText(/^What is a cursor\? What is a cursor\? $/).waitFor()
+    await tab.reload()
+    await answer.getByText(/^What is a cursor\? What is a cursor\? $/).waitFor()
+  })
+
+  t.test('the page in React, in Vite and Chromium', { skip }, async t => {
     t.teardown(closeBrowser)
     const page = join(folder, 'page')
     mkdirSync(join(page, 'src'), { recursive: true })
     install(page, [`../${tarballs[1]}`], ['react', 'react-dom'])
-    save(`page/${named('A client', 'src/App.tsx')}`, pageCode)
+    save(read('docs/pages.md'), 'src/App.tsx', 'page/src/App.tsx')
     // The rest of what `npm create vite -- --template react-ts` makes, as far as it matters here.
     writeFileSync(join(page, 'package.json'), '{"private": true, "type": "module"}')
     writeFileSync(
@@ -125,11 +101,11 @@ createRoot(document.getElementById('root')!).render(<StrictMode><App /></StrictM
       if (message.type() === 'error') refused.push(message.text())
     })
     const answers = tab.getByText('What is a cursor?')
-    // The answer of the client above is in the session's log.
+    // The answers above are in the session's log.
     await answers.first().waitFor()
     await tab.getByRole('button', { name: 'Ask' }).click()
     // A question and an answer each.
-    await answers.nth(3).waitFor()
+    await answers.nth(5).waitFor()
     await tab.getByRole('button', { name: 'Ask' }).waitFor()
     t.same(refused, [], `a page of ${new URL(address).origin} is refused nothing`)
   })

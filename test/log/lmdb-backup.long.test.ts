@@ -166,6 +166,8 @@ t.test('a copy that is damaged is found', async t => {
   t.same(key?.subarray(8), eventKey(1, 2).subarray(8))
   events.removeSync(key as Buffer)
   await root.close()
-  await t.rejects(backupLmdb(`${folder}/log`, `${folder}/copy`), { message: /damaged: of the session s, events 1 to 3 are not all there/ })
+  await t.rejects(backupLmdb(`${folder}/log`, `${folder}/copy`), {
+    message: /damaged: of the session s, events 1 to 3 are not all there/,
+  })
   t.same(readdirSync(`${folder}/copy`), [])
 })

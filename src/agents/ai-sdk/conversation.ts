@@ -18,7 +18,9 @@ export const historyBounds = {
 
 /** A message of the user or the model. */
 export interface ChatMessage {
+  /** Who said it. */
   role: 'user' | 'assistant'
+  /** The text. */
   content: string
 }
 
@@ -76,6 +78,7 @@ export const ChatInput = z
     path: ['prompt'],
   })
 
+/** The input of a chat: a prompt that continues the session, or the whole conversation. */
 export type ChatInput = z.output<typeof ChatInput>
 
 /**

@@ -88,6 +88,7 @@ interface StreamResult {
 
 /** The module `ai`, generation 6 or 7. */
 export interface AiSdk {
+  /** The function `streamText` of the module. */
   streamText(options: StreamOptions): StreamResult
 }
 

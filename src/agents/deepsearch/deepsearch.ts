@@ -6,6 +6,7 @@ import { DeepsearchInput, Research } from './research.ts'
 
 export { DeepsearchInput }
 
+/** The options of {@link createDeepsearch}. */
 export interface DeepsearchOptions {
   /**
    * The documents: paths of folders, which are searched recursively for Markdown (`.md`, `.mdx`, `.markdown`), HTML,
@@ -51,6 +52,13 @@ const START_MS = 500
  * A run completes with `result: { answer, sources, questions }` and one of these finish reasons: `stop` (something was
  * found), `no-results`, `declined` (the user did not approve the plan). Messages sent into the run are answered as further
  * questions.
+ * @example
+ * ```ts
+ * import { createServer } from 'twinrail'
+ * import { createDeepsearch } from 'twinrail/agents/deepsearch'
+ *
+ * const server = await createServer({ agents: [createDeepsearch({ corpus: ['docs', 'README.md'] })] })
+ * ```
  */
 export function createDeepsearch(options: DeepsearchOptions): Agent<DeepsearchInput> {
   const { corpus, maxFileBytes, maxFiles, maxTotalBytes, paceMs, baseUrl, log = writeToStderr } = options

@@ -35,6 +35,19 @@ export const MIN_HEADING_MATCH = 0.6
 /** Such a beginning scores this much more than the passage below it that was found. */
 const OPENING_BONUS = 1.1
 
+/**
+ * What a passage counts that is not in the writing of the question: Chinese for a question without a Chinese character, and
+ * the other way round. Of a page and its translation, a reader gets the one that was asked for.
+ */
+const OTHER_WRITING = 0.3
+
+const HAN = /\p{Script=Han}/u
+
+/** What a row or an item counts that only names a page: the page itself answers. */
+const SIGNPOST = 0.5
+
+const ENDS_WITH_PAGE = /(?:^|\s)[\w./-]+\.(?:md|html?)$/
+
 /** The prose before a code block gets this share of the block's score, since code is shown and not quoted. */
 const CODE_SHARE = 0.8
 
@@ -124,20 +137,25 @@ export class SearchIndex {
     )
     const bonus = await this.#hintScores(hintText, words, new Set(matching.map(([number]) => number)))
     const headings = this.#headingMatches(words, total)
+    const asksInHan = HAN.test(question)
     const best = new Map<number, { number: number; coverage: number; score: number }>()
     const offer = (number: number, coverage: number, score: number) => {
       if (score > (best.get(number)?.score ?? 0)) best.set(number, { number, coverage, score })
     }
     for (const [found, { score, weight }] of matching) {
       const coverage = weight / total
-      const isCode = this.#postings.passages[found]!.kind === 'code'
+      const passage = this.#postings.passages[found]!
+      const isCode = passage.kind === 'code'
+      const isInHan = HAN.test(passage.title) || HAN.test(passage.text)
       const number = isCode ? this.#introduction(found) : found
       const heading = headings.get(this.#postings.sectionOf[found]!) ?? 0
       const relevance =
         (score + (bonus.get(found) ?? 0)) *
         (0.2 + coverage) ** COVERAGE_POWER *
         (1 + HEADING_BONUS * heading) *
-        (isCode ? CODE_SHARE : KIND_WEIGHTS[this.#postings.passages[found]!.kind])
+        (isCode ? CODE_SHARE : KIND_WEIGHTS[passage.kind]) *
+        (isInHan === asksInHan ? 1 : OTHER_WRITING) *
+        (passage.kind !== 'prose' && ENDS_WITH_PAGE.test(passage.text) ? SIGNPOST : 1)
       offer(number, coverage, relevance)
       // A section whose heading asks the question answers it from its beginning on.
       if (heading >= MIN_HEADING_MATCH)

@@ -12,6 +12,7 @@ import { decode, newDecodeState } from './decode.ts'
 export interface PipeSession {
   /** The server, such as `http://127.0.0.1:8787`. */
   url: string
+  /** The session; it is created when it is missing. */
   sessionId: string
   /** Headers of every request, such as `authorization`. */
   headers?: Record<string, string>
@@ -41,6 +42,16 @@ const commandOnly = /^(input\.(answered|steered)|run\.cancel-requested)$/
  * Writes the UI message stream of a result, with its tools, reasoning, sources and data, into a session. Resolves with
  * the run's id once its terminal event is in the log. A run whose result fails ends as failed.
  * @throws Error when the server refuses an event, or cannot be reached for about 8 s
+ * @example
+ * ```ts
+ * import { streamText, type LanguageModel } from 'ai'
+ * import { pipeUIMessageStream } from 'twinrail/ai-sdk'
+ *
+ * export async function answer(model: LanguageModel, sessionId: string, prompt: string) {
+ *   const result = streamText({ model, prompt })
+ *   return pipeUIMessageStream({ url: 'http://127.0.0.1:8787', sessionId }, result, { input: { prompt } })
+ * }
+ * ```
  */
 export async function pipeUIMessageStream(
   session: PipeSession,

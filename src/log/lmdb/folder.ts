@@ -17,7 +17,9 @@ export type FolderProblem = 'foreign' | 'version' | 'corrupt' | 'in-use' | 'unus
 
 /** Thrown when a log is opened; the message says what was found and what to do. The folder was not changed. */
 export class LogFolderError extends Error {
+  /** The name of the class, also where the class itself was loaded twice. */
   override readonly name = 'LogFolderError'
+  /** What is wrong with the folder. */
   readonly problem: FolderProblem
 
   constructor(problem: FolderProblem, message: string, cause?: unknown) {

@@ -3,6 +3,7 @@ import { type RedisClient, userOf } from './client.ts'
 
 /** Thrown for a Redis that cannot store a log; the message says what to change. */
 export class RedisUnfit extends Error {
+  /** The name of the class, also where the class itself was loaded twice. */
   override readonly name = 'RedisUnfit'
 }
 

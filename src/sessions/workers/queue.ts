@@ -137,12 +137,7 @@ export class WorkQueue {
    * @param onTaken called when the run waits for another worker
    * @returns whether the run goes on, or ended otherwise; if not, it is to be failed
    */
-  async recover(
-    lost: ExpiredLease,
-    startSeq: number,
-    note: RunNote,
-    onTaken: () => void,
-  ): Promise<boolean> {
+  async recover(lost: ExpiredLease, startSeq: number, note: RunNote, onTaken: () => void): Promise<boolean> {
     const { sessionId, epoch, runId, token } = lost
     const { agent } = note
     const waited = parseWaitingToken(token)

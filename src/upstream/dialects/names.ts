@@ -11,4 +11,5 @@ export const upstreamDialects = [
   'text',
 ] as const
 
+/** The name of a dialect of upstreams. */
 export type UpstreamDialectName = (typeof upstreamDialects)[number]

@@ -3,7 +3,7 @@ import { Chat } from './chat'
 export default function Page() {
   return (
     <main>
-      <h1>Ask the documentation</h1>
+      <h1>Chat</h1>
       <Chat sessionId="demo" />
     </main>
   )
