@@ -71,9 +71,12 @@ function importsOf(from: string): Import[] {
   return found
 }
 
-const files = ['src', 'client', 'bench'].flatMap(filesIn)
+/** Projects with packages and rules of their own. */
+const PROJECTS = /^examples\/(next|starters)\//
+
+const files = ['src', 'client', 'bench', 'examples'].flatMap(filesIn).filter(file => !PROJECTS.test(file))
 const imports = files.flatMap(importsOf)
-const internal = imports.filter(({ to }) => /^(src|client|bench)\//.test(to))
+const internal = imports.filter(({ to }) => /^(src|client|bench|examples)\//.test(to))
 
 const DRIVERS = /^src\/log\/(memory|lmdb|redis)(\.ts$|\/)/
 /** What all drivers share: the interface, events, keys, and what they would else write twice. */
@@ -180,6 +183,8 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     may: [/^src\/protocol\//, /^src\/guide\//],
   },
   { name: 'bench', files: /^bench\//, may: [/^src\/server\.ts$/] },
+  // They import the packages by name, as applications do.
+  { name: 'examples', files: /^examples\//, may: [] },
 ]
 
 const show = ({ from, to }: Import) => `${from} → ${to}`
@@ -326,6 +331,14 @@ t.test('schemas and patterns from outside are applied in their own thread only',
 t.test('transports never import each other', async t => {
   const TRANSPORT = /^src\/transports\/(sse|websocket|long-poll)\.ts$/
   const wrong = internal.filter(({ from, to }) => TRANSPORT.test(from) && TRANSPORT.test(to))
+  t.same(wrong.map(show), [])
+})
+
+t.test('an example imports its own files and shared ones', async t => {
+  const folderOf = (file: string) => /^examples\/([^/]+)\//.exec(file)?.[1]
+  const examples = internal.filter(({ from }) => folderOf(from) !== undefined)
+  t.ok(examples.length > 10)
+  const wrong = examples.filter(({ from, to }) => ![folderOf(from), 'shared'].includes(folderOf(to)))
   t.same(wrong.map(show), [])
 })
 

@@ -5,10 +5,11 @@
 import * as module from 'node:module'
 import * as workers from 'node:worker_threads'
 import { load } from './load.mjs'
+import { resolve } from './names.mjs'
 
 // Node 20 has hooks in a thread of their own only.
-if (module.registerHooks) module.registerHooks({ load })
-else module.register('./load.mjs', import.meta.url)
+if (module.registerHooks) module.registerHooks({ load, resolve })
+else for (const hooks of ['./load.mjs', './names.mjs']) module.register(hooks, import.meta.url)
 
 // A thread of a test gets this loader alone. By default it would also load what tap puts into each process, a second of
 // CPU each time, and tests of threads that are stopped start many.

@@ -1,0 +1,31 @@
+/** Bundles the page of an example with esbuild: `main.js`, `main.css` and `index.html`, without hashes in their names. */
+import { copyFile, mkdir } from 'node:fs/promises'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+
+/**
+ * Builds `examples/<name>/page`, and resolves with the folder that has the result.
+ * @param folder default `examples/<name>/dist`, which Git ignores
+ */
+export async function buildPage(name: string, folder = at(`./${name}/dist`)): Promise<string> {
+  await mkdir(folder, { recursive: true })
+  await Promise.all([
+    build({
+      entryPoints: { main: at(`./${name}/page/main.tsx`) },
+      outdir: folder,
+      bundle: true,
+      format: 'esm',
+      target: 'es2022',
+      minify: true,
+      sourcemap: 'linked',
+      // Its `paths` lead from the packages' names to their sources in this repository.
+      tsconfig: at('./tsconfig.json'),
+      define: { 'process.env.NODE_ENV': '"production"' },
+      logLevel: 'warning',
+    }),
+    copyFile(at(`./${name}/page/index.html`), `${folder}/index.html`),
+  ])
+  return folder
+}
