@@ -1,12 +1,6 @@
 /** An answer of the assistant: its parts in the order of the session's log. */
 import { memo } from 'react'
-import type {
-  AssistantMessage,
-  QuestionPart,
-  SourcePart,
-  ToolPart,
-  UseSession,
-} from 'twinrail-client/react'
+import type { AssistantMessage, QuestionPart, SourcePart, ToolPart, UseSession } from 'twinrail-client/react'
 import { Markdown } from '../../shared/markdown.tsx'
 
 interface AnswerProps {
