@@ -88,8 +88,8 @@ function plain(markdown: string): string {
 /** Words that say nothing about a text. */
 const stopWords = new Set(
   (
-    'about above after again against all also although always among another any are because been before being below ' +
-    'between both but can cannot could does done down during each either else even ever every few for from further get ' +
+    'about above after again against all also although always among and another any are because been before being ' +
+    'below between both but can cannot could does done down during each either else even ever every few for from further get ' +
     'gets had has have having her here hers him his how however into its itself just last least less like made make many ' +
     'may more most much must near need never next nor not now off often once one only onto other others our out over own ' +
     'per rather same shall she should since some still such take than that the their them then there these they this those ' +
