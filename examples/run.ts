@@ -1,4 +1,5 @@
 /** `npm run example -- <name>`: builds the page of an example, starts its server, and prints the address. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import type { EventLog } from 'twinrail'
 import { buildPage } from './build.ts'
@@ -12,13 +13,15 @@ interface Example {
   }>
 }
 
-const examples: Record<string, string> = {
-  chat: 'a chat with tools that ask before they act',
-  documents: 'analyses a text: plan, passages, terms and summary stream in',
-  editing: 'several people and a co-author write one text',
-  training: 'a network learns, and everybody watches its curves',
-  game: 'connect four, against the computer or a friend',
-}
+/** The folders that have a server, with the first paragraph of their README.md. */
+const examples = Object.fromEntries(
+  readdirSync(import.meta.dirname)
+    .filter(name => existsSync(`${import.meta.dirname}/${name}/server.ts`))
+    .map(name => {
+      const readme = readFileSync(`${import.meta.dirname}/${name}/README.md`, 'utf8')
+      return [name, readme.split(/\n\n+/)[1]?.replaceAll('\n', ' ') ?? '']
+    }),
+)
 
 const usage = `Usage: npm run example -- <name> [--port <port>] [--log memory|lmdb:<folder>|redis://<host>]
 
@@ -74,7 +77,7 @@ if (!/^\d{1,5}$/.test(port) || Number(port) > 65_535) {
 }
 
 const say = (text: string) => process.stdout.write(`${name}: ${text}\n`)
-say(examples[name]!)
+say(examples[name] as string)
 say('building the page …')
 const page = await buildPage(name)
 const { start }: Example = await import(`./${name}/server.ts`)

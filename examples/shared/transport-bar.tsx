@@ -28,13 +28,13 @@ export function TransportBar({ client }: { client: Client }) {
   }
   return (
     <div className="transport-bar" data-state={state} data-transport={transport}>
-      <span className="dot" aria-hidden="true" />
       <span className="unseen" role="status">
         {states[state]}
       </span>
       <details onKeyDown={event => event.key === 'Escape' && event.currentTarget.removeAttribute('open')}>
         <summary>
-          <b>{names[transport]}</b> <span>why?</span>
+          <span className="dot" aria-hidden="true" />
+          <b>{names[transport]}</b> <span className="why">why?</span>
         </summary>
         <div className="reasons">
           <p>{asked === 'auto' ? 'The client chose it:' : 'You chose it:'}</p>

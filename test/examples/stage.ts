@@ -33,7 +33,10 @@ export function smallTargets(page: Page): Promise<string[]> {
 
 /** How far the page can be scrolled sideways, in px. A page that fits has 0. */
 export function overflow(page: Page): Promise<number> {
-  return page.evaluate(() => document.documentElement.scrollWidth - innerWidth)
+  return page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement
+    return scrollWidth - clientWidth
+  })
 }
 
 /** Notes each layout shift from now on; the result returns those so far. */

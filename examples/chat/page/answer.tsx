@@ -1,10 +1,7 @@
 /** An answer of the assistant: its parts in the order of the session's log. */
 import { memo } from 'react'
-import type { AssistantMessage, Part, QuestionPart, UseSession } from 'twinrail-client/react'
+import type { AssistantMessage, QuestionPart, SourcePart, ToolPart, UseSession } from 'twinrail-client/react'
 import { Markdown } from '../../shared/markdown.tsx'
-
-type ToolPart = Extract<Part, { type: 'tool' }>
-type SourcePart = Extract<Part, { type: 'source' }>
 
 interface AnswerProps {
   message: AssistantMessage
@@ -42,7 +39,7 @@ export const Answer = memo(function Answer({ message, answer, retry }: AnswerPro
             return null
         }
       })}
-      {isRunning && !isWaiting && (
+      {isRunning && parts.length === 0 && (
         <p className="working" role="img" aria-label="The assistant is answering" />
       )}
       {state === 'cancelled' && <p className="soft">Stopped.</p>}

@@ -79,8 +79,16 @@ function Row({ title, isCurrent, open, rename, remove }: RowProps) {
     >
       {mode === 'rename' ? (
         <form onSubmit={submit}>
-          {/* biome-ignore lint/a11y/noAutofocus: the user has just asked for this field */}
-          <input name="title" aria-label="Title" defaultValue={title} maxLength={80} required autoFocus />
+          <input
+            name="title"
+            aria-label="Title"
+            defaultValue={title}
+            maxLength={80}
+            required
+            // biome-ignore lint/a11y/noAutofocus: the user has just asked for this field
+            autoFocus
+            onFocus={({ target }) => target.select()}
+          />
           <button type="submit">Save</button>
         </form>
       ) : (
