@@ -15,6 +15,7 @@ import { writeReport } from './guide/write.ts'
 import { Progress } from './progress.ts'
 import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
 import { agents } from './scenarios/agents.ts'
+import { client } from './scenarios/client.ts'
 import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
 import { fanout } from './scenarios/fanout.ts'
@@ -35,6 +36,7 @@ const scenarios: Record<string, Scenario> = {
   indexing,
   agents,
   commands,
+  client,
 }
 
 const faults = ['late', 'lost', 'doubled'] as const

@@ -6,12 +6,15 @@ import type { Connect } from './connection/follow.ts'
 import { credentialsOf } from './connection/load-credentials.ts'
 import { Route } from './connection/route.ts'
 import { SocketPool } from './connection/shared-socket.ts'
+import { noteStream } from './connection/tab-streams.ts'
 import { endpoint, type SocketConstructor } from './connection/transport.ts'
 import { type ClientContext, type OpenStream, request } from './context.ts'
 import { ClientError } from './errors.ts'
 import type { Schemas } from './events.ts'
 import { type Choice, choose, type Needs, type Transport } from './guide.ts'
 import { Quality } from './quality.ts'
+import { checkRuntime } from './runtime.ts'
+import type { AnyServer, SchemasWith, ServerTypes, TypesOf } from './server-types.ts'
 import { Session } from './session.ts'
 import type { SessionsPage } from './session-summary.ts'
 
@@ -30,9 +33,16 @@ export interface ClientOptions {
   /**
    * Returns a token, a token with its expiry, or headers. The client calls it at the first use, before they expire, and
    * once more after a refusal; once for all streams and commands.
-   * @default none; a page's cookies are sent to its own origin
+   * @default none; see `credentials` for cookies
    */
   auth?: Auth | undefined
+  /**
+   * Which requests carry cookies, as for `fetch`: `include` sends them to a server of another origin as well. That server
+   * must list the page's origin (`--origin`), and its cookies must allow it (`SameSite`). A browser opens every WebSocket with
+   * the cookies of its server; nothing can change that.
+   * @default 'same-origin'
+   */
+  credentials?: 'omit' | 'same-origin' | 'include' | undefined
   /** The function that sends HTTP requests. @default the global `fetch` */
   fetch?: typeof fetch | undefined
   /**
@@ -71,8 +81,10 @@ export interface AgentInfo {
 }
 
 /**
- * Creates a client of one server. It opens no connection before it is used.
- * @throws TypeError when `url` is not a valid address
+ * Creates a client of one server. It opens no connection before it is used. `createClient<typeof server>(…)` knows the
+ * server's agents, their inputs and results, and the application's own events; a list of agents does as well. Without it
+ * every name and input is accepted, and the server refuses what is wrong.
+ * @throws TypeError when `url` is not a valid address, or when the runtime lacks what the client needs
  * @example
  * ```ts
  * import { createClient } from 'twinrail-client'
@@ -84,7 +96,7 @@ export interface AgentInfo {
  * client.close()
  * ```
  */
-export function createClient(options: ClientOptions): Client {
+export function createClient<S = unknown>(options: ClientOptions): Client<TypesOf<S>> {
   return new Client(options)
 }
 
@@ -94,8 +106,11 @@ function originOf(url: string): string {
   return relative ? url : endpoint(url, '').origin
 }
 
-/** A client of one server, for any number of sessions. Close it when it is no longer needed. */
-export class Client {
+/**
+ * A client of one server, for any number of sessions. Close it when it is no longer needed. `T` is what is known of the
+ * server.
+ */
+export class Client<T extends ServerTypes = AnyServer> {
   /** Measurements over all streams and commands of this client. */
   readonly quality: Quality
   readonly #context: ClientContext
@@ -105,7 +120,8 @@ export class Client {
   readonly #streams = new Set<OpenStream>()
 
   constructor(options: ClientOptions) {
-    const { url } = options
+    const { url, fetch, credentials } = options
+    checkRuntime(fetch ?? globalThis.fetch)
     const WebSocket = options.WebSocket ?? (globalThis.WebSocket as SocketConstructor | undefined)
     this.#options = { ...options, WebSocket }
     const route = new Route(this.#choose(), originOf(url))
@@ -113,7 +129,8 @@ export class Client {
     this.#context = {
       environment: {
         url,
-        fetch: options.fetch ?? ((input, init) => globalThis.fetch(input, init)),
+        fetch: (input, init) =>
+          (fetch ?? globalThis.fetch)(input, credentials ? { ...init, credentials } : init),
         credentials: credentialsOf(options.auth),
         sockets: new SocketPool(url, WebSocket),
         route,
@@ -137,8 +154,11 @@ export class Client {
    * @param schemas schemas of the application's own events, by type. They validate events that are published and
    * received.
    */
-  session<S extends Schemas = Record<never, never>>(id: string = newId(), schemas?: S): Session<S> {
-    return new Session<S>(this.#context, id, schemas ?? ({} as S))
+  session<S extends Schemas = Record<never, never>>(
+    id: string = newId(),
+    schemas?: S,
+  ): Session<SchemasWith<T, S>, T['agents']> {
+    return new Session(this.#context, id, (schemas ?? {}) as SchemasWith<T, S>)
   }
 
   /**
@@ -196,24 +216,31 @@ export class Client {
     this.quality.close()
   }
 
-  #choose(): Choice {
+  /** @param streams the streams that all tabs have to this server, as far as is known */
+  #choose(streams = this.#streams.size): Choice {
     const { transport = 'auto', needs, WebSocket } = this.#options
     if (transport !== 'auto') return { transport, because: ['asked for'], fallback: [] }
-    const sessions = Math.max(needs?.sessions ?? 1, this.#streams.size)
+    const sessions = Math.max(needs?.sessions ?? 1, streams)
     return choose({ ...needs, sessions }, WebSocket !== undefined)
   }
 
-  /** Moves all streams to one socket before they use up the page's connections to the server. */
+  /** Moves all streams to one socket before the tabs use up the browser's connections to the server. */
   #streamOpened(stream: OpenStream): () => void {
     this.#streams.add(stream)
-    const { route } = this.#context.environment
-    if ((this.#options.transport ?? 'auto') === 'auto') {
-      const choice = this.#choose()
-      const [fallback] = route.choice.fallback
-      if (choice.transport === 'websocket' && route.transport === 'sse' && fallback === 'websocket') {
-        route.change(choice)
+    const { route, connect, url } = this.#context.environment
+    /** Returns whether the streams are requests; those on a socket use none of the browser's six connections. */
+    const consider = (streams: number): boolean => {
+      if (route.transport === 'sse' && route.choice.fallback[0] === 'websocket') {
+        const choice = this.#choose(streams)
+        if (choice.transport === 'websocket') route.change(choice)
       }
+      return route.transport !== 'websocket'
     }
-    return () => this.#streams.delete(stream)
+    // Tabs that share their connections bound them together.
+    const release = consider(this.#streams.size) && !connect && noteStream(url, consider)
+    return () => {
+      this.#streams.delete(stream)
+      if (release) release()
+    }
   }
 }

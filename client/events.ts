@@ -45,6 +45,24 @@ export type SessionEvent = TwinrailEvent | EphemeralEvent | PresenceEvent | Stre
 
 type Known = Exclude<TwinrailEvent, EventOf<`x.${string}`>>
 
+/** The `run.completed` of an agent with this result. */
+export type Completed<Result> = Omit<EventOf<'run.completed'>, 'data'> & {
+  data: Omit<EventOf<'run.completed'>['data'], 'result'> & { result: Result }
+}
+
+/** The event of a type that has a result, with the type of the result where it is known. */
+export type WithResult<E, Result> = unknown extends Result
+  ? E
+  : E extends { type: 'run.completed' }
+    ? Completed<Result>
+    : E
+
+/** The events of a run: with the types of its result and of the application's own events, where they are known. */
+export type RunEvent<S extends Schemas, Result> = WithResult<
+  [keyof S] extends [never] ? SessionEvent : TypedEvent<S>,
+  Result
+>
+
 /** {@link SessionEvent} with the application's own events typed by its schemas. */
 export type TypedEvent<S extends Schemas> =
   | Known

@@ -1,5 +1,5 @@
 /** Chooses a transport for this client by the rules of the guide. The client imports the guide only here. */
-import { chooseTransport } from '../src/guide/choose.ts'
+import { applyRules } from '../src/guide/choose.ts'
 import type { Transport } from '../src/guide/names.ts'
 import type { Needs as GuideNeeds } from '../src/guide/needs.ts'
 
@@ -33,7 +33,7 @@ export function choose(needs: Needs, webSocket: boolean): Choice {
     nextHopProtocol?: string
   }[]
   const multiplexed = /^h[23]/.test(navigation?.nextHopProtocol ?? '')
-  const { transport, because, fallback } = chooseTransport({
+  const { transport, because, fallback } = applyRules({
     webSocket,
     streams: typeof ReadableStream !== 'undefined',
     connections: page && !multiplexed ? 6 : undefined,

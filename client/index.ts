@@ -26,7 +26,9 @@ export {
 } from './connection/transport.ts'
 export * from './errors.ts'
 export type {
+  Completed,
   InvalidEvent,
+  RunEvent,
   Schema,
   Schemas,
   SessionEvent,
@@ -45,5 +47,6 @@ export type { PresenceEvent, PresenceMember } from './protocol.ts'
 export type { Quality, QualitySnapshot } from './quality.ts'
 export { EventQueue, QUEUE_LIMIT } from './queue.ts'
 export type { Run, RunOptions, Terminal } from './run.ts'
+export type { AgentName, AgentTypes, AnyServer, EventTypes, ServerTypes, TypesOf } from './server-types.ts'
 export type * from './session.ts'
 export type * from './session-summary.ts'

@@ -16,4 +16,5 @@ export type {
 export { FOLD_BYTES, HEARTBEAT_MS, WAIT_MS } from '../src/protocol/limits.ts'
 export { type Position, parseOffset } from '../src/protocol/offsets.ts'
 export type { SubscriptionOptions } from '../src/protocol/subscription.ts'
+export { halfAtEnd } from '../src/protocol/text.ts'
 export { type Cancel, startInterval, startTimer } from '../src/protocol/timers.ts'

@@ -1,8 +1,9 @@
 /** A handle on one run. */
 import { ClientError } from './errors.ts'
-import type { SessionEvent } from './events.ts'
+import type { SessionEvent, WithResult } from './events.ts'
 import {
   type ControlOf,
+  halfAtEnd,
   isTerminal,
   type OnNoViewers,
   type TerminalType,
@@ -17,8 +18,8 @@ export interface RunOptions {
   onNoViewers?: OnNoViewers
 }
 
-/** The event that ends a run. */
-export type Terminal = Extract<TwinrailEvent, { type: TerminalType }>
+/** The event that ends a run. `Result` is the type of the `result` of `run.completed`. */
+export type Terminal<Result = unknown> = WithResult<Extract<TwinrailEvent, { type: TerminalType }>, Result>
 
 /** The methods of a session that a run uses, independent of the session's schemas. */
 export interface RunSession {
@@ -27,8 +28,11 @@ export interface RunSession {
   events(options: { run: string }): AsyncGenerator<unknown, void, undefined>
 }
 
-/** A handle on one run. Dropping the handle neither cancels the run nor closes a stream. */
-export class Run {
+/**
+ * A handle on one run. Dropping the handle neither cancels the run nor closes a stream. `Result` is the type of the
+ * agent's result, and `Event` that of the run's events.
+ */
+export class Run<Result = unknown, Event = SessionEvent> {
   /** The run's id. A `run.start` with the same id attaches to the run. */
   readonly runId: string
   /**
@@ -37,8 +41,8 @@ export class Run {
    */
   readonly started: Promise<ControlOf<'ack'> | undefined>
   readonly #session: RunSession
-  readonly #done: Promise<Terminal>
-  #end!: { resolve(terminal: Terminal): void; reject(error: unknown): void }
+  readonly #done: Promise<Terminal<Result>>
+  #end!: { resolve(terminal: Terminal<Result>): void; reject(error: unknown): void }
   #readers = 0
   #awaited = false
   #watching = false
@@ -60,12 +64,13 @@ export class Run {
    * its own from the start of the run.
    * @throws ClientError when the start was refused; the errors of `Session.events`
    */
-  get events(): AsyncIterable<SessionEvent> {
-    return { [Symbol.asyncIterator]: () => this.#follow() }
+  get events(): AsyncIterable<Event> {
+    return { [Symbol.asyncIterator]: () => this.#follow() as AsyncIterator<Event> }
   }
 
   /**
-   * The deltas of the run's text, in order. Each iteration opens a stream of its own from the start of the run.
+   * The deltas of the run's text, in order, cut between characters only. Each iteration opens a stream of its own from the
+   * start of the run.
    * @throws ClientError as {@link events} does
    */
   get text(): AsyncIterable<string> {
@@ -78,7 +83,7 @@ export class Run {
    * start was refused, when the stream failed for good, or with the code `closed` when the client was closed before the
    * run ended.
    */
-  get done(): Promise<Terminal> {
+  get done(): Promise<Terminal<Result>> {
     this.#awaited = true
     this.#watch()
     return this.#done
@@ -117,7 +122,7 @@ export class Run {
       for await (const event of this.#session.events({ run: this.runId }) as AsyncIterable<SessionEvent>) {
         if (isTerminal(event.type)) {
           this.#ended = true
-          this.#end.resolve(event as Terminal)
+          this.#end.resolve(event as Terminal<Result>)
         }
         yield event
       }
@@ -128,7 +133,13 @@ export class Run {
   }
 
   async *#text(): AsyncGenerator<string, void, undefined> {
-    for await (const event of this.#follow()) if (event.type === 'text.delta') yield event.data.delta
+    let half = ''
+    for await (const event of this.#follow()) {
+      if (event.type !== 'text.delta') continue
+      const text = half + event.data.delta
+      half = halfAtEnd(text)
+      if (text !== half) yield text.slice(0, text.length - half.length)
+    }
   }
 
   /** Reads to the end for `done` when there is no other reader. */

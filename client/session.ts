@@ -5,10 +5,11 @@ import { LinkedAbortController } from './connection/linked-abort.ts'
 import type { RequestParts } from './connection/request.ts'
 import type { Message } from './connection/transport.ts'
 import { type ClientContext, type OpenStream, request } from './context.ts'
-import type { Accepted, Publishable, Schemas, SessionEvent, TypedEvent } from './events.ts'
+import type { Accepted, Publishable, RunEvent, Schemas, SessionEvent, TypedEvent } from './events.ts'
 import type { Control, ControlOf, EventOf, TwinrailEvent } from './protocol.ts'
 import type { Quality } from './quality.ts'
 import { Run, type RunOptions } from './run.ts'
+import type { AgentTypes } from './server-types.ts'
 import type { SessionSummary } from './session-summary.ts'
 
 /** The options of {@link Session.events}. All are optional. */
@@ -74,15 +75,23 @@ export interface EventPage {
 
 type Ack = Promise<ControlOf<'ack'>>
 
+/** A session with any schemas, of any server. */
+// biome-ignore lint/suspicious/noExplicitAny: what takes a session of any kind uses none of these types
+export type AnySession = Session<any, any>
+
 /** The context of a session's client, for parts of this package that pages load only when they use them. */
-export let contextOf: (session: Session<Schemas>) => ClientContext
+export let contextOf: (session: AnySession) => ClientContext
 
 /**
  * A handle on a session. All commands are safe to retry: the client sends a command again while the server is
  * unreachable, and it takes effect once. A command resolves with its `ack` and throws a ClientError: the server's
- * refusal, the failure of the last attempt, or `closed` when the client was closed.
+ * refusal, the failure of the last attempt, or `closed` when the client was closed. `S` are the schemas of the application's
+ * own events, and `A` the server's agents.
  */
-export class Session<S extends Schemas = Record<never, never>> {
+export class Session<
+  S extends Schemas = Record<never, never>,
+  A extends Record<string, AgentTypes> = Record<string, AgentTypes>,
+> {
   /** The session's id. */
   readonly id: string
   /** The measurements of the client, over all its streams and commands. */
@@ -149,14 +158,18 @@ export class Session<S extends Schemas = Record<never, never>> {
    * Starts a run of an agent and returns a handle on it at once. The command is sent again while the server is
    * unreachable; it starts one run. When the server refuses it, `started` and `done` of the handle reject.
    */
-  run(agent: string, input: unknown, options: RunOptions = {}): Run {
+  run<N extends keyof A & string>(
+    agent: N,
+    input: A[N]['input'],
+    options: RunOptions = {},
+  ): Run<A[N]['result'], RunEvent<S, A[N]['result']>> {
     return new Run(this, options.runId ?? newId(), runId =>
       this.#send({ type: 'run.start', agent, input, onNoViewers: options.onNoViewers, runId }),
     )
   }
 
-  /** Returns a handle on a run that another client started. Sends no request. */
-  attach(runId: string): Run {
+  /** Returns a handle on a run that another client started. Sends no request. `N` is the agent's name. */
+  attach<N extends keyof A & string>(runId: string): Run<A[N]['result'], RunEvent<S, A[N]['result']>> {
     return new Run(this, runId)
   }
 

@@ -45,6 +45,7 @@ import { releaseUpgrade } from './routes/websocket-bridge.ts'
 import { type CloseOptions, createServerApi, type ServerApi } from './server-api.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { stderrLog } from './stderr-log.ts'
+import { createTracing, withDeliveries } from './tracing.ts'
 import { Connections } from './transports/connections.ts'
 import type { TransportContext } from './transports/context.ts'
 import { Heartbeats } from './transports/heartbeat.ts'
@@ -86,7 +87,8 @@ export interface Engine {
 export async function createEngine(options: CommonOptions, surroundings: Surroundings): Promise<Engine> {
   const { limits, prefix } = surroundings
   const log = options.log ?? createMemoryLog()
-  const journal = new Journal(log, options.open)
+  const tracing = options.tracing ? await createTracing(options.tracing) : undefined
+  const journal = new Journal(log, options.open, tracing)
   const stallMs = options.stallMs ?? 30_000
   const addresses = new Addresses(options.trustedProxies)
   const turnstile = new Turnstile()
@@ -114,13 +116,16 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   const metrics = createMetrics()
   const presence = new Presence(journal)
   const members = new Members(journal)
-  const bus = new Bus(journal, { ...options.delivery, observer: metrics.observer, peers: presence })
+  const observer = tracing ? withDeliveries(metrics.observer, tracing) : metrics.observer
+  const bus = new Bus(journal, { ...options.delivery, observer, peers: presence })
   const sessions: Sessions = new Sessions({
     openRun: (principal, how) => door.openRun(principal, how),
     journal,
     bus,
     presence,
     agents: options.agents ?? [],
+    observer: metrics.runs,
+    tracing,
     ...pick(options, [
       'maxRunMs',
       'leaseMs',
@@ -129,6 +134,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
       'retention',
       'retentionEveryMs',
       'schemaMs',
+      'events',
     ]),
     onError: (error, about) =>
       app.log.error(
@@ -196,7 +202,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   const dialects = options.dialects ?? dialectNames
   // In a scope of its own: routes of the application may have schemas of another kind, and are not described.
   await app.register(async scope => {
-    await describeRoutes(scope, prefix, dialectPaths(dialects))
+    await describeRoutes(scope, prefix, await dialectPaths(dialects))
     const api = withZodSchemas(scope)
     sessionRoutes(api, context)
     presenceRoutes(api, context)

@@ -5,10 +5,13 @@
  * `twinrail/protocol`, `twinrail/guide`.
  */
 import type { FastifyPluginAsync } from 'fastify'
+import type { Agent } from './agents/agent.ts'
 import type { Handler } from './mount/handler.ts'
 import type { PluginOptions } from './mount/plugin.ts'
 import type { MountOptions, ServerOptions } from './options.ts'
 import type { TwinrailServer } from './server-api.ts'
+import type { TypesOf } from './server-types.ts'
+import type { EventSchemas } from './sessions/own-events.ts'
 
 export * from './agents/agent.ts'
 export { type Action, actionGroups, type Group, type Right, rights, type WorkRight } from './auth/actions.ts'
@@ -38,9 +41,12 @@ export {
 } from './protocol/errors.ts'
 export type * from './protocol/index.ts'
 export type * from './server-api.ts'
+export type { Typed, TypesOf } from './server-types.ts'
+export type { EventSchemas } from './sessions/own-events.ts'
 export type { Principal } from './sessions/principal.ts'
 export type { RetentionLimits } from './sessions/retention.ts'
 export type { SessionSummary } from './sessions/sessions.ts'
+export type { TracerSource } from './tracing.ts'
 
 /**
  * Creates a server. It does not listen yet: call `listen`, and `close` at the end. The server owns `options.log` and
@@ -57,7 +63,10 @@ export type { SessionSummary } from './sessions/sessions.ts'
  * process.once('SIGTERM', () => server.close({ graceMs: 5000 }))
  * ```
  */
-export async function createServer(options: ServerOptions = {}): Promise<TwinrailServer> {
+export async function createServer<
+  const Agents extends readonly Agent[] = readonly Agent[],
+  const Events extends EventSchemas = Record<never, never>,
+>(options: ServerOptions<Agents, Events> = {}): Promise<TwinrailServer<TypesOf<Agents, Events>>> {
   const server = await import('./server.ts')
   const { app, api, listen, close } = await server.createServer(options)
   return { app, ...api, listen, close }
@@ -80,9 +89,12 @@ export async function createServer(options: ServerOptions = {}): Promise<Twinrai
  * server.listen(8787)
  * ```
  */
-export async function createHandler(options: MountOptions): Promise<Handler> {
+export async function createHandler<
+  const Agents extends readonly Agent[] = readonly Agent[],
+  const Events extends EventSchemas = Record<never, never>,
+>(options: MountOptions<Agents, Events>): Promise<Handler<TypesOf<Agents, Events>>> {
   const handler = await import('./mount/handler.ts')
-  return handler.createHandler(options)
+  return handler.createHandler(options) as Promise<Handler<TypesOf<Agents, Events>>>
 }
 
 /**

@@ -4,6 +4,7 @@ import { type LimitName, type LimitOf, limitNames } from './auth/limits.ts'
 import type { Bus } from './bus/bus.ts'
 import type { Journal, LogSize } from './bus/journal.ts'
 import type { BusObserver } from './bus/observer.ts'
+import { outcomes, type RunObserver, takeovers } from './sessions/run-meter.ts'
 import type { Sessions } from './sessions/sessions.ts'
 import { type Connections, type TransportName, transportNames } from './transports/connections.ts'
 import type { LossReason } from './transports/context.ts'
@@ -21,6 +22,8 @@ export interface Measured {
 export interface Metrics {
   /** Counts events of the bus. */
   readonly observer: BusObserver
+  /** Counts and times runs. */
+  readonly runs: RunObserver
   /** Counts connections that the server closed for a fault. */
   lost(transport: TransportName, reason: LossReason): void
   /** Counts pings without an answer before the next ping. */
@@ -35,9 +38,29 @@ export interface Metrics {
   text(): Promise<string>
 }
 
+/** Gives the metrics of all processes that share a server's port; undefined where there is one process. */
+let ofAll: (() => Promise<string>) | undefined
+
+/** The metrics of the newest server. */
+let newest: Registry | undefined
+
+/** From now on, the servers of this process tell these metrics. */
+export function tellMetrics(ask: () => Promise<string>): void {
+  ofAll = ask
+}
+
+/** The registries of this process: that of its newest server, and that of Node. */
+export function registriesOfProcess(): Registry[] {
+  return [...(newest ? [newest] : []), processMetrics()]
+}
+
+/** Bounds of the times of runs, in seconds. */
+const RUN_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+
 /** Creates the metrics of one server. Servers in one process do not share numbers. */
 export function createMetrics(): Metrics {
   const register = new Registry()
+  newest = register
   const registers = [register]
   const counter = (name: string, help: string, labelNames: string[] = []) =>
     new Counter({ name: `twinrail_${name}`, help, labelNames, registers })
@@ -84,9 +107,30 @@ export function createMetrics(): Metrics {
     registers,
   })
 
+  const ended = counter('runs_total', 'Runs whose terminal event this server has appended', [
+    'agent',
+    'outcome',
+  ])
+  const ofRuns = (name: string, help: string) =>
+    new Histogram({
+      name: `twinrail_${name}`,
+      help,
+      labelNames: ['agent'],
+      buckets: RUN_SECONDS,
+      registers,
+    })
+  const first = ofRuns('run_first_event_seconds', 'From the start of a run to its next event')
+  const gap = ofRuns('run_event_gap_seconds', 'Between two appends of events of a run')
+  const takenOver = counter(
+    'run_takeovers_total',
+    'Runs whose process or worker was gone: resumed here, queued for another worker, or failed',
+    ['how'],
+  )
+  for (const how of takeovers) takenOver.inc({ how }, 0)
+
   return {
     contentType: register.contentType,
-    text: async () => `${await register.metrics()}\n${await processMetrics().metrics()}`,
+    text: async () => (ofAll ? ofAll() : `${await register.metrics()}\n${await processMetrics().metrics()}`),
     observer: {
       batch(count, receivers, delayMs) {
         events.inc(count * receivers)
@@ -100,6 +144,13 @@ export function createMetrics(): Metrics {
       skipped: count => skipped.inc(count),
       dropped: count => dropped.inc(count),
       held: () => held.inc(),
+    },
+    runs: {
+      ended: (agent, outcome) =>
+        ended.inc({ agent, outcome: outcomes.includes(outcome) ? outcome : 'failed' }),
+      first: (agent, ms) => first.observe({ agent }, ms / 1000),
+      gap: (agent, ms) => gap.observe({ agent }, ms / 1000),
+      takenOver: how => takenOver.inc({ how }),
     },
     lost: (transport, reason) => lost.inc({ transport, reason }),
     missedHeartbeat: () => missed.inc(),
@@ -172,6 +223,8 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
       name: `twinrail_${name}`,
       help,
       registers: [register],
+      // All processes have one log.
+      aggregator: 'max',
       async collect() {
         // A log that cannot be asked, or does not tell, has no size now.
         const size = await journal.size().catch(() => undefined)
@@ -180,8 +233,22 @@ function gauges(register: Registry, { journal, bus, sessions, connections, answe
     })
   logSize('log_bytes', 'Size of the log, by the measure of its driver', ({ bytes }) => bytes)
   logSize('log_max_bytes', 'Size of the log from which on it refuses appends', ({ maxBytes }) => maxBytes)
+  gauge('processes', 'Processes that serve the port', () => 1)
   gauge('followed_sessions', 'Sessions with subscribers in this process', () => bus.topics)
   gauge('active_runs', 'Runs of this process without a terminal event', () => sessions.runner.active)
+  gauge('workers', 'Workers that are connected to this server', () => sessions.workers.figures.connected)
+  new Gauge({
+    name: 'twinrail_worker_slots',
+    help: 'Slots for runs of the workers that are connected to this server: free, or busy with a run',
+    labelNames: ['state'],
+    registers: [register],
+    collect() {
+      const { free, busy } = sessions.workers.figures
+      this.set({ state: 'free' }, free)
+      this.set({ state: 'busy' }, busy)
+    },
+  })
+  gauge('queued_runs', 'Runs that wait for a worker on this server', () => sessions.workers.figures.queued)
   gauge(
     'lagging_subscriptions',
     'Subscriptions behind the head',

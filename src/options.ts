@@ -9,12 +9,24 @@ import type { DialectName } from './dialects/names.ts'
 import type { ConnectionLimits } from './http/limits.ts'
 import type { Tls } from './http/server.ts'
 import type { EventLog } from './log/log.ts'
+import type { EventSchemas } from './sessions/own-events.ts'
 import type { RetentionLimits } from './sessions/retention.ts'
+import type { TracerSource } from './tracing.ts'
 
 /** The options of a server and of one that is mounted in another app. All are optional. */
-export interface CommonOptions {
+export interface CommonOptions<
+  Agents extends readonly Agent[] = readonly Agent[],
+  Events extends EventSchemas = EventSchemas,
+> {
   /** Agents that runs can be started with. @default none */
-  agents?: readonly Agent[]
+  agents?: Agents
+  /**
+   * Schemas for the `data` of the application's own events, by type, such as `{ 'x.note': z.object({ text: z.string() }) }`.
+   * An event whose data does not match is refused as `bad-request`, whoever appends or publishes it; of an agent it fails
+   * the run. The log has what the schema returned. Types without a schema take any JSON.
+   * @default none
+   */
+  events?: Events
   /** The log that stores the sessions. The server owns it and closes it. @default a log in memory */
   log?: EventLog
   /** Authorizes every action. @default every action is allowed, and `listen` accepts loopback addresses only */
@@ -114,6 +126,11 @@ export interface CommonOptions {
   /** The foreign clients that the server speaks with; see docs/clients/. @default all */
   dialects?: readonly DialectName[]
   /**
+   * Makes OpenTelemetry spans of commands and runs: by the `TracerProvider` that is registered globally (`true`), or by
+   * this one. It needs the package `@opentelemetry/api`. Spans have ids, types and counts, never content. @default false
+   */
+  tracing?: boolean | TracerSource
+  /**
    * The server's diagnostic output: `false` for none, settings for Fastify's logger, or a pino logger. Entries have stack
    * traces of agents and ids of runs and requests, never the content of events.
    * @default warnings and errors as plain text on stderr
@@ -122,7 +139,10 @@ export interface CommonOptions {
 }
 
 /** The options of {@link createServer}. All are optional. */
-export interface ServerOptions extends CommonOptions {
+export interface ServerOptions<
+  Agents extends readonly Agent[] = readonly Agent[],
+  Events extends EventSchemas = EventSchemas,
+> extends CommonOptions<Agents, Events> {
   /** Serves HTTPS, with HTTP/2 and HTTP/1.1 on one port. @default plain HTTP/1.1, for a proxy that terminates TLS */
   tls?: Tls | undefined
   /** Bounds on connections, their unread answers, and the bodies that they send. Each has a default. */
@@ -133,7 +153,10 @@ export interface ServerOptions extends CommonOptions {
 type BoundsOfServer = 'connections' | 'connectionsPerAddress' | 'headersMs' | 'idleMs'
 
 /** The options of {@link createHandler} and of the Fastify plugin {@link twinrail}. */
-export interface MountOptions extends CommonOptions {
+export interface MountOptions<
+  Agents extends readonly Agent[] = readonly Agent[],
+  Events extends EventSchemas = EventSchemas,
+> extends CommonOptions<Agents, Events> {
   /**
    * The path below which the app's clients reach the server, such as `/rt`; for an app that is mounted itself, the whole
    * path. For the plugin it is joined to the prefix of the instance that it is registered on.

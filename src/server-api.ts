@@ -14,6 +14,7 @@ import {
   type TwinrailEvent,
   WAIT_MS,
 } from './protocol/index.ts'
+import type { Typed } from './server-types.ts'
 import type { SessionDescription } from './sessions/description.ts'
 import type { Principal } from './sessions/principal.ts'
 import type { AckFields } from './sessions/repeats.ts'
@@ -129,8 +130,8 @@ export interface Closable {
   close(options?: CloseOptions): Promise<void>
 }
 
-/** A server that listens itself. */
-export interface TwinrailServer extends ServerApi, Closable {
+/** A server that listens itself. Its type has those of its agents and of the application's own events. */
+export interface TwinrailServer<Types = unknown> extends ServerApi, Closable, Typed<Types> {
   /** The Fastify instance, for routes of your own. Add them before `listen`. */
   readonly app: FastifyInstance
   /**

@@ -1,5 +1,7 @@
 /** The default diagnostic output of a server: warnings and stack traces as plain text on stderr. */
+
 import { writeOutput } from './process-output.ts'
+import { printable } from './protocol/printable.ts'
 
 /** Maximum number of nested errors that are written: causes, and the members of an `AggregateError`. */
 const MOST_PARTS = 10
@@ -49,5 +51,5 @@ function plainText(line: string): string {
   const entry = JSON.parse(line) as Record<string, unknown> & { err?: { stack: string } }
   const subjects = SUBJECTS.flatMap(name => (name in entry ? `${name}=${entry[name]}` : []))
   const about = subjects.length > 0 ? ` (${subjects.join(' ')})` : ''
-  return `twinrail: ${entry['msg']}${about}\n${entry.err ? `${entry.err.stack}\n` : ''}`
+  return printable(`twinrail: ${entry['msg']}${about}\n${entry.err ? `${entry.err.stack}\n` : ''}`)
 }

@@ -4,25 +4,26 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { conformanceCommand } from '../src/cli/conformance.ts'
 import { type Report, runConformance } from '../src/conformance/run.ts'
+import { needCredentials } from '../src/conformance/statements/credentials.ts'
 import { openLmdbLog } from '../src/log/lmdb.ts'
 import { TwinrailError } from '../src/protocol/index.ts'
 import { stream } from './cli/stage.ts'
 import { ClusterNode, startNodes } from './fixtures/cluster.ts'
-import { asExpress, fastifyApp, mountHandler, mountIn } from './fixtures/mounts.ts'
+import { asExpress, fastifyApp, mountExpress, mountHandler, mountIn } from './fixtures/mounts.ts'
 import { missing, startNginx } from './fixtures/proxies.ts'
 import { tls } from './fixtures/raw-http.ts'
 import { noRedis, RedisServer } from './fixtures/redis-server.ts'
 import { serve } from './fixtures/wire-server.ts'
 
 /** @param skipped numbers of statements that cannot be checked there */
-function conforms(t: Test, { rows, passed }: Report, skipped: readonly number[] = []): void {
+function conforms(t: Test, { rows, passed }: Report, skipped: readonly number[] = needCredentials): void {
   t.same(
     rows.filter(
       ({ outcome, number }) => outcome === 'failed' || (outcome === 'skipped' && !skipped.includes(number)),
     ),
     [],
   )
-  t.ok(passed >= 150, `${passed} passed`)
+  t.ok(passed >= 250, `${passed} passed`)
 }
 
 /** No check may fail since the machine is slow. */
@@ -74,6 +75,13 @@ t.test('a handler as Express calls it', async t => {
   conforms(t, await runConformance({ url, headers: {} }, patient))
 })
 
+t.test('a handler in Express, on its own path and below it', async t => {
+  for (const path of [undefined, '/rt']) {
+    const url = await mountExpress(t, path)
+    conforms(t, await runConformance({ url, headers: {} }, patient))
+  }
+})
+
 t.test('with credentials, and without', async t => {
   const { url } = await serve(t, {
     authorize: request => {
@@ -88,7 +96,7 @@ t.test('with credentials, and without', async t => {
       burstBytes: 1e9,
     },
   })
-  conforms(t, await runConformance({ url, headers: { authorization: 'Bearer key' } }, patient))
+  conforms(t, await runConformance({ url, headers: { authorization: 'Bearer key' } }, patient), [])
   const { conforms: without } = await runConformance({ url, headers: {} }, { ...patient, only: [1, 130] })
   t.equal(without, false)
 })

@@ -86,7 +86,9 @@ t.test('every snippet in TypeScript compiles, alone or with the files of its pag
   writeFileSync(stub, stubs)
   const program = ts.createProgram([...files.keys(), stub], {
     target: ts.ScriptTarget.ES2023,
-    lib: ['es2023', 'es2024.string', 'dom', 'dom.iterable', 'dom.asynciterable'].map(name => `lib.${name}.d.ts`),
+    lib: ['es2023', 'es2024.string', 'dom', 'dom.iterable', 'dom.asynciterable'].map(
+      name => `lib.${name}.d.ts`,
+    ),
     module: ts.ModuleKind.ESNext,
     moduleResolution: ts.ModuleResolutionKind.Bundler,
     moduleDetection: ts.ModuleDetectionKind.Force,

@@ -102,7 +102,7 @@ t.test('every field of a command stands in its row', async t => {
     const row = rows.find(([types]) => codes(types).includes(type))
     if (!row || type === 'subscribe') continue
     for (const field of Object.keys(shape)) {
-      if (['type', 'id', 'key', 'sessionId'].includes(field)) continue
+      if (['type', 'id', 'key', 'sessionId', 'traceparent'].includes(field)) continue
       t.ok(names(row, field), `${type}: ${field}`)
     }
   }
@@ -272,42 +272,56 @@ function commandsOfTwinrail(): Map<string, Set<string>> {
 
 const flagOf = (usage: string) => usage.split(' ')[0] as string
 
-t.test('every command line in a document names commands, flags, scripts and variables that there are', async t => {
-  const commands = commandsOfTwinrail()
-  t.same(
-    [...commands.keys()].sort(),
-    ['conformance', 'doctor', 'export', 'guide', 'import', 'run', 'serve', 'tail'],
-  )
-  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
-  const variables = new Set([...Object.keys(serveSettings).map(variableOf), 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
-  let lines = 0
-  for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
-    const code = snippetsOf(document)
-      .filter(({ language }) => language === 'sh')
-      .map(({ code }) => code.replaceAll('\\\n', ' '))
-    // In prose, what is in backticks.
-    const inline = [...withoutCode(read(document)).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
-    for (const line of [...code.flatMap(text => text.split('\n')), ...inline]) {
-      const [, name = '', rest = ''] = /(?:^|\s)twinrail ([a-z]+)\b(.*)$/.exec(line) ?? []
-      // Image and volume of the Docker example are called twinrail as well.
-      if (name !== '' && !/docker build|npm install/.test(line)) {
-        lines++
-        const flags = commands.get(name)
-        if (!flags) t.fail(`${document}: there is no command twinrail ${name}`)
-        const given = rest.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/(?<=\s)--[a-z][a-z\d-]*/g)
-        for (const [flag] of given) if (flags && !flags.has(flag)) t.fail(`${document}: twinrail ${name} ${flag}`)
-      }
-      const [, script] = /^npm run (?:--silent )?([a-z:]+)/.exec(line) ?? []
-      if (script && document !== 'client/python/README.md' && !/^(dev)$/.test(script)) {
-        t.ok(scripts[script], `${document}: npm run ${script}`)
-      }
-      for (const [variable] of line.matchAll(/\bTWINRAIL_[A-Z_]+(?==)/g)) {
-        t.ok(variables.has(variable), `${document}: ${variable}`)
+t.test(
+  'every command line in a document names commands, flags, scripts and variables that there are',
+  async t => {
+    const commands = commandsOfTwinrail()
+    t.same([...commands.keys()].sort(), [
+      'conformance',
+      'doctor',
+      'export',
+      'guide',
+      'import',
+      'run',
+      'serve',
+      'tail',
+    ])
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const variables = new Set([
+      ...Object.keys(serveSettings).map(variableOf),
+      'TWINRAIL_URL',
+      'TWINRAIL_TRANSPORT',
+    ])
+    let lines = 0
+    for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
+      const code = snippetsOf(document)
+        .filter(({ language }) => language === 'sh')
+        .map(({ code }) => code.replaceAll('\\\n', ' '))
+      // In prose, what is in backticks.
+      const inline = [...withoutCode(read(document)).matchAll(/`([^`\n]+)`/g)].map(([, text = '']) => text)
+      for (const line of [...code.flatMap(text => text.split('\n')), ...inline]) {
+        const [, name = '', rest = ''] = /(?:^|\s)twinrail ([a-z]+)\b(.*)$/.exec(line) ?? []
+        // Image and volume of the Docker example are called twinrail as well.
+        if (name !== '' && !/docker build|npm install/.test(line)) {
+          lines++
+          const flags = commands.get(name)
+          if (!flags) t.fail(`${document}: there is no command twinrail ${name}`)
+          const given = rest.replaceAll(/"[^"]*"|'[^']*'/g, '').matchAll(/(?<=\s)--[a-z][a-z\d-]*/g)
+          for (const [flag] of given)
+            if (flags && !flags.has(flag)) t.fail(`${document}: twinrail ${name} ${flag}`)
+        }
+        const [, script] = /^npm run (?:--silent )?([a-z:]+)/.exec(line) ?? []
+        if (script && document !== 'client/python/README.md' && !/^(dev)$/.test(script)) {
+          t.ok(scripts[script], `${document}: npm run ${script}`)
+        }
+        for (const [variable] of line.matchAll(/\bTWINRAIL_[A-Z_]+(?==)/g)) {
+          t.ok(variables.has(variable), `${document}: ${variable}`)
+        }
       }
     }
-  }
-  t.ok(lines > 40, `${lines} command lines`)
-})
+    t.ok(lines > 40, `${lines} command lines`)
+  },
+)
 
 /** What must be the same in a page and in its translation. */
 function shapeOf(document: string) {

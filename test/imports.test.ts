@@ -81,7 +81,7 @@ const DRIVER_NEEDS =
   /^src\/log\/(activity|log|event|keys|conditions|followers|marks|refusals|tally|sorted-ids|size-limit)\.ts$/
 /** Files that put everything together. */
 const COMPOSITION =
-  /^src\/((server|engine|options|server-api|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log))\.ts$/
+  /^src\/((server|engine|options|server-api|server-types|stderr-log|process-output|index)|mount\/.*|cli\/(main|serve|config|open-log|processes|transfer))\.ts$/
 const PUBLIC = [
   'src/index.ts',
   'src/agents/deepsearch/deepsearch.ts',
@@ -113,7 +113,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   {
     name: 'sessions',
     files: /^src\/sessions\//,
-    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/(agent|inbox|outcome)\.ts$/],
+    may: [/^src\/(protocol|log|bus|presence)\//, /^src\/agents\/(agent|chat-fields|inbox|outcome)\.ts$/],
   },
   { name: 'agents', files: /^src\/agents\//, may: [/^src\/(protocol|guide|log|bus)\//] },
   { name: 'auth', files: /^src\/auth\//, may: [/^src\/(protocol|log|bus|sessions|http)\//] },
@@ -148,6 +148,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
     files: /^src\/metrics\.ts$/,
     may: [/^src\/(bus|sessions|transports)\//, /^src\/auth\/limits\.ts$/],
   },
+  { name: 'tracing', files: /^src\/tracing\.ts$/, may: [/^src\/(protocol|bus)\//] },
   {
     name: 'routes',
     files: /^src\/routes\//,
@@ -159,7 +160,7 @@ const layers: { name: string; files: RegExp; may: RegExp[] }[] = [
   { name: 'conformance', files: /^src\/conformance\//, may: [] },
   {
     name: 'cli',
-    files: /^src\/cli\/(?!(main|serve|config|open-log)\.ts$)/,
+    files: /^src\/cli\/(?!(main|serve|config|open-log|processes|transfer)\.ts$)/,
     may: [/^src\/(protocol|guide|conformance)\//, /^client\/(?!(playground|worker)\/)/],
   },
   { name: 'composition', files: COMPOSITION, may: [/^src\//] },
@@ -293,7 +294,7 @@ t.test('only the journal calls a log', async t => {
         ([, method]) => `${file}: log.${method}()`,
       ),
     )
-  t.same(calls, ['src/cli/main.ts: log.close()'], 'those who open one only hand it on')
+  t.same(calls, ['src/cli/transfer.ts: log.close()'], 'those who open one only hand it on')
 })
 
 t.test('schemas and patterns from outside are applied in their own thread only', async t => {

@@ -15,6 +15,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/protocol/limits.ts',
     'JSON_PARTS',
   ],
+  'runs whose leases one empty ingest names': ['src/routes/events.ts', 'RENEWED_RUNS'],
   'a text in an event or command': ['src/protocol/limits.ts', 'TEXT_CHARS'],
   'steps of one `plan.updated`': ['src/protocol/limits.ts', 'PLAN_STEPS'],
   'names in an object whose names are free (`usage`, `schema`, `metadata`)': [
@@ -32,6 +33,10 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   ],
   'agent over HTTP: time without a byte of a response': ['src/upstream/http-agent.ts', 'SILENCE_TIMEOUT_MS'],
   'agent over HTTP: requests of one run': ['src/upstream/http-agent.ts', 'MAX_REQUESTS'],
+  'agent over HTTP: sources of one answer in the dialect `genie`': [
+    'src/upstream/dialects/genie.ts',
+    'MAX_SOURCES',
+  ],
   'a token or API key': ['src/protocol/limits.ts', 'TOKEN_CHARS'],
   'a token’s `sub`': ['src/auth/jwt.ts', 'PRINCIPAL_CHARS'],
   'entries of the claim `twinrail`, patterns of each': ['src/auth/jwt.ts', 'CLAIM_ENTRIES'],
@@ -118,6 +123,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
+  'agents that metrics name': ['src/sessions/sessions.ts', 'AGENT_LABELS'],
+  'runs whose times are measured for metrics': ['src/sessions/run-meter.ts', 'MEASURED'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
   'agents of one worker': ['src/protocol/limits.ts', 'WORKER_AGENTS'],
   'agents of workers that a node knows': ['src/sessions/workers/worker-agents.ts', 'MAX_AGENTS'],
@@ -131,6 +138,36 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
     'src/sessions/workers/waiting-runs.ts',
     'MAX_OFFERS',
   ],
+  'one unfinished event of an event stream, characters': ['client/connection/sse.ts', 'EVENT_CHARS'],
+  'window of a subscription that the client asks for': [
+    'client/connection/socket-subscription.ts',
+    'WINDOW_BYTES',
+  ],
+  'events of a view between two frames': ['client/queue.ts', 'QUEUE_LIMIT'],
+  'ended runs of a view': ['client/view/reduce.ts', 'RUNS'],
+  'gaps of a view': ['client/view/reduce.ts', 'GAPS'],
+  'pages that one `loadOlder()` reads': ['client/view/store.ts', 'OLDER_PAGES'],
+  'stores without listeners that a client keeps': ['client/view/shared.ts', 'IDLE'],
+  'samples behind each measurement of `quality`': ['client/quality.ts', 'SAMPLES'],
+  'tabs that share: characters that one tab may be behind': ['client/shared/feed.ts', 'READER_CHARS'],
+  'tabs that share: event streams over HTTP/1.1': ['client/shared/hub.ts', 'HTTP_STREAMS'],
+  'producer: events on their way and waiting, UTF-8 bytes of JSON': [
+    'client/producer/producer.ts',
+    'bufferBytes',
+  ],
+  'producer: events of one request': ['client/producer/producer.ts', 'batchEvents'],
+  'producer: one request, UTF-8 bytes of JSON': ['client/producer/producer.ts', 'batchBytes'],
+  'worker: events of one run that wait for the server': [
+    'client/worker/work-log.ts',
+    'MAX_QUEUED_EVENTS',
+    'MAX_QUEUED_CHARS',
+  ],
+  'worker: frames of one run without an answer': ['client/worker/work-log.ts', 'WINDOW'],
+  'worker: frames of one connection without an answer': [
+    'client/worker/connection.ts',
+    'UNANSWERED',
+    'UNANSWERED_CHARS',
+  ],
   'largest document': ['src/agents/deepsearch/corpus.ts', 'maxFileBytes'],
   'documents of a corpus': ['src/agents/deepsearch/corpus.ts', 'maxFiles'],
   'bytes of all documents': ['src/agents/deepsearch/corpus.ts', 'maxTotalBytes'],
@@ -139,6 +176,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'memory of Redis': ['redis'],
   'one LMDB commit': ['src/log/lmdb/writer.ts', 'COMMIT_BYTES', 'COMMIT_JOBS'],
   'LMDB reader slots, one per server': ['src/log/lmdb/store.ts', 'MAX_READERS'],
+  'one line of an export, UTF-8 bytes': ['src/protocol/archive.ts', 'ARCHIVE_LINE_BYTES'],
   'stretches of events in a row that the log remembers of one producer': [
     'src/log/conditions.ts',
     'STRETCHES',
@@ -165,7 +203,7 @@ function written(name: string, value: number): string {
   if (/bytes|text|chars/i.test(name) && value >= 1024) {
     return value >= 1024 * 1024 ? `${value / 1024 / 1024} MiB` : `${value / 1024} KiB`
   }
-  if (/ms$/i.test(name)) return value >= 1000 ? `${value / 1000} s` : `${value} ms`
+  if (/(?:_MS|[a-z]Ms)$/.test(name)) return value >= 1000 ? `${value / 1000} s` : `${value} ms`
   return value >= 10_000 ? `${Math.floor(value / 1000)} 000` : String(value)
 }
 
@@ -205,6 +243,8 @@ t.test('the settings are there', async t => {
     'src/bus/open-limits.ts',
     'src/agents/deepsearch/deepsearch.ts',
     'src/upstream/http-agent.ts',
+    'client/view/store.ts',
+    'client/producer/producer.ts',
   ]
     .map(read)
     .join('\n')

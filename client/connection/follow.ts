@@ -215,8 +215,9 @@ export async function* stream(
         })
         credential = await credentials.get(signal)
         renewed = undefined
-        current = await raceTransports(route.candidates(failures), open, PATIENCE_MS)
-        route.opened(current.transport)
+        const candidates = route.candidates(failures)
+        current = await raceTransports(candidates, open, PATIENCE_MS)
+        route.opened(current.transport, candidates[0])
         tracker.open(current.transport)
         for (;;) {
           if (route.transport !== current.transport || isOutdated(current)) {

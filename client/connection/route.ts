@@ -58,8 +58,12 @@ export class Route {
     return this.#proved && failures < DOUBT ? [transport] : [transport, ...fallback]
   }
 
-  /** Records that `transport` opened, and that the candidates before it did not. */
-  opened(transport: Transport): void {
+  /**
+   * Records that `transport` opened, and that the candidates before it did not.
+   * @param preferred the first of the candidates; when another one is preferred meanwhile, they say nothing about it
+   */
+  opened(transport: Transport, preferred = this.transport): void {
+    if (preferred !== this.transport) return
     this.#proved = true
     // The first message of a buffered transport may arrive after the verdict.
     if (transport === this.transport || transport === this.#heldBack) return

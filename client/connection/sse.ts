@@ -41,7 +41,8 @@ export const sse: TransportStream = async function* (request) {
     },
   })
   const decoder = new TextDecoder()
-  const reader = response.body!.getReader()
+  if (!response.body) throw new TypeError('This fetch has no streams: use another transport')
+  const reader = response.body.getReader()
   const detector = new BufferingDetector(request.onBuffering)
   try {
     for (;;) {

@@ -61,7 +61,8 @@ function labelOf(name: string): string {
 function withoutNull(schema: Schema): Schema {
   const choices = (schema.anyOf ?? schema.oneOf)?.filter(one => one.type !== 'null')
   if (choices?.length === 1) return { ...schema, anyOf: undefined!, oneOf: undefined!, ...choices[0] }
-  return schema
+  const types = Array.isArray(schema.type) ? schema.type.filter(type => type !== 'null') : []
+  return types.length === 1 ? { ...schema, type: types[0] } : schema
 }
 
 function kindOf(name: string, schema: Schema): Field['kind'] {

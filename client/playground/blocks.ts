@@ -12,7 +12,8 @@ export class Blocks {
 
   /** The blocks of the text: paragraphs, lists, headings and fenced code. Complete blocks never change. */
   of(text: string): readonly string[] {
-    if (!text.startsWith(this.#text)) {
+    // Strings are compared as a whole, which is several times as fast as `startsWith`.
+    if (text.slice(0, this.#text.length) !== this.#text) {
       this.#closed = []
       this.#at = 0
     }
@@ -28,7 +29,8 @@ export class Blocks {
     if (added.length > 0) this.#closed = [...this.#closed, ...added.filter(block => block !== '')]
     this.#at = text.length - rest.length
     const last = rest.trim()
-    return last === '' ? this.#closed : [...this.#closed, last]
+    // Copied as well: whoever compares texts by value keeps this one when the block is complete.
+    return last === '' ? this.#closed : [...this.#closed, copied(last)]
   }
 }
 

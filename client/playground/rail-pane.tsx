@@ -1,5 +1,5 @@
 /** One rail: what it delivered, how far it is, and the buttons that disturb it. */
-import { useId, useLayoutEffect, useRef, useSyncExternalStore } from 'react'
+import { useEffect, useId, useLayoutEffect, useRef, useSyncExternalStore } from 'react'
 import type { Transport } from '../index.ts'
 import type { UseSession } from '../react/index.ts'
 import { Messages } from './messages.tsx'
@@ -22,22 +22,39 @@ const states: Record<string, string> = {
 /** A number of the width of five digits, so that nothing moves when it grows. */
 const padded = (value: number) => String(value).padStart(5, '\u2007')
 
-/** A scrolled element stays at its end while its content grows, unless the reader scrolled away from the end. */
-function usePinned(content: unknown, newest: string | undefined) {
+/**
+ * A scrolled element stays at its end while its content grows, unless the reader scrolled away from the end.
+ * @param newest changes when the reader is to be brought to the end again
+ */
+function usePinned(newest: string | undefined) {
   const box = useRef<HTMLElement>(null)
+  const content = useRef<HTMLDivElement>(null)
   const pinned = useRef(true)
-  const shown = useRef(newest)
-  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when the content has changed
-  useLayoutEffect(() => {
-    if (shown.current !== newest) pinned.current = true
-    shown.current = newest
+  const top = useRef(0)
+  const toEnd = () => {
     if (pinned.current && box.current) box.current.scrollTop = box.current.scrollHeight
-  }, [content, newest])
+  }
+  // biome-ignore lint/correctness/useExhaustiveDependencies: runs when there is something newer
+  useLayoutEffect(() => {
+    pinned.current = true
+    toEnd()
+  }, [newest])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: it reads references only
+  useEffect(() => {
+    // Observers are called after the layout of a frame, so that reading the height costs no other layout.
+    const observer = new ResizeObserver(toEnd)
+    observer.observe(box.current!)
+    observer.observe(content.current!)
+    return () => observer.disconnect()
+  }, [])
   const onScroll = () => {
     const { scrollTop, scrollHeight, clientHeight } = box.current!
-    pinned.current = scrollHeight - scrollTop - clientHeight < 40
+    const isAtEnd = scrollHeight - scrollTop - clientHeight < 40
+    // Content that has grown since the last frame is no scrolling of the reader.
+    pinned.current = isAtEnd || (pinned.current && scrollTop >= top.current)
+    top.current = scrollTop
   }
-  return { box, onScroll }
+  return { box, content, onScroll }
 }
 
 export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; head: number }) {
@@ -45,7 +62,7 @@ export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; h
   const title = useId()
   const { connection, messages } = view
   const { seq } = rail.ledger
-  const { box, onScroll } = usePinned(messages, view.run?.runId)
+  const { box, content, onScroll } = usePinned(view.run?.runId)
   const waits = view.questions.length > 0
   return (
     <section className="rail" aria-labelledby={title} data-rail={rail.name} data-cut={cut}>
@@ -76,14 +93,16 @@ export function RailPane({ rail, view, head }: { rail: Rail; view: UseSession; h
         tabIndex={0}
         aria-label={`Answers on rail ${rail.name}`}
       >
-        {messages.length === 0 && (
-          <p className="empty">
-            {rail.name === 'A'
-              ? 'Rail A carries the session over Server-Sent Events: one HTTP response that goes on.'
-              : 'Rail B carries the same session over a WebSocket. Both show every word once.'}
-          </p>
-        )}
-        <Messages view={view} />
+        <div ref={content}>
+          {messages.length === 0 && (
+            <p className="empty">
+              {rail.name === 'A'
+                ? 'Rail A carries the session over Server-Sent Events: one HTTP response that goes on.'
+                : 'Rail B carries the same session over a WebSocket. Both show every word once.'}
+            </p>
+          )}
+          <Messages view={view} />
+        </div>
       </section>
       {/* The failure of a run stands with its answer. */}
       {view.error && view.error !== view.runs.at(-1)?.error && (

@@ -11,7 +11,8 @@ export default defineConfig({
   build: {
     outDir: '../page',
     emptyOutDir: true,
-    target: 'es2022',
+    // The oldest browsers that client/README.md names.
+    target: ['chrome100', 'edge100', 'firefox104', 'safari16.4'],
     modulePreload: { polyfill: false },
     rollupOptions: { input: [at('index.html'), at('documents.html')] },
   },

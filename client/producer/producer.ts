@@ -79,6 +79,9 @@ export interface ProducedRun {
   end(terminal?: Terminal): Promise<AppendedAt>
 }
 
+/** Runs that one request may name. */
+const RENEWED_RUNS = 100
+
 /** Deadline of a request. The server holds answers back for up to 30 s while a slow subscriber may hold producers. */
 const ANSWER_MS = 45_000
 
@@ -400,12 +403,20 @@ export class Producer {
     if (this.#openRuns.size === 0 || this.#failure) return
     this.#renewal = startTimer(this.#renewMs, () => {
       // Another renewal follows. A run that is lost is told by the next append to it.
-      this.#post('[]', {})
-        .catch(() => {})
-        .finally(() => {
-          if (!this.#sending) this.#armRenewal()
-        })
+      void Promise.allSettled(this.#renewals()).then(() => {
+        if (!this.#sending) this.#armRenewal()
+      })
     })
+  }
+
+  /** Only its own runs: those of another producer of the same principal may have to end. */
+  #renewals(): Promise<unknown>[] {
+    const runs = [...this.#openRuns]
+    const requests: Promise<unknown>[] = []
+    for (let at = 0; at < runs.length; at += RENEWED_RUNS) {
+      requests.push(this.#post('[]', { runs: runs.slice(at, at + RENEWED_RUNS).join() }))
+    }
+    return requests
   }
 
   #fail(error: unknown): void {

@@ -11,9 +11,9 @@ import {
 } from 'react'
 import { type Client, type ClientOptions, createClient } from '../client.ts'
 import { newId } from '../command.ts'
-import type { Schemas } from '../events.ts'
 import type { QualitySnapshot } from '../quality.ts'
-import type { Session } from '../session.ts'
+import type { AgentName, AnyServer, InputOf, SchemasWith, ServerTypes, TypesOf } from '../server-types.ts'
+import type { AnySession, Session } from '../session.ts'
 import { textField } from '../view/input-text.ts'
 import {
   emptyPresence,
@@ -26,6 +26,7 @@ import {
   emptySessionList,
   type SessionList,
   type SessionListSnapshot,
+  type SessionsClient,
   sessionList,
 } from '../view/session-list.ts'
 import { sessionStore } from '../view/shared.ts'
@@ -34,24 +35,24 @@ import { emptySnapshot, type SessionSnapshot, type SessionStore, type StoreOptio
 export type { SessionSnapshot, StoreOptions } from '../view/store.ts'
 export type * from '../view/view.ts'
 
-type Commands = Pick<
-  SessionStore,
+type Commands<T extends ServerTypes> = Pick<
+  SessionStore<T>,
   'start' | 'stop' | 'answer' | 'steer' | 'retry' | 'loadOlder' | 'connect' | 'disconnect'
 >
 
 /**
  * The result of {@link useSession}: the view of a session, and the functions of its store, which keep their identity
- * while client and session stay the same.
+ * while client and session stay the same. `T` is what is known of the server, by the type of the client.
  */
-export interface UseSession extends SessionSnapshot, Commands {
+export interface UseSession<T extends ServerTypes = AnyServer> extends SessionSnapshot, Commands<T> {
   /** The handle on the session. */
-  session: Session
+  session: Session<SchemasWith<T, Record<never, never>>, T['agents']>
   /** The measurements of the client's connections. */
   connection: QualitySnapshot
 }
 
 /** Returns the measurements of a client's connections. Redraws the component at most ten times a second. */
-export function useQuality(client: Client): QualitySnapshot {
+export function useQuality(client: Pick<Client, 'quality'>): QualitySnapshot {
   const get = () => client.quality.current
   return useSyncExternalStore(client.quality.subscribe, get, get)
 }
@@ -75,7 +76,11 @@ export function useQuality(client: Client): QualitySnapshot {
  * }
  * ```
  */
-export function useSession(client: Client, sessionId: string, options: StoreOptions = {}): UseSession {
+export function useSession<T extends ServerTypes>(
+  client: Client<T>,
+  sessionId: string,
+  options: StoreOptions<T> = {},
+): UseSession<T> {
   const { run, replay, lag, limit, onEvent } = options
   // biome-ignore lint/correctness/useExhaustiveDependencies: `after`, `last` and `frame` count when the store is made
   const store = useMemo(
@@ -90,30 +95,22 @@ export function useSession(client: Client, sessionId: string, options: StoreOpti
   useEffect(() => (listens ? store.onEvent(event => latest.current?.(event)) : undefined), [store, listens])
   const snapshot = useSyncExternalStore(store.subscribe, store.getSnapshot, () => emptySnapshot)
   const connection = useQuality(client)
-  const { start, stop, answer, steer, retry, loadOlder, connect, disconnect } = store
-  return {
-    ...snapshot,
-    session: store.session as Session,
-    connection,
-    start,
-    stop,
-    answer,
-    steer,
-    retry,
-    loadOlder,
-    connect,
-    disconnect,
-  }
+  const session = store.session as unknown as UseSession<T>['session']
+  return { ...snapshot, ...store, session, connection }
 }
 
 /** The result of {@link useRun}. */
-export interface UseRun extends Omit<UseSession, 'runs' | 'start'> {
+export interface UseRun<T extends ServerTypes = AnyServer> extends Omit<UseSession<T>, 'runs' | 'start'> {
   /** The run's text: all its text parts, joined by blank lines. */
   text: string
 }
 
 /** Follows one run to its end while the component is mounted. */
-export function useRun(client: Client, sessionId: string, runId: string): UseRun {
+export function useRun<T extends ServerTypes>(
+  client: Client<T>,
+  sessionId: string,
+  runId: string,
+): UseRun<T> {
   const { runs: _, start: __, ...rest } = useSession(client, sessionId, { run: runId })
   const answers = rest.messages.filter(({ role, text }) => role === 'assistant' && text !== '')
   return { ...rest, text: answers.map(({ text }) => text).join('\n\n') }
@@ -126,7 +123,7 @@ export interface UseSessions extends SessionListSnapshot, Pick<SessionList, 'loa
  * Returns the sessions that the principal may read, the last active ones first, and keeps them current while the component
  * is mounted and the page is shown. All components of a client share one list.
  */
-export function useSessions(client: Client): UseSessions {
+export function useSessions(client: SessionsClient): UseSessions {
   const { subscribe, getSnapshot, loadMore, refresh } = sessionList(client)
   const snapshot = useSyncExternalStore(subscribe, getSnapshot, () => emptySessionList)
   return { ...snapshot, loadMore, refresh }
@@ -143,7 +140,7 @@ export interface UsePresence extends PresenceSnapshot, Pick<Presence, 'memberId'
  * @param options.observe true shows the members without being one. Default false.
  */
 export function usePresence(
-  session: Session<Schemas>,
+  session: AnySession,
   options: PresenceOptions & { state?: unknown } = {},
 ): UsePresence {
   const store = presence(session, options)
@@ -156,10 +153,11 @@ export function usePresence(
   return { ...snapshot, memberId: store.memberId, setState: store.setState }
 }
 
-/** The options of {@link useAIStream}. */
-export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transport' | 'auth'> {
+/** The options of {@link useAIStream}. `S` is the type of the server, as of `createClient`. */
+export interface UseAIStreamOptions<S = unknown>
+  extends Pick<ClientOptions, 'url' | 'transport' | 'auth' | 'credentials'> {
   /** The name of the agent that answers. */
-  agent: string
+  agent: AgentName<TypesOf<S>>
   /** The session of the chat. @default a new random id */
   sessionId?: string
   /**
@@ -167,7 +165,7 @@ export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transpo
    * @default the text in the first of the fields `query`, `prompt`, `text`, `message` and `messages` that the agent's
    * input has, by the server's list of agents; `messages` gets the whole conversation
    */
-  inputOf?: (text: string) => unknown
+  inputOf?: (text: string) => InputOf<TypesOf<S>, AgentName<TypesOf<S>>>
 }
 
 /**
@@ -175,8 +173,8 @@ export interface UseAIStreamOptions extends Pick<ClientOptions, 'url' | 'transpo
  * `transport` changes. The result is that of {@link useSession}, with `sendMessage(text)`, which starts a run, and
  * `connectionState`.
  */
-export function useAIStream(options: UseAIStreamOptions) {
-  const { url, transport, agent } = options
+export function useAIStream<S = unknown>(options: UseAIStreamOptions<S>) {
+  const { url, transport, credentials, agent } = options
   const latest = useRef(options)
   useInsertionEffect(() => {
     latest.current = options
@@ -184,8 +182,8 @@ export function useAIStream(options: UseAIStreamOptions) {
   const authenticates = options.auth !== undefined
   const client = useMemo(() => {
     const auth = () => latest.current.auth?.() ?? {}
-    return createClient({ url, transport, ...(authenticates && { auth }) })
-  }, [url, transport, authenticates])
+    return createClient({ url, transport, credentials, ...(authenticates && { auth }) })
+  }, [url, transport, credentials, authenticates])
   const [newSession] = useState(newId)
   const session = useSession(client, options.sessionId ?? newSession)
   const { start, messages } = session

@@ -23,7 +23,7 @@ export function joined(older: SessionView, newer: SessionView): SessionView {
     if (at < 0) draft.addRun(run)
     else joinRun(draft, at, run)
   }
-  draft.view.runs = draft.view.runs.toSorted((a, b) => seqOf(a.offset) - seqOf(b.offset))
+  draft.view.runs = [...draft.view.runs].sort((a, b) => seqOf(a.offset) - seqOf(b.offset))
   return draft.finish()
 }
 

@@ -5,9 +5,8 @@ import { requestJson } from '../connection/request.ts'
 import { onWake } from '../connection/watchdog.ts'
 import { type ClientContext, type OpenStream, request, type StreamListener } from '../context.ts'
 import type { ClientError } from '../errors.ts'
-import type { Schemas } from '../events.ts'
 import { type Cancel, type PresenceEvent, type PresenceMember, startTimer } from '../protocol.ts'
-import { contextOf, type Session } from '../session.ts'
+import { type AnySession, contextOf } from '../session.ts'
 import { type Shared, shared } from './shared.ts'
 
 /** How often a member says that it is there until the server has said how often, in ms. */
@@ -54,7 +53,7 @@ export class Presence {
   /** The id of this client's own member. */
   readonly memberId = newId()
   readonly #context: ClientContext
-  readonly #session: Session<Schemas>
+  readonly #session: AnySession
   readonly #observes: boolean
   readonly #listeners = new Set<() => void>()
   #snapshot = emptyPresence
@@ -83,7 +82,7 @@ export class Presence {
   #failures = 0
   readonly #errors: { enter?: Error | undefined; read?: Error | undefined } = {}
 
-  constructor(session: Session<Schemas>, { observe = false }: PresenceOptions = {}) {
+  constructor(session: AnySession, { observe = false }: PresenceOptions = {}) {
     this.#session = session
     this.#context = contextOf(session)
     this.#observes = observe
@@ -383,7 +382,7 @@ const stores: Shared<Presence> = new WeakMap()
  * for await (const { members } of store) console.log(members.length)
  * ```
  */
-export function presence(session: Session<Schemas>, { observe = false }: PresenceOptions = {}): Presence {
+export function presence(session: AnySession, { observe = false }: PresenceOptions = {}): Presence {
   const key = [session.id, observe]
   return shared(stores, contextOf(session), key, () => new Presence(session, { observe }))
 }

@@ -26,13 +26,16 @@ export const emptySessionList: SessionListSnapshot = {
   error: undefined,
 }
 
+/** The part of a client that a list uses, independent of what is known of the server. */
+export type SessionsClient = Pick<Client, 'sessions' | 'onSessionsChanged'>
+
 /**
  * The list of sessions, as a store with `subscribe` and `getSnapshot`. While it has listeners and its page is shown, it
  * asks for the first page again as often as the server says, and at once when this client creates, updates or deletes a
  * session. The functions may be passed on without the store.
  */
 export class SessionList {
-  readonly #client: Client
+  readonly #client: SessionsClient
   readonly #limit: number
   readonly #listeners = new Set<() => void>()
   #snapshot = emptySessionList
@@ -47,7 +50,7 @@ export class SessionList {
    * @param client the client that asks
    * @param options `limit`: sessions per page, from 1 to 1000; default 50
    */
-  constructor(client: Client, { limit = 50 }: { limit?: number } = {}) {
+  constructor(client: SessionsClient, { limit = 50 }: { limit?: number } = {}) {
     this.#client = client
     this.#limit = limit
   }
@@ -174,7 +177,7 @@ export class SessionList {
   }
 }
 
-const lists = new WeakMap<Client, SessionList>()
+const lists = new WeakMap<SessionsClient, SessionList>()
 
 /**
  * Returns the list of a client's sessions, which all calls share, with 50 sessions per page.
@@ -187,7 +190,7 @@ const lists = new WeakMap<Client, SessionList>()
  * const stop = list.subscribe(() => console.log(list.getSnapshot().sessions))
  * ```
  */
-export function sessionList(client: Client): SessionList {
+export function sessionList(client: SessionsClient): SessionList {
   const list = lists.get(client) ?? new SessionList(client)
   lists.set(client, list)
   return list

@@ -1,5 +1,6 @@
 /** Shares the stores of a client: what shows the same session uses one store and one stream. */
 import type { Client } from '../client.ts'
+import type { ServerTypes } from '../server-types.ts'
 import { SessionStore, type StoreOptions } from './store.ts'
 
 /** Number of stores without listeners that a client keeps, for a page that is shown again. */
@@ -39,12 +40,14 @@ const stores: Shared<SessionStore> = new WeakMap()
  * const stop = store.subscribe(() => console.log(store.getSnapshot().messages))
  * ```
  */
-export function sessionStore(client: Client, sessionId: string, options: StoreOptions = {}): SessionStore {
+export function sessionStore<T extends ServerTypes>(
+  client: Client<T>,
+  sessionId: string,
+  options: StoreOptions<T> = {},
+): SessionStore<T> {
   const { after, last, run, replay, lag, limit, frame } = options
-  return shared(
-    stores,
-    client,
-    [sessionId, after, last, run, replay, lag, limit, frame],
-    () => new SessionStore(client.session(sessionId), { ...options, onEvent: undefined }),
-  )
+  const key = [sessionId, after, last, run, replay, lag, limit, frame]
+  const make = () =>
+    new SessionStore<T>((client as unknown as Client).session(sessionId), { ...options, onEvent: undefined })
+  return shared(stores as unknown as Shared<SessionStore<T>>, client, key, make)
 }

@@ -1,8 +1,9 @@
 /** Follows a session for a page and sends its commands. It is independent of any framework. */
 import type { ClientError } from '../errors.ts'
-import type { SessionEvent } from '../events.ts'
+import type { Schemas, SessionEvent } from '../events.ts'
 import { EventQueue } from '../queue.ts'
 import type { Run, RunOptions } from '../run.ts'
+import type { AnyServer, EventsOf, ServerTypes, Start } from '../server-types.ts'
 import type { EventsOptions, Session } from '../session.ts'
 import { nextFrame } from './frame.ts'
 import { inputText } from './input-text.ts'
@@ -11,11 +12,12 @@ import { emptyView, isOver, newRun, RUNS, reduce, seqOf } from './reduce.ts'
 import type { Message, RunView, SessionView } from './view.ts'
 
 /** The options of {@link SessionStore} and of `useSession`. All are optional. */
-export interface StoreOptions extends Pick<EventsOptions, 'after' | 'last' | 'run' | 'replay' | 'lag'> {
+export interface StoreOptions<T extends ServerTypes = AnyServer>
+  extends Pick<EventsOptions, 'after' | 'last' | 'run' | 'replay' | 'lag'> {
   /** Number of messages held between two frames. Beyond it deltas are folded, then the stream waits. @default 100 */
   limit?: number | undefined
   /** Called with each event before it is shown. The stream waits for the promise that it returns. @default none */
-  onEvent?: ((event: SessionEvent) => unknown) | undefined
+  onEvent?: ((event: EventsOf<T>) => unknown) | undefined
   /**
    * Schedules `draw` for the next frame; returns a cancel function.
    * @default requestAnimationFrame, once a second while the page is hidden; 16 ms where there are no frames
@@ -51,7 +53,10 @@ export const emptySnapshot: SessionSnapshot = {
 }
 
 /** The part of a session that a store uses, independent of the session's schemas. */
-export type StoreSession = Pick<Session, 'id' | 'quality' | 'page' | 'cancel' | 'steer' | 'answer'> & {
+export type StoreSession = Pick<
+  Session<Schemas>,
+  'id' | 'quality' | 'page' | 'cancel' | 'steer' | 'answer'
+> & {
   events(options?: EventsOptions): AsyncGenerator<unknown, void, undefined>
   run(agent: string, input: unknown, options?: RunOptions): Run
 }
@@ -62,9 +67,10 @@ const OLDER_PAGES = 10
 /**
  * The view of a session, as a store with `subscribe` and `getSnapshot`. It follows the session while it has listeners,
  * and creates the session if it does not exist. Its view changes at most once per frame. The functions may be passed on
- * without the store. Those that send commands never reject: the snapshot's `error` has the refusal.
+ * without the store. Those that send commands never reject: the snapshot's `error` has the refusal. `T` is what is known of
+ * the server.
  */
-export class SessionStore {
+export class SessionStore<T extends ServerTypes = AnyServer> {
   /** The handle on the session that the store follows. */
   readonly session: StoreSession
   readonly #options: StoreOptions
@@ -85,13 +91,13 @@ export class SessionStore {
   #keep = RUNS
   #older: Promise<boolean> | undefined
 
-  constructor(session: StoreSession, options: StoreOptions = {}) {
+  constructor(session: StoreSession, options: StoreOptions<T> = {}) {
     this.session = session
-    this.#options = options
+    this.#options = options as unknown as StoreOptions
     this.#frame = options.frame ?? nextFrame
     this.#queue = new EventQueue(options.limit)
     this.#cursor = options.after
-    if (options.onEvent) this.#onEvents.add(options.onEvent)
+    if (this.#options.onEvent) this.#onEvents.add(this.#options.onEvent)
   }
 
   /** Whether the store has listeners. */
@@ -125,9 +131,10 @@ export class SessionStore {
    * Calls `listener` with each event before it is shown. The stream waits for the promise that it returns. Returns the
    * function that removes it.
    */
-  readonly onEvent = (listener: (event: SessionEvent) => unknown): (() => void) => {
-    this.#onEvents.add(listener)
-    return () => this.#onEvents.delete(listener)
+  readonly onEvent = (listener: (event: EventsOf<T>) => unknown): (() => void) => {
+    const any = listener as (event: SessionEvent) => unknown
+    this.#onEvents.add(any)
+    return () => this.#onEvents.delete(any)
   }
 
   /** Follows again after {@link disconnect} or an error, from the last event shown. */
@@ -150,14 +157,10 @@ export class SessionStore {
    * Starts a run. The snapshot has it at once, with its id and the status `starting`. Resolves with the id once the
    * server has accepted it, and with `undefined` when the server refused it.
    */
-  readonly start = async (
-    agent: string,
-    input: unknown,
-    options: RunOptions = {},
-  ): Promise<string | undefined> => {
+  readonly start: Start<T> = async (agent: string, input: unknown, options: RunOptions = {}) => {
     const handle = this.session.run(agent, input, options)
     const { runId } = handle
-    const again = () => this.start(agent, input, { ...options, runId })
+    const again = () => (this.start as Start<AnyServer>)(agent, input, { ...options, runId })
     if (!this.#view.runs.some(run => run.runId === runId)) {
       this.#starting.set(runId, { run: startingRun(runId, agent, input), handle })
     }
@@ -219,7 +222,8 @@ export class SessionStore {
     if (!named && this.#failure) return this.connect()
     if (!named && this.#refusal) return this.#refusal.again()
     const run = named ? runs.find(run => run.runId === runId) : runs.at(-1)
-    return run?.error || (run && named) ? this.start(run.agent, run.input) : undefined
+    const start = this.start as Start<AnyServer>
+    return run?.error || (run && named) ? start(run.agent, run.input) : undefined
   }
 
   /**

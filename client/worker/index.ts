@@ -9,6 +9,7 @@ export {
   type Agent,
   type Answer,
   type AskRequest,
+  type ChatFields,
   defineAgent,
   type RunContext,
   RunError,

@@ -72,7 +72,8 @@ const MAX_UNAUTHORIZED = 3
  * Promises: an event that an agent yields is in the log once and in order, or the run is over for this worker. Once the
  * server has given a run to another worker, nothing of this one is appended to it, and its `signal` aborts when this
  * worker learns of it. `signal`, `ask`, `steering`, `history` and the errors are those of an agent inside the server.
- * @throws TypeError when there is no WebSocket constructor, or `url` or `slots` is invalid
+ * @throws TypeError when there is no WebSocket constructor, `url` or `slots` is invalid, or an agent has the functions
+ * `inputText` or `fromMessages` without `chat`, which the server can use
  * @example
  * ```ts
  * import { createWorker, defineAgent } from 'twinrail-client/worker'
@@ -117,6 +118,7 @@ class RunningWorker implements Worker {
     if (!make) throw new TypeError('There is no global WebSocket: pass that of the package ws')
     if (!Number.isInteger(slots) || slots < 1 || slots > WORKER_SLOTS)
       throw new TypeError(`slots: expected a whole number from 1 to ${WORKER_SLOTS}`)
+    for (const agent of agents) mustBeSendable(agent)
     this.#options = options
     this.#make = make
     this.#slots = slots
@@ -243,11 +245,12 @@ class RunningWorker implements Worker {
   }
 
   #register(connection: WorkerConnection, works: readonly WorkRun[]): Promise<ControlOf<'ack'>> {
-    const agents = [...this.#agents.values()].map(({ name, description, input, resume }) => ({
+    const agents = [...this.#agents.values()].map(({ name, description, input, resume, chat }) => ({
       name,
       description,
       input: jsonSchemaOf(input),
       resume: resume !== undefined,
+      ...(chat && { chat }),
     }))
     const slots = this.#isStopping ? 0 : this.#slots
     const fields = { type: 'worker', slots, agents, works: works.map(({ state }) => state) }
@@ -304,4 +307,12 @@ async function within(ms: number, promise: Promise<unknown>): Promise<void> {
   })
   await Promise.race([promise, over])
   cancel()
+}
+
+/** Functions stay here; only `chat` reaches the server. @throws TypeError */
+function mustBeSendable({ name, chat, inputText, fromMessages }: Agent): void {
+  if (chat || (!inputText && !fromMessages)) return
+  throw new TypeError(
+    `agent ${name}: inputText and fromMessages are functions, which a worker cannot send to the server; declare the fields in chat, such as chat: { text: 'query' }`,
+  )
 }

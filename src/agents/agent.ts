@@ -1,6 +1,9 @@
 /** The interface of an agent, which is an async generator of event bodies, and the context that a run gives to it. */
 import type { z } from 'zod'
 import type { EventBody, InputKind, TwinrailEvent } from '../protocol/index.ts'
+import type { ChatFields, ForeignMessage } from './chat-fields.ts'
+
+export type { ChatFields, ForeignMessage } from './chat-fields.ts'
 
 /** A question from a run to its users. */
 export interface AskRequest {
@@ -85,33 +88,37 @@ export interface RunResult {
   usage?: Record<string, unknown>
 }
 
-/** A message as a foreign client resends its conversation. */
-export interface ForeignMessage {
-  /** Such as `user`, `assistant`, `system` or `tool`. */
-  readonly role: string
-  /** The text of all its text parts. */
-  readonly text: string
-  /** The message as the client sent it. */
-  readonly raw: unknown
-}
-
 /**
  * An agent. Its generator `run` yields event bodies, which are logged in order. The generator may run up to 64 events
  * or 256 K characters ahead of the log; then its `yield` waits. `ask`, `steering.take` and the terminal event come
  * after everything that was yielded before them. The run is completed when the generator returns. It fails when the
  * generator throws: with the code and message of a {@link RunError}, and with `agent-error` and no text for any other
  * error.
+ *
+ * The type parameters tell clients what {@link defineAgent} has read: the parsed input, the name, the input that a client
+ * gives, and what the generator returns.
  */
-export interface Agent<Input = unknown> {
+export interface Agent<
+  Input = unknown,
+  Name extends string = string,
+  Given = unknown,
+  Result extends RunResult = RunResult,
+> {
   /** The name in `run.start`; unique on a server. */
-  readonly name: string
+  readonly name: Name
   /** What the agent does, for people. */
   readonly description: string
   /** The schema of the input; input that does not match is refused as `bad-request`. */
-  readonly input: z.ZodType<Input>
+  readonly input: z.ZodType<Input, Given>
+  /**
+   * The fields of the input that a chat fills: the text of the user, or the conversation. Unlike `inputText` and
+   * `fromMessages`, which come first, it also works for an agent in a worker.
+   * @default see `inputText` and `fromMessages`
+   */
+  readonly chat?: ChatFields
   /**
    * The text of an input as a chat shows it to users; it is logged in `run.started`.
-   * @default clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
+   * @default the field `chat.text`; without it clients take the field `query`, `prompt`, `text` or `message`, or the last user text of `messages`
    */
   inputText?(input: Input): string
   /**
@@ -123,7 +130,7 @@ export interface Agent<Input = unknown> {
   fromMessages?(messages: readonly ForeignMessage[], extra: Readonly<Record<string, unknown>>): unknown
   /** Executes one run. @param input the parsed input */
   // biome-ignore lint/suspicious/noConfusingVoidType: a generator without a return statement returns void
-  run(input: Input, context: RunContext): AsyncGenerator<EventBody, RunResult | void, void>
+  run(input: Input, context: RunContext): AsyncGenerator<EventBody, Result | void, void>
   /**
    * Continues a run whose process died, in another process. An agent without this method cannot be taken over: its run
    * fails as `producer-lost`.
@@ -134,11 +141,12 @@ export interface Agent<Input = unknown> {
     input: Input,
     context: RunContext,
     // biome-ignore lint/suspicious/noConfusingVoidType: as above
-  ): AsyncGenerator<EventBody, RunResult | void, void>
+  ): AsyncGenerator<EventBody, Result | void, void>
 }
 
 /**
- * Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`.
+ * Returns the agent unchanged, with types: the input of `run` has the output type of the schema `input`, and clients know
+ * the agent's name, its input and its `result`: `createClient<typeof server>()` of `twinrail-client`.
  * @example
  * ```ts
  * import { defineAgent } from 'twinrail'
@@ -157,7 +165,12 @@ export interface Agent<Input = unknown> {
  * })
  * ```
  */
-export function defineAgent<Input>(agent: Agent<Input>): Agent<Input> {
+export function defineAgent<
+  Input,
+  const Name extends string = string,
+  Given = unknown,
+  Result extends RunResult = RunResult,
+>(agent: Agent<Input, Name, Given, Result>): Agent<Input, Name, Given, Result> {
   return agent
 }
 

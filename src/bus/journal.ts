@@ -12,15 +12,20 @@ import type {
   LogPage,
   LogSize,
   Mark,
+  OnceKey,
   Place,
   ReadBounds,
+  Restored,
+  RestoredSession,
   SessionInfo,
+  SessionRecord,
   Snapshot,
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
 import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
+import type { Tracing } from './tracing.ts'
 
 export type { LogSize } from '../log/log.ts'
 
@@ -39,8 +44,10 @@ export interface Growth {
   readonly first: number
   /** Number of the last event in the log. */
   readonly head: number
-  /** The keys that the call took; they tell which runs have ended and which questions have their answer. */
-  readonly taken: readonly string[]
+  /** The keys that the call took; they tell which runs have begun and ended and which questions have their answer. */
+  readonly taken: readonly OnceKey[]
+  /** The runs whose holders have appended, in the leases of the call. */
+  readonly runs: readonly string[]
 }
 
 /** The most bytes that the offset adds to an event's JSON. */
@@ -53,11 +60,13 @@ const OFFSET_BYTES = '"offset":"",'.length + 33
 export class Journal {
   readonly #log: EventLog
   readonly #limits: OpenLimits
+  readonly #tracing: Tracing | undefined
   readonly #listeners = new Set<(growth: Growth) => void>()
 
   /** @param limits what may be open in each session; each limit has a default */
-  constructor(log: EventLog, limits: Partial<OpenLimits> = {}) {
+  constructor(log: EventLog, limits: Partial<OpenLimits> = {}, tracing?: Tracing | undefined) {
     this.#log = log
+    this.#tracing = tracing
     this.#limits = { ...openDefaults, ...limits }
   }
 
@@ -93,13 +102,17 @@ export class Journal {
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const appended = await this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const append = () => this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const runId = conditions.leases?.[0]?.runId
+    const appended = await (this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ??
+      append())
     if (appended.accepted && texts.length > 0) {
       const { epoch, first, head } = appended
-      const taken = conditions.once?.map(({ key }) => key) ?? []
+      const { once: taken = [], leases = [] } = conditions
+      const runs = leases.flatMap(({ runId, from }) => (from === undefined ? [runId] : []))
       // A producer that repeats itself may have added only the last events, and where its first one lies may be unknown.
       for (const listener of this.#listeners)
-        listener({ sessionId, epoch, first: first || head, head, taken })
+        listener({ sessionId, epoch, first: first || head, head, taken, runs })
     }
     return appended
   }
@@ -287,6 +300,26 @@ export class Journal {
   /** Says how many of some things this node has. Resolves with what the other nodes have. */
   async hold(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]> {
     return (await this.#log.hold?.(name, counts, ttlMs)) ?? []
+  }
+
+  /** The records of a session: its keys, producers, leases and tallies. */
+  records(sessionId: string, epoch: number): AsyncIterable<SessionRecord> {
+    return this.#log.records(sessionId, epoch)
+  }
+
+  /** Creates a session as a copy has it; its events and records follow. */
+  restore(sessionId: string, session: RestoredSession): Promise<Restored> {
+    return this.#log.restore(sessionId, session)
+  }
+
+  /** Writes records of a restored session, and says when it was last active. */
+  restoreRecords(
+    sessionId: string,
+    epoch: number,
+    records: readonly SessionRecord[],
+    activeAt: number,
+  ): Promise<void> {
+    return this.#log.restoreRecords(sessionId, epoch, records, activeAt)
   }
 
   /** Closes the log. Calls after it are refused. */

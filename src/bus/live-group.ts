@@ -122,7 +122,7 @@ export class LiveGroup<B> {
           else this.#leave(member, before)
         }
       }
-      this.#tail.observer.batch(wire.length, this.#members.size, this.#tail.delayMs)
+      this.#tail.observer.batch(wire.length, this.#members.size, this.#tail.delayMs, events.at(-1))
     }
     if (this.#run !== undefined && seen.some(event => isTerminal(event.type))) {
       for (const member of [...this.#members]) member.end('run-ended')

@@ -353,6 +353,12 @@ export const serveSettings = {
     about: 'time that a run of a worker’s agent waits for a worker with a free slot',
     schema: milliseconds(86_400_000).default(60_000),
   },
+  processes: {
+    flag: '--processes <n>',
+    about:
+      'processes that share the port, so that the server uses as many cores; they need --log redis://…. SIGUSR2 replaces one after the other',
+    schema: z.coerce.number().int().min(1).max(64).default(1),
+  },
   drainMs: {
     flag: '--drain-ms <ms>',
     about:
@@ -383,6 +389,12 @@ export const serveSettings = {
     flag: '--compression',
     about:
       'compress streams for clients that ask; leave it off where a session mixes secrets with text of strangers',
+    schema: flag.default(false),
+  },
+  otel: {
+    flag: '--otel',
+    about:
+      'make OpenTelemetry spans of commands and runs, by the SDK that NODE_OPTIONS loads; needs the package @opentelemetry/api',
     schema: flag.default(false),
   },
   logLevel: {

@@ -48,7 +48,7 @@ export async function conformanceCommand(options: ConformanceOptions): Promise<n
       progress = `${done} of ${total} checks${failed > 0 ? `, ${failed} failed` : ''}`
     },
   }).finally(() => status.stop())
-  if (json === '-') screen.line(JSON.stringify(report, null, 2))
+  if (json === '-') screen.json(JSON.stringify(report, null, 2))
   else {
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`)
     for (const line of tableOf(report)) screen.line(line)

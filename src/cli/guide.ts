@@ -27,7 +27,7 @@ export async function guideCommand(options: GuideOptions): Promise<number> {
   let { typed } = options
   if (Object.keys(typed).length === 0) {
     if (json) {
-      screen.line(JSON.stringify({ scenarios: adviseOnAll() }, null, 2))
+      screen.json(JSON.stringify({ scenarios: adviseOnAll() }, null, 2))
       return exitCodes.completed
     }
     if (!stdin.isTTY || !stderr.isTTY) {
@@ -59,7 +59,8 @@ export async function guideCommand(options: GuideOptions): Promise<number> {
   const advice = advise(question.data)
   const colours = Boolean(stdout.isTTY) && !env['NO_COLOR'] && env['TERM'] !== 'dumb'
   const paint: Paint = (format, text) => (colours ? styleText(format, text, { validateStream: false }) : text)
-  for (const line of json ? [JSON.stringify(advice, null, 2)] : formatAdvice(advice, paint)) screen.line(line)
+  if (json) screen.json(JSON.stringify(advice, null, 2))
+  else for (const line of formatAdvice(advice, paint)) screen.styled(line)
   return exitCodes.completed
 }
 

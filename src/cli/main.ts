@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** The command `twinrail`. Each command loads its own code when it is called, so that none waits for the others'. */
-import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { writeOutput } from '../process-output.ts'
+import { printable } from '../protocol/printable.ts'
 import {
   DEFAULT_URL,
   parseSettings,
@@ -162,51 +162,99 @@ guideProgram.action(async (given: Record<string, unknown>) => {
   process.exitCode = await guideCommand({ ...terminal(), typed, json: given['json'] === true })
 })
 
-program
-  .command('export <sessionId>')
-  .description('write a session to standard output as NDJSON with a checksum')
-  .addOption(serverOption())
-  .action(async (sessionId: string, { url }: { url: string }) => {
-    await reportingErrors(async () => {
-      const { download } = await import('./download.ts')
-      const { archiveLines } = await import('../sessions/archive.ts')
-      const { events, ...header } = await download(url, sessionId)
-      for await (const line of archiveLines(header, events)) {
-        if (!process.stdout.write(line)) await once(process.stdout, 'drain')
-      }
-    })
-  })
-
-program
-  .command('import <file>')
-  .description('create a session from an export; an LMDB log must not be in use by a server')
-  .addOption(
-    new Option(serveSettings.log.flag, 'log to create the session in')
-      .env(variableOf('log'))
-      .makeOptionMandatory(),
-  )
-  .addOption(
+/** The options that name a log. */
+function logOptions(about: string): Option[] {
+  return [
+    new Option(serveSettings.log.flag, about).env(variableOf('log')),
     new Option(serveSettings.redisPrefix.flag, serveSettings.redisPrefix.about).env(
       variableOf('redisPrefix'),
     ),
+  ]
+}
+
+const exportCommand = program
+  .command('export')
+  .argument('[sessionIds...]', 'sessions to export (default: all)')
+  .description('write sessions to a file, as NDJSON with a checksum')
+  .option('-o, --output <file>', 'file to write (default: standard output)')
+  .addOption(serverOption())
+  .option(
+    '--header <line>',
+    'header for every request to the server, such as "authorization: Bearer …"; may be repeated',
+    header,
+    {},
   )
-  .option('--session <id>', 'id of the new session (default: the exported id)')
-  .action(async (file: string, { session, ...given }: { log: string; session?: string }) => {
-    const settings = parseSettings(given)
+for (const option of logOptions('read the log itself, with all records; an LMDB log must not be in use')) {
+  exportCommand.addOption(option)
+}
+exportCommand.action(
+  async (sessionIds: string[], { url, header: headers, output, ...given }: ExportGiven) => {
+    // A log in the environment is the server's; the address of a server that is typed counts more.
+    const isTyped = (name: string) => exportCommand.getOptionValueSource(name) === 'cli'
+    if (isTyped('url') && isTyped('log')) throw new SettingsError('--url and --log: give one of them')
+    const settings = isTyped('url') || given.log === undefined ? undefined : parseSettings({ ...given })
     await reportingErrors(async () => {
-      const { openLog } = await import('./open-log.ts')
-      const { Journal } = await import('../bus/journal.ts')
-      const { importArchive, readArchive } = await import('../sessions/archive.ts')
-      const archive = readArchive(readFileSync(file, 'utf8'))
-      const log = await openLog(settings, message => process.stderr.write(`twinrail: ${message}\n`))
-      try {
-        const made = await importArchive(new Journal(log), archive, session)
-        process.stdout.write(`${made.sessionId}: ${made.events} events\n`)
-      } finally {
-        await log.close()
-      }
+      const { exportCommand } = await import('./transfer.ts')
+      const ids = sessionIds.length > 0 ? sessionIds : undefined
+      await exportCommand({ ids, output, settings, server: { url, headers } })
+    })
+  },
+)
+
+const importCommand = program
+  .command('import')
+  .argument('<file>', 'file of twinrail export')
+  .description('create the sessions of an export in a log; an LMDB log must not be in use by a server')
+  .addOption(
+    new Option('--existing <what>', 'what to do with a session that exists')
+      .choices(['refuse', 'skip', 'replace'] as const)
+      .default('refuse'),
+  )
+  .option('--session <id>', 'another id for the session of a file that holds one')
+for (const option of logOptions('log to create the sessions in')) {
+  importCommand.addOption(option.makeOptionMandatory(option.attributeName() === 'log'))
+}
+importCommand.action(async (file: string, { session, existing, ...given }: ImportGiven) => {
+  const settings = parseSettings({ ...given })
+  await reportingErrors(async () => {
+    const { importCommand } = await import('./transfer.ts')
+    await importCommand({ file, sessionId: session, existing, settings })
+  })
+})
+
+program
+  .command('backup')
+  .argument('<folder>', 'new or empty folder for the copy')
+  .description(
+    'copy an LMDB log, also while a server uses it, and check the copy; to restore, serve the copy',
+  )
+  .addOption(
+    new Option('--log <log>', 'the log, as serve has it')
+      .env(variableOf('log'))
+      .default(serveSettings.log.schema.parse(undefined)),
+  )
+  .action(async (folder: string, { log }: { log: string }) => {
+    const settings = parseSettings({ log })
+    await reportingErrors(async () => {
+      const { backupCommand } = await import('./transfer.ts')
+      await backupCommand(settings, folder)
     })
   })
+
+interface ExportGiven {
+  url: string
+  header: Record<string, string>
+  output?: string
+  log?: string
+  redisPrefix?: string
+}
+
+interface ImportGiven {
+  session?: string
+  existing: 'refuse' | 'skip' | 'replace'
+  log: string
+  redisPrefix?: string
+}
 
 /** Runs `work`; prints an error as one line, and sets exit code 1. */
 async function reportingErrors(work: () => Promise<void>): Promise<void> {
@@ -214,7 +262,7 @@ async function reportingErrors(work: () => Promise<void>): Promise<void> {
     await work()
   } catch (error) {
     if (error instanceof SettingsError) throw error
-    process.stderr.write(`twinrail: ${(error as Error).message}\n`)
+    process.stderr.write(`twinrail: ${printable((error as Error).message)}\n`)
     process.exitCode = 1
   }
 }

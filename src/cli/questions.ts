@@ -4,6 +4,7 @@ import { ClientError } from '../../client/index.ts'
 import { isTerminal, type TwinrailEvent } from '../protocol/index.ts'
 import { hintOf, parseAnswer, type Question } from './answers.ts'
 import type { Screen } from './screen.ts'
+import { oneLine } from './text.ts'
 
 export type Input = NodeJS.ReadableStream & { isTTY?: boolean }
 
@@ -99,7 +100,7 @@ export class Questions {
       let done = false
       while (!done) {
         screen.prompt = prompt
-        const line = await lines.question(`${hintOf(question)}> `, stop)
+        const line = await lines.question(`${oneLine(hintOf(question), 1000)}> `, stop)
         screen.prompt = undefined
         done = await this.#answered(question, line)
       }

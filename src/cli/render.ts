@@ -84,7 +84,7 @@ export class Renderer {
   #end(run: Run, event: Terminal): void {
     this.#runs.delete(event.runId ?? '')
     if (event.type === 'run.completed' && !run.hasContent && event.data.result !== undefined) {
-      this.#screen.line(JSON.stringify(event.data.result, undefined, 2))
+      this.#screen.json(JSON.stringify(event.data.result, undefined, 2))
     }
     this.#sources(run.sources)
     const { text, format } = outcomeOf(event)

@@ -1,7 +1,8 @@
 /** The two outputs of a command: stdout for the content, stderr for everything about it. */
 import { once } from 'node:events'
 import { styleText } from 'node:util'
-import { printable } from './text.ts'
+import { printable, printableJson, printableStyled } from '../protocol/printable.ts'
+import { WholeCharacters } from '../protocol/text.ts'
 
 /** An output stream of a process, or a test's own stream. */
 export type Output = NodeJS.WritableStream & {
@@ -26,6 +27,9 @@ export class Screen {
   /** Streams whose line is unfinished, and the part that it belongs to. */
   readonly #open = new Map<Output, string>()
 
+  /** The part that was written last. */
+  #piece: { part: string; text: WholeCharacters } | undefined
+
   constructor(stdout: Output, stderr: Output, env: Environment) {
     this.#stdout = stdout
     this.stderr = stderr
@@ -38,20 +42,42 @@ export class Screen {
     return this.#gone.signal
   }
 
-  /** Writes a piece of content. Pieces of different parts go on separate lines. */
+  /**
+   * Writes a piece of content. Pieces of different parts go on separate lines, and a character that was cut between two
+   * pieces is written whole.
+   */
   content(part: string, text: string): void {
-    this.#stream(this.#stdout, part, printable(text))
+    this.#stream(this.#stdout, part, printable(this.#whole(part, text)))
   }
 
   /** Writes a piece of text that is not content, such as reasoning, to stderr. */
   aside(part: string, text: string): void {
-    this.#stream(this.stderr, part, this.#paint('dim', printable(text)))
+    this.#stream(this.stderr, part, this.#paint('dim', printable(this.#whole(part, text))))
   }
 
   /** Writes a line of content. */
   line(text: string): void {
+    this.#line(printable(text))
+  }
+
+  /** Writes a line of content whose styles this program made. */
+  styled(text: string): void {
+    this.#line(printableStyled(text))
+  }
+
+  /** Writes JSON as a line of content. */
+  json(text: string): void {
+    this.#line(printableJson(text))
+  }
+
+  #line(text: string): void {
     this.#begin(this.#stdout)
     this.#write(this.#stdout, `${text}\n`)
+  }
+
+  #whole(part: string, text: string): string {
+    if (this.#piece?.part !== part) this.#piece = { part, text: new WholeCharacters() }
+    return this.#piece.text.add(text)
   }
 
   /** Writes a line that is not content to stderr. */

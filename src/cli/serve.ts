@@ -1,4 +1,5 @@
 /** `twinrail serve`: runs a server with the agents that ship with Twinrail. */
+import cluster from 'node:cluster'
 import { existsSync, readFileSync } from 'node:fs'
 import { z } from 'zod'
 import { openAiAgentFromEnv } from '../agents/ai-sdk/openai.ts'
@@ -9,14 +10,17 @@ import { apiKeyAuthorize } from '../auth/api-keys.ts'
 import type { Authorize } from '../auth/authorize.ts'
 import { jwtAuthorize } from '../auth/jwt.ts'
 import type { Tls } from '../http/server.ts'
+import { registriesOfProcess, tellMetrics } from '../metrics.ts'
 import { writeOutput } from '../process-output.ts'
 import { DOCUMENTS } from '../routes/documents.ts'
 import { createServer } from '../server.ts'
 import { describeError, stderrLog } from '../stderr-log.ts'
+import { createTracing } from '../tracing.ts'
 import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
 import { ownDocuments } from './own-documents.ts'
+import { shareMetrics, superviseProcesses } from './processes.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
@@ -32,9 +36,12 @@ function say(message: string): void {
  */
 export async function serve(settings: ServeSettings): Promise<void> {
   const { host, port, graceMs, drainMs } = settings
+  const isOneOfMany = settings.processes > 1
+  if (isOneOfMany && cluster.isPrimary) process.exit(await superviseProcesses(settings))
   for (const path of settings.corpus ?? []) {
     if (!existsSync(path)) throw new SettingsError(`--corpus: ${path} does not exist`)
   }
+  if (settings.otel) await mustHaveOtel()
   const authorize = authorizeFrom(settings)
   const chat = agentFromEnv()
   const server = await createServer({
@@ -68,6 +75,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
     spreadMs: settings.spreadMs,
     compression: settings.compression,
     dialects: settings.dialects,
+    tracing: settings.otel,
     connections: {
       connections: settings.maxConnections,
       ...(settings.maxConnectionsPerAddress && { connectionsPerAddress: settings.maxConnectionsPerAddress }),
@@ -101,11 +109,20 @@ export async function serve(settings: ServeSettings): Promise<void> {
       },
     )
   }
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
+  if (isOneOfMany) {
+    tellMetrics(shareMetrics(registriesOfProcess))
+    // A terminal sends these to all processes; the supervising one says what they mean.
+    for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {})
+    process.on('SIGTERM', stop)
+  } else {
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, stop)
+  }
 
   const address = await server.listen({ host, port }).catch(error => {
     throw new SettingsError(cannotListen(error, host, port))
   })
+  // One of several processes says it for all.
+  if (isOneOfMany && cluster.worker?.id !== 1) return
   const elsewhere = address === DEFAULT_URL ? '' : ` --url ${address}`
   writeOutput(
     process.stdout,
@@ -156,6 +173,13 @@ function authorizeFrom(settings: ServeSettings): Authorize | undefined {
     }
   }
   return hooks.length === 0 ? undefined : anyOf(...hooks)
+}
+
+/** @throws SettingsError when spans cannot be made */
+async function mustHaveOtel(): Promise<void> {
+  await createTracing(true).catch(error => {
+    throw new SettingsError(`--otel: ${(error as Error).message}`)
+  })
 }
 
 function deepsearchFrom(settings: ServeSettings): ReturnType<typeof createDeepsearch> {

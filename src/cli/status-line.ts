@@ -2,7 +2,7 @@
 import type { FollowStatus } from '../../client/index.ts'
 import { beginning } from '../protocol/index.ts'
 import type { Environment, Output } from './screen.ts'
-import { bytes, counted, duration } from './text.ts'
+import { bytes, counted, duration, oneLine } from './text.ts'
 
 /** The text of the line. */
 export function statusText(status: FollowStatus, events: number, elapsedMs: number): string {
@@ -81,7 +81,7 @@ export class StatusLine {
   }
 
   #draw(): void {
-    const text = beginning(this.#text, (this.#stream.columns ?? 80) - 1)
+    const text = beginning(oneLine(this.#text, 1000), (this.#stream.columns ?? 80) - 1)
     if (text === this.#drawn) return
     this.#drawn = text
     this.#stream.write(`${SAVE}\x1b[${this.#stream.rows};1H\x1b[2K\x1b[7m ${text} \x1b[27m${RESTORE}`)

@@ -1,15 +1,12 @@
 /** Formats text for terminals. */
-import { beginning } from '../protocol/index.ts'
 
-/** Removes control characters: text of an agent is not trusted to control the terminal. */
-export function printable(text: string): string {
-  return text.replace(/(?![\n\t])\p{Cc}/gu, '')
-}
+import { beginning } from '../protocol/index.ts'
+import { printable } from '../protocol/printable.ts'
 
 /** A value in one line of at most `width` characters. */
 export function oneLine(value: unknown, width = 100): string {
   const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
-  const line = printable(text).replace(/\s+/g, ' ').trim()
+  const line = printable(text.replace(/\s+/g, ' ').trim())
   return line.length > width ? `${beginning(line, width - 1)}…` : line
 }
 

@@ -84,7 +84,7 @@ export async function watch(
       const event = message.event as TwinrailEvent
       events += 1
       questions.observe(event)
-      if (json) screen.line(message.json ?? JSON.stringify(event))
+      if (json) screen.json(message.json ?? JSON.stringify(event))
       else renderer.show(event)
       questions.ask()
       if (isTerminal(event.type)) outcome = event as Terminal

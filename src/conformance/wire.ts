@@ -131,6 +131,12 @@ export interface Message {
   connectionId?: string
   heartbeatMs?: number
   limits?: Record<string, number>
+  agent?: string
+  input?: unknown
+  start?: string
+  workId?: string
+  renewMs?: number
+  event?: Message
 }
 
 /** A message as it came. */
@@ -203,9 +209,13 @@ export class Socket {
   }
 
   /** @throws Error with the status of a refused upgrade */
-  static open(target: Target, signal: AbortSignal, protocols: string[] = ['twinrail.v1']): Promise<Socket> {
-    const { url, headers, ca } = target
-    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/ws`, protocols, {
+  static open(
+    target: Target & { query?: string },
+    signal: AbortSignal,
+    protocols: string[] = ['twinrail.v1'],
+  ): Promise<Socket> {
+    const { url, headers, ca, query = '' } = target
+    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/v1/ws${query}`, protocols, {
       headers,
       perMessageDeflate: false,
       maxPayload: 16 * 1024 * 1024,

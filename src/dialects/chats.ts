@@ -1,6 +1,7 @@
 /** How foreign conversations map to sessions, runs and the input of agents. */
 import { createHash } from 'node:crypto'
 import type { ForeignMessage } from '../agents/agent.ts'
+import { inputOfChat, lastUserText } from '../agents/chat-fields.ts'
 import type { RunRange } from '../bus/cursor.ts'
 import { keys } from '../log/keys.ts'
 import { formatOffset, Id, TwinrailError } from '../protocol/index.ts'
@@ -46,8 +47,8 @@ export function agentOf({ sessions }: TransportContext, name: string): ListedAge
 }
 
 /**
- * The input of a run that a foreign client asks for: `given` as it is, or what the agent's `fromMessages` makes of the
- * conversation. Without that, the last text of the user goes into the one string field that the agent requires (or into
+ * The input of a run that a foreign client asks for: `given` as it is, or what the agent's `fromMessages` or `chat` makes
+ * of the conversation. Without these, the last text of the user goes into the one string field that the agent requires (or into
  * `prompt`), or the agent is given `messages` when it takes them.
  * @throws TwinrailError `bad-request` when the agent's input cannot be made of messages
  */
@@ -59,6 +60,7 @@ export function inputOf(
 ): unknown {
   if (given !== undefined) return given
   if (agent.fromMessages) return agent.fromMessages(messages, extra)
+  if (agent.chat) return inputOfChat(agent.chat, messages)
   const text = lastUserText(messages)
   const { properties = {}, required = [] } = agent.input as {
     properties?: Record<string, { type?: unknown }>
@@ -79,11 +81,6 @@ export function inputOf(
     'bad-request',
     `the input of ${agent.name} cannot be made of messages; send it as \`input\`, or give the agent fromMessages`,
   )
-}
-
-/** The text of the user's last message; `undefined` when there is none. */
-export function lastUserText(messages: readonly ForeignMessage[]): string | undefined {
-  return messages.findLast(({ role, text }) => role === 'user' && text !== '')?.text
 }
 
 /** The session's runs, oldest first: all open ones and the last that ended; none when there is no session. */
@@ -115,4 +112,14 @@ export async function findRun(
 /** The cursor just before an event. */
 export function before(epoch: number, seq: number): string {
   return formatOffset(epoch, seq - 1)
+}
+
+/** What the text of a tool’s result says, which clients send as JSON; any other text is itself. */
+export function jsonOf(content: unknown): NonNullable<unknown> | null {
+  if (typeof content !== 'string') return content ?? null
+  try {
+    return JSON.parse(content) as NonNullable<unknown> | null
+  } catch {
+    return content
+  }
 }

@@ -1,4 +1,6 @@
-/** The routes of the dialects for the OpenAPI document. Their bodies are the foreign protocols': see docs/clients/. */
+/** The routes of the dialects for the OpenAPI document. What a schema leaves open is the foreign protocol's: docs/clients/. */
+import type { z } from 'zod'
+import { jsonSchemaOf } from '../protocol/index.ts'
 import type { DialectName } from './names.ts'
 
 interface Operation {
@@ -6,8 +8,23 @@ interface Operation {
   summary: string
   path: string
   method: 'get' | 'post'
-  /** The media type of the answer. */
-  answer: 'text/event-stream' | 'application/json' | 'text/plain'
+  /** The media types of the answer. */
+  answer: 'text/event-stream' | 'application/json' | 'text/plain' | 'application/json, text/event-stream'
+}
+
+/** What an operation checks, and its answer as JSON. */
+interface Schemas {
+  readonly body?: z.ZodType
+  readonly query?: z.ZodType
+  readonly answer?: z.ZodType
+}
+
+/** Loaded with the routes of the dialect. */
+const schemas: Record<DialectName, () => Promise<Readonly<Record<string, Schemas>>>> = {
+  'ai-sdk': async () => (await import('./ai-sdk/routes.ts')).schemas,
+  'ag-ui': async () => (await import('./ag-ui/routes.ts')).schemas,
+  openai: async () => (await import('./openai/routes.ts')).schemas,
+  genie: async () => (await import('./genie/routes.ts')).schemas,
 }
 
 export const dialectOperations: Record<DialectName, readonly Operation[]> = {
@@ -77,14 +94,14 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
       path: '/openai/v1/responses',
       method: 'post',
       summary: 'OpenAI: create a response',
-      answer: 'application/json',
+      answer: 'application/json, text/event-stream',
     },
     {
       operationId: 'openaiResponse',
       path: '/openai/v1/responses/{id}',
       method: 'get',
       summary: 'OpenAI: read or resume a response',
-      answer: 'application/json',
+      answer: 'application/json, text/event-stream',
     },
     {
       operationId: 'openaiCancelResponse',
@@ -98,7 +115,7 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
       path: '/openai/v1/chat/completions',
       method: 'post',
       summary: 'OpenAI: create a chat completion',
-      answer: 'application/json',
+      answer: 'application/json, text/event-stream',
     },
   ],
   genie: [
@@ -134,16 +151,16 @@ export const dialectOperations: Record<DialectName, readonly Operation[]> = {
 }
 
 /** The paths of these dialects as OpenAPI has them. */
-export function dialectPaths(names: readonly DialectName[]): Record<string, Record<string, unknown>> {
+export async function dialectPaths(
+  names: readonly DialectName[],
+): Promise<Record<string, Record<string, unknown>>> {
   const paths: Record<string, Record<string, unknown>> = {}
   for (const name of names) {
-    for (const { operationId, path, method, summary, answer } of dialectOperations[name]) {
-      const parameters = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
-        name,
-        in: 'path',
-        required: true,
-        schema: { type: 'string' },
-      }))
+    const known = await schemas[name]()
+    for (const operation of dialectOperations[name]) {
+      const { operationId, path, method, summary } = operation
+      const { body, query } = known[operationId] ?? {}
+      const parameters = [...pathParameters(path), ...(query ? queryParameters(query) : [])]
       paths[path] = {
         ...paths[path],
         [method]: {
@@ -151,11 +168,9 @@ export function dialectPaths(names: readonly DialectName[]): Record<string, Reco
           summary,
           tags: [name],
           ...(parameters.length > 0 && { parameters }),
-          ...(method === 'post' && {
-            requestBody: { content: { 'application/json': { schema: { type: 'object' } } } },
-          }),
+          ...(body && { requestBody: { required: true, content: { 'application/json': contentOf(body) } } }),
           responses: {
-            200: { description: 'As the foreign protocol has it', content: { [answer]: { schema: {} } } },
+            200: { description: 'As the foreign protocol has it', content: answerOf(operation, known) },
             '4XX': { description: 'Refused, in the foreign form' },
           },
         },
@@ -163,4 +178,33 @@ export function dialectPaths(names: readonly DialectName[]): Record<string, Reco
     }
   }
   return paths
+}
+
+function answerOf({ answer, operationId }: Operation, known: Readonly<Record<string, Schemas>>): object {
+  const schema = known[operationId]?.answer
+  return Object.fromEntries(
+    answer
+      .split(', ')
+      .map(type => [type, type === 'application/json' && schema ? contentOf(schema) : { schema: {} }]),
+  )
+}
+
+const contentOf = (schema: z.ZodType) => ({ schema: withoutDraft(schema) })
+
+function withoutDraft(schema: z.ZodType): Record<string, unknown> {
+  const { $schema: _, ...json } = jsonSchemaOf(schema)
+  return json
+}
+
+const pathParameters = (path: string): object[] =>
+  [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }))
+
+function queryParameters(query: z.ZodType): object[] {
+  const { properties = {} } = withoutDraft(query) as { properties?: Record<string, object> }
+  return Object.entries(properties).map(([name, schema]) => ({ name, in: 'query', schema }))
 }

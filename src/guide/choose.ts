@@ -35,8 +35,6 @@ export interface Rule {
   because(needs: Needs): string
   /** The transport that the rule moves, and where to. A rule without it only explains why a need changes nothing. */
   readonly moves?: readonly [Transport, 'to the front' | 'to the end' | 'out']
-  /** The figures that support the reason. */
-  readonly evidence?: readonly EvidenceId[]
 }
 
 /** Commands per second above which one request per command costs more than a socket. */
@@ -62,14 +60,12 @@ export const rules: readonly Rule[] = [
     applies: needs => !busy(needs) && !crowded(needs) && !needs.buffers,
     because: () => 'answers flow one way and commands are rare, and plain HTTP passes most proxies',
     moves: ['sse', 'to the front'],
-    evidence: ['chat/deliver', 'chat/cpu', 'chat/bytes'],
   },
   {
     id: 'mobile',
     applies: needs => needs.mobile,
     because: () =>
       'sleep and network changes do not matter: reconnecting costs the same on SSE and WebSocket',
-    evidence: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
   },
   {
     id: 'busy-upstream',
@@ -77,7 +73,6 @@ export const rules: readonly Rule[] = [
     because: ({ upstreamPerSecond }) =>
       `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each`,
     moves: ['websocket', 'to the front'],
-    evidence: ['editing/uplink', 'editing/cpu', 'game/uplink'],
   },
   {
     id: 'many-sessions',
@@ -85,27 +80,23 @@ export const rules: readonly Rule[] = [
     because: ({ sessions = 1, connections }) =>
       `${sessions} streams would use up the ${connections} connections to this host`,
     moves: ['websocket', 'to the front'],
-    evidence: ['dashboards/handshake', 'dashboards/memory'],
   },
   {
     id: 'binary',
     applies: needs => needs.binary,
     because: () => 'binary data does not matter: events are JSON, with base64 on every transport',
-    evidence: ['binary/bytes', 'binary/deliver'],
   },
   {
     id: 'cuts-idle',
     applies: needs => needs.cutsIdleAfterSeconds !== undefined,
     because: ({ cutsIdleAfterSeconds }) =>
       `connections are closed after ${cutsIdleAfterSeconds} s of silence on every transport: set heartbeats below that`,
-    evidence: ['mobile/storm'],
   },
   {
     id: 'buffers',
     applies: needs => needs.buffers,
     because: () => 'a proxy buffers responses, so a stream would arrive late',
     moves: ['sse', 'to the end'],
-    evidence: ['buffered/firstEvent', 'buffered/deliver'],
   },
   {
     id: 'strips-upgrade',
@@ -139,6 +130,17 @@ export const rules: readonly Rule[] = [
   },
 ]
 
+/** The figures that support the reason of a rule, by its id. Apart from the rules, since clients need the rules only. */
+export const evidenceOf: Readonly<Record<string, readonly EvidenceId[]>> = {
+  'one-way': ['chat/deliver', 'chat/cpu', 'chat/bytes'],
+  mobile: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
+  'busy-upstream': ['editing/uplink', 'editing/cpu', 'game/uplink'],
+  'many-sessions': ['dashboards/handshake', 'dashboards/memory'],
+  binary: ['binary/bytes', 'binary/deliver'],
+  'cuts-idle': ['mobile/storm'],
+  buffers: ['buffered/firstEvent', 'buffered/deliver'],
+}
+
 /**
  * Recommends a transport by {@link rules}. Long-poll is always recommended or among the fallbacks, since it needs only
  * requests. Does not throw.
@@ -150,18 +152,22 @@ export const rules: readonly Rule[] = [
  * ```
  */
 export function chooseTransport(needs: Needs): Recommendation {
+  const choice = applyRules(needs)
+  return { ...choice, evidence: choice.because.flatMap(({ rule }) => evidenceOf[rule] ?? []) }
+}
+
+/** The recommendation without its figures. */
+export function applyRules(needs: Needs): Omit<Recommendation, 'evidence'> {
   const because: Reason[] = []
-  const evidence: EvidenceId[] = []
   let order: Transport[] = ['sse', 'websocket', 'long-poll']
-  for (const { id, applies, because: text, moves, evidence: figures = [] } of rules) {
+  for (const { id, applies, because: text, moves } of rules) {
     if (!applies(needs)) continue
     because.push({ rule: id, text: text(needs) })
-    evidence.push(...figures)
     if (!moves) continue
     const [transport, where] = moves
     const rest = order.filter(other => other !== transport)
     order = where === 'out' ? rest : where === 'to the front' ? [transport, ...rest] : [...rest, transport]
   }
   const [transport = 'long-poll', ...fallback] = order
-  return { transport, because, fallback, evidence }
+  return { transport, because, fallback }
 }

@@ -1,6 +1,6 @@
 /** What an append's conditions come to, judged against what a driver holds. Pure: drivers look up and write. */
-import type { AppendConditions, Appended, KeyEntry, OnceKey, Opening } from './log.ts'
-import { type Exceeded, type Open, Tally } from './tally.ts'
+import type { AppendConditions, Appended, KeyEntry, OnceKey, Open, Opening } from './log.ts'
+import { type Exceeded, Tally } from './tally.ts'
 
 export interface HeldKey extends KeyEntry {
   /** ms since 1970; Infinity when it lasts as long as the session. */

@@ -6,7 +6,9 @@
 import { adds, entryOf, judge } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
+import { type Backup, copyLog } from './lmdb/backup.ts'
 import { findExpired, moveEnds } from './lmdb/leases.ts'
+import { recordsOf } from './lmdb/records.ts'
 import { OpenSession } from './lmdb/session.ts'
 import { openStore } from './lmdb/store.ts'
 import { Sweeper } from './lmdb/sweeper.ts'
@@ -29,6 +31,7 @@ import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
 import { lengthOf, SizeLimit } from './size-limit.ts'
 
+export type { Backup } from './lmdb/backup.ts'
 export type { FolderProblem } from './lmdb/folder.ts'
 export { LogFolderError } from './lmdb/folder.ts'
 
@@ -117,10 +120,13 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     return row && new OpenSession(tables, transaction, sessionId, row)
   }
 
+  function newEpoch(transaction: Transaction): number {
+    return Math.max(clock(), (transaction.get(tables.counters, LAST_EPOCH) ?? 0) + 1)
+  }
+
   /** A session that nobody knows of yet; {@link keep} it, or it never was. */
   function draft(transaction: Transaction, sessionId: string, createdBy: string | undefined): OpenSession {
-    const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
-    const epoch = Math.max(clock(), last + 1)
+    const epoch = newEpoch(transaction)
     return new OpenSession(tables, transaction, sessionId, {
       epoch,
       head: 0,
@@ -132,7 +138,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   function keep(transaction: Transaction, session: OpenSession, metadata: Record<string, unknown>): void {
-    transaction.put(tables.counters, LAST_EPOCH, session.epoch)
+    const last = transaction.get(tables.counters, LAST_EPOCH) ?? 0
+    transaction.put(tables.counters, LAST_EPOCH, Math.max(last, session.epoch))
     transaction.put(tables.activity, activityKey(session.place), PRESENT)
     session.setMetadata(metadata)
     session.save({})
@@ -351,6 +358,51 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       return { bytes: usage.bytes, maxBytes: limit.maxBytes }
     },
 
+    async *records(sessionId, epoch) {
+      if (rowOf(sessionId)?.epoch !== epoch) return
+      for await (const record of recordsOf(tables, epoch)) {
+        mustBeOpen()
+        if (record.kind !== 'key' || (record.expiresAt ?? Infinity) > clock()) yield record
+      }
+    },
+
+    async restore(sessionId, { epoch, earliest, createdAt, createdBy, metadata, snapshot }) {
+      // The rows of a deleted session would be removed under the same epoch.
+      if (epoch !== undefined && tables.garbage.get(numberKey(epoch)) === 'all') {
+        sweeper.poke()
+        await sweeper.settled()
+      }
+      return write(transaction => {
+        if (find(transaction, sessionId)) return { restored: false, reason: 'session' }
+        const given = epoch ?? newEpoch(transaction)
+        const key = numberKey(given)
+        const isTaken = transaction.get(tables.metadata, key) || transaction.get(tables.garbage, key)
+        if (isTaken) return { restored: false, reason: 'epoch' }
+        mustHaveRoom(JSON.stringify([metadata, snapshot]).length)
+        const session = new OpenSession(tables, transaction, sessionId, {
+          epoch: given,
+          head: earliest - 1,
+          earliest,
+          createdAt,
+          activeAt: createdAt,
+          ...(createdBy !== undefined && { createdBy }),
+        })
+        keep(transaction, session, metadata)
+        if (snapshot) session.setSnapshot(snapshot)
+        return { restored: true, epoch: given }
+      })
+    },
+
+    async restoreRecords(sessionId, epoch, records, activeAt) {
+      return write(transaction => {
+        const session = find(transaction, sessionId)
+        if (session?.epoch !== epoch) return
+        mustHaveRoom(JSON.stringify(records).length)
+        session.move(activeAt)
+        for (const record of records) session.setRecord(record)
+      })
+    },
+
     settled: () => sweeper.settled(),
 
     close() {
@@ -364,4 +416,21 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       return closing
     },
   }
+}
+
+/**
+ * Copies the log in a folder to another folder, also while a server of another process writes to it; the copy has
+ * everything that was acknowledged before the call. Then opens the copy and reads all of it. The copy is a log: to restore,
+ * open its folder. The log's file grows a little more meanwhile, since pages that are being copied cannot be used again.
+ * @param target a folder that is new or empty
+ * @param progress called with how many sessions and events of the copy were read
+ * @throws LogFolderError when there is no log in `folder`, `target` is not empty, or the copy is damaged; `target` has no
+ * log then
+ */
+export function backupLmdb(
+  folder: string,
+  target: string,
+  progress: (sessions: number, events: number) => void = () => {},
+): Promise<Backup> {
+  return copyLog(folder, target, folder => openLmdbLog({ folder, reserveBytes: 0 }), progress)
 }

@@ -258,6 +258,65 @@ export interface ExpiredLease {
   readonly token: string
 }
 
+/** Something open in a tally. It is closed once a later event has taken one of the keys. */
+export interface Open {
+  /** Number of the event that opened it. */
+  readonly seq: number
+  readonly until: readonly string[]
+  readonly group?: string
+  /** @default 0 */
+  readonly size?: number
+}
+
+/**
+ * What a log holds of a session besides its events, metadata and snapshot. Times are in ms since 1970. Marks are no
+ * records: they concern running nodes only.
+ */
+export type SessionRecord =
+  | {
+      readonly kind: 'key'
+      readonly name: string
+      readonly seq: number
+      readonly note: unknown
+      /** @default never */
+      readonly expiresAt?: number
+    }
+  | {
+      readonly kind: 'producer'
+      readonly name: string
+      /** The number of the producer's next event. */
+      readonly next: number
+      /** Pairs of its own number and the log's, with which a stretch of events in a row begins; the newest are last. */
+      readonly stretches?: readonly (readonly [own: number, seq: number])[]
+    }
+  | {
+      readonly kind: 'lease'
+      /** The run's id. */
+      readonly name: string
+      readonly token: string
+      readonly expiresAt: number
+    }
+  | { readonly kind: 'tally'; readonly name: string; readonly open: readonly Open[] }
+
+/** A session that is restored from a copy, before its events are appended. */
+export interface RestoredSession {
+  /** The epoch of the copy. @default a new one */
+  readonly epoch?: number | undefined
+  /** Number that the first appended event gets. */
+  readonly earliest: number
+  /** In ms since 1970. */
+  readonly createdAt: number
+  readonly createdBy?: string | undefined
+  readonly metadata: Record<string, unknown>
+  readonly snapshot?: Snapshot | undefined
+}
+
+/** The result of a restore: done, or why not. */
+export type Restored =
+  | { readonly restored: true; readonly epoch: number }
+  /** `session`: a session of this id exists. `epoch`: another session of the store has the epoch. */
+  | { readonly restored: false; readonly reason: 'session' | 'epoch' }
+
 /**
  * A log of sessions; see the top of this file for the promises of every driver. All methods may be called concurrently.
  */
@@ -412,6 +471,34 @@ export interface EventLog {
    * @throws TwinrailError `unavailable`
    */
   hold?(name: string, counts: readonly number[], ttlMs: number): Promise<readonly number[]>
+
+  /**
+   * The records of a session, in no particular order. Keys that have expired are left out, and so are keys whose names a
+   * driver cannot give back. Records that change while they are read may come in either form, or twice. Ends early when the
+   * session is deleted or gets another epoch.
+   * @throws TwinrailError `unavailable`
+   */
+  records(sessionId: string, epoch: number): AsyncIterable<SessionRecord>
+
+  /**
+   * Creates a session as a copy has it: without events, and with the head before `earliest`. Then append its events, in
+   * order, and write its records by {@link restoreRecords}; the leases last, since a run whose lease has expired is ended
+   * by any node. Later epochs of the store are greater than this one.
+   * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit
+   */
+  restore(sessionId: string, session: RestoredSession): Promise<Restored>
+
+  /**
+   * Writes records of a session, in place of those of the same kind and name, and says when it was last active, in ms since
+   * 1970. Does nothing in another epoch.
+   * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit
+   */
+  restoreRecords(
+    sessionId: string,
+    epoch: number,
+    records: readonly SessionRecord[],
+    activeAt: number,
+  ): Promise<void>
 
   /** Ends all following and frees all resources. Later calls reject with `unavailable`. */
   close(): Promise<void>

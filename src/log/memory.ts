@@ -11,12 +11,20 @@ import {
 } from './conditions.ts'
 import { LogEvent } from './event.ts'
 import { Followers } from './followers.ts'
-import type { EventLog, ExpiredLease, LogPage, ReadBounds, SessionInfo, Snapshot } from './log.ts'
+import type {
+  EventLog,
+  ExpiredLease,
+  LogPage,
+  Open,
+  ReadBounds,
+  SessionInfo,
+  SessionRecord,
+  Snapshot,
+} from './log.ts'
 import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
 import { lengthOf, SizeLimit } from './size-limit.ts'
 import { SortedIds } from './sorted-ids.ts'
-import type { Open } from './tally.ts'
 
 /** What is added to the texts of events, keys and sessions, in bytes. */
 const EVENT_BYTES = 32
@@ -158,7 +166,7 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
   }
 
   function keep(sessionId: string, session: Session): void {
-    lastEpoch = session.epoch
+    lastEpoch = Math.max(lastEpoch, session.epoch)
     sessions().set(sessionId, session)
     ids.add(sessionId)
     places.add(placeKey({ activeAt: session.activeAt, sessionId }))
@@ -381,6 +389,55 @@ export function createMemoryLog({ clock = Date.now, maxLogBytes }: MemoryLogOpti
     async size() {
       if (closed) throw logClosed()
       return { bytes, maxBytes: limit.maxBytes }
+    },
+
+    async *records(sessionId, epoch): AsyncGenerator<SessionRecord, void, void> {
+      const session = sessions().get(sessionId)
+      if (session?.epoch !== epoch) return
+      const now = clock()
+      for (const [name, { seq, note, expiresAt }] of session.keys) {
+        if (expiresAt > now)
+          yield { kind: 'key', name, seq, note, ...(expiresAt !== Infinity && { expiresAt }) }
+      }
+      for (const [name, producer] of session.producers) yield { kind: 'producer', name, ...producer }
+      for (const [name, lease] of session.leases) yield { kind: 'lease', name, ...lease }
+      for (const [name, open] of session.tallies) yield { kind: 'tally', name, open }
+    },
+
+    async restore(sessionId, { epoch, earliest, createdAt, createdBy, metadata, snapshot }) {
+      if (sessions().has(sessionId)) return { restored: false, reason: 'session' }
+      for (const other of held.values())
+        if (other.epoch === epoch) return { restored: false, reason: 'epoch' }
+      const given = epoch ?? Math.max(clock(), lastEpoch + 1)
+      const session = new Session(given, createdAt, metadata, createdBy)
+      limit.mustHaveRoom(bytes, session.bytes)
+      session.earliest = earliest
+      session.snapshot = snapshot
+      keep(sessionId, session)
+      return { restored: true, epoch: given }
+    },
+
+    async restoreRecords(sessionId, epoch, records, activeAt) {
+      const session = sessions().get(sessionId)
+      if (session?.epoch !== epoch) return
+      limit.mustHaveRoom(bytes, jsonLength(records))
+      change(session, () => {
+        for (const record of records) {
+          if (record.kind === 'key') {
+            session.takeKey(record.name, {
+              seq: record.seq,
+              note: record.note,
+              expiresAt: record.expiresAt ?? Infinity,
+            })
+          } else if (record.kind === 'producer') {
+            const { next, stretches } = record
+            session.producers.set(record.name, { next, ...(stretches && { stretches }) })
+          } else if (record.kind === 'lease') {
+            session.leases.set(record.name, { token: record.token, expiresAt: record.expiresAt })
+          } else session.tallies.set(record.name, record.open)
+        }
+      })
+      move(sessionId, session, activeAt)
     },
 
     async close() {

@@ -22,6 +22,7 @@ import { mustFit, mustHear, RedisUnfit } from './redis/fitness.ts'
 import { Heartbeat } from './redis/heartbeat.ts'
 import { LeaseIndex } from './redis/leases.ts'
 import { RedisMemory } from './redis/memory.ts'
+import { argumentsOf } from './redis/records.ts'
 import { connectorTo, infoOf, Store } from './redis/store.ts'
 import { Tails } from './redis/tails.ts'
 import { logClosed, mustReach } from './refusals.ts'
@@ -85,6 +86,9 @@ const ANNOUNCEMENTS = 5
 
 /** No creation of a session takes longer, in ms. */
 const CREATING_MS = 60_000
+
+/** No call that restores leases takes longer, in ms. */
+const RESTORING_MS = 60_000
 
 /** Page size for reading a followed session. */
 const PAGE = { events: 1000, bytes: 1024 * 1024 }
@@ -397,6 +401,55 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
     counts: () => ({ ...counts, 'over-limit': limit.refused }),
 
     size: open(async () => ({ bytes: await memory.bytes(), maxBytes: limit.maxBytes })),
+
+    async *records(sessionId, epoch) {
+      if (closed) throw logClosed()
+      const now = await store.time()
+      for await (const record of store.records(sessionId, epoch)) {
+        if (closed) throw logClosed()
+        if (record.kind !== 'key' || (record.expiresAt ?? Infinity) > now) yield record
+      }
+    },
+
+    restore: open(async (sessionId, { epoch, earliest, createdAt, createdBy, metadata, snapshot }) => {
+      const json = JSON.stringify(metadata)
+      const state = snapshot ? JSON.stringify(snapshot.state) : ''
+      if (await isOver(json.length + state.length)) throw limit.refusal()
+      // Also when the epoch is given: later ones are greater.
+      const fresh = await store.giveEpoch(epoch)
+      const given = epoch ?? Number(fresh)
+      await Promise.all([store.list(sessionId, undefined), store.countIn(createdBy, sessionId)])
+      const args = [given, earliest, createdAt, json, createdBy ?? '', snapshot?.seq ?? '', state]
+      if ((await store.script<number>('restore', sessionId, args)) === 1) {
+        return { restored: true, epoch: given }
+      }
+      const there = await store.headerOf(sessionId)
+      if (there?.createdBy !== createdBy) await store.countOut(createdBy, sessionId)
+      return { restored: false, reason: 'session' }
+    }),
+
+    restoreRecords: open(async (sessionId, epoch, records, activeAt) => {
+      const args = records.map(argumentsOf)
+      if (await isOver(args.reduce((sum, [, name, value]) => sum + name.length + value.length, 0))) {
+        throw limit.refusal()
+      }
+      const now = await store.time()
+      const held = records.flatMap(record => (record.kind === 'lease' ? [record] : []))
+      const entries = (ttlOf: (expiresAt: number) => number) =>
+        held.map(({ name, token, expiresAt }) => ({ runId: name, token, ttlMs: ttlOf(expiresAt) }))
+      // The index has the leases before they are taken, and then when they end.
+      await leases.announce(
+        sessionId,
+        entries(expiresAt => Math.max(RESTORING_MS, expiresAt - now)),
+      )
+      const made = await store.script<number>('restoreRecords', sessionId, [epoch, activeAt, ...args.flat()])
+      if (made === 0) return
+      await leases.announce(
+        sessionId,
+        entries(expiresAt => Math.max(0, expiresAt - now)),
+      )
+      await store.place(sessionId, activeAt)
+    }),
 
     async close() {
       if (closed) return

@@ -1,15 +1,5 @@
 /** Counts what is open in a session, such as its runs, for one append after another. */
-import type { KeyEntry, Opening } from './log.ts'
-
-/** Something that an append has opened. It is closed once a later event has taken one of the keys. */
-export interface Open {
-  /** Number of the event that opened it. */
-  readonly seq: number
-  readonly until: readonly string[]
-  readonly group?: string
-  /** @default 0 */
-  readonly size?: number
-}
+import type { KeyEntry, Open, Opening } from './log.ts'
 
 /** A key that an append takes. */
 export interface Taking {

@@ -4,10 +4,11 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { MountOptions } from '../options.ts'
 import { ignoreUpgrade, isWebSocket } from '../routes/websocket-bridge.ts'
+import type { Typed } from '../server-types.ts'
 import { createMounted, type MountedServer } from './mounted.ts'
 
 /** A server for an app that listens itself. */
-export interface Handler extends MountedServer {
+export interface Handler<Types = unknown> extends MountedServer, Typed<Types> {
   /**
    * Answers a request below the prefix. For another one it calls `next`, or without one answers 404. It must come before
    * anything that reads bodies, such as `express.json()`.

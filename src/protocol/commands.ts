@@ -16,6 +16,8 @@ import { SubscriptionOptions } from './subscription.ts'
 const CommandId = z.string().min(1).max(64)
 const base = { id: CommandId, key: Id.optional() }
 const inSession = { ...base, sessionId: Id }
+/** A command that changes a session; a server that traces uses its W3C `traceparent`, and ignores a malformed one. */
+const traced = { ...inSession, traceparent: z.string().max(256).optional() }
 
 /** Client → server: subscribe to a session on this WebSocket. Answered by `ack` and the subscription's messages. */
 export const Subscribe = z.object({
@@ -50,6 +52,8 @@ export const Auth = z.object({
 /** Client → server: answered by `pong`. */
 export const Ping = z.object({ id: CommandId.optional(), type: z.literal('ping'), time: z.number() })
 
+const FieldName = z.string().min(1).max(256)
+
 /** An agent of a worker. */
 export const WorkerAgent = z.object({
   name: ProviderId,
@@ -58,6 +62,15 @@ export const WorkerAgent = z.object({
   input: FreeObject,
   /** Whether another worker may go on with a run whose worker died. */
   resume: z.boolean().default(false),
+  /** The fields of the input that a chat fills. */
+  chat: z
+    .object({
+      /** Gets the last text of the user, and is shown as what the user said. */
+      text: FieldName.optional(),
+      /** Gets the conversation, as a list of `{role, content}`. */
+      messages: FieldName.optional(),
+    })
+    .optional(),
 })
 /** An agent of a worker, as the schema parsed it. */
 export type WorkerAgent = z.output<typeof WorkerAgent>
@@ -105,7 +118,7 @@ export type OnNoViewers = z.output<typeof OnNoViewers>
 
 /** Client → server: start a run of an agent. A known `runId` attaches to its run. */
 export const RunStart = z.object({
-  ...inSession,
+  ...traced,
   type: z.literal('run.start'),
   agent: z.string().min(1).max(256),
   input: z.unknown(),
@@ -115,7 +128,7 @@ export const RunStart = z.object({
 
 /** Client → server: cancel a run. */
 export const RunCancel = z.object({
-  ...inSession,
+  ...traced,
   type: z.literal('run.cancel'),
   runId: Id,
   reason: z.string().max(1000).optional(),
@@ -123,7 +136,7 @@ export const RunCancel = z.object({
 
 /** Client → server: answer a question of a run. The first answer in log order wins. */
 export const InputAnswer = z.object({
-  ...inSession,
+  ...traced,
   type: z.literal('input.answer'),
   requestId: Id,
   value: z.unknown().refine(value => value !== undefined, 'expected any JSON value'),
@@ -131,7 +144,7 @@ export const InputAnswer = z.object({
 
 /** Client → server: send a message to the agent of a run. */
 export const InputSteer = z.object({
-  ...inSession,
+  ...traced,
   type: z.literal('input.steer'),
   runId: Id,
   text: z.string().min(1).max(TEXT_CHARS),
@@ -139,7 +152,7 @@ export const InputSteer = z.object({
 
 /** Client → server: append an event of the application's own, or send an ephemeral one. */
 export const Publish = z.object({
-  ...inSession,
+  ...traced,
   type: z.literal('publish'),
   event: CustomBody,
   ephemeral: z.boolean().default(false),

@@ -96,6 +96,7 @@ export const controlSchemas = {
     by: z.string().optional(),
     start: Offset,
     resumed: z.boolean().optional(),
+    traceparent: z.string().optional(),
   }),
   'work-input': z.looseObject({ type: z.literal('work-input'), workId: Id, event: EventSchema }),
   'work-over': z.looseObject({

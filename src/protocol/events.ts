@@ -31,6 +31,8 @@ export const eventData = {
     /** The input as a chat shows it. */
     inputText: text.optional(),
     parentRunId: Id.optional(),
+    /** The W3C trace context of the command that started the run, on a server that traces. */
+    traceparent: z.string().max(256).optional(),
   }),
   'run.status': z.looseObject({ status: name, message: text.optional() }),
   'run.completed': z.looseObject({

@@ -1,4 +1,5 @@
 /** The wire protocol: schemas, types and error codes. Runs in browsers and in Node. */
+export * from './archive.ts'
 export * from './check.ts'
 export * from './commands.ts'
 export * from './controls.ts'

@@ -77,7 +77,12 @@ export function commandRoutes(app: Api, context: TransportContext): void {
           { details: { path: 'sessionId' } },
         )
       }
-      const command: SessionCommand = { ...request.body, sessionId }
+      const { traceparent = request.headers['traceparent'] } = request.body
+      const command: SessionCommand = {
+        ...request.body,
+        sessionId,
+        ...(typeof traceparent === 'string' && { traceparent }),
+      }
       const { id, type } = command
       const principal = await allow(context, request, commandActions[type], sessionId)
       const streams = type === 'run.start' && acceptsEventStream(request.headers.accept)

@@ -49,6 +49,9 @@ const Page = named(
   }),
 )
 
+/** Runs that one request names to renew their leases. */
+const RENEWED_RUNS = 100
+
 export const ProducerQuery = z
   .object({
     producer: Id.optional().describe('Makes retries exact, together with `seq`'),
@@ -64,6 +67,16 @@ export const ProducerQuery = z
       .optional()
       .describe(
         'Which producer of the writer this is, from 1 on: the first append of an epoch ends those before it',
+      ),
+    runs: z
+      .string()
+      // A request's head has no room for more.
+      .max(16 * 1024)
+      .transform(text => text.split(','))
+      .pipe(z.array(Id).max(RENEWED_RUNS))
+      .optional()
+      .describe(
+        'With an empty array: the runs whose leases it renews, separated by commas; default all open ones',
       ),
   })
   .refine(({ producer, seq }) => (producer === undefined) === (seq === undefined), {
@@ -114,7 +127,7 @@ const ingested = {
   operationId: 'ingestEvents',
   summary: 'Append events of an external producer',
   description:
-    "One event, an array (all or nothing), or NDJSON with one event on each line, which is appended line by line. An empty array renews the leases of the producer's open runs. `run.started` opens a run that belongs to the producer.",
+    'One event, an array (all or nothing), or NDJSON with one event on each line, which is appended line by line. An empty array renews the leases of `runs`, or of all open runs of the principal in the session. `run.started` opens a run that belongs to the producer.',
   tags: ['events'],
   params: SessionPath,
   querystring: ProducerQuery,
@@ -164,7 +177,7 @@ export function eventRoutes(app: Api, context: TransportContext): void {
     },
     async request => {
       const { sessionId } = request.params
-      const { producer: id, seq, writer: name, epoch } = request.query
+      const { producer: id, seq, writer: name, epoch, runs } = request.query
       const writer = name === undefined || epoch === undefined ? undefined : { name, epoch }
       const producer = id === undefined || seq === undefined ? undefined : { id, seq, writer }
       const { body } = request
@@ -178,6 +191,7 @@ export function eventRoutes(app: Api, context: TransportContext): void {
           context.door.take(request, hold.principal, bytes)
         }
         try {
+          if (runs) throw runsWithEvents()
           const pieces = chunksOf(body, context.limits.linesMs)
           const arrived = lines(body, pieces, context.arriving, mayTake)
           return await context.sessions.ingestLines(sessionId, arrived, hold.principal, producer)
@@ -187,8 +201,18 @@ export function eventRoutes(app: Api, context: TransportContext): void {
       }
       const principal = await allow(context, request, 'ingest', sessionId)
       const values = Array.isArray(body) ? body : [body]
-      return context.sessions.ingest(sessionId, values, principal, producer)
+      if (runs && values.length > 0) throw runsWithEvents()
+      return context.sessions.ingest(sessionId, values, principal, producer, runs)
     },
+  )
+}
+
+/** Events name their runs themselves. */
+function runsWithEvents(): TwinrailError {
+  return new TwinrailError(
+    'bad-request',
+    '`runs` says which leases an empty array renews; leave it out when there are events',
+    { details: { path: 'runs' } },
   )
 }
 

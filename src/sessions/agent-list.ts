@@ -1,5 +1,6 @@
 /** The agents of a server as clients see them: its own, and those of workers. */
 import type { Agent, ForeignMessage } from '../agents/agent.ts'
+import type { ChatFields } from '../agents/chat-fields.ts'
 import { jsonSchemaOf } from '../protocol/index.ts'
 import type { Workers } from './workers/workers.ts'
 
@@ -8,6 +9,8 @@ export interface ListedAgent {
   readonly description: string
   /** JSON Schema of the input. */
   readonly input: Record<string, unknown>
+  /** See {@link Agent.chat}. */
+  readonly chat?: ChatFields | undefined
   /** See {@link Agent.fromMessages}. */
   fromMessages?(messages: readonly ForeignMessage[], extra: Readonly<Record<string, unknown>>): unknown
 }
@@ -41,6 +44,7 @@ function listed(agent: Agent): ListedAgent {
       input ??= jsonSchemaOf(agent.input)
       return input
     },
+    ...(agent.chat && { chat: agent.chat }),
     ...(agent.fromMessages && { fromMessages: agent.fromMessages.bind(agent) }),
   }
 }

@@ -1,7 +1,9 @@
 /** Executes commands that change a session. Each becomes an event; of conflicting commands, the first in the log wins. */
 import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
+import { textOfInput } from '../agents/chat-fields.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
+import type { Tracing } from '../bus/tracing.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
 import { beginning, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
@@ -28,6 +30,7 @@ export interface CommandParts {
   readonly workers: Workers
   /** Keeps the runs of workers counted. */
   readonly producerRuns: ProducerRuns
+  readonly tracing?: Tracing | undefined
   /** Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited` */
   readonly openRun: OpenRun
 }
@@ -35,7 +38,7 @@ export interface CommandParts {
 /** A run whose `run.started` is in the log. */
 type Started = Pick<
   StartedRun,
-  'sessionId' | 'runId' | 'epoch' | 'startSeq' | 'by' | 'onNoViewers' | 'onDone'
+  'sessionId' | 'runId' | 'epoch' | 'startSeq' | 'by' | 'onNoViewers' | 'traceparent' | 'onDone'
 >
 
 /** Where a run will be executed: in this process, or by a worker. */
@@ -97,6 +100,7 @@ export class Commands {
     const { inputText, placeOf, ofWorker } = await this.#startable(command)
     // A digest takes longer than a check, so what is refused gets none.
     const note = { ...noteOf(), ...ofWorker }
+    const traceparent = this.#parts.tracing?.traceparent()
     const started = {
       type: 'run.started',
       runId,
@@ -105,6 +109,7 @@ export class Commands {
         input: command.input,
         messageId: randomUUID(),
         ...(inputText !== undefined && { inputText }),
+        ...(traceparent !== undefined && { traceparent }),
       },
     }
     const ack = { runId }
@@ -141,7 +146,7 @@ export class Commands {
       const { begin } = place
       const by = principal.id
       // In a later turn of the event loop, so that the ack is written before the run's first event.
-      setImmediate(() => begin({ sessionId, runId, epoch, startSeq, by, onNoViewers, onDone }))
+      setImmediate(() => begin({ sessionId, runId, epoch, startSeq, by, onNoViewers, traceparent, onDone }))
       return { ...ack, offset: offsetOf({ epoch }, startSeq) }
     } finally {
       if (!isRunning) {
@@ -158,7 +163,7 @@ export class Commands {
     if (own) {
       const input = check(own.input, command.input, 'input')
       return {
-        inputText: own.inputText?.(input),
+        inputText: own.inputText ? own.inputText(input) : textOfInput(own.chat ?? {}, input),
         placeOf: async runId => ({
           lease: runner.lease(runId),
           waits: false,
@@ -180,6 +185,7 @@ export class Commands {
     const { input } = command
     await schemas.checkInput(agent.input, input)
     return {
+      inputText: textOfInput(agent.chat ?? {}, input),
       ofWorker: { work: { resume: agent.resume } },
       placeOf: async () => {
         const place = await workers.place(agent.name, command.sessionId)
@@ -294,7 +300,8 @@ export class Commands {
   }
 
   async #publish(command: Of<'publish'>, principal: Principal): Promise<AckFields> {
-    const { sessionId, event, ephemeral } = command
+    const { sessionId, ephemeral } = command
+    const event = this.#parts.schemas.own.checked(command.event, 'event')
     const { runId } = event
     if (runId !== undefined) {
       await this.#parts.journal.session(sessionId)

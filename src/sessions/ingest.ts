@@ -2,7 +2,7 @@
 import type { Bus } from '../bus/bus.ts'
 import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.ts'
 import { keys, partsOf } from '../log/keys.ts'
-import type { AppendConditions, Appended, Lease, OnceKey } from '../log/log.ts'
+import type { AppendConditions, Appended, Lease, OnceKey, SessionInfo } from '../log/log.ts'
 import { type EventBody, isTerminal, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { RunNote } from './key-notes.ts'
@@ -14,7 +14,7 @@ import { type RefusedAppend, refusalError, runEnded } from './refused-append.ts'
 import { digest } from './repeats.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { SessionStates } from './states.ts'
-import { fenced, type Writer, writerConditions } from './writers.ts'
+import { replaced, type Writer, writerConditions } from './writers.ts'
 
 /** The outcome of an ingest. */
 export interface Ingested {
@@ -64,8 +64,9 @@ export class Ingest {
   }
 
   /**
-   * Appends all events or none, and creates the session when it is missing. Without events it renews the leases of all
-   * open runs of the principal, and throws `session-not-found` when there is no session.
+   * Appends all events or none, and creates the session when it is missing. Without events it renews the leases of
+   * `runs`, or of all open runs of the principal, and throws `session-not-found` when there is no session.
+   * @param runs only without events; those that have ended are left out
    * @throws TwinrailError naming the first bad event; nothing is appended then
    */
   async appendAll(
@@ -73,26 +74,35 @@ export class Ingest {
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
+    runs?: readonly string[],
   ): Promise<Ingested> {
-    if (values.length === 0) return this.#renew(sessionId, principal)
+    if (values.length === 0) return this.#renew(sessionId, principal, runs)
+    const { own } = this.#parts.schemas
     const bodies = values.map((value, i) =>
-      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`),
+      parseIngestedEvent(value, values.length === 1 ? 'event' : `event ${i}`, own),
     )
     return this.#appendBodies(sessionId, bodies, principal, producer && ownedBy(principal, producer), true)
   }
 
-  /** Renews the leases of the runs that the principal has opened by ingest. */
-  async #renew(sessionId: string, principal: Principal): Promise<Ingested> {
-    const { journal, states } = this.#parts
+  /** Renews the leases of these runs, or of all open ones that the principal has opened by ingest. */
+  async #renew(sessionId: string, principal: Principal, named?: readonly string[]): Promise<Ingested> {
+    const { journal } = this.#parts
     const session = await journal.session(sessionId)
+    if (named) await Promise.all(named.map(runId => this.#mustOwnRun(sessionId, runId, principal)))
+    const runs = named ?? (await this.#openRunsOf(session, principal))
+    // The log refuses to renew what has ended.
+    await Promise.all(runs.map(runId => journal.renew(sessionId, this.#lease(runId, principal))))
+    return { head: offsetOf(session, session.head), count: 0 }
+  }
+
+  async #openRunsOf(session: SessionInfo, principal: Principal): Promise<string[]> {
+    const { journal, states } = this.#parts
     const open = (await states.get(session)).runs.filter(({ status }) => status === 'running')
     const started = await journal.lookup(
-      sessionId,
+      session.sessionId,
       open.map(({ runId }) => keys.run(runId)),
     )
-    const own = open.filter((_, i) => isOwn(started[i]?.note, principal))
-    await Promise.all(own.map(({ runId }) => journal.renew(sessionId, this.#lease(runId, principal))))
-    return { head: offsetOf(session, session.head), count: 0 }
+    return open.filter((_, i) => isOwn(started[i]?.note, principal)).map(({ runId }) => runId)
   }
 
   /** @param isFinal whether a refusal ends the call; if so, a run that was cancelled before its start is logged first */
@@ -115,7 +125,7 @@ export class Ingest {
         return { ...firstOf(known.appended), head, count: bodies.length }
       }
       if (isFinal) await this.#startCancelled(sessionId, bodies, appended, principal)
-      throw this.#refusal(sessionId, appended, principal)
+      throw await this.#refusal(sessionId, appended, principal)
     }
     await this.#parts.bus.admitted(sessionId)
     return { ...firstOf(appended), head: offsetOf(appended, appended.head), count: bodies.length }
@@ -144,7 +154,7 @@ export class Ingest {
     }
     try {
       for await (const lines of batches) {
-        const { bodies, error } = parseIngestedLines(lines, count)
+        const { bodies, error } = parseIngestedLines(lines, count, this.#parts.schemas.own)
         // One append for the batch. If it is refused, one append per event finds the bad line.
         try {
           await add(bodies)
@@ -360,10 +370,10 @@ export class Ingest {
     }
   }
 
-  #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): TwinrailError {
+  async #refusal(sessionId: string, refused: RefusedAppend, principal: Principal): Promise<TwinrailError> {
     if (refused.reason === 'key' && refused.key.startsWith('writer:')) {
-      const [, , name = '', epoch] = partsOf(refused.key)
-      return fenced(name, Number(epoch))
+      const [, , name = ''] = partsOf(refused.key)
+      return replaced(this.#parts.journal, sessionId, principal.id, name)
     }
     if (refused.reason === 'key' && refused.key.startsWith('run:')) {
       if (!isOwn(refused.entry.note, principal)) {

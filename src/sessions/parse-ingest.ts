@@ -6,6 +6,7 @@ import {
   parseJson,
   TwinrailError,
 } from '../protocol/index.ts'
+import type { OwnEvents } from './own-events.ts'
 
 /** Events of these types must name their run. */
 const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('input.')
@@ -15,8 +16,8 @@ const needsRun = (type: string) => type.startsWith('run.') || type.startsWith('i
  * @param what names the event in messages
  * @throws TwinrailError `bad-request`
  */
-export function parseIngestedEvent(value: unknown, what: string): EventBody {
-  const body = parseEventBody(value, what)
+export function parseIngestedEvent(value: unknown, what: string, own: OwnEvents): EventBody {
+  const body = own.checked(parseEventBody(value, what), what)
   if (commandOnlyTypes.has(body.type)) {
     throw new TwinrailError(
       'bad-request',
@@ -41,13 +42,14 @@ export function parseIngestedEvent(value: unknown, what: string): EventBody {
 export function parseIngestedLines(
   lines: readonly string[],
   before: number,
+  own: OwnEvents,
 ): { bodies: EventBody[]; error?: TwinrailError } {
   const bodies: EventBody[] = []
   for (const line of lines) {
     if (line.trim() === '') continue
     const what = `line ${before + bodies.length + 1}`
     try {
-      bodies.push(parseIngestedEvent(parseJson(line, what), what))
+      bodies.push(parseIngestedEvent(parseJson(line, what), what, own))
     } catch (error) {
       if (error instanceof TwinrailError) return { bodies, error }
       throw error

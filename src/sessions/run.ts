@@ -63,6 +63,7 @@ export class Run {
   /** Rejects the pending `next()` of the generator. */
   #interrupt: ((reason: unknown) => void) | undefined
   #eventsInTurn = 0
+  #terminal: { type: string; code?: string } | undefined
   /** Resolves when the run is over and its resources are freed. Never rejects. */
   readonly done: Promise<void>
 
@@ -87,14 +88,20 @@ export class Run {
     return this.#parts.sessionId
   }
 
+  /** The run's terminal event as far as this process knows it: its type, and the code of a failure. */
+  get terminal(): { type: string; code?: string } | undefined {
+    return this.#terminal
+  }
+
   /** Ends the run with this terminal event, unless it has one. Resolves when the log has the terminal event. */
   async end(terminal: TerminalBody): Promise<void> {
     const { runId } = this.#parts
     // A refusal means that the run has a terminal event already, or that another process has taken it over.
-    await this.#log.appendNow(
+    const { accepted } = await this.#log.appendNow(
       { ...terminal, runId },
       { once: [{ key: keys.end(runId), note: { type: terminal.type } }], release: [runId] },
     )
+    if (accepted) this.#ended(terminal)
     this.#stop('the run has ended')
   }
 
@@ -133,7 +140,8 @@ export class Run {
 
   /** Drives the generator; resolves with its result once everything that it yielded is in the log. */
   async #drive(generator: ReturnType<Agent['run']>): Promise<RunResult | undefined> {
-    const { bus, sessionId, runId, agent } = this.#parts
+    const { bus, sessionId, runId, agent, schemas } = this.#parts
+    const what = `event yielded by agent ${agent.name}`
     try {
       for (;;) {
         const step = await this.#step(generator)
@@ -141,7 +149,7 @@ export class Run {
           await this.#log.settled()
           return (step.value as RunResult | undefined) ?? undefined
         }
-        const body = parseEventBody(step.value, `event yielded by agent ${agent.name}`)
+        const body = schemas.own.checked(parseEventBody(step.value, what), what)
         mustBeOfAgent(body.type, agent.name)
         if (isTerminal(body.type)) {
           await this.#log.settled()
@@ -213,8 +221,15 @@ export class Run {
 
   #event(event: LogEvent): void {
     if (event.runId !== this.#parts.runId) return
-    if (isTerminal(event.type)) this.#stop('the run has ended')
-    else if (event.type.startsWith('input.')) this.#inbox.event(event.event)
+    if (isTerminal(event.type)) {
+      this.#ended(event.event)
+      this.#stop('the run has ended')
+    } else if (event.type.startsWith('input.')) this.#inbox.event(event.event)
+  }
+
+  #ended({ type, data }: { type: string; data: unknown }): void {
+    const { code } = data as { code?: unknown }
+    this.#terminal = { type, ...(typeof code === 'string' && { code }) }
   }
 
   #stop(reason: string): void {

@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
+import type { Tracing } from '../bus/tracing.ts'
 import { keys } from '../log/keys.ts'
 import type { ExpiredLease, Lease } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
@@ -13,6 +14,7 @@ import type { RunNote } from './key-notes.ts'
 import { KeyedJobs } from './keyed-jobs.ts'
 import type { OpenRun } from './principal.ts'
 import { Run } from './run.ts'
+import type { Takeover } from './run-meter.ts'
 import type { SchemaChecker } from './schemas/checker.ts'
 import type { Workers } from './workers/workers.ts'
 
@@ -32,6 +34,9 @@ export interface RunnerOptions {
   expiry: Expiry
   /** Counts a run of a principal as open until the returned function is called. */
   openRun: OpenRun
+  tracing?: Tracing | undefined
+  /** A run whose holder is gone was taken over: it goes on, or was failed. */
+  onTakeover?(how: Takeover): void
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
@@ -46,6 +51,8 @@ export interface StartedRun {
   input: unknown
   by: string
   onNoViewers: OnNoViewers
+  /** The trace context of the command that started it. */
+  traceparent: string | undefined
   /** Is called when the run is over. */
   onDone(): void
   /** Set for a run that was taken over: the run's events so far. */
@@ -119,20 +126,28 @@ export class Runner {
   /** Runs the agent of a run whose `run.started` is in the log. */
   start(started: StartedRun): void {
     const { runId } = started
-    const { journal, bus, presence, schemas, expiry, maxRunMs, onError } = this.#options
-    const run = new Run({
-      ...started,
-      journal,
-      bus,
-      presence,
-      schemas,
-      maxMs: maxRunMs,
-      lease: this.lease(runId),
-      expiry,
-      onAgentError: (error, errorId) => onError(error, { runId, agent: started.agent.name, errorId }),
-    })
+    const { journal, bus, presence, schemas, expiry, maxRunMs, tracing, onError } = this.#options
+    const { sessionId, traceparent } = started
+    const agent = started.agent.name
+    const isResumed = started.history !== undefined
+    const trace = tracing?.run({ sessionId, runId, agent, isResumed, traceparent })
+    const begin = () =>
+      new Run({
+        ...started,
+        journal,
+        bus,
+        presence,
+        schemas,
+        maxMs: maxRunMs,
+        lease: this.lease(runId),
+        expiry,
+        onAgentError: (error, errorId) => onError(error, { runId, agent, errorId }),
+      })
+    // Spans that the agent makes are children of the run's.
+    const run = trace ? trace.within(begin) : begin()
     this.#runs.add(run)
     void run.done.then(() => {
+      trace?.end(run.terminal)
       this.#runs.delete(run)
       started.onDone()
     })
@@ -204,6 +219,7 @@ export class Runner {
       leases: [{ ...this.lease(runId), from: token }],
       release: [runId],
     })
+    if (appended.accepted) this.#options.onTakeover?.('failed')
     // The run may have a terminal event and still a lease, if the append of its end did not release it.
     if (!appended.accepted && appended.reason === 'key') {
       await this.#journal.append(sessionId, [], { epoch, release: [runId] })
@@ -216,7 +232,10 @@ export class Runner {
     const [start] = await this.#journal.lookup(sessionId, [keys.run(runId)])
     if (!start) return false
     const note = start.note as RunNote
-    if (note.work) return this.#options.workers.recover(lost, start.seq, note)
+    if (note.work) {
+      const { workers, onTakeover } = this.#options
+      return workers.recover(lost, start.seq, note, () => onTakeover?.('queued'))
+    }
     const started = (await this.#journal.event(sessionId, start.seq))?.event
     if (started?.type !== 'run.started') return false
     const agent = this.#options.agents.get(started.data.agent)
@@ -231,6 +250,7 @@ export class Runner {
     })
     // Another node was faster, or the owner is back. With the reason `key` the run has ended: the caller frees its lease.
     if (!taken.accepted) return taken.reason !== 'key'
+    this.#options.onTakeover?.('resumed')
     const history = await this.#eventsOf(sessionId, runId, start.seq)
     if (history.some(({ type }) => isTerminal(type))) return true
     const { onNoViewers = 'continue' } = note
@@ -243,6 +263,7 @@ export class Runner {
       input: input.data,
       by: started.by ?? '',
       onNoViewers,
+      traceparent: started.data.traceparent,
       history,
       onDone: this.#options.openRun(started.by ?? '', { mayExceed: true }),
     })

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { Agent } from '../agents/agent.ts'
 import type { Bus } from '../bus/bus.ts'
 import type { Journal } from '../bus/journal.ts'
+import type { Tracing } from '../bus/tracing.ts'
 import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
@@ -13,11 +14,13 @@ import { describe, type SessionBase, type SessionDescription } from './descripti
 import { Expiry } from './expiry.ts'
 import { Ingest, type Ingested, type Producer } from './ingest.ts'
 import { METADATA_BYTES, mergeMetadata } from './merge-metadata.ts'
+import type { EventSchemas } from './own-events.ts'
 import type { OpenRun, Principal } from './principal.ts'
 import { ProducerRuns } from './producer-runs.ts'
 import { refusalError } from './refused-append.ts'
 import type { AckFields } from './repeats.ts'
 import { Retention, type RetentionLimits } from './retention.ts'
+import { noopRunObserver, RunMeter, type RunObserver } from './run-meter.ts'
 import { Runner } from './runner.ts'
 import { SchemaChecker } from './schemas/checker.ts'
 import { SessionStates } from './states.ts'
@@ -42,17 +45,29 @@ export interface SessionsOptions {
   retentionEveryMs?: number
   /** Time limit of one check of a question's schema, or of an answer against it, in ms. @default 100 */
   schemaMs?: number
+  /** Schemas of the application's own events, by type. @default none */
+  events?: EventSchemas
   /**
    * Counts a run of a principal as open until the returned function is called. @throws TwinrailError `rate-limited`
    * @default does nothing
    */
   openRun?: OpenRun
+  /** Traces commands and runs. @default nobody */
+  tracing?: Tracing | undefined
+  /** Is told of runs, for metrics. @default nobody */
+  observer?: RunObserver
   /** Reports exceptions of agents and of the log, which users do not see. */
   onError(error: unknown, context: Record<string, unknown>): void
 }
 
 /** An entry of the response of `GET /v1/sessions`. */
 export type SessionSummary = SessionBase
+
+/** Agents that metrics name, each under its own label. */
+const AGENT_LABELS = 100
+
+/** The label of all other agents, such as those of producers. */
+const OTHER = 'other'
 
 /** Attempts to change the metadata, while others change it as well. */
 const UPDATES = 20
@@ -83,11 +98,16 @@ export class Sessions {
   readonly #commands: Commands
   readonly #ingest: Ingest
   readonly #producerRuns: ProducerRuns
+  /** The agents that metrics name. */
+  readonly #labels: Set<string>
+  readonly #tracing: Tracing | undefined
 
   constructor(options: SessionsOptions) {
     const { journal, bus, presence, onError, openRun = () => () => {} } = options
     this.#journal = journal
+    this.#tracing = options.tracing
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
+    this.#labels = new Set([...this.agents.keys()].slice(0, AGENT_LABELS))
     this.#states = new SessionStates(journal)
     this.#retention = new Retention({
       journal,
@@ -96,8 +116,11 @@ export class Sessions {
       everyMs: options.retentionEveryMs,
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
-    journal.onAppended(({ sessionId, epoch, first, head, taken }) => {
-      for (const key of taken) {
+    const meter = new RunMeter(journal, options.observer ?? noopRunObserver, agent => this.#labelOf(agent))
+    journal.onAppended(growth => {
+      const { sessionId, epoch, first, head, taken } = growth
+      meter.appended(growth)
+      for (const { key } of taken) {
         const [kind, id = ''] = partsOf(key)
         if (kind === 'end') {
           this.#expiry.runEnded(sessionId, id)
@@ -114,7 +137,7 @@ export class Sessions {
       journal,
       onError: (error, about) => onError(error, { what: 'expiry', ...about }),
     })
-    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs })
+    this.#schemas = new SchemaChecker({ maxMs: options.schemaMs, events: options.events })
     const schemas = this.#schemas
     const maxRunMs = options.maxRunMs ?? 60 * 60 * 1000
     const leaseMs = options.leaseMs ?? 15_000
@@ -143,6 +166,8 @@ export class Sessions {
       leaseMs,
       expiry,
       openRun,
+      tracing: options.tracing,
+      onTakeover: how => options.observer?.takenOver(how),
       onError,
     })
     const producerLeaseMs = options.producerLeaseMs ?? 60_000
@@ -159,6 +184,7 @@ export class Sessions {
       agents: this.agents,
       workers: this.workers,
       producerRuns: this.#producerRuns,
+      tracing: options.tracing,
       openRun,
     })
     this.#ingest = new Ingest({
@@ -235,9 +261,23 @@ export class Sessions {
     return this.#expiry.size
   }
 
+  /** The name of an agent in metrics. Agents that the server does not know, or knows too many of, are `other`. */
+  #labelOf(agent: string): string {
+    if (this.#labels.has(agent)) return agent
+    if (this.#labels.size >= AGENT_LABELS || !this.workers.agent(agent)) return OTHER
+    this.#labels.add(agent)
+    return agent
+  }
+
   /** See {@link Commands.execute}. */
   execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
-    return this.#commands.execute(command, principal)
+    const work = () => this.#commands.execute(command, principal)
+    if (!this.#tracing) return work()
+    const { type, sessionId, traceparent } = command
+    const runId = 'runId' in command ? command.runId : undefined
+    // A name that no agent has may be anything.
+    const agent = type === 'run.start' ? this.#labelOf(command.agent) : undefined
+    return this.#tracing.command({ type, sessionId, runId, agent, traceparent }, work)
   }
 
   /** See {@link Ingest.appendAll}. */
@@ -246,8 +286,9 @@ export class Sessions {
     values: readonly unknown[],
     principal: Principal,
     producer?: Producer,
+    runs?: readonly string[],
   ): Promise<Ingested> {
-    return this.#ingest.appendAll(sessionId, values, principal, producer)
+    return this.#ingest.appendAll(sessionId, values, principal, producer, runs)
   }
 
   /** See {@link Ingest.appendLines}. */

@@ -17,7 +17,8 @@ interface WriterNote {
 }
 
 /**
- * The conditions under which a producer appends as this writer: its epoch is its own and the newest one.
+ * The conditions under which a producer appends as this writer: its epoch is its own and the newest one. Of a producer that
+ * was replaced the log refuses all but what it has already.
  * @throws TwinrailError `conflict` with `details {writer, epoch}`, the newest epoch, 0 when there is none
  */
 export async function writerConditions(
@@ -28,13 +29,10 @@ export async function writerConditions(
   { name, epoch }: Writer,
 ): Promise<{ once: OnceKey[]; absent: string[] }> {
   const keyOf = (epoch: number) => keys.writer(principal, name, epoch)
-  const holder = async (epoch: number) => {
-    const [entry] = await journal.lookup(sessionId, [keyOf(epoch)])
-    return entry?.note as WriterNote | undefined
-  }
+  const holder = holderIn(journal, sessionId, principal, name)
   const [before, own, after] = await Promise.all([epoch - 1, epoch, epoch + 1].map(holder))
   const absent = [keyOf(epoch + 1)]
-  if (!after && own?.producer === producer) return { once: [], absent }
+  if (own?.producer === producer) return { once: [], absent }
   if (!own && !after && (before || epoch === 1)) {
     const note: WriterNote = { producer }
     return { once: [{ key: keyOf(epoch), note, index: 0 }], absent }
@@ -42,8 +40,25 @@ export async function writerConditions(
   throw fenced(name, await newestEpoch(holder))
 }
 
+/** The error of a producer whose append was refused, since another one has a newer epoch. */
+export async function replaced(
+  journal: Journal,
+  sessionId: string,
+  principal: string,
+  name: string,
+): Promise<TwinrailError> {
+  return fenced(name, await newestEpoch(holderIn(journal, sessionId, principal, name)))
+}
+
+function holderIn(journal: Journal, sessionId: string, principal: string, name: string) {
+  return async (epoch: number): Promise<WriterNote | undefined> => {
+    const [entry] = await journal.lookup(sessionId, [keys.writer(principal, name, epoch)])
+    return entry?.note as WriterNote | undefined
+  }
+}
+
 /** The error of a producer that is not, or no longer, the newest one of its writer. */
-export function fenced(name: string, epoch: number): TwinrailError {
+function fenced(name: string, epoch: number): TwinrailError {
   return new TwinrailError(
     'conflict',
     `the newest epoch of the writer is ${epoch}: a newer producer has taken over, or this one skipped an epoch`,

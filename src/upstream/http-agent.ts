@@ -47,12 +47,17 @@ export interface HttpAgentOptions<Input = ChatInput> {
   body?(input: Input, turn: Turn): unknown
   /** For the dialects `sse`, `ndjson` and `text`: the events of a frame; `undefined` for the usual ones. */
   map?: MapFrame
-  /** Called with POST when the run is cancelled; must be of the same origin. @default none */
+  /**
+   * Called with POST when the run is cancelled; must be of the same origin.
+   * @default `openai-responses`: the response's `/cancel`; otherwise none
+   */
   stop?(ids: UpstreamIds): string | URL
   /**
    * How a stream goes on that was cut off: `last-event-id` repeats the request with the id of the last frame as
    * `Last-Event-ID`; a function gives the address of a GET that repeats the stream from its beginning, of which what
-   * has come is left out. @default none: the run fails as `upstream-lost`
+   * has come is left out.
+   * @default `openai-responses`: the response is read on with `starting_after`, if the upstream keeps it; otherwise none,
+   * and the run fails as `upstream-lost`
    */
   resume?: 'last-event-id' | ((ids: UpstreamIds) => string | URL)
   /** Maximum time until the headers of a response have arrived, in ms. @default 60000 */
@@ -72,9 +77,13 @@ const SILENCE_TIMEOUT_MS = 300_000
 /** Requests of one run: the first, and one after each round of answers. */
 const MAX_REQUESTS = 100
 
-/** Attempts to go on with a stream that was cut off, without a frame between them, and the first pause in ms. */
-const RESUMES = 5
+/**
+ * Attempts to go on with a stream that was cut off, without a frame between them, and the pauses before them, in ms: each is
+ * twice as long as the one before, up to the longest. A server has 53 s to come back.
+ */
+const RESUMES = 10
 const RESUME_PAUSE_MS = 200
+const LONGEST_PAUSE_MS = 10_000
 
 /** Frames that only show that the upstream lives. */
 const HEARTBEAT = /^\s*(?:"?(?:heartbeat|ping|keep-?alive)"?)?\s*$/i
@@ -122,6 +131,8 @@ class UpstreamRun<Input> {
   readonly #limits: CallLimits
   #dialect: UpstreamDialect | undefined
   #events: ValidEvents
+  /** Reads the present response. */
+  #decoder: Decoder | undefined
 
   constructor(options: HttpAgentOptions<Input>, url: URL, input: Input, context: RunContext) {
     this.#options = options
@@ -195,14 +206,16 @@ class UpstreamRun<Input> {
 
   /** One request and its response, which may take several connections. */
   async *#exchange(body: unknown): AsyncGenerator<EventBody, Decoder, void> {
-    let decoder: Decoder | undefined
     let lastId: string | undefined
     let frames = 0
     let skipped = 0
+    this.#decoder = undefined
     for (let resumes = 0; ; resumes++) {
+      let isConnected = false
       try {
         const upstream = frames > 0 ? this.#resumed(body, lastId) : this.#first(body)
         const response = await call(await this.#withHeaders(upstream), this.#limits, this.#context.signal)
+        isConnected = true
         for await (const frame of this.#frames(response)) {
           if (this.#dialect?.framing !== 'text' && isHeartbeat(frame)) continue
           if (skipped > 0) {
@@ -210,18 +223,29 @@ class UpstreamRun<Input> {
             continue
           }
           if (!this.#dialect) yield* this.#recognize(response, frame)
-          decoder ??= (this.#dialect as UpstreamDialect).decoder()
-          frames++
-          resumes = 0
+          this.#decoder ??= (this.#dialect as UpstreamDialect).decoder()
+          const { position } = this.#decoder
+          const events = this.#decoder.decode(frame, this.#events)
+          if (position === undefined || this.#decoder.position !== position) {
+            frames++
+            resumes = 0
+          }
           lastId = frame.id ?? lastId
-          yield* decoder.decode(frame, this.#events)
+          yield* events
         }
+        const decoder = this.#decoder
         if (decoder?.result || (decoder && this.#dialect?.endsWithConnection)) return decoder
         throw lost()
       } catch (error) {
-        if (!(error instanceof RunError) || !this.#canResume(error, frames, lastId, resumes)) throw error
+        if (!(error instanceof RunError) || frames === 0) throw error
+        const isRefused = !isConnected && /^upstream-(refused|error)$/.test(error.code)
+        const mayPass = isRefused ? error.retryable : /^upstream-(lost|unreachable|timeout)$/.test(error.code)
+        if (!mayPass || resumes >= RESUMES || !this.#canResume(lastId)) {
+          // Nobody has said that this upstream keeps what it streams.
+          throw isRefused && this.#options.resume === undefined ? lost(error) : error
+        }
         if (typeof this.#options.resume === 'function') skipped = frames
-        await sleep(RESUME_PAUSE_MS * 2 ** resumes, this.#context.signal)
+        await sleep(Math.min(RESUME_PAUSE_MS * 2 ** resumes, LONGEST_PAUSE_MS), this.#context.signal)
       }
     }
   }
@@ -242,11 +266,10 @@ class UpstreamRun<Input> {
     ]
   }
 
-  #canResume({ code }: RunError, frames: number, lastId: string | undefined, resumes: number): boolean {
+  #canResume(lastId: string | undefined): boolean {
     const { resume } = this.#options
-    if (!/^upstream-(lost|unreachable|timeout)$/.test(code) || frames === 0 || resumes >= RESUMES)
-      return false
-    return typeof resume === 'function' || (resume === 'last-event-id' && lastId !== undefined)
+    if (resume === 'last-event-id') return lastId !== undefined
+    return typeof resume === 'function' || this.#decoder?.rest?.(this.#url) !== undefined
   }
 
   #first(body: unknown): UpstreamCall {
@@ -255,8 +278,9 @@ class UpstreamRun<Input> {
 
   #resumed(body: unknown, lastId: string | undefined): UpstreamCall {
     const { resume } = this.#options
-    if (typeof resume === 'function')
-      return { method: 'GET', url: this.#own(resume(this.#context)), headers: {} }
+    const address =
+      typeof resume === 'function' ? resume(this.#context) : !resume && this.#decoder?.rest?.(this.#url)
+    if (address) return { method: 'GET', url: this.#own(address), headers: {} }
     return { ...this.#first(body), headers: lastId === undefined ? {} : { 'last-event-id': lastId } }
   }
 
@@ -278,11 +302,12 @@ class UpstreamRun<Input> {
 
   /** Tells the upstream that the run was cancelled. The request itself is closed by the signal. */
   #stop(): void {
-    const { stop } = this.#options
-    if (!stop) return
     const { sessionId, runId } = this.#context
     void (async () => {
-      const address = this.#own(stop({ sessionId, runId }))
+      const open = this.#decoder?.result ? undefined : this.#decoder
+      const given = this.#options.stop?.({ sessionId, runId }) ?? open?.stop?.(this.#url)
+      if (!given) return
+      const address = this.#own(given)
       const upstream = await this.#withHeaders({ method: 'POST', url: address, headers: {}, body: { runId } })
       const limits = { ...this.#limits, headersTimeoutMs: Math.min(5000, this.#limits.headersTimeoutMs) }
       const { chunks } = await call(upstream, limits, new AbortController().signal)

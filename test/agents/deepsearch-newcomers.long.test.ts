@@ -4,13 +4,17 @@ import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { ownDocuments } from '../../src/cli/own-documents.ts'
 import { fakeRun, play } from '../fixtures/run-context.ts'
 
-const deepsearch = createDeepsearch({ corpus: ownDocuments(new URL('../../', import.meta.url)), cache: false })
+const deepsearch = createDeepsearch({
+  corpus: ownDocuments(new URL('../../', import.meta.url)),
+  cache: false,
+})
 
 async function ask(query: string) {
   const { result, error } = await play(deepsearch, { query }, fakeRun())
   if (error) throw error
-  const { answer, sources } = result?.result as { answer: string; sources: { url: string }[] }
-  return { answer, pages: sources.map(({ url }) => url), finishReason: result?.finishReason }
+  if (!result) throw new Error('the run has no result')
+  const { answer, sources } = result.result as { answer: string; sources: { url: string }[] }
+  return { answer, pages: sources.map(({ url }) => url), finishReason: result.finishReason }
 }
 
 /** Each question with the pages of which one must be the first source, and a word that the answer must have. */
@@ -20,7 +24,11 @@ const questions: readonly [question: string, pages: readonly string[], word: Reg
   ['How do I run it in Docker?', ['docs/how-to.md'], /Dockerfile/],
   ['How do I build a React chat?', ['docs/guides/react-chat.md'], /useSession|chat/i],
   ['How do I migrate from Socket.IO?', ['docs/coming-from/socket.io.md'], /Socket\.IO/],
-  ['How do I list a user’s sessions?', ['docs/pages.md', 'docs/guides/react-chat.md'], /useSessions|sessionList/],
+  [
+    'How do I list a user’s sessions?',
+    ['docs/pages.md', 'docs/guides/react-chat.md'],
+    /useSessions|sessionList/,
+  ],
   ['How do I deploy several nodes?', ['docs/several-nodes.md'], /Redis/],
   [
     'How do I keep nginx from buffering?',
@@ -31,7 +39,11 @@ const questions: readonly [question: string, pages: readonly string[], word: Reg
   ['How long is data kept?', ['docs/guides/retention-and-privacy.md'], /retain|deleted/],
   ['How do I delete a session?', ['docs/guides/retention-and-privacy.md'], /DELETE/],
   ['如何选择传输方式？', ['docs/zh/choosing-a-transport.md'], /SSE|WebSocket/],
-  ['断线重连后如何续传？', ['docs/zh/choosing-a-transport.md', 'docs/zh/getting-started.md', 'README.zh-CN.md'], /Last-Event-ID|偏移量/],
+  [
+    '断线重连后如何续传？',
+    ['docs/zh/choosing-a-transport.md', 'docs/zh/getting-started.md', 'README.zh-CN.md'],
+    /Last-Event-ID|偏移量/,
+  ],
 ]
 
 for (const [question, pages, word] of questions) {

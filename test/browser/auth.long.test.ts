@@ -132,4 +132,43 @@ t.test('authorization in Chromium', { skip }, async t => {
       'gets no cookie',
     )
   })
+
+  t.test('a page of another origin that asks for cookies', async t => {
+    const own = await serve(t, {
+      origins: [other],
+      authorize: ({ headers }) => {
+        if (/(?:^|; )sid=ann(;|$)/.test(headers.cookie ?? '')) return { id: 'ann' }
+        throw new TwinrailError('unauthorized', 'sign in first')
+      },
+    })
+    const read = (page: Page, credentials?: 'include' | 'omit') =>
+      page.evaluate(
+        async ([url, credentials]) => {
+          const client = twinrail.createClient({ url, transport: 'sse', credentials })
+          const session = client.session()
+          const types: string[] = []
+          const run = session.run('playback', { count: 3, rate: 0 })
+          await run.started
+          for await (const event of run.events) types.push(event.type)
+          await session.update({ title: 'Ships' })
+          for (const transport of ['long-poll', 'sse'] as const) {
+            client.switchTransport(transport)
+            for await (const event of session.events()) if (event.type === 'caught-up') break
+          }
+          return types.findLast(type => type.includes('.'))
+        },
+        [own, credentials] as const,
+      )
+    const listed = await clientPage(t, other)
+    await listed.context().addCookies([{ name: 'sid', value: 'ann', url: own, httpOnly: true }])
+    t.equal(await read(listed, 'include'), 'run.completed')
+    await t.rejects(read(listed), /sign in first/, 'without the option there are none')
+    const same = await clientPage(t, own)
+    await same.context().addCookies([{ name: 'sid', value: 'ann', url: own, httpOnly: true }])
+    t.equal(await read(same), 'run.completed')
+    await t.rejects(read(same, 'omit'), /sign in first/, 'and none on the own origin where they are omitted')
+    const unlisted = await clientPage(t, await serve(t))
+    await unlisted.context().addCookies([{ name: 'sid', value: 'ann', url: own, httpOnly: true }])
+    await t.rejects(read(unlisted, 'include'), 'an origin that is not listed gets nothing')
+  })
 })

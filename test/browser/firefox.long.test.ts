@@ -89,4 +89,29 @@ t.test('the page in Firefox', { skip }, async t => {
     }
     await sameOnBoth(page)
   })
+
+  t.test('eight tabs over HTTP/1.1 share their connections, and all get the answer', async t => {
+    const address = `${url}/#shared-in-firefox`
+    const pages: Page[] = []
+    for (let tab = 0; tab < 8; tab++) {
+      const page = await browser.newPage()
+      page.setDefaultTimeout(120_000)
+      await page.goto(address)
+      // The seventh would not even load if each had streams of its own.
+      await page.waitForSelector('[data-rail="A"] [data-state="open"]')
+      await page.waitForSelector('[data-rail="B"] [data-state="open"]')
+      pages.push(page)
+    }
+    await pages[7]!.click('.example')
+    const answers: string[] = []
+    for (const page of pages) {
+      for (const rail of ['A', 'B']) {
+        await page.waitForSelector(`[data-rail="${rail}"] .outcome.completed`)
+        answers.push(await textOf(page, `[data-rail="${rail}"] .turn:last-of-type`))
+      }
+    }
+    t.equal(answers.length, 16)
+    t.equal(new Set(answers).size, 1, 'the same on both rails of every tab')
+    t.match(answers[0], /\[1\].*Complete/s)
+  })
 })

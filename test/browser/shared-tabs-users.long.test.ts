@@ -1,7 +1,8 @@
 /** Tabs share connections only where the application lets them: credentials of one user never serve another. */
+import { SignJWT } from 'jose'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import type { Authorize } from '../../src/index.ts'
+import { type Authorize, jwtAuthorize } from '../../src/index.ts'
 import { clientPage, closeBrowser, profile, serve, skip } from './stage.ts'
 
 /** The token is the name of the user, who may read the session of that name and the session `room`. */
@@ -53,7 +54,6 @@ declare global {
 }
 
 t.test('who shares with whom', { skip }, async t => {
-  t.teardown(closeBrowser)
   const open = await serve(t)
   const guarded = await serve(t, { authorize })
   const count = (url: string, users: readonly User[]) => streamsOf(t, url, 'room', users)
@@ -82,4 +82,90 @@ t.test('who shares with whom', { skip }, async t => {
     2,
     'those of two users do not',
   )
+})
+
+t.test('without Web Locks each tab has a connection of its own', { skip }, async t => {
+  const url = await serve(t)
+  const context = await profile(t)
+  await context.addInitScript("Object.defineProperty(navigator, 'locks', { value: undefined })")
+  let streams = 0
+  for (let tab = 0; tab < 3; tab++) {
+    const page = await clientPage(t, url, context)
+    page.on('request', request => {
+      if (request.headers()['accept'] === 'text/event-stream') streams += 1
+    })
+    const last = await page.evaluate(async () => {
+      const client = twinrail.createClient({
+        url: location.origin,
+        transport: 'sse',
+        connect: twinrail.sharedTabs(),
+      })
+      const session = client.session('plain')
+      const events = session.events({ create: true })
+      globalThis.kept = events
+      while ((await events.next()).value?.type !== 'caught-up');
+      await session.publish('x.note', 'heard')
+      for (;;) {
+        const { value } = await events.next()
+        if ((value?.type as string) === 'x.note') return 'heard'
+      }
+    })
+    t.equal(last, 'heard')
+  }
+  t.equal(streams, 3)
+})
+
+t.test('a token that is renewed in the middle of a shared answer', { skip }, async t => {
+  t.teardown(closeBrowser)
+  const secret = 'a secret of tests that is long enough'
+  const url = await serve(t, { authorize: jwtAuthorize({ secret }) })
+  const context = await profile(t)
+  const tokens: string[] = []
+  await context.exposeFunction('newToken', async () => {
+    const exp = Math.floor(Date.now() / 1000) + 3
+    const jwt = new SignJWT({ sub: 'ann', exp, jti: String(tokens.length) })
+    tokens.push(await jwt.setProtectedHeader({ alg: 'HS256' }).sign(new TextEncoder().encode(secret)))
+    return tokens.at(-1)
+  })
+  for (const transport of ['sse', 'websocket'] as const) {
+    const pages = [await clientPage(t, url, context), await clientPage(t, url, context)]
+    const readings = pages.map((page, tab) =>
+      page.evaluate(
+        async ([transport, tab]) => {
+          const { newToken } = globalThis as unknown as { newToken(): Promise<string> }
+          const client = twinrail.createClient({
+            url: location.origin,
+            transport,
+            auth: newToken,
+            connect: twinrail.sharedTabs({ share: 'ann' }),
+          })
+          const session = client.session(transport)
+          if (tab === 0) await session.run('playback', { count: 700, rate: 100 }).started
+          const seqs: [first: number, last: number][] = []
+          const seqOf = (offset: string) => Number(offset.split('-')[1])
+          for await (const event of session.events({ create: true })) {
+            if (!event.type.includes('.') || !('offset' in event)) continue
+            const { from, offset } = event as { from?: string; offset: string }
+            seqs.push([seqOf(from ?? offset), seqOf(offset)])
+            if (event.type === 'run.completed') break
+          }
+          client.close()
+          return seqs
+        },
+        [transport, tab] as const,
+      ),
+    )
+    const before = tokens.length
+    for (const [tab, seqs] of (await Promise.all(readings)).entries()) {
+      let last = 0
+      const wrong = seqs.find(([first, end]) => {
+        const follows = first === last + 1
+        last = end
+        return !follows
+      })
+      t.equal(wrong, undefined, `${transport}, tab ${tab}: nothing is lost and nothing comes twice`)
+      t.equal(last, 704, `${transport}, tab ${tab}: the whole answer`)
+    }
+    t.ok(tokens.length > before + 1, `${transport}: ${tokens.length - before} tokens`)
+  }
 })

@@ -89,12 +89,18 @@ t.test('listeners are called with the new events before the append resolves', as
     { type: 'x.n', data: 1 },
     { type: 'x.n', data: 2 },
   ])
-  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2, taken: [] }])
+  t.same(heard, [{ sessionId: 's', epoch, first: 1, head: 2, taken: [], runs: [] }])
   await journal.append('s', [], { once: [{ key: 'k' }] })
   await journal.append('s', [{ type: 'x.n', data: 3 }], { once: [{ key: 'k' }] })
   t.equal(heard.length, 1, 'nothing was added')
-  await journal.append('s', [{ type: 'x.n', data: 4 }], { once: [{ key: 'end:r' }, { key: 'answer:q' }] })
-  t.same(heard[1]?.taken, ['end:r', 'answer:q'], 'the keys that were taken')
+  const once = [{ key: 'end:r', note: { type: 'run.failed' } }, { key: 'answer:q' }]
+  const leases = [
+    { runId: 'r', token: 'a', ttlMs: 1000 },
+    { runId: 'q', token: 'b', ttlMs: 1000, from: 'a' },
+  ]
+  await journal.append('s', [{ type: 'x.n', data: 4 }], { once, leases })
+  t.same(heard[1]?.taken, once, 'the keys that were taken')
+  t.same(heard[1]?.runs, ['r'], 'the runs whose holders append, without those that are taken over')
   stop()
   await journal.append('s', [{ type: 'x.n', data: 3 }])
   t.equal(heard.length, 2)

@@ -183,7 +183,7 @@ t.test('shows every kind of event, unknown ones in one line', async t => {
   t.equal(stdout.text, '1,2\n')
 })
 
-t.test('an agent’s text cannot control the terminal', async t => {
+t.test('what an agent sends cannot control the terminal, and is visible', async t => {
   const { options, stdout, stderr } = await stage(t, {
     events: [
       text('a\x1b[2Jb\x9b31mc\td\n'),
@@ -191,8 +191,84 @@ t.test('an agent’s text cannot control the terminal', async t => {
     ],
   })
   await runCommand({ ...options, ...deepsearch })
-  t.equal(stdout.text, 'a[2Jb31mc\td\n')
+  t.equal(stdout.text, 'a␛[2Jb<U+009B>31mc\td\n')
   t.notMatch(stderr.text, '\x1b')
+  t.match(stderr.text, '✗ failed x: ␛]0;title␇')
+})
+
+/** A text that would clear the screen, ring, retitle the window, go back, and show what follows from right to left. */
+const hostile = 'a\x1b[2J\x07\x1b]0;t\x07\b\r\x9b1m\x7f\u202eb\u2066\u200f'
+/** All that a terminal may obey. Styles and the status line are this program's own. */
+const obeyed =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is searched
+  /[\0-\x08\x0b-\x1a\x1c-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]|\x1b(?!\[[\d;]*m)/
+
+t.test('in no field of any event', async t => {
+  const events = [
+    { type: 'run.started', data: { agent: hostile, input: { query: hostile } } },
+    { type: 'run.status', data: { status: hostile, message: hostile } },
+    { type: 'plan.updated', data: { title: hostile, steps: [{ title: hostile, status: 'failed' }] } },
+    { type: 'step.started', data: { stepId: hostile, name: hostile } },
+    { type: 'step.finished', data: { stepId: hostile, name: hostile } },
+    { type: 'reasoning.delta', data: { partId: 'r', delta: hostile } },
+    { type: 'artifact.start', data: { artifactId: 'a', name: hostile, kind: hostile } },
+    { type: 'artifact.delta', data: { artifactId: 'a', delta: hostile } },
+    { type: 'tool.called', data: { toolCallId: 't', toolName: hostile, input: { [hostile]: hostile } } },
+    { type: 'tool.finished', data: { toolCallId: 't', output: hostile, isError: true } },
+    { type: 'input.requested', data: { requestId: 'q', kind: 'question', message: hostile } },
+    { type: 'input.answered', by: hostile, data: { requestId: 'q', value: hostile } },
+    { type: 'input.steered', data: { inputId: 'i', text: hostile } },
+    { type: 'source.added', data: { sourceId: 's', title: hostile, url: hostile } },
+    { type: `x.${hostile}`, data: hostile },
+  ]
+  for (const end of [
+    { type: 'run.completed', data: { finishReason: hostile, result: { [hostile]: hostile } } },
+    { type: 'run.failed', data: { code: hostile, message: hostile } },
+    { type: 'run.cancelled', data: { reason: hostile } },
+  ]) {
+    for (const json of [false, true]) {
+      const { options, stdout, stderr } = await stage(t, {
+        events: [...events, text(hostile), end],
+      })
+      await runCommand({ ...options, ...deepsearch, json })
+      t.notMatch(stdout.text, obeyed)
+      t.notMatch(stderr.text, obeyed)
+      if (!json) continue
+      const printed = stdout.text
+        .trimEnd()
+        .split('\n')
+        .map(line => JSON.parse(line).data)
+      t.same(
+        printed,
+        [...events, text(hostile), end].map(({ data }) => data),
+        'JSON keeps its value',
+      )
+    }
+  }
+  const { options, stdout } = await stage(t, {
+    events: [{ type: 'run.completed', data: { finishReason: 'stop', result: { [hostile]: hostile } } }],
+  })
+  await runCommand({ ...options, ...deepsearch })
+  t.notMatch(stdout.text, obeyed, 'nor in a result that is the only content')
+})
+
+t.test('characters that were cut between two deltas are printed whole', async t => {
+  const reasoning = (delta: string) => ({ type: 'reasoning.delta', data: { partId: 'r', delta } })
+  const { options, stdout, stderr } = await stage(t, {
+    events: [
+      ...[text('a\ud83d'), text('\ude00b\ud83d'), text(''), text('\ude01')],
+      ...[reasoning('\ud83d'), reasoning('\ude02')],
+      ...[text('\ud83d'), text('alone')],
+      completed,
+    ],
+  })
+  const chunks: Buffer[] = []
+  stdout.on('data', chunk => chunks.push(chunk))
+  await runCommand({ ...options, ...deepsearch })
+  t.match(stdout.text, 'a😀b😁')
+  t.match(stdout.text, '\ufffdalone')
+  t.match(stderr.text, '😂')
+  for (const chunk of chunks) t.notMatch(String(chunk).replaceAll('\ufffdalone', ''), '\ufffd')
 })
 
 t.test('on a terminal, colours and a status line come and go', async t => {

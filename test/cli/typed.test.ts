@@ -80,7 +80,7 @@ t.test('the status line shows the state of the stream', async t => {
 t.test('numbers and lines read well', async t => {
   t.same([bytes(999), bytes(1000), bytes(2_345_678)], ['999 B', '1.0 kB', '2.3 MB'])
   t.same([duration(40), duration(59_600), duration(125_000)], ['0.0 s', '60 s', '2 min 5 s'])
-  t.equal(oneLine('a\n b\x1b', 10), 'a b')
+  t.equal(oneLine('a\n b\x1b', 10), 'a b␛')
   t.equal(oneLine('x'.repeat(20), 10), `${'x'.repeat(9)}…`)
   t.equal(oneLine('😀'.repeat(20), 10), `${'😀'.repeat(4)}…`, 'cut between characters')
 })

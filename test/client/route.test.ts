@@ -33,6 +33,19 @@ t.test('the transport that opened moves to the front, those before it to the end
   t.same(route.candidates(5), ['long-poll', 'websocket', 'sse'])
 })
 
+t.test('a choice that changes while transports are tried stays', async t => {
+  const route = new Route(
+    { transport: 'sse', because: ['first'], fallback: ['websocket', 'long-poll'] },
+    origin,
+  )
+  const [preferred] = route.candidates(0)
+  route.change(choice)
+  route.opened('sse', preferred)
+  t.same(route.choice, choice, 'sse opened since it was tried before')
+  t.same(route.candidates(0), ['websocket', 'sse', 'long-poll'], 'and websocket has not opened yet')
+  t.same(new Route(choice, origin).choice, choice, 'there is no verdict')
+})
+
 t.test('the verdict holds for the origin for ten minutes', async t => {
   const began = Date.now()
   let passed = 0

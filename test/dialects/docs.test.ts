@@ -32,6 +32,45 @@ t.test('the versions are those that are tested', async t => {
   }
 })
 
+t.test('the OpenAPI document has what is checked of bodies and queries', async t => {
+  const { url } = await serve(t, { agents: dialectAgents })
+  type Operation = {
+    parameters?: { name: string; in: string }[]
+    requestBody?: { content: { 'application/json': { schema: { required?: string[] } } } }
+    responses: { 200: { content: Record<string, { schema: { required?: string[] } }> } }
+  }
+  const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as {
+    paths: Record<string, Record<string, Operation>>
+  }
+  const required: Record<string, string[] | undefined> = {
+    aiSdkChat: ['messages'],
+    agUiRun: ['threadId', 'runId'],
+    openaiCreateResponse: ['model'],
+    openaiCreateCompletion: ['model', 'messages'],
+    genieQuery: ['sessionId', 'requestId', 'query'],
+    genieAutoAgent: ['requestId', 'query'],
+    genieDeepsearch: ['request_id', 'query'],
+  }
+  const queries: Record<string, string[]> = {
+    aiSdkChat: ['dialect'],
+    aiSdkResume: ['dialect', 'startIndex', 'after'],
+    agUiJoin: ['offset', 'runId', 'threadId'],
+    openaiResponse: ['stream', 'starting_after'],
+  }
+  for (const { operationId, path, method, answer } of Object.values(dialectOperations).flat()) {
+    const operation = paths[path]?.[method] as Operation
+    const body = operation.requestBody?.content['application/json'].schema
+    t.same(body?.required, required[operationId], `${operationId}: body`)
+    const names = operation.parameters?.filter(one => one.in === 'query').map(({ name }) => name)
+    t.same(names ?? [], queries[operationId] ?? [], `${operationId}: query`)
+    const { content } = operation.responses[200]
+    t.same(Object.keys(content), answer.split(', '))
+    // The one route whose answer is no JSON although it says so is that of the WebSocket.
+    const isJson = answer.startsWith('application/json') && operationId !== 'aiSdkConnect'
+    t.equal((content['application/json']?.schema.required ?? []).length > 0, isJson, `${operationId}: answer`)
+  }
+})
+
 t.test('every route is in the OpenAPI document and answers, and in no other server', async t => {
   const { url, server } = await serve(t, { agents: dialectAgents })
   const bare = await serve(t, { agents: dialectAgents, dialects: [] })

@@ -1,6 +1,6 @@
 /** The packages as users get them: their types under strict settings, what their entries load, and that they run. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
@@ -84,6 +84,14 @@ export type Named = [
 export const values = [misspelt, aiSdkAgent, createDeepsearch, createHandler, createRedisLog, createWorker, createProducer, sharedTabs, twinrail, LogEvent, openLmdbLog, Wrapped]
 `
 
+/** The snippet of the client's README that shows a server's types from this side. */
+function typesSnippet(side: 'server' | 'client'): string {
+  const readme = readFileSync(new URL('../../client/README.md', import.meta.url), 'utf8')
+  const [, code] = new RegExp(`^\`\`\`ts types=${side}\n(.*?)^\`\`\``, 'ms').exec(readme) ?? []
+  if (code === undefined) throw new Error(`client/README.md has no snippet types=${side}`)
+  return code
+}
+
 t.test('both packages, packed and installed in an empty folder', async t => {
   const folder = emptyFolder(t)
   const tarballs = [packWithTypes(t, 'twinrail', folder), packWithTypes(t, 'twinrail-client', folder)]
@@ -93,6 +101,8 @@ t.test('both packages, packed and installed in an empty folder', async t => {
   for (const absent of ['ioredis', 'ai', 'react', 'tap', '@types/react'])
     t.notOk(existsSync(join(modules, absent)), `${absent} is not installed`)
   writeFileSync(join(folder, 'consumer.ts'), consumer)
+  writeFileSync(join(folder, 'server.ts'), typesSnippet('server'))
+  writeFileSync(join(folder, 'page.ts'), typesSnippet('client'))
 
   for (const [name, options] of [
     ['nodenext', ['--module', 'nodenext']],
@@ -122,6 +132,7 @@ t.test('both packages, packed and installed in an empty folder', async t => {
           '--outDir',
           output,
           'consumer.ts',
+          'page.ts',
         ],
         { cwd: folder, env, stdio: 'pipe' },
       )

@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import {
   BUSY_UPSTREAM,
   chooseTransport,
+  evidenceOf,
   type Needs,
   type Recommendation,
   rules,
@@ -84,7 +85,7 @@ t.test('for all combinations of needs', async t => {
     t,
     'evidence belongs to the reasons',
     (_, { because, evidence }) =>
-      evidence.join() === because.flatMap(({ rule }) => known.get(rule)?.evidence ?? []).join() &&
+      evidence.join() === because.flatMap(({ rule }) => evidenceOf[rule] ?? []).join() &&
       evidence.every(id => ids.test(id)),
   )
   always(

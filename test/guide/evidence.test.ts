@@ -2,12 +2,12 @@ import t from 'tap'
 import {
   advise,
   evidenceFor,
+  evidenceOf,
   isDifference,
   type Measured,
   measured,
   measures,
   recommend,
-  rules,
   scenarioNames,
 } from '../../src/guide/index.ts'
 
@@ -75,7 +75,7 @@ t.test('advice carries figures, and when and where they are from, only where the
 
 t.test('every id names a scenario and a measure', async t => {
   const ids = [
-    ...rules.flatMap(({ evidence = [] }) => evidence),
+    ...Object.values(evidenceOf).flat(),
     ...scenarioNames.flatMap(name => recommend(name).evidence),
   ]
   for (const id of [...ids, ...Object.keys(measured.figures)]) {

@@ -142,6 +142,46 @@ t.test('OpenAI: a tool call of the model is run by a client', async t => {
   t.match(result, { finishReason: 'stop' })
 })
 
+t.test('Genie’s search tool as the teaching text prints it', async t => {
+  const docs = [[{ title: 'Tides', link: 'https://example.com/', content: 'The moon.' }]]
+  const search = (answer: string, isFinal = false) => ({
+    requestId: 'r',
+    messageType: 'search',
+    ...(!isFinal && { searchResult: { query: ['Why?'], docs } }),
+    answer,
+    isFinal,
+  })
+  const messages = [
+    { requestId: 'r', status: 'searching', message: 'Searching …' },
+    search('The '),
+    search('moon '),
+    search('The moon pulls.', true),
+  ]
+  for (const dialect of ['genie', 'auto'] as const) {
+    const { url } = await upstream(t, response => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.end(messages.map(one => `event: data\nid: r\ndata: ${JSON.stringify(one)}\n\n`).join(''))
+    })
+    const { events, error } = await play(
+      httpAgent({ name: 'up', url, dialect }),
+      { prompt: 'Why?' },
+      fakeRun(),
+    )
+    t.equal(error, undefined, dialect)
+    t.equal(textOf(events), 'The moon pulls.', 'the last message repeats the answer')
+    t.same(
+      events.filter(({ type }) => /^(run\.status|source)/.test(type)).map(({ data }) => data),
+      [
+        ...(dialect === 'auto' ? [{ status: 'connected', message: "The agent's server speaks genie." }] : []),
+        { status: 'searching', message: 'Searching …' },
+        { sourceId: 'source-1', title: 'Tides', url: 'https://example.com/', excerpt: 'The moon.' },
+      ],
+      'sources that come with each piece are told once',
+    )
+    t.same(flaws(events), [])
+  }
+})
+
 t.test('what the protocol does not have becomes an event of the dialect', async t => {
   const { url } = await upstream(t, response =>
     sendEvents(response, [
@@ -213,6 +253,48 @@ t.test('a stream that can be repeated from its beginning goes on where it was cu
   t.equal(error, undefined)
   t.equal(textOf(events), 'a b c d ')
   t.match(requests[1], { method: 'GET', path: '/agent/session1/stream' })
+})
+
+t.test(
+  'a response of OpenAI is read on after its last event, and nothing that is sent again is doubled',
+  async t => {
+    const events = [
+      { type: 'response.created', response: { id: 'resp 1' } },
+      ...['a ', 'b ', 'c ', 'd '].map(delta => ({ type: 'response.output_text.delta', item_id: 'm', delta })),
+      { type: 'response.completed', response: { id: 'resp 1', status: 'completed' } },
+    ].map((event, sequence_number) => ({ ...event, sequence_number }))
+    const { url, requests } = await upstream(t, (response, _, n) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      // It does not mind `starting_after`, and breaks off two events later each time.
+      const shown = events.slice(0, 2 + 2 * n)
+      response.write(shown.map(event => `data: ${JSON.stringify(event)}\n\n`).join(''), () => {
+        if (shown.length < events.length) response.destroy()
+        else response.end()
+      })
+    })
+    const agent = httpAgent({ name: 'up', url: `${url}?api-version=1`, dialect: 'openai-responses' })
+    const played = await play(agent, { prompt: 'Go' }, fakeRun())
+    t.equal(played.error, undefined)
+    t.equal(textOf(played.events), 'a b c d ')
+    t.match(requests, [
+      { method: 'POST', path: '/agent?api-version=1' },
+      { method: 'GET', path: '/agent/resp%201?api-version=1&stream=true&starting_after=1' },
+      { method: 'GET', path: '/agent/resp%201?api-version=1&stream=true&starting_after=3' },
+    ])
+  },
+)
+
+t.test('a response of OpenAI that the upstream does not keep is lost', async t => {
+  const { url, requests } = await upstream(t, (response, { method }) => {
+    if (method === 'GET') return response.writeHead(404).end()
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    const created = { type: 'response.created', sequence_number: 0, response: { id: 'r' } }
+    response.write(`data: ${JSON.stringify(created)}\n\n`, () => response.destroy())
+  })
+  const agent = httpAgent({ name: 'up', url, dialect: 'openai-responses' })
+  const { error } = await play(agent, { prompt: 'Go' }, fakeRun())
+  t.match(error, { code: 'upstream-lost', retryable: true })
+  t.equal(requests.length, 2)
 })
 
 /** The fields of a request that name the session or the run, by dialect. */

@@ -326,6 +326,42 @@ t.test('an empty array renews the leases of the principal’s open runs, and app
   t.equal((await as('ann', [completed('kept')])).status, 200)
 })
 
+t.test('an empty array that names runs renews the leases of these only', async t => {
+  const { url } = await serve(t, { producerLeaseMs: 1000, authorize: byHeader })
+  const as = (user: string, body: object, query = '') =>
+    post(`${eventsUrl(url, 's')}${query}`, body, { 'x-user': user })
+  await as('ann', [started('kept'), started('left'), started('ended'), completed('ended')])
+  await as('bob', started('of-bob'))
+  const client = await openWs(t, url)
+  client.send({ id: 'a', type: 'subscribe', sessionId: 's', run: 'left' })
+  let lost = false
+  const losing = client.nextOf('run.failed').then(() => {
+    lost = true
+  })
+  while (!lost) {
+    t.match(await as('ann', [], '?runs=kept,ended'), { status: 200, body: { count: 0 } })
+    await new Promise(resolve => setTimeout(resolve, 100))
+  }
+  await losing
+  t.same((await state(url, 's')).runs?.map(({ runId, status }) => `${runId} ${status}`).slice(0, 3), [
+    'kept running',
+    'left failed',
+    'ended completed',
+  ])
+  const refused = {
+    'of-bob': { status: 403, body: { error: { code: 'forbidden', details: { runId: 'of-bob' } } } },
+    unknown: { status: 404, body: { error: { code: 'run-not-found' } } },
+    'not an id!': { status: 400, body: { error: { code: 'bad-request', details: { path: 'runs.0' } } } },
+    [Array(101).fill('kept').join()]: { status: 400, body: { error: { details: { path: 'runs' } } } },
+  }
+  for (const [runs, answer] of Object.entries(refused)) {
+    t.match(await as('ann', [], `?runs=${encodeURIComponent(runs)}`), answer, runs.slice(0, 20))
+  }
+  const path = { status: 400, body: { error: { code: 'bad-request', details: { path: 'runs' } } } }
+  t.match(await as('ann', [completed('kept')], '?runs=kept'), path, 'events name their runs themselves')
+  t.match(await ingestLines(url, 's', JSON.stringify(completed('kept')), '?runs=kept'), path)
+})
+
 t.test('producer and seq make retries exact', async t => {
   const wire = await serve(t)
   const { url } = wire

@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { z } from 'zod'
 import { defineAgent } from '../../src/agents/agent.ts'
 import type { EventBody } from '../../src/protocol/index.ts'
-import { archiveLines, readArchive } from '../../src/sessions/archive.ts'
+import { eventsIn, sealed } from '../fixtures/archive.ts'
 import { openWs } from '../fixtures/wire-clients.ts'
 import { ask, json, ndjson, post } from '../fixtures/wire-refusals.ts'
 import { logged, serve, startRun, terminalOf } from '../fixtures/wire-server.ts'
@@ -73,20 +73,22 @@ async function doors(t: Test) {
       return after(sessionId, failed)
     },
     'an archive': async data => {
-      const header = { sessionId: 's', metadata: {}, head: '1-1', earliest: '1-1' }
+      const header = { format: 'twinrail', version: 1, exportedAt: 1, source: 'log' }
+      const session = {
+        sessionId: 's',
+        createdAt: 1,
+        activeAt: 1,
+        metadata: {},
+        head: '1-1',
+        earliest: '1-1',
+      }
       const event = `{"offset":"1-1","sessionId":"s","type":"x.a","time":1,"data":${data}}`
-      let file = ''
-      for await (const line of archiveLines(
-        header,
-        (async function* () {
-          yield event
-        })(),
-      ))
-        file += line
+      const lines = [JSON.stringify(header), JSON.stringify({ session }), event]
+      const file = await sealed(lines, { sessions: 1, events: 1 })
       try {
-        return { data: JSON.stringify(readArchive(file).events[0]?.data) }
+        return { data: JSON.stringify((await eventsIn(file))[0]?.data) }
       } catch (error) {
-        return { refused: reason((error as Error).message.replace(/; export the session again.*/, '')) }
+        return { refused: reason((error as Error).message.replace(/; export again.*/, '')) }
       }
     },
   }

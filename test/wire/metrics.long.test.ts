@@ -41,7 +41,7 @@ t.test(
     }
     for (const [, name = '', labels = ''] of text.matchAll(/^(twinrail_\w+)\{([^}]*)\}/gm)) {
       for (const [, label] of labels.matchAll(/(\w+)="/g))
-        t.match(label, /^(transport|reason|le|kind|what|code|limit|of)$/, name)
+        t.match(label, /^(transport|reason|le|kind|what|code|limit|of|agent|outcome|how|state)$/, name)
     }
     t.ok(typeOf.has('nodejs_eventloop_lag_p99_seconds'), 'the delay of the event loop')
   },

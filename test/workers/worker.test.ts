@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { z } from 'zod'
-import { createWorker, defineAgent, RunError, TwinrailError } from '../../client/worker/index.ts'
+import { type Agent, createWorker, defineAgent, RunError, TwinrailError } from '../../client/worker/index.ts'
 import {
   command,
   eventually,
@@ -256,7 +256,11 @@ t.test('a worker that stops finishes its runs, or leaves them to another', async
   })
 })
 
-async function refusedBy(t: Test, options: Parameters<typeof serve>[1], agents = [counts]): Promise<unknown> {
+async function refusedBy(
+  t: Test,
+  options: Parameters<typeof serve>[1],
+  agents: readonly Agent[] = [counts],
+): Promise<unknown> {
   const { url } = await serve(t, options)
   const worker = createWorker({ url, WebSocket, agents, onError: () => {} })
   t.teardown(() => worker.stop({ graceMs: 0 }))

@@ -40,8 +40,8 @@ export async function doctorCommand(options: DoctorOptions): Promise<number> {
   const screen = new Screen(stdout, stderr, env)
   try {
     const report = await makeReport(options, screen)
-    if (json) screen.line(JSON.stringify(report, null, 2))
-    else for (const line of formatReport(report, painter(stdout, env))) screen.line(line)
+    if (json) screen.json(JSON.stringify(report, null, 2))
+    else for (const line of formatReport(report, painter(stdout, env))) screen.styled(line)
     return report.healthy ? exitCodes.completed : exitCodes.failed
   } catch (error) {
     if (signal.aborted) return exitCodes.interrupted

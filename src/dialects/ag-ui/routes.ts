@@ -8,7 +8,18 @@ import type { ListedAgent } from '../../sessions/agent-list.ts'
 import type { Principal } from '../../sessions/principal.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo, maySee } from '../allow.ts'
-import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf, runsOf } from '../chats.ts'
+import {
+  agentOf,
+  before,
+  findRun,
+  idOf,
+  inputOf,
+  jsonOf,
+  parsePlace,
+  placeOf,
+  runIdOf,
+  runsOf,
+} from '../chats.ts'
 import { type RunStream, serveRunStream } from '../dialect-stream.ts'
 import { messageIdOf, runStarted } from './encode.ts'
 import { AgUiEncoder, frameOf } from './stream.ts'
@@ -52,6 +63,9 @@ const ReadQuery = z.object({
   runId: z.string().max(1000).optional(),
   threadId: z.string().max(1000).optional(),
 })
+
+/** What the routes check, by operation. */
+export const schemas = { agUiRun: { body: RunAgentInput }, agUiJoin: { query: ReadQuery } }
 
 /** Client run ids that are remembered, for a client that names nothing else when it joins a run. */
 const MAX_JOINABLE = 10_000
@@ -278,16 +292,6 @@ function toolResults(
     const question = open.find(one => one.kind === 'tool' && one.toolCallId === toolCallId)
     return question ? [{ requestId: question.requestId, value: jsonOf(content) }] : []
   })
-}
-
-/** What a text of JSON says; any other text is itself. */
-function jsonOf(content: unknown): NonNullable<unknown> | null {
-  if (typeof content !== 'string') return content ?? null
-  try {
-    return JSON.parse(content) as NonNullable<unknown> | null
-  } catch {
-    return content
-  }
 }
 
 async function describe({ sessions, journal }: TransportContext, sessionId: string) {

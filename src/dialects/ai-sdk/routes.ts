@@ -1,7 +1,7 @@
 /** The routes of the AI SDK's chat: `useChat` of version 6 and 7 with any of its transports. docs/clients/ai-sdk.md. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import { check, Offset, TwinrailError } from '../../protocol/index.ts'
+import { check, Id, Offset, TwinrailError } from '../../protocol/index.ts'
 import type { TransportContext } from '../../transports/context.ts'
 import { mayDo } from '../allow.ts'
 import { agentOf, findRun, idOf, parsePlace, runsOf } from '../chats.ts'
@@ -26,6 +26,13 @@ const Query = z.object({
     .optional(),
   after: Offset.optional(),
 })
+
+/** What the routes check, and their answers that are no streams, by operation. */
+export const schemas = {
+  aiSdkChat: { body: ChatBody, query: Query.pick({ dialect: true }) },
+  aiSdkResume: { query: Query },
+  aiSdkStop: { answer: z.object({ stopped: z.array(Id).describe('The runs that were cancelled') }) },
+}
 
 /** The path of a request for a chat: an agent, and the id of a chat or what `x-workflow-run-id` said. */
 const Path = z.object({ agent: z.string().max(256), id: z.string().min(1).max(1000).default('') })

@@ -51,6 +51,13 @@ export const DeepsearchBody = z.looseObject({
   ...own,
 })
 
+/** What the routes check, by operation. */
+export const schemas = {
+  genieQuery: { body: QueryBody },
+  genieAutoAgent: { body: AutoAgentBody },
+  genieDeepsearch: { body: DeepsearchBody },
+}
+
 /** The frames of the gateway have no blank after `data:`, and its reader wants none. */
 const spring = (beat: string) => ({
   text: ({ data }: Frame) => (data === undefined ? beat : `data:${data}\n\n`),

@@ -1,64 +1,56 @@
 /** The routes of OpenAI's Responses and Chat Completions APIs, and its list of models. docs/clients/openai.md. */
-import { randomUUID } from 'node:crypto'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { z } from 'zod'
-import type { ForeignMessage } from '../../agents/agent.ts'
-import { check, Id, parseOffset, TwinrailError } from '../../protocol/index.ts'
+import { check, TwinrailError } from '../../protocol/index.ts'
 import type { ListedAgent } from '../../sessions/agent-list.ts'
-import { newSessionId } from '../../sessions/sessions.ts'
 import { connectionOf, type TransportContext } from '../../transports/context.ts'
-import { mayDo, maySee } from '../allow.ts'
-import { agentOf, before, findRun, idOf, inputOf, parsePlace, placeOf, runIdOf } from '../chats.ts'
+import { mayDo } from '../allow.ts'
+import { agentOf, before, idOf } from '../chats.ts'
 import type { DialectParts, StreamEncoder } from '../dialect.ts'
 import { RunFrames, type RunStream, serveRunStream } from '../dialect-stream.ts'
 import type { ResponseNames } from './encode.ts'
+import { CompletionBody, messageOf, ResponseBody, RetrieveQuery, replyOf, resultsOf } from './requests.ts'
+import { type Segment, Segments, sessionFor, wordOf } from './segments.ts'
 import { CompletionEncoder, completionUsage, ResponseEncoder } from './stream.ts'
 
-const Metadata = z.record(z.string(), z.string().max(1024 * 1024)).nullish()
-const Item = z.looseObject({ type: z.string().optional(), role: z.string().optional() })
-
-/** The fields of a request for a response that mean something here. */
-export const ResponseBody = z.looseObject({
-  model: z.string().min(1).max(256),
-  input: z.union([z.string(), z.array(Item).max(10_000)]).optional(),
-  stream: z.boolean().nullish(),
-  background: z.boolean().nullish(),
-  previous_response_id: z.string().max(1000).nullish(),
-  conversation: z.union([z.string().max(1000), z.looseObject({ id: z.string().max(1000) })]).nullish(),
-  metadata: Metadata,
-})
-
-/** The fields of a request for a chat completion that mean something here. */
-export const CompletionBody = z.looseObject({
-  model: z.string().min(1).max(256),
-  messages: z.array(z.looseObject({ role: z.string(), tool_call_id: z.string().optional() })).max(10_000),
-  stream: z.boolean().nullish(),
-  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
-  metadata: Metadata,
-})
-
 const Path = z.object({ id: z.string().min(1).max(1000) })
-const RetrieveQuery = z.object({
-  stream: z.enum(['true', 'false']).optional(),
-  starting_after: z
-    .string()
-    .regex(/^\d{1,15}$/, 'expected a sequence_number')
-    .transform(Number)
-    .optional(),
+const Model = z.object({
+  id: z.string().describe('The name of an agent'),
+  object: z.literal('model'),
+  created: z.int(),
+  owned_by: z.string(),
 })
 
-/** A part of a run that one response shows. */
-interface Segment {
-  readonly sessionId: string
-  readonly runId: string
-  readonly epoch: number
-  /** Number of the event that it begins with. */
-  readonly seq: number
-  /** Number of the run's first event. */
-  readonly start: number
-}
+const Response = z.looseObject({
+  id: z.string(),
+  object: z.literal('response'),
+  status: z.string(),
+  model: z.string(),
+  output: z.array(z.looseObject({ type: z.string() })),
+})
 
-type Reply = { requestId: string; value: NonNullable<unknown> | null }
+const Completion = z.looseObject({
+  id: z.string(),
+  object: z.literal('chat.completion'),
+  model: z.string(),
+  choices: z.array(
+    z.looseObject({
+      index: z.int(),
+      message: z.looseObject({ role: z.string() }),
+      finish_reason: z.string(),
+    }),
+  ),
+})
+
+/** What the routes check, and their answers that are no streams, by operation. */
+export const schemas = {
+  openaiModels: { answer: z.object({ object: z.literal('list'), data: z.array(Model) }) },
+  openaiModel: { answer: Model },
+  openaiCreateResponse: { body: ResponseBody, answer: Response },
+  openaiResponse: { query: RetrieveQuery, answer: Response },
+  openaiCancelResponse: { answer: Response },
+  openaiCreateCompletion: { body: CompletionBody, answer: Completion },
+}
 
 export function openAiRoutes(app: FastifyInstance, context: TransportContext, parts: DialectParts): void {
   app.setErrorHandler(async (thrown, request, reply) => {
@@ -70,6 +62,8 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     void reply.code(status).send({ error: { message, type, code, param: details?.['path'] ?? null } })
     return reply
   })
+
+  const segments = new Segments(context)
 
   const models = () =>
     context.sessions.agentList
@@ -112,10 +106,10 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     async (request, reply) => {
       context.connections.mustBeOpen()
       const query = check(RetrieveQuery, request.query, 'query')
-      const segment = await segmentOf(request, check(Path, request.params, 'path').id)
+      const segment = await segments.find(request, check(Path, request.params, 'path').id)
       await mayDo(context, request, ['session.read'], segment.sessionId)
       const names = {
-        ...namesOf(segment, await modelOf(segment)),
+        ...namesOf(segment, await segments.modelOf(segment)),
         background: true,
         isExtended: isExtended(request),
       }
@@ -129,7 +123,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     '/openai/v1/responses/:id/cancel',
     { config: { action: 'run.cancel', mayHaveNoBody: true } },
     async request => {
-      const segment = await segmentOf(request, check(Path, request.params, 'path').id)
+      const segment = await segments.find(request, check(Path, request.params, 'path').id)
       const { sessionId, runId } = segment
       const principal = await mayDo(context, request, ['run.cancel', 'session.read'], sessionId)
       try {
@@ -137,7 +131,7 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
       } catch (error) {
         if (!(error instanceof TwinrailError && error.code === 'run-ended')) throw error
       }
-      return retrieve(segment, { ...namesOf(segment, await modelOf(segment)), background: true })
+      return retrieve(segment, { ...namesOf(segment, await segments.modelOf(segment)), background: true })
     },
   )
 
@@ -146,8 +140,8 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     const body = check(CompletionBody, request.body, 'body')
     const agent = agentOf(context, body.model)
     const segment = await complete(request, agent, body)
-    const { sessionId, runId, seq } = segment
-    const id = `chatcmpl-${placeOf(sessionId, runId, seq)}`
+    const { sessionId, runId } = segment
+    const id = `chatcmpl-${wordOf(segment)}`
     const encoder = new CompletionEncoder(
       { id, model: agent.name, sessionId, runId },
       body.stream_options?.include_usage ?? false,
@@ -181,118 +175,31 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
   ): Promise<Segment> {
     const { model: _, input, stream: _stream, background: _background, metadata, ...extra } = body
     const { previous_response_id: previousId, conversation } = body
-    const previous = previousId ? await segmentOf(request, previousId) : undefined
+    const previous = previousId ? await segments.find(request, previousId) : undefined
     const named = typeof conversation === 'string' ? conversation : conversation?.id
     const sessionId = previous?.sessionId ?? (named ? idOf(named) : sessionFor(request, metadata))
     const items = typeof input === 'string' ? [{ role: 'user', content: input }] : (input ?? [])
-    const open = await questionsOf(sessionId)
+    const open = await segments.questionsOf(sessionId)
     const replies = items.flatMap(item => replyOf(item, open))
-    if (replies.length > 0) return answer(request, sessionId, replies)
-    return start(request, agent, sessionId, items.flatMap(messageOf), extra, metadata)
+    if (replies.length > 0) return segments.answer(request, sessionId, replies)
+    return segments.start(request, agent, sessionId, items.flatMap(messageOf), extra, metadata)
   }
 
-  /** Starts a run or answers one. The id of a tool call says where its result belongs. */
+  /** Starts a run or answers one. */
   async function complete(
     request: FastifyRequest,
     agent: ListedAgent,
     body: z.output<typeof CompletionBody>,
   ): Promise<Segment> {
     const { model: _, messages, stream: _stream, metadata, ...extra } = body
-    const last = messages.findLastIndex(({ role }) => role !== 'tool')
-    const results = messages.slice(last + 1).flatMap(message => {
-      const [sessionId = '', runId = '', requestId = ''] = (message.tool_call_id ?? '').split('~')
-      const value = jsonOf((message as { content?: unknown }).content)
-      return Id.safeParse(sessionId).success && runId !== '' && requestId !== ''
-        ? [{ sessionId, requestId, value }]
-        : []
-    })
+    const results = resultsOf(messages)
     const [first] = results
     if (first) {
-      return answer(
-        request,
-        first.sessionId,
-        results.filter(({ sessionId }) => sessionId === first.sessionId),
-      )
+      const ofFirst = results.filter(({ sessionId }) => sessionId === first.sessionId)
+      return segments.answer(request, first.sessionId, ofFirst)
     }
     const sessionId = sessionFor(request, metadata)
-    return start(request, agent, sessionId, messages.flatMap(messageOf), extra, metadata)
-  }
-
-  async function start(
-    request: FastifyRequest,
-    agent: ListedAgent,
-    sessionId: string,
-    messages: readonly ForeignMessage[],
-    extra: Record<string, unknown>,
-    metadata: Record<string, string> | null | undefined,
-  ): Promise<Segment> {
-    const principal = await mayDo(context, request, ['run.start', 'subscribe'], sessionId)
-    const input = inputOf(agent, messages, { ...extra, metadata }, givenInput(metadata))
-    const key = request.headers['idempotency-key']
-    const runId = typeof key === 'string' ? runIdOf(key, sessionId) : randomUUID()
-    const { offset = '' } = await context.sessions.execute(
-      {
-        id: 'openai',
-        type: 'run.start',
-        sessionId,
-        agent: agent.name,
-        input,
-        runId,
-        onNoViewers: 'continue',
-      },
-      principal,
-    )
-    const { epoch, seq } = parseOffset(offset) as { epoch: number; seq: number }
-    return { sessionId, runId, epoch, seq, start: seq }
-  }
-
-  async function answer(
-    request: FastifyRequest,
-    sessionId: string,
-    replies: readonly Reply[],
-  ): Promise<Segment> {
-    const principal = await mayDo(context, request, ['input.answer', 'subscribe'], sessionId)
-    let first: number | undefined
-    for (const { requestId, value } of replies) {
-      try {
-        const ack = await context.sessions.execute(
-          { id: 'openai', type: 'input.answer', sessionId, requestId, value },
-          principal,
-        )
-        first ??= parseOffset(ack.offset ?? '')?.seq
-      } catch (error) {
-        // Somebody else was first: the response goes on after that answer.
-        if (!(error instanceof TwinrailError && error.code === 'already-answered')) throw error
-        first ??= parseOffset(String(error.details?.['offset']))?.seq
-      }
-    }
-    const { epoch } = await context.journal.session(sessionId)
-    const event = first === undefined ? undefined : await context.journal.event(sessionId, first)
-    if (!event?.runId) throw new TwinrailError('input-not-found', 'no run waits for these results')
-    const run = await context.journal.run(sessionId, event.runId)
-    return { sessionId, runId: event.runId, epoch, seq: event.seq, start: run.start }
-  }
-
-  async function questionsOf(sessionId: string): Promise<readonly OpenQuestion[]> {
-    if (!(await context.journal.findSession(sessionId))) return []
-    const { pendingInputs } = await context.sessions.describe(sessionId)
-    return pendingInputs as unknown as OpenQuestion[]
-  }
-
-  /** The part of a run that a response's id names. @throws TwinrailError `run-not-found` */
-  async function segmentOf(request: FastifyRequest, id: string): Promise<Segment> {
-    const place = parsePlace(id.replace(/^resp_/, ''))
-    const run =
-      place &&
-      (await maySee(context, request, place.sessionId)) &&
-      (await findRun(context, place.sessionId, place.runId))
-    if (place && run && place.seq >= run.start) return { ...place, epoch: run.epoch, start: run.start }
-    throw new TwinrailError('run-not-found', 'there is no response with this id')
-  }
-
-  async function modelOf({ sessionId, start }: Segment): Promise<string> {
-    const started = await context.journal.event(sessionId, start)
-    return started?.event.type === 'run.started' ? started.event.data.agent : 'unknown'
+    return segments.start(request, agent, sessionId, messages.flatMap(messageOf), extra, metadata)
   }
 
   function streamOf(segment: Segment, encoder: ResponseEncoder | CompletionEncoder): RunStream {
@@ -361,70 +268,12 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
   }
 }
 
-interface OpenQuestion {
-  requestId: string
-  kind: string
-  toolCallId?: string
-}
-
 /** Whether the client asks for `twinrail.event`. */
 function isExtended({ headers }: FastifyRequest): boolean {
   return headers['x-twinrail-events'] === 'all'
 }
 
-function namesOf({ sessionId, runId, seq }: Segment, model: string): ResponseNames {
-  return { id: `resp_${placeOf(sessionId, runId, seq)}`, model, sessionId, runId }
-}
-
-/** A session for a request that names none: a new one, unless the client says that it repeats itself. */
-function sessionFor(request: FastifyRequest, metadata: Record<string, string> | null | undefined): string {
-  const named = metadata?.['conversation']
-  if (named) return idOf(named)
-  const key = request.headers['idempotency-key']
-  return typeof key === 'string' && key !== '' ? idOf(`key:${runIdOf(key)}`) : newSessionId()
-}
-
-/** The agent's input as it is: JSON text, since metadata holds texts only. @throws TwinrailError `bad-request` */
-function givenInput(metadata: Record<string, string> | null | undefined): unknown {
-  const text = metadata?.['input']
-  if (text === undefined) return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    throw new TwinrailError('bad-request', 'metadata.input is not JSON', {
-      details: { path: 'metadata.input' },
-    })
-  }
-}
-
-function replyOf(item: z.output<typeof Item>, open: readonly OpenQuestion[]): Reply[] {
-  const { type, call_id, output, approval_request_id, approve, reason } = item as Record<string, unknown>
-  if (type === 'function_call_output') {
-    const question = open.find(one => one.kind === 'tool' && one.toolCallId === call_id)
-    return question ? [{ requestId: question.requestId, value: jsonOf(output) }] : []
-  }
-  if (type !== 'mcp_approval_response' || typeof approval_request_id !== 'string') return []
-  const value = { approved: approve === true, ...(typeof reason === 'string' && { reason }) }
-  return [{ requestId: approval_request_id, value }]
-}
-
-/** A message of either API, with its text. */
-function messageOf(item: Record<string, unknown>): ForeignMessage[] {
-  const { role, content } = item
-  if (typeof role !== 'string') return []
-  const parts = Array.isArray(content) ? (content as { type?: string; text?: unknown }[]) : []
-  const texts = parts.flatMap(({ type, text }) =>
-    /text$/.test(type ?? '') && typeof text === 'string' ? [text] : [],
-  )
-  return [{ role, text: typeof content === 'string' ? content : texts.join('\n\n'), raw: item }]
-}
-
-/** What a text of JSON says; any other text is itself. */
-function jsonOf(content: unknown): NonNullable<unknown> | null {
-  if (typeof content !== 'string') return content ?? null
-  try {
-    return JSON.parse(content) as NonNullable<unknown> | null
-  } catch {
-    return content
-  }
+function namesOf(segment: Segment, model: string): ResponseNames {
+  const { sessionId, runId } = segment
+  return { id: `resp_${wordOf(segment)}`, model, sessionId, runId }
 }

@@ -31,7 +31,8 @@ export class LogFolderError extends Error {
 /** The table that identifies a file as a log; its name is the version of the format. */
 export const FORMAT = 'twinrail/1'
 
-const FILE = 'log.mdb'
+/** The name of the log's file in its folder. */
+export const FILE = 'log.mdb'
 
 /** Size of a log without sessions, rounded up. */
 const NEW_BYTES = 256 * 1024

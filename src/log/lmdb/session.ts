@@ -1,8 +1,7 @@
 /** A session in a transaction. */
 import { moves } from '../activity.ts'
 import type { Held, HeldKey, HeldLease } from '../conditions.ts'
-import type { Place, Snapshot } from '../log.ts'
-import type { Open } from '../tally.ts'
+import type { Open, Place, SessionRecord, Snapshot } from '../log.ts'
 import { activityKey, endKey, nameKey, numberKey, PRESENT, type SessionRow, type Tables } from './tables.ts'
 import type { Transaction } from './writer.ts'
 
@@ -58,13 +57,30 @@ export class OpenSession implements Held {
 
   /** Saves that the session has grown, and moves it in the order of activity if it is to move. */
   grow(head: number, now: number): void {
-    const { sessionId } = this
-    const isMoved = moves(this.row.activeAt, now)
-    this.save({ head, ...(isMoved && { activeAt: now }) })
-    if (!isMoved) return
+    if (moves(this.row.activeAt, now)) this.move(now, { head })
+    else this.save({ head })
+  }
+
+  /** Saves when it was last active, and moves it in the order of activity. */
+  move(activeAt: number, change: Partial<SessionRow> = {}): void {
     const { activity } = this.#tables
-    this.#transaction.remove(activity, activityKey({ sessionId, activeAt: this.row.activeAt }))
-    this.#transaction.put(activity, activityKey({ sessionId, activeAt: now }), PRESENT)
+    const { sessionId } = this
+    this.save({ ...change, activeAt })
+    this.#transaction.remove(activity, activityKey(this.place))
+    this.#transaction.put(activity, activityKey({ sessionId, activeAt }), PRESENT)
+  }
+
+  setRecord(record: SessionRecord): void {
+    const { name } = record
+    if (record.kind === 'key') {
+      const { seq, note, expiresAt = Infinity } = record
+      this.takeKey(name, { seq, note, expiresAt })
+    } else if (record.kind === 'producer') {
+      const { next, stretches } = record
+      this.setProducer(name, { next, ...(stretches && { stretches }) })
+    } else if (record.kind === 'lease') {
+      this.setLease(name, { token: record.token, expiresAt: record.expiresAt })
+    } else this.setTally(name, record.open)
   }
 
   save(change: Partial<SessionRow>): void {

@@ -4,8 +4,7 @@ import type { Database, RootDatabase } from 'lmdb'
 import { TwinrailError } from '../../protocol/index.ts'
 import { rankOf } from '../activity.ts'
 import type { HeldKey, HeldLease, HeldProducer } from '../conditions.ts'
-import type { Place, Snapshot } from '../log.ts'
-import type { Open } from '../tally.ts'
+import type { Open, Place, Snapshot } from '../log.ts'
 
 /** A session's row. Its other rows have its epoch in their keys; no two sessions have the same epoch. */
 export interface SessionRow {

@@ -112,7 +112,7 @@ export function appendedOf([outcome, ...rest]: readonly string[]): Appended {
 }
 
 /** A missing note is stored as ''. */
-function noteText(note: unknown): string {
+export function noteText(note: unknown): string {
   return note === undefined ? '' : JSON.stringify(note)
 }
 

@@ -56,6 +56,8 @@ export interface RedisClient {
   hget(key: string, field: string): Promise<string | null>
   /** `HMGET`. */
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
+  /** `HSCAN`. */
+  hscan(key: string, cursor: string, option: 'COUNT', count: number): Promise<[string, string[]]>
   /** `ZADD`. */
   zadd(key: string, score: number, member: string): Promise<unknown>
   /** `ZADD` that only lowers a score. */

@@ -274,6 +274,35 @@ if made then put(epoch, now, metadata, creator) end
 return {made and 1 or 0, redis.call('HMGET', h, 'epoch', 'head', 'earliest', 'created', 'metadata', 'by', 'active')}
 `
 
+/**
+ * epoch, earliest, created, metadata, creator or '', number and state of the snapshot or ''. Gives 1 when the session was
+ * made. What a lost session left behind goes.
+ */
+const restore = `
+local epoch, earliest, created, metadata, creator, seq, state = arg(), arg(), arg(), arg(), arg(), arg(), arg()
+if redis.call('EXISTS', h) == 1 then return 0 end
+redis.call('UNLINK', l, k, x, r, p, s, d, m, o)
+redis.call('HSET', h, 'epoch', epoch, 'head', whole(earliest - 1), 'earliest', earliest, 'created', created,
+  'active', created, 'metadata', metadata)
+if creator ~= '' then redis.call('HSET', h, 'by', creator) end
+if seq ~= '' then redis.call('HSET', s, 'epoch', epoch, 'seq', seq, 'state', state) end
+return 1
+`
+
+/** epoch, active, then for each record: its hash (k, r, p or o), name, value, and when it expires or ''. */
+const restoreRecords = `
+local epoch, active = arg(), arg()
+if redis.call('HGET', h, 'epoch') ~= epoch then return 0 end
+redis.call('HSET', h, 'active', active)
+local hashes = { k = k, r = r, p = p, o = o }
+while at < #ARGV do
+  local hash, name, value, expires = hashes[arg()], arg(), arg(), arg()
+  redis.call('HSET', hash, name, value)
+  if expires ~= '' then redis.call('ZADD', x, expires, name) end
+end
+return 1
+`
+
 /** after, events, bytes, through or ''. Gives the header and the texts. */
 const read = `
 local after, most, bytes, through = tonumber(arg()), tonumber(arg()), tonumber(arg()), arg()
@@ -404,6 +433,8 @@ const allowedWhenFull: ReadonlySet<string> = new Set(['trim', 'remove', 'renew',
 export const sessionScripts = withPrelude({
   append,
   create,
+  restore,
+  restoreRecords,
   read,
   saveSnapshot,
   trim,

@@ -1,11 +1,12 @@
 /** Keys, scripts and reads of the log in one Redis. */
 import { createHash } from 'node:crypto'
 import { LogEvent } from '../event.ts'
-import type { LogPage, Place, ReadBounds, SessionInfo } from '../log.ts'
+import type { LogPage, Place, ReadBounds, SessionInfo, SessionRecord } from '../log.ts'
 import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
 import type { Connection } from './connection.ts'
 import { globalScripts } from './global-scripts.ts'
 import type { LeaseCommands } from './leases.ts'
+import { RECORD_HASHES, recordOf } from './records.ts'
 import { SESSION_KEYS, sessionScripts } from './scripts.ts'
 import type { Recovery } from './tails.ts'
 
@@ -14,6 +15,9 @@ type GlobalScript = keyof typeof globalScripts
 
 /** A client with the scripts as commands. */
 type Scripted = Record<string, (...args: string[]) => Promise<unknown>>
+
+/** Fields of a hash that are read at a time, about. */
+const SCAN = 500
 
 /** Whether a command waits for the connection, or is sent first after a connect. */
 type Turn = 'in-turn' | 'first'
@@ -122,6 +126,28 @@ export class Store {
   /** Moves the session in {@link recent}; never back, since calls of different processes may come in any order. */
   async move(sessionId: string, activeAt: number, turn: Turn = 'in-turn'): Promise<void> {
     await this.#send(turn, client => client.zadd(this.#activityKey, 'LT', -activeAt, sessionId))
+  }
+
+  /** Gives the session a place in {@link recent}, also one further back. */
+  async place(sessionId: string, activeAt: number): Promise<void> {
+    await this.commands.send(client => client.zadd(this.#activityKey, -activeAt, sessionId))
+  }
+
+  /** The records of a session, expired keys included, until it has another epoch. */
+  async *records(sessionId: string, epoch: number): AsyncGenerator<SessionRecord, void, void> {
+    for (const hash of RECORD_HASHES) {
+      const key = this.keyOf(sessionId, hash)
+      for (let cursor: string | undefined; cursor !== '0'; ) {
+        const from: string = cursor ?? '0'
+        const [next, found] = await this.commands.send(client => client.hscan(key, from, 'COUNT', SCAN))
+        if ((await this.headerOf(sessionId))?.epoch !== epoch) return
+        for (let i = 0; i < found.length; i += 2) {
+          const record = recordOf(hash, found[i] as string, found[i + 1] as string)
+          if (record) yield record
+        }
+        cursor = next
+      }
+    }
   }
 
   async unlist(sessionId: string): Promise<void> {

@@ -2,11 +2,14 @@
 import { Worker } from 'node:worker_threads'
 import { beginning, TwinrailError } from '../../protocol/index.ts'
 import { type Cancel, startTimer } from '../../protocol/timers.ts'
+import { type EventSchemas, OwnEvents } from '../own-events.ts'
 import type { JsonSchema, SchemaJob, SchemaProblem, SchemaVerdict, ThreadMessage } from './thread.ts'
 
 export interface SchemaCheckerOptions {
   /** The longest that one check may work, in ms. @default 100 */
   readonly maxMs?: number | undefined
+  /** Schemas of the application's own events. They are the program's, so they work on the event loop. @default none */
+  readonly events?: EventSchemas | undefined
 }
 
 /** Whose schema it is, for messages. */
@@ -52,6 +55,8 @@ const HEAP_MB = 64
  * linear time. The thread starts with the first check.
  */
 export class SchemaChecker {
+  /** The application's own events. */
+  readonly own: OwnEvents
   readonly #maxMs: number
   readonly #waiting: Waiting[] = []
   #current: Waiting | undefined
@@ -60,8 +65,9 @@ export class SchemaChecker {
   #cancelDeadline: Cancel = () => {}
   #closed = false
 
-  constructor({ maxMs = 100 }: SchemaCheckerOptions = {}) {
+  constructor({ maxMs = 100, events }: SchemaCheckerOptions = {}) {
     this.#maxMs = maxMs
+    this.own = new OwnEvents(events)
   }
 
   /**

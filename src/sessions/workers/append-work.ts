@@ -5,6 +5,7 @@ import { keys } from '../../log/keys.ts'
 import type { OnceKey } from '../../log/log.ts'
 import { type Command, type EventBody, isTerminal, TwinrailError } from '../../protocol/index.ts'
 import type { Expiry } from '../expiry.ts'
+import type { OwnEvents } from '../own-events.ts'
 import { parseIngestedEvent } from '../parse-ingest.ts'
 import { checkQuestion } from '../question.ts'
 import { refusalError } from '../refused-append.ts'
@@ -30,7 +31,7 @@ export async function appendWork(
   { sessionId, workId, seq, events }: Extract<Command, { type: 'work.append' }>,
 ): Promise<AckFields> {
   const { runId, epoch, lease } = work.parts
-  const bodies = events.map((event, i) => parseWorkEvent(event, runId, `event ${i}`))
+  const bodies = events.map((event, i) => parseWorkEvent(event, runId, `event ${i}`, parts.schemas.own))
   const { once, ends } = await keysOf(parts, runId, bodies)
   work.isEnding ||= ends
   const appended = await parts.journal
@@ -87,10 +88,11 @@ async function keysOf(
 }
 
 /** @throws TwinrailError `bad-request` */
-function parseWorkEvent(value: unknown, runId: string, what: string): EventBody {
+function parseWorkEvent(value: unknown, runId: string, what: string, own: OwnEvents): EventBody {
   const body = parseIngestedEvent(
     value !== null && typeof value === 'object' ? { ...value, runId } : value,
     what,
+    own,
   )
   if (body.type === 'run.started') {
     throw new TwinrailError('bad-request', `${what}: the run has started already`, {

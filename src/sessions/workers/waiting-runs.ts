@@ -89,6 +89,13 @@ export class WaitingRuns {
     }
   }
 
+  /** How many of this node wait. */
+  get size(): number {
+    let size = 0
+    for (const runs of this.#own.values()) size += runs.size
+    return size
+  }
+
   hasOwn(agent: string): boolean {
     return this.#own.has(agent)
   }

@@ -54,10 +54,7 @@ class AiSdkDecoder implements Decoder {
   }
 
   decode(frame: SourceFrame, events: ValidEvents): EventBody[] {
-    if (frame.data === '[DONE]') {
-      this.#ending.result ??= {}
-      return []
-    }
+    if (this.#ending.isReached(frame)) return []
     const chunk = objectIn(frame, 'ai-sdk')
     const type = textOf(chunk['type'])
     if (type === 'error') throw reported('upstream-error', textOf(chunk['errorText']))

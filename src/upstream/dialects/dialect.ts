@@ -40,10 +40,19 @@ export interface Decoder {
   decode(frame: SourceFrame, events: ValidEvents): EventBody[]
   /** Set when the response has said that it is complete. */
   readonly result: RunResult | undefined
+  /** Number of the last frame, where the dialect numbers them. A frame with one that is not greater changes nothing. */
+  readonly position?: number | undefined
   /** What the users must answer before the upstream goes on. */
   readonly questions: readonly Question[]
   /** The body of the request that answers the questions; absent where the dialect has no questions. */
   next?(turn: Turn, answers: readonly Answered[]): unknown
+  /**
+   * The address of a GET that gives the frames after the last one that was decoded; `undefined` when the response has not
+   * said where it can be read. Absent where the dialect has no such thing.
+   */
+  rest?(endpoint: URL): URL | undefined
+  /** The address of a POST that cancels the response, under the same conditions. */
+  stop?(endpoint: URL): URL | undefined
 }
 
 export interface UpstreamDialect {
@@ -88,9 +97,16 @@ export function objectIn({ data }: SourceFrame, dialect: string): Fields {
   )
 }
 
-/** The end of a response from the terminal event that it was decoded to. */
+/** The end of a response: the terminal event that it was decoded to, or `[DONE]`. */
 export class Ending {
   result: RunResult | undefined
+
+  /** Whether the frame is `[DONE]`, which many servers send last. */
+  isReached({ data }: SourceFrame): boolean {
+    if (data !== '[DONE]') return false
+    this.result ??= {}
+    return true
+  }
 
   /** Takes terminal events out. @throws RunError for those of a failure */
   without(bodies: readonly EventBody[]): EventBody[] {

@@ -95,6 +95,7 @@ export function recognized(response: UpstreamResponse, { data, event }: SourceFr
   if (/^[A-Z]+(_[A-Z]+)+$/.test(type)) return agUi
   if (type.startsWith('response.') || event?.startsWith('response.')) return openAiResponses
   if (value['object'] === 'chat.completion.chunk') return openAiChat
+  if (event === 'data' && 'requestId' in value) return genie
   if (value['resultMap'] !== undefined || 'messageType' in value || 'finishMessage' in value) return genie
   if (v6Types.has(type) && type !== 'error') return aiSdk
   return plain('sse')

@@ -52,10 +52,7 @@ class ChatDecoder implements Decoder {
   }
 
   decode(frame: SourceFrame, events: ValidEvents): EventBody[] {
-    if (frame.data === '[DONE]') {
-      this.#ending.result ??= {}
-      return []
-    }
+    if (this.#ending.isReached(frame)) return []
     const chunk = objectIn(frame, 'openai')
     if (chunk['error'] !== undefined && chunk['error'] !== null) {
       const { code, message } = fieldsOf(chunk['error'])

@@ -34,19 +34,22 @@ class ResponsesDecoder implements Decoder {
   readonly #state = newDecodeState()
   readonly #ending = new Ending()
   #responseId = ''
+  position: number | undefined
 
   get result() {
     return this.#ending.result
   }
 
   decode(frame: SourceFrame, events: ValidEvents): EventBody[] {
-    if (frame.data === '[DONE]') {
-      this.#ending.result ??= {}
-      return []
-    }
+    if (this.#ending.isReached(frame)) return []
     const event = objectIn(frame, 'openai-responses')
     const type = textOf(event['type'])
     this.#responseId ||= textOf(fieldsOf(event['response'])['id'])
+    const number = event['sequence_number']
+    if (typeof number === 'number') {
+      if (this.position !== undefined && number <= this.position) return []
+      this.position = number
+    }
     if (type === 'error') throw reported(textOf(event['code']), textOf(event['message']))
     if (type === 'response.output_item.done') this.#ask(fieldsOf(event['item']))
     const bodies = this.#ending.without(decode(this.#state, { ...event, type }))
@@ -69,6 +72,26 @@ class ResponsesDecoder implements Decoder {
           },
     )
     return body(turn, outputs, this.#responseId)
+  }
+
+  /** OpenAI itself keeps the events of a response only when it was made with `background: true`. */
+  rest(endpoint: URL): URL | undefined {
+    const rest = this.#address(endpoint)
+    if (!rest || this.position === undefined) return undefined
+    rest.searchParams.set('stream', 'true')
+    rest.searchParams.set('starting_after', String(this.position))
+    return rest
+  }
+
+  stop(endpoint: URL): URL | undefined {
+    return this.#address(endpoint, '/cancel')
+  }
+
+  #address(endpoint: URL, below = ''): URL | undefined {
+    if (this.#responseId === '') return undefined
+    const address = new URL(endpoint)
+    address.pathname = `${endpoint.pathname.replace(/\/$/, '')}/${encodeURIComponent(this.#responseId)}${below}`
+    return address
   }
 
   #ask({ type, id, call_id: callId, name }: Record<string, unknown>): void {

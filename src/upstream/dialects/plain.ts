@@ -66,10 +66,7 @@ class PlainDecoder implements Decoder {
   }
 
   #usual(frame: SourceFrame, events: ValidEvents): EventBody[] {
-    if (frame.data === '[DONE]') {
-      this.#ending.result ??= {}
-      return []
-    }
+    if (this.#ending.isReached(frame)) return []
     const text = (delta: string) => (delta === '' ? [] : [bodyOf('text.delta', { partId: 'text', delta })])
     if (this.#name === 'text') return text(frame.data)
     const value = jsonOrText(frame.data)

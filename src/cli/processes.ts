@@ -1,0 +1,206 @@
+/**
+ * `twinrail serve --processes N`: several processes share the port, so that a server uses more than one core. Each is a node
+ * of its own on one Redis, as if it ran on another machine; this process only starts, replaces and stops them.
+ */
+import cluster, { type Worker } from 'node:cluster'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { AggregatorRegistry, type Registry } from 'prom-client'
+import { writeOutput } from '../process-output.ts'
+import { type ServeSettings, SettingsError } from './config.ts'
+
+/** Pause before a process that ended by itself is replaced, in ms. */
+const REPLACE_MS = 500
+
+/** Processes that end by themselves within {@link SOON_MS}, one after the other, before all are stopped. */
+const MAX_FAILURES = 5
+const SOON_MS = 10_000
+
+/** How long the metrics of a process are awaited, in ms; those of one that does not answer are left out. */
+const METRICS_MS = 2000
+
+type MetricsJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
+
+/** What processes and their supervisor tell each other about metrics. */
+type Message =
+  /** A process asks for the metrics of all. */
+  | { readonly type: 'metrics'; readonly id: number }
+  | { readonly type: 'metrics-text'; readonly id: number; readonly text: string }
+  /** The supervisor asks a process for its own. */
+  | { readonly type: 'measure'; readonly id: number }
+  | { readonly type: 'measured'; readonly id: number; readonly metrics: readonly MetricsJson[] }
+
+function say(message: string): void {
+  writeOutput(process.stderr, `twinrail: ${message}\n`)
+}
+
+/**
+ * Starts the processes and keeps as many running until SIGTERM, SIGINT or SIGHUP, which stops all of them gracefully. SIGUSR2
+ * replaces one after the other: the new one serves before the old one stops. Resolves when all have ended.
+ * @returns the exit code
+ * @throws SettingsError when the log cannot be shared by processes
+ */
+export async function superviseProcesses({ processes, log: place }: ServeSettings): Promise<number> {
+  if (!place.startsWith('redis')) {
+    throw new SettingsError(
+      `--processes ${processes}: processes can share only a Redis. Give --log redis://host:port, or leave --processes out: one process serves with --log ${place}`,
+    )
+  }
+  const supervisor = new Supervisor(processes)
+  return supervisor.run()
+}
+
+class Supervisor {
+  readonly #count: number
+  /** Those that listen. */
+  readonly #serving = new Set<Worker>()
+  #questions = 0
+  readonly #ended: Promise<number>
+  #end: (code: number) => void = () => {}
+  /** Those that are being replaced: they end as they were told. */
+  readonly #leaving = new Set<Worker>()
+  #stopping = false
+  #restarting = false
+  #failures = 0
+  #code = 0
+
+  constructor(count: number) {
+    this.#count = count
+    this.#ended = new Promise(resolve => {
+      this.#end = resolve
+    })
+  }
+
+  async run(): Promise<number> {
+    cluster.on('message', (worker, message: Message) => {
+      if (message.type === 'metrics') void this.#tellMetrics(worker, message.id)
+    })
+    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
+      process.on(signal, () => this.#stop(signal))
+    process.on('SIGUSR2', () => void this.#restart())
+    // The first alone: what keeps it from starting would keep all of them from it.
+    const first = await this.#start({ isFirst: true })
+    if (first) await Promise.all(Array.from({ length: this.#count - 1 }, () => this.#start()))
+    return this.#ended
+  }
+
+  /** Resolves with the process once it listens; with nothing when it has ended before. */
+  async #start({ isFirst = false } = {}): Promise<Worker | undefined> {
+    const began = Date.now()
+    const worker = cluster.fork()
+    let listens = false
+    worker.once('listening', () => this.#serving.add(worker))
+    worker.once('exit', (code, signal) => {
+      this.#serving.delete(worker)
+      const told = this.#stopping || this.#leaving.delete(worker)
+      if (!told && !listens && isFirst) this.#stopping = true
+      if (!told) this.#code = listens ? 0 : (code ?? 1)
+      if (this.#stopping) {
+        if (Object.keys(cluster.workers ?? {}).length === 0) this.#end(told ? 0 : this.#code)
+        return
+      }
+      if (told) return
+      say(`process ${worker.process.pid} ended by itself (${signal ?? `exit code ${code}`})`)
+      void this.#replace(Date.now() - began < SOON_MS)
+    })
+    await Promise.race([once(worker, 'listening').then(() => (listens = true)), once(worker, 'exit')])
+    return listens ? worker : undefined
+  }
+
+  async #replace(soon: boolean): Promise<void> {
+    this.#failures = soon ? this.#failures + 1 : 0
+    if (this.#failures >= MAX_FAILURES) {
+      say(`${MAX_FAILURES} processes ended soon after their start; stopping. The messages above say why`)
+      this.#code = 1
+      return this.#stop('SIGTERM', 1)
+    }
+    await sleep(REPLACE_MS)
+    if (!this.#stopping) await this.#start()
+  }
+
+  /** Replaces one process after the other, so that the port is served all the time. */
+  async #restart(): Promise<void> {
+    if (this.#restarting || this.#stopping) return
+    this.#restarting = true
+    try {
+      const old = Object.values(cluster.workers ?? {}) as Worker[]
+      say(`SIGUSR2: replacing ${old.length} processes one after the other`)
+      for (const worker of old) {
+        const fresh = await this.#start()
+        if (this.#stopping) return
+        if (!fresh) {
+          say('the new process did not start; the others serve on')
+          return
+        }
+        if (worker.isDead()) continue
+        this.#leaving.add(worker)
+        worker.process.kill('SIGTERM')
+        await once(worker, 'exit')
+      }
+      say(`all ${old.length} processes are replaced`)
+    } finally {
+      this.#restarting = false
+    }
+  }
+
+  #stop(signal: NodeJS.Signals, code = 0): void {
+    const isAgain = this.#stopping
+    this.#stopping = true
+    const workers = Object.values(cluster.workers ?? {}) as Worker[]
+    if (workers.length === 0) return this.#end(code)
+    // A terminal that closes sends SIGHUP more than once.
+    if (isAgain && signal === 'SIGHUP') return
+    for (const worker of workers) worker.process.kill('SIGTERM')
+  }
+
+  /** Gives a process the metrics of all, with sums of what is counted. */
+  async #tellMetrics(worker: Worker, id: number): Promise<void> {
+    const all = await Promise.all([...this.#serving].map(each => this.#measure(each)))
+    const text = await AggregatorRegistry.aggregate(all.flat()).metrics()
+    if (worker.isConnected()) worker.send({ type: 'metrics-text', id, text } satisfies Message)
+  }
+
+  /** The metrics of one process; none when it does not answer. */
+  #measure(worker: Worker): Promise<readonly MetricsJson[]> {
+    const id = ++this.#questions
+    return new Promise(resolve => {
+      const finish = (metrics: readonly MetricsJson[]) => {
+        clearTimeout(timer)
+        worker.off('message', take).off('exit', leave)
+        resolve(metrics)
+      }
+      const take = (message: Message) => {
+        if (message.type === 'measured' && message.id === id) finish(message.metrics)
+      }
+      const leave = () => finish([])
+      const timer = setTimeout(leave, METRICS_MS)
+      worker.on('message', take).on('exit', leave)
+      if (worker.isConnected()) worker.send({ type: 'measure', id } satisfies Message)
+      else leave()
+    })
+  }
+}
+
+/**
+ * In one of the processes: its server tells the metrics of all from now on. @param own gives its own registries
+ * @returns asks the supervisor for the metrics of all
+ */
+export function shareMetrics(own: () => readonly Registry[]): () => Promise<string> {
+  const waiting = new Map<number, (text: string) => void>()
+  let asked = 0
+  process.on('message', async (message: Message) => {
+    if (message.type === 'metrics-text') {
+      waiting.get(message.id)?.(message.text)
+      waiting.delete(message.id)
+    } else if (message.type === 'measure') {
+      const metrics = await Promise.all(own().map(registry => registry.getMetricsAsJSON()))
+      process.send?.({ type: 'measured', id: message.id, metrics } satisfies Message)
+    }
+  })
+  return () =>
+    new Promise(resolve => {
+      const id = ++asked
+      waiting.set(id, resolve)
+      process.send?.({ type: 'metrics', id } satisfies Message)
+    })
+}
