@@ -19,14 +19,20 @@ function entriesOf(folder) {
 // A name that several entries export is described at the first of them; so the entries of parts come before the whole.
 const entries = [...entriesOf('.').reverse(), ...entriesOf('client').reverse()]
 
-/** A plugin that names modules as users import them; TypeDoc names them by their paths. */
-function importNames({ converter }) {
+/**
+ * A plugin that names modules as users import them, where TypeDoc names them by their paths, and parameters that a function
+ * takes apart `options`.
+ */
+function readableNames({ converter }) {
   const names = new Map(entries.map(([source, name]) => [source.replace(/(\/index)?\.ts$/, ''), name]))
   converter.on('resolveBegin', ({ project }) => {
     for (const module of project.children) {
       const name = names.get(module.name)
       if (name === undefined) throw new Error(`TypeDoc has a module ${module.name} that is no entry`)
       module.name = name
+    }
+    for (const parameter of project.getReflectionsByKind(ReflectionKind.Parameter)) {
+      if (parameter.name === '__namedParameters') parameter.name = 'options'
     }
   })
 }
@@ -90,7 +96,13 @@ export default {
   entryPoints: entries.map(([source]) => join(root, source)),
   tsconfig: 'tsconfig.json',
   skipErrorChecking: true,
-  plugin: ['typedoc-plugin-markdown', 'typedoc-vitepress-theme', importNames, shortSchemas, allHaveComments],
+  plugin: [
+    'typedoc-plugin-markdown',
+    'typedoc-vitepress-theme',
+    readableNames,
+    shortSchemas,
+    allHaveComments,
+  ],
   out: 'api',
   docsRoot: '.',
   router: 'module',
