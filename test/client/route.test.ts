@@ -34,7 +34,10 @@ t.test('the transport that opened moves to the front, those before it to the end
 })
 
 t.test('a choice that changes while transports are tried stays', async t => {
-  const route = new Route({ transport: 'sse', because: ['first'], fallback: ['websocket', 'long-poll'] }, origin)
+  const route = new Route(
+    { transport: 'sse', because: ['first'], fallback: ['websocket', 'long-poll'] },
+    origin,
+  )
   const [preferred] = route.candidates(0)
   route.change(choice)
   route.opened('sse', preferred)
