@@ -1,5 +1,6 @@
 /** A client that follows answers as a page does, and says what that costs: it parses, orders and shows every event. */
 import { performance } from 'node:perf_hooks'
+import { WebSocket } from 'ws'
 import { createClient, SessionStore } from '../package/client.ts'
 import { serveWorker } from '../serve.ts'
 
@@ -25,7 +26,7 @@ const handlers = {
     replay: 'full' | 'compact',
   ): Promise<Read> {
     globalThis.gc?.()
-    const client = createClient({ url, transport })
+    const client = createClient({ url, transport, WebSocket })
     const before = process.cpuUsage()
     const began = performance.now()
     const store = new SessionStore(client.session(sessionId), { replay, lag: 'wait' })
@@ -33,9 +34,11 @@ const handlers = {
     store.onEvent(({ type }) => {
       if (type.includes('.')) events++
     })
-    await new Promise<void>(resolve => {
+    await new Promise<void>((resolve, reject) => {
       const look = () => {
-        if (store.getSnapshot().run?.terminal) resolve()
+        const { run, error } = store.getSnapshot()
+        if (error) reject(error)
+        else if (run?.terminal) resolve()
       }
       store.subscribe(look)
     })
