@@ -7,6 +7,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 COPY client/package.json client/
 COPY bench/package.json bench/
+COPY examples/package.json examples/
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
 RUN npm run build
@@ -16,6 +17,7 @@ WORKDIR /packages
 COPY package.json package-lock.json ./
 COPY client/package.json client/
 COPY bench/package.json bench/
+COPY examples/package.json examples/
 # The package leaves it to its users to install a client for Redis; this image has one, in the version of the lock file.
 RUN npm pkg set "dependencies.ioredis=$(npm pkg get devDependencies.ioredis | tr -d '"')" \
   && npm pkg delete devDependencies.ioredis \

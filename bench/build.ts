@@ -16,7 +16,8 @@ const root = fileURLToPath(new URL('../', import.meta.url))
 const out = join(root, 'bench/dist')
 
 /** What measured processes do not load, and what this function has written. */
-const notMeasured = /^bench\/(dist|test)\/|^client\/(dist|page|playground|inspector)\/|\/node_modules\/|\.d\.ts$/
+const notMeasured =
+  /^bench\/(dist|test)\/|^client\/(dist|page|playground|inspector)\/|\/node_modules\/|\.d\.ts$/
 
 let built = false
 

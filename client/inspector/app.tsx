@@ -49,7 +49,8 @@ export function App() {
   }
 
   if (access === 'asking') return <p className="gate soft">Asking the server …</p>
-  if (access !== 'allowed') return <Gate refusal={access} hasToken={token !== undefined} onToken={keepToken} />
+  if (access !== 'allowed')
+    return <Gate refusal={access} hasToken={token !== undefined} onToken={keepToken} />
   return (
     <div className="app" data-open={sessionId === undefined ? 'list' : 'session'}>
       <header className="top">

@@ -26,7 +26,14 @@ export interface TimelineState {
   readonly over: string
 }
 
-const EMPTY: TimelineState = { rows: [], hasOlder: false, isFollowing: false, isLoading: true, problem: '', over: '' }
+const EMPTY: TimelineState = {
+  rows: [],
+  hasOlder: false,
+  isFollowing: false,
+  isLoading: true,
+  problem: '',
+  over: '',
+}
 
 export class TimelineStore {
   readonly #session: Session

@@ -36,10 +36,18 @@ function Chat() {
       {error && <p role="alert">{error.message}</p>}
       <form onSubmit={send}>
         <input value={prompt} onChange={event => setPrompt(event.target.value)} placeholder="Ask" />
-        <button type="submit" disabled={isBusy || prompt === ''}>Send</button>
-        <button type="button" disabled={!isBusy} onClick={stop}>Stop</button>
+        <button type="submit" disabled={isBusy || prompt === ''}>
+          Send
+        </button>
+        <button type="button" disabled={!isBusy} onClick={stop}>
+          Stop
+        </button>
       </form>
-      <a href={`?${new URLSearchParams([...search, ['websocket', '']])}#${id}`} target="_blank">
+      <a
+        href={`?${new URLSearchParams([...search, ['websocket', '']])}#${id}`}
+        target="_blank"
+        rel="noopener"
+      >
         This chat in a second tab, on a WebSocket
       </a>
     </main>

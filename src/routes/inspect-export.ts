@@ -23,10 +23,7 @@ export async function* archiveOf(journal: Journal, sessionId: string): AsyncGene
 }
 
 /** The records hold tokens of leases, which whoever may read events must not have. */
-async function* withoutRecords(
-  journal: Journal,
-  sessionId: string,
-): AsyncGenerator<SessionCopy, void, void> {
+async function* withoutRecords(journal: Journal, sessionId: string): AsyncGenerator<SessionCopy, void, void> {
   for await (const copy of copiesOf(journal, [sessionId])) yield { ...copy, records: none() }
 }
 

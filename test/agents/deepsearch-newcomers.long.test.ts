@@ -9,9 +9,9 @@ const deepsearch = createDeepsearch({ corpus, cache: false })
 
 async function ask(query: string) {
   const { result, error } = await play(deepsearch, { query }, fakeRun())
-  if (error) throw error
-  const { answer, sources } = result?.result as { answer: string; sources: { url: string }[] }
-  return { answer, pages: sources.map(({ url }) => url), finishReason: result?.finishReason }
+  if (error || !result) throw error
+  const { answer, sources } = result.result as { answer: string; sources: { url: string }[] }
+  return { answer, pages: sources.map(({ url }) => url), finishReason: result.finishReason }
 }
 
 /** Each question with the pages of which one must be the first source, and a word that the answer must have. */

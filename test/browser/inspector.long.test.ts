@@ -107,7 +107,9 @@ t.test('the inspector', { skip }, async t => {
     await run.started
     const live = page.locator('.rows > li', { hasText: 'text.delta' })
     await live.first().waitFor()
-    await eventually(t, 'its text grows', async () => /#\d+–\d+/.test((await live.last().textContent()) ?? ''))
+    await eventually(t, 'its text grows', async () =>
+      /#\d+–\d+/.test((await live.last().textContent()) ?? ''),
+    )
     t.equal(await live.count(), 1)
     await page.locator('[data-figure="Appended"] strong', { hasText: /^[1-9]\d*(\.\d)?\/s$/ }).waitFor()
     await screenshot(page, 'run')
@@ -147,7 +149,9 @@ t.test('the inspector', { skip }, async t => {
     await page.getByRole('button', { name: 'Export' }).click()
     const file = await download
     t.equal(file.suggestedFilename(), 'session-06.ndjson')
-    const lines = readFileSync(await file.path(), 'utf8').trimEnd().split('\n')
+    const lines = readFileSync(await file.path(), 'utf8')
+      .trimEnd()
+      .split('\n')
     t.equal(lines.length, 3 + 6)
     t.match(JSON.parse(lines.at(-1) as string), { end: { sessions: 1, events: 6 } })
   })
@@ -181,7 +185,7 @@ t.test('the inspector', { skip }, async t => {
     const client = createClient({ url, transport: 'sse' })
     t.teardown(() => client.close())
     const session = client.session('busy')
-    const asking = session.run("asking", { query: "send the report" })
+    const asking = session.run('asking', { query: 'send the report' })
     await asking.started
     for (const query of ['', '?lag=skip', `?run=${asking.runId}`]) {
       const stream = await openSse(t, `${url}/v1/sessions/busy/events${query}`)

@@ -1,7 +1,7 @@
 /** The inspector on a log of 100,000 sessions: every list is whole, in order, and its times are printed. */
 import t, { type Test } from 'tap'
-import type { EventLog } from '../../src/log/log.ts'
 import { openLmdbLog } from '../../src/log/lmdb.ts'
+import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { createRedisLog } from '../../src/log/redis.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'

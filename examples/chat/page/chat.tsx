@@ -137,6 +137,7 @@ function useScrollAtEnd(content: unknown) {
     element.addEventListener('scroll', scrolled, { passive: true })
     return () => element.removeEventListener('scroll', scrolled)
   }, [])
+  // biome-ignore lint/correctness/useExhaustiveDependencies: new content moves the end
   useLayoutEffect(() => {
     if (isAtEnd.current) ref.current?.scrollTo({ top: ref.current.scrollHeight })
   }, [content])

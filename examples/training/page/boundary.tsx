@@ -17,7 +17,7 @@ export function Boundary({ training }: { training: Training }) {
     return () => scheme.removeEventListener('change', changed)
   }, [])
 
-  // Another scheme has other colours.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: another scheme has other colours
   useEffect(() => {
     const element = canvas.current!
     const context = element.getContext('2d')!

@@ -36,6 +36,7 @@ export function Plot({ title, trainings, values, range, format }: PlotProps) {
   ]
 
   // Another set of curves, or other colours, is another plot.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: `range` and `format` of a plot never change
   useEffect(() => {
     const element = frame.current!
     const make = () => {
@@ -93,7 +94,6 @@ export function Plot({ title, trainings, values, range, format }: PlotProps) {
       plot.current?.destroy()
       plot.current = undefined
     }
-    // `range` and `format` of a plot never change.
   }, [numbers])
 
   useEffect(() => {
