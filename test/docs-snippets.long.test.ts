@@ -74,7 +74,9 @@ t.test('every snippet in TypeScript compiles, alone or with the files of its pag
     const found = compiled(snippet)
     if (!found) continue
     const page = snippet.document.replaceAll(/[/.]/g, '-')
-    const name = markOf(snippet, 'file') ?? `line-${snippet.line}.${found.ending}`
+    // Two snippets that belong together: what a server exports, and a client with its types.
+    const types = markOf(snippet, 'types')
+    const name = markOf(snippet, 'file') ?? `${types ?? `line-${snippet.line}`}.${found.ending}`
     const file = join(folder, page, name)
     if (files.has(file)) t.fail(`${snippet.document} has ${name} twice`)
     files.set(file, snippet)

@@ -102,7 +102,7 @@ t.test('every field of a command stands in its row', async t => {
     const row = rows.find(([types]) => codes(types).includes(type))
     if (!row || type === 'subscribe') continue
     for (const field of Object.keys(shape)) {
-      if (['type', 'id', 'key', 'sessionId'].includes(field)) continue
+      if (['type', 'id', 'key', 'sessionId', 'traceparent'].includes(field)) continue
       t.ok(names(row, field), `${type}: ${field}`)
     }
   }
@@ -236,7 +236,7 @@ t.test('docs/README.md lists every page for users', async t => {
 })
 
 t.test('every block of code has a language, and no mark but the known ones', async t => {
-  const known = /^(fragment|ts|tsx|(file|recipe|mount)=\S+)$/
+  const known = /^(fragment|ts|tsx|(file|recipe|mount|types)=\S+)$/
   for (const document of documents) {
     for (const { line, language, marks } of snippetsOf(document)) {
       // Schemes of frames and formats have none.

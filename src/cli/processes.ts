@@ -4,9 +4,9 @@
  */
 import cluster, { type Worker } from 'node:cluster'
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { AggregatorRegistry, type Registry } from 'prom-client'
 import { writeOutput } from '../process-output.ts'
+import { sleep, startTimer } from '../protocol/timers.ts'
 import { type ServeSettings, SettingsError } from './config.ts'
 
 /** Pause before a process that ended by itself is replaced, in ms. */
@@ -165,7 +165,7 @@ class Supervisor {
     const id = ++this.#questions
     return new Promise(resolve => {
       const finish = (metrics: readonly MetricsJson[]) => {
-        clearTimeout(timer)
+        cancel()
         worker.off('message', take).off('exit', leave)
         resolve(metrics)
       }
@@ -173,7 +173,7 @@ class Supervisor {
         if (message.type === 'measured' && message.id === id) finish(message.metrics)
       }
       const leave = () => finish([])
-      const timer = setTimeout(leave, METRICS_MS)
+      const cancel = startTimer(METRICS_MS, leave)
       worker.on('message', take).on('exit', leave)
       if (worker.isConnected()) worker.send({ type: 'measure', id } satisfies Message)
       else leave()
