@@ -1,4 +1,5 @@
 /** The one writer of foreign event streams: encodes a run for one reader, who may be slow, leave, or come back. */
+import { pipeline } from 'node:stream/promises'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Hold, OpenKind } from '../auth/door.ts'
 import type { SubscribingConnection } from '../bus/subscription-view.ts'
@@ -104,7 +105,7 @@ export class RunFrames {
    * When the right is lost later, nothing is read of the run any more, and the frames end with what the dialect says then.
    * @throws TwinrailError the refusal, `session-not-found`, `run-not-found`
    */
-  async open(): Promise<AsyncGenerator<Frame[], void, void>> {
+  async open(): Promise<AsyncGenerator<readonly Frame[], void, void>> {
     const { bus, door } = this.#context
     const { sessionId, runId, after, replay = 'compact' } = this.#stream
     const hold = await door.enter(this.#request, ['subscribe'], sessionId, this.#kinds, refusal => {
@@ -142,7 +143,10 @@ export class RunFrames {
     }
   }
 
-  async *#frames(subscription: { start(): void; close(): void }): AsyncGenerator<Frame[], void, void> {
+  async *#frames(subscription: {
+    start(): void
+    close(): void
+  }): AsyncGenerator<readonly Frame[], void, void> {
     const { encoder, opening, closing, heartbeat = { comment: ' keep-alive' } } = this.#stream
     const reader = this.#reader
     try {
@@ -192,14 +196,14 @@ export class RunFrames {
     end: StreamEnd,
     frames: readonly Frame[],
     closing: readonly Frame[] = [],
-  ): Generator<Frame[], void, void> {
+  ): Generator<readonly Frame[], void, void> {
     const wanted = [...this.#wanted(frames), ...closing]
     this.end = end
     if (wanted.length > 0) yield wanted
   }
 
-  #wanted(frames: readonly Frame[]): Frame[] {
-    if (this.#skip === 0) return [...frames]
+  #wanted(frames: readonly Frame[]): readonly Frame[] {
+    if (this.#skip === 0) return frames
     const skipped = Math.min(this.#skip, frames.length)
     this.#skip -= skipped
     return frames.slice(skipped)
@@ -267,8 +271,8 @@ export async function serveRunStream(
   // fastify-sse-v2 pipes the messages with the response's backpressure; its form of a frame is fixed.
   if (!text) reply.sse(source)
   else {
-    const { Readable } = await import('node:stream')
-    Readable.from(texts(source, text), { objectMode: false, highWaterMark: 16_384 }).pipe(raw)
+    // It waits for the response to drain. A reader that leaves ends it with an error, of which `raw` tells by `close`.
+    pipeline(texts(source, text), raw).catch(() => {})
   }
 }
 
@@ -321,24 +325,45 @@ class StreamConnection implements Connection, Beating {
     return true
   }
 
-  /** The frames one by one, as fastify-sse-v2 takes them. */
-  async *source(batches: AsyncGenerator<Frame[], void, void>): AsyncGenerator<Frame, void, void> {
-    const { heartbeats } = this.#context
-    try {
-      for await (const batch of batches) {
-        this.wroteAt = heartbeats.lately
-        for (const frame of batch) {
-          // A slow reader gets nothing more of what was read before the right was lost.
-          if (this.#frames.lost && !this.#frames.end) break
-          this.sentBytes += frame.data?.length ?? 0
-          yield frame
-        }
+  /**
+   * The frames one by one, as fastify-sse-v2 takes them. Not a generator: each of its values would take several turns of
+   * the microtask queue.
+   */
+  source(batches: AsyncGenerator<readonly Frame[], void, void>): AsyncIterable<Frame> {
+    let batch: readonly Frame[] = []
+    let at = 0
+    // A slow reader gets nothing more of what was read before the right was lost.
+    const isOver = () => this.#frames.lost !== undefined && this.#frames.end === undefined
+    const next = (): Promise<IteratorResult<Frame, undefined>> => {
+      const frame = batch[at++]
+      if (frame && !isOver()) {
+        this.sentBytes += frame.data?.length ?? 0
+        return Promise.resolve({ value: frame, done: false })
       }
-    } catch (error) {
+      return batches.next().then(advance).catch(fail)
+    }
+    const advance = ({ value, done }: IteratorResult<readonly Frame[], void>) => {
+      if (done) return end()
+      this.wroteAt = this.#context.heartbeats.lately
+      batch = value
+      at = 0
+      return next()
+    }
+    const fail = (error: unknown) => {
       this.#reply.request.log.error({ err: error }, 'a foreign stream failed')
       this.#frames.end = 'cut'
+      return end()
     }
-    if (this.#frames.end === 'cut') await this.#cut()
+    const end = async (): Promise<IteratorReturnResult<undefined>> => {
+      batch = []
+      if (this.#frames.end === 'cut') await this.#cut()
+      return { value: undefined, done: true }
+    }
+    const leave = async (): Promise<IteratorReturnResult<undefined>> => {
+      await batches.return()
+      return { value: undefined, done: true }
+    }
+    return { [Symbol.asyncIterator]: () => ({ next, return: leave }) }
   }
 
   beat(): void {

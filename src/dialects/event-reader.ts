@@ -12,8 +12,11 @@ export type Item = { event: LogEvent } | { control: Control }
 const items: Encoding<readonly Item[]> = {
   name: 'dialect',
   // Ephemeral events have no offset and no form in any dialect.
-  events: events =>
-    events.filter(({ offset }) => offset !== undefined).map(event => ({ event: event as LogEvent })),
+  events(events) {
+    const batch: Item[] = []
+    for (const event of events) if (event.offset !== undefined) batch.push({ event: event as LogEvent })
+    return batch
+  },
   control: control => [{ control }],
 }
 
@@ -27,7 +30,7 @@ export type Pause = 'beat' | 'quiet' | 'closed'
 export class EventReader implements Sink<readonly Item[]> {
   readonly encoding = items
   history = undefined
-  #items: Item[] = []
+  #items: readonly Item[] = []
   #closed = false
   #resume: (() => void) | undefined
   #wake: ((pause?: Pause) => void) | undefined
@@ -38,7 +41,7 @@ export class EventReader implements Sink<readonly Item[]> {
 
   write(batch: readonly Item[]): void {
     if (this.#closed || batch.length === 0) return
-    this.#items = this.#items.length === 0 ? [...batch] : [...this.#items, ...batch]
+    this.#items = this.#items.length === 0 ? batch : [...this.#items, ...batch]
     this.#wake?.()
   }
 

@@ -3,7 +3,7 @@ import t from 'tap'
 import { createRedisLog } from '../../src/log/redis.ts'
 import { createServer } from '../../src/server.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { missing, pythonStage } from './stage.ts'
+import { authorized, missing, pythonStage } from './stage.ts'
 
 const skip = missing()
 
@@ -26,6 +26,10 @@ t.test('workers on two nodes', { skip: skip || noRedis }, async t => {
   const stage = await pythonStage(t, { log: await log(), leaseMs: LEASE_MS })
   stage.env['TWINRAIL_OTHER_URL'] = await other.listen({ port: 0 })
   await stage.run('worker_nodes')
+})
+
+t.test('credentials of workers', { skip }, async t => {
+  await (await pythonStage(t, authorized())).run('worker_auth')
 })
 
 t.test('examples', { skip }, async t => {

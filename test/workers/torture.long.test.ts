@@ -1,6 +1,4 @@
-/** Worker processes that are killed and paused at random, on two nodes with Redis, or on one node with LMDB. */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { once } from 'node:events'
+/** Workers and nodes that are killed and paused at random: two nodes with Redis, or one with LMDB. */
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,14 +6,15 @@ import { fileURLToPath } from 'node:url'
 import t, { type Test } from 'tap'
 import { random, seedOf } from '../../src/log/contract/random.ts'
 import { type ClusterNode, startNodes } from '../fixtures/cluster.ts'
+import { Killable } from '../fixtures/killable.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
-import { TYPESCRIPT } from '../fixtures/typescript.ts'
+import { bring, type Trouble } from '../fixtures/troubles.ts'
 import { fetchPage, type Message } from '../fixtures/wire-clients.ts'
 import { call, each, eventually, startRun } from '../fixtures/wire-server.ts'
 
 const script = fileURLToPath(new URL('../fixtures/worker-process.ts', import.meta.url))
 const LEASE_MS = 1500
-const RUNS = 300
+const RUNS = 500
 const EVENTS = 30
 const SLOTS = 10
 
@@ -23,61 +22,73 @@ const SLOTS = 10
 class WorkerProcess {
   readonly #name: string
   readonly #nodes: readonly ClusterNode[]
-  #starts = 0
-  #child: ChildProcess | undefined
+  readonly #process: Killable
+  #starts: number
 
-  constructor(t: Test, name: string, nodes: readonly ClusterNode[]) {
+  /** @param first number of the node that it begins on */
+  constructor(t: Test, name: string, nodes: readonly ClusterNode[], first: number) {
     this.#name = name
     this.#nodes = nodes
-    t.teardown(() => this.kill())
+    this.#starts = first
+    this.#process = new Killable(t, script)
   }
 
-  async start(): Promise<void> {
+  /** Resolves when a server has its agents. */
+  start(): Promise<void> {
     const number = this.#starts++
     const { url } = this.#nodes[number % this.#nodes.length] as ClusterNode
-    const args = JSON.stringify({ url, name: `${this.#name}.${number}`, slots: SLOTS, resume: true })
-    const child = spawn(process.execPath, [...TYPESCRIPT, script, args], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: { ...process.env, NODE_OPTIONS: '' },
-    })
-    this.#child = child
-    await once(child.stdout as NodeJS.ReadableStream, 'data')
+    return this.#process.start({ url, name: `${this.#name}.${number}`, slots: SLOTS, resume: true })
   }
 
-  async kill(): Promise<void> {
-    const child = this.#child
-    this.#child = undefined
-    if (!child || child.exitCode !== null || child.signalCode !== null) return
-    child.kill('SIGKILL')
-    await once(child, 'exit')
-  }
-
-  pause(): void {
-    this.#child?.kill('SIGSTOP')
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT')
+  /** Kills it now and then, and pauses it, until `isOver`. Half of the pauses outlast the lease. */
+  async suffer(next: () => number, isOver: () => boolean): Promise<{ kills: number; pauses: number }> {
+    let [kills, pauses] = [0, 0]
+    while (!isOver()) {
+      await new Promise(resolve => setTimeout(resolve, next() * LEASE_MS))
+      if (next() < 0.5) {
+        kills++
+        await this.#process.kill()
+        await this.start()
+      } else {
+        pauses++
+        this.#process.pause()
+        await new Promise(resolve => setTimeout(resolve, next() * 2 * LEASE_MS))
+        this.#process.resume()
+      }
+    }
+    return { kills, pauses }
   }
 }
 
-/** Calls again while the server answers that it cannot now: on a busy machine Redis may be late. */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  for (;;) {
+/** Asks one node after the other while they are away, or cannot answer now. */
+async function ofAny<T>(
+  nodes: readonly ClusterNode[],
+  first: number,
+  ask: (url: string) => Promise<T>,
+): Promise<T> {
+  for (let n = first; ; n++) {
     try {
-      return await call()
+      return await ask((nodes[n % nodes.length] as ClusterNode).url)
     } catch (error) {
-      if (!/"unavailable"/.test(String(error))) throw error
+      if (!/"unavailable"|"restart"|fetch failed|terminated/.test(String(error))) throw error
+      await new Promise(resolve => setTimeout(resolve, 50))
     }
   }
 }
 
-async function eventsOf(url: string, sessionId: string): Promise<Message[]> {
+/** All events of the run, once it has ended. */
+async function eventsOf(
+  nodes: readonly ClusterNode[],
+  first: number,
+  sessionId: string,
+  run: string,
+): Promise<Message[]> {
   const events: Message[] = []
   for (let after: string | undefined; ; ) {
-    const page = await patiently(() => fetchPage(url, sessionId, { after, replay: 'full' }))
+    const params = { run, after, replay: 'full', wait: 5000 } as const
+    const page = await ofAny(nodes, first, url => fetchPage(url, sessionId, params))
     events.push(...page.events)
-    if (page.caughtUp) return events
+    if (page.caughtUp && events.some(isTerminal)) return events
     after = page.next
   }
 }
@@ -113,12 +124,8 @@ function judge(t: Test, run: string, agent: string, events: Message[]): string {
 
 async function torture(t: Test, nodes: ClusterNode[]): Promise<void> {
   const seed = seedOf(t)
-  const next = random(seed)
-  const workers = ['a', 'b', 'c'].map(name => new WorkerProcess(t, name, nodes))
-  // They begin on different nodes.
-  await workers[0]?.start()
-  await Promise.all(workers.slice(1).map(worker => worker.start()))
-  const urlOf = (i: number) => (nodes[i % nodes.length] as ClusterNode).url
+  const workers = ['a', 'b', 'c'].map((name, i) => new WorkerProcess(t, name, nodes, i))
+  await Promise.all(workers.map(worker => worker.start()))
   for (const { url } of nodes) {
     await eventually(t, 'the node knows the agents', async () => {
       const { agents } = (await call(`${url}/v1/agents`)).body as unknown as { agents: { name: string }[] }
@@ -126,47 +133,51 @@ async function torture(t: Test, nodes: ClusterNode[]): Promise<void> {
     })
   }
   let isOver = false
-  let [kills, pauses] = [0, 0]
-  const trouble = async (worker: WorkerProcess) => {
+  const troubles: Trouble[] = ['node killed', 'node paused']
+  let nodeTroubles = 0
+  const ofNodes = (async () => {
+    const next = random(seed + 1)
     while (!isOver) {
-      await new Promise(resolve => setTimeout(resolve, next() * LEASE_MS))
-      if (next() < 0.5) {
-        kills++
-        await worker.kill()
-        await worker.start()
-      } else {
-        pauses++
-        worker.pause()
-        // Half of the pauses outlast the lease.
-        await new Promise(resolve => setTimeout(resolve, next() * 2 * LEASE_MS))
-        worker.resume()
-      }
+      await bring(troubles, 1, { nodes, leaseMs: LEASE_MS }, next, async thing => {
+        nodeTroubles++
+        await thing()
+      })
     }
-  }
-  const troubles = Promise.all(workers.map(trouble))
+  })()
+  const ofWorkers = workers.map((worker, i) => worker.suffer(random(seed + 2 + i), () => isOver))
   const outcomes = new Map<string, number>()
   await each(
     RUNS,
     async i => {
       const agent = i % 2 ? 'once' : 'again'
-      const sessionId = `s${i}`
-      const url = urlOf(i)
-      const run = `r${i}`
-      await patiently(() => startRun(url, sessionId, agent, { to: EVENTS }, { runId: run }))
-      let events: Message[] = []
-      await eventually(t, `${run} ends`, async () => {
-        events = await eventsOf(url, sessionId)
-        return events.some(isTerminal)
-      })
-      const outcome = `${agent}: ${judge(t, run, agent, events)}`
-      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+      const [sessionId, run] = [`s${i}`, `r${i}`]
+      await ofAny(nodes, i, url => startRun(url, sessionId, agent, { to: EVENTS }, { runId: run }))
+      await eventsOf(nodes, i + 1, sessionId, run)
     },
-    20,
+    // More than there are slots: some wait.
+    40,
   )
   isOver = true
-  await troubles
-  t.comment(`seed ${seed}: ${kills} kills, ${pauses} pauses, ${JSON.stringify(Object.fromEntries(outcomes))}`)
-  t.ok(kills > 0 && pauses > 0, 'workers were killed and paused')
+  const suffered = await Promise.all(ofWorkers)
+  await ofNodes
+  // Only now: a worker that was fenced might have appended something after the end.
+  await each(RUNS, async i => {
+    const agent = i % 2 ? 'once' : 'again'
+    const outcome = `${agent}: ${judge(t, `r${i}`, agent, await eventsOf(nodes, i, `s${i}`, `r${i}`))}`
+    outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1)
+  })
+  const kills = suffered.reduce((sum, one) => sum + one.kills, 0)
+  const pauses = suffered.reduce((sum, one) => sum + one.pauses, 0)
+  const told = JSON.stringify(Object.fromEntries(outcomes))
+  t.comment(
+    `seed ${seed}: workers: ${kills} kills, ${pauses} pauses; nodes: ${nodeTroubles} troubles; ${told}`,
+  )
+  t.ok(kills && pauses && nodeTroubles, 'workers and nodes were killed and paused')
+  t.equal(
+    [...outcomes.values()].reduce((sum, n) => sum + n, 0),
+    RUNS,
+    'every run has ended',
+  )
 }
 
 t.setTimeout(0)

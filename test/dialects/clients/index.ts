@@ -4,7 +4,7 @@ import { webSocketChat, workflowChat } from './chat-sdk.ts'
 import type { ForeignClient } from './client.ts'
 import { autoAgent, deepsearchTool, geniePage, printedAgent } from './genie.ts'
 import { completions, responses } from './openai.ts'
-import { pythonResponses } from './openai-python.ts'
+import { pythonCompletions, pythonResponses } from './openai-python.ts'
 import { inChromium, inJsdom } from './use-chat.ts'
 
 export const clients: Readonly<Record<string, ForeignClient>> = {
@@ -19,6 +19,7 @@ export const clients: Readonly<Record<string, ForeignClient>> = {
   '`openai` responses': responses,
   '`openai` chat completions': completions,
   '`openai` for Python, responses': pythonResponses,
+  '`openai` for Python, chat completions': pythonCompletions,
   'Genie’s page': geniePage,
   '`/AutoAgent`, real form': autoAgent,
   '`/AutoAgent`, printed form': printedAgent,

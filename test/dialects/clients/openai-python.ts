@@ -4,6 +4,7 @@ import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { missing } from '../../foreign/clients.ts'
 import type { ForeignClient, Shown, Tab } from './client.ts'
+import { completions } from './openai.ts'
 
 const script = fileURLToPath(new URL('openai_client.py', import.meta.url))
 
@@ -14,13 +15,14 @@ interface Said {
   saved: unknown
 }
 
-export const pythonResponses: ForeignClient = {
+/** @param lacks what the API cannot do */
+const inPython = (api: 'responses' | 'completions', lacks: ForeignClient['lacks']): ForeignClient => ({
   skip: missing({ python: 'openai' }),
-  lacks: {},
+  lacks,
   open(t, { url, agent, id }, saved): Tab {
     const child: ChildProcess = spawn(
       'python3',
-      [script, JSON.stringify({ url: `${url}/openai/v1`, agent, id, saved })],
+      [script, JSON.stringify({ api, url: `${url}/openai/v1`, agent, id, saved })],
       { stdio: ['pipe', 'pipe', 'inherit'] },
     )
     t.teardown(() => child.kill())
@@ -43,11 +45,15 @@ export const pythonResponses: ForeignClient = {
       send: text => order('send', text),
       resume: () => order('resume'),
       shown: () => said.shown,
-      approve: () => order('approve'),
+      ...(lacks.approval === undefined && { approve: () => order('approve') }),
       giveResult: output => order('give_result', output),
-      cancel: () => order('cancel'),
+      ...(lacks.cancel === undefined && { cancel: () => order('cancel') }),
       saved: () => said.saved,
       leave: () => child.kill(),
     }
   },
-}
+})
+
+export const pythonResponses = inPython('responses', {})
+
+export const pythonCompletions = inPython('completions', completions.lacks)
