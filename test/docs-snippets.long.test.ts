@@ -135,7 +135,7 @@ t.test('the tests of docs/guides/testing-your-agent.md pass', async t => {
 })
 
 t.test('every address of the server in a document is a route', async t => {
-  const { url } = await serve(t)
+  const { url } = await serve(t, { inspector: true })
   const { paths } = (await (await fetch(`${url}/openapi.json`)).json()) as { paths: Record<string, object> }
   const routes = Object.keys(paths).map(path => new RegExp(`^${path.replaceAll(/\{\w+\}/g, '[^/]+')}$`))
   let addresses = 0

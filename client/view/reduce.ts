@@ -65,8 +65,9 @@ export interface AnyPart {
 }
 
 export const isOver = ({ status }: RunView) => status !== 'running' && status !== 'starting'
+/** A question may name the tool call that it is about, so its own id comes first. */
 export const keyOf = (part: AnyPart) =>
-  part['partId'] ?? part['artifactId'] ?? part['toolCallId'] ?? part['stepId'] ?? part['requestId']
+  part['requestId'] ?? part['partId'] ?? part['artifactId'] ?? part['toolCallId'] ?? part['stepId']
 
 /** Parts that are open in these states are closed by the end of their run, in the state given here. */
 const closedAs: Readonly<Record<string, string>> = {

@@ -35,7 +35,7 @@ export function languageOf(text: string): Language {
 export function sectionsOf(name: string, source: string): Section[] {
   const lines = source
     .replace(/\r\n?/g, '\n')
-    .replace(/^(```|~~~).*?^\1.*$/gms, '')
+    .replace(/^(```|~~~).*?^\1[^\n]*$/gms, '')
     .split('\n')
   const found: { heading: string; lines: string[] }[] = [{ heading: name, lines: [] }]
   for (const line of lines) {

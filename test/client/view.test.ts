@@ -175,6 +175,15 @@ t.test('questions open and close with answers, expiry and the run’s end', asyn
   ])
 })
 
+t.test('a question about a tool call is found by its own id', async t => {
+  const tool = event('tool.started', { toolCallId: 'call', toolName: 'refund' })
+  const question = { requestId: 'q', kind: 'approval', message: '?', toolCallId: 'call' }
+  const answered = event('input.answered', { requestId: 'q', value: false })
+  const view = reduce(emptyView, [started(), tool, event('input.requested', question), answered])
+  t.match(view.runs[0]!.parts, [{ type: 'tool' }, { ...question, state: 'answered', value: false }])
+  t.equal(view.runs[0]!.parts.length, 2, 'no second question was made')
+})
+
 t.test(
   'plan, status, sources, steps, reasoning, artifacts and the application’s own events are parts',
   async t => {
