@@ -32,7 +32,8 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   readonly #options: SocketSinkOptions<B>
   readonly #resumes = new Set<() => void>()
   /** Answers to commands that were not written yet, in their order. */
-  #answers: B[] = []
+  #answers: Buffer[] = []
+  #answerBytes = 0
   #probing = false
   #closed = false
   /** Time since which bytes have been waiting, on the wheel's clock; 0 when none wait. */
@@ -61,13 +62,14 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
 
   /** Bytes that this process has buffered for the socket. */
   get waitingBytes(): number {
-    return this.#socket.writableLength
+    return this.#socket.writableLength + this.#answerBytes
   }
 
   write(batch: B, history?: LiveEncoder<B>): void {
     if (this.#closed) return
-    if (this.#answers.length > 0) this.#writeAnswers(batch)
-    else this.#put(this.#options.bytesOf(batch))
+    const bytes = this.#options.bytesOf(batch)
+    if (this.#answers.length > 0) this.#writeAnswers(bytes)
+    else this.#put(bytes)
     this.history = history
     this.wroteAt = this.#options.heartbeats.lately
   }
@@ -80,8 +82,9 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     if (this.#closed) return
     // Later batches may refer to the bytes before the answer, which must be known by then.
     if (this.encoding.live && !this.encoding.controlsKeepHistory) return this.control(message)
-    this.#answers.push(this.encoding.control(message))
-    if (this.#answers.length === 1) setImmediate(this.#endTurn)
+    const bytes = this.#options.bytesOf(this.encoding.control(message))
+    this.#answerBytes += bytes.length
+    if (this.#answers.push(bytes) === 1) setImmediate(this.#endTurn)
   }
 
   readonly #endTurn = () => {
@@ -91,10 +94,11 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   }
 
   /** Writes the waiting answers, and the batch behind them, in one piece. */
-  #writeAnswers(batch?: B): void {
-    const batches = batch === undefined ? this.#answers : [...this.#answers, batch]
+  #writeAnswers(batch?: Buffer): void {
+    const all = batch === undefined ? this.#answers : [...this.#answers, batch]
     this.#answers = []
-    this.#put(Buffer.concat(batches.map(this.#options.bytesOf)))
+    this.#answerBytes = 0
+    this.#put(all.length === 1 ? (all[0] as Buffer) : Buffer.concat(all))
   }
 
   #put(bytes: Buffer): void {
@@ -112,6 +116,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     if (this.#probing) return
     this.#probing = true
     this.#waitingSince = this.#options.heartbeats.now()
+    if (this.#answers.length > 0) this.#writeAnswers()
     // Small writes emit no `drain`. The callback of an empty write is always called, after all earlier writes.
     this.#socket.write(EMPTY, error => {
       this.#probing = false
@@ -140,6 +145,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   close(): void {
     this.#closed = true
     this.#answers = []
+    this.#answerBytes = 0
     this.#resumes.clear()
     this.#options.heartbeats.remove(this)
   }

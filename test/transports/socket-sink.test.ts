@@ -209,3 +209,15 @@ t.test('the answers of a closed sink are not written', async t => {
   await nextTurn()
   t.same(stream.written, [])
 })
+
+t.test(
+  'answers that wait are counted, and are written before anybody is told that the sink is ready',
+  async t => {
+    const { stream, sink } = sinkOn(t)
+    sink.answer(ack('1'))
+    t.equal(sink.waitingBytes, '<ACK>'.length)
+    const waited = new Promise<number>(resolve => sink.whenReady(() => resolve(sink.waitingBytes)))
+    t.equal(await waited, 0)
+    t.same(stream.written, ['<ACK>', ''])
+  },
+)
