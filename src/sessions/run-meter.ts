@@ -56,14 +56,15 @@ export class RunMeter {
     for (const runId of runs) this.#events(keyOf(sessionId, runId))
     for (const { key, note } of taken) {
       const [kind, runId = ''] = partsOf(key)
-      if (kind === 'run') this.#started(keyOf(sessionId, runId), note as RunNote)
-      else if (kind === 'end') this.#ended(sessionId, runId, note as EndNote)
+      if (kind === 'run') this.#started(keyOf(sessionId, runId), note as RunNote | undefined)
+      else if (kind === 'end') this.#ended(sessionId, runId, note as EndNote | undefined)
     }
   }
 
-  #started(key: string, { agent }: RunNote): void {
+  /** A run that a program appended itself may have no note. */
+  #started(key: string, note: RunNote | undefined): void {
     if (this.#over.has(key)) return
-    this.#runs.set(key, { label: this.#labelOf(agent), startedAt: performance.now() })
+    this.#runs.set(key, { label: this.#labelOf(note?.agent ?? ''), startedAt: performance.now() })
     if (this.#runs.size > MEASURED) this.#runs.delete(this.#runs.keys().next().value as string)
   }
 
@@ -76,8 +77,9 @@ export class RunMeter {
     run.lastAt = now
   }
 
-  #ended(sessionId: string, runId: string, { type }: EndNote): void {
-    const outcome = type.slice('run.'.length) as Outcome
+  #ended(sessionId: string, runId: string, note: EndNote | undefined): void {
+    if (!note) return
+    const outcome = note.type.slice('run.'.length) as Outcome
     const key = keyOf(sessionId, runId)
     const run = this.#runs.get(key)
     this.#runs.delete(key)

@@ -9,6 +9,9 @@ import { each, serve } from '../fixtures/wire-server.ts'
 
 const SESSIONS = 100_000
 
+/** Redis takes a round trip for each: the same pages, in less time. */
+const SESSIONS_IN_REDIS = 20_000
+
 /** Sessions that are made at a time. */
 const WIDTH = 500
 
@@ -17,19 +20,19 @@ interface Page {
   next?: string
 }
 
-async function inspected(t: Test, log: EventLog): Promise<void> {
+async function inspected(t: Test, log: EventLog, sessions = SESSIONS): Promise<void> {
   const { url, server } = await serve(t, { inspector: true, log })
   const name = (i: number) => `session-${String(i).padStart(6, '0')}`
   const began = performance.now()
   await each(
-    SESSIONS,
+    sessions,
     async i => {
       const body = { type: 'x.note', data: { i } }
       await server.journal.append(name(i), [body], { create: true, by: `user-${i % 1000}` })
     },
     WIDTH,
   )
-  t.comment(`${SESSIONS} sessions were made in ${Math.round(performance.now() - began)} ms`)
+  t.comment(`${sessions} sessions were made in ${Math.round(performance.now() - began)} ms`)
 
   const get = async <T>(path: string): Promise<T> => {
     const response = await fetch(`${url}${path}`)
@@ -61,20 +64,20 @@ async function inspected(t: Test, log: EventLog): Promise<void> {
     }
     if (!page.next) break
     after = `&after=${page.next}`
-    if (seen.size === SESSIONS * 0.9) deep = after
+    if (seen.size === sessions * 0.9) deep = after
   }
-  t.equal(seen.size, SESSIONS, 'each session is on one page')
+  t.equal(seen.size, sessions, 'each session is on one page')
   t.equal(rises, 0, 'the last active ones come first')
   t.ok(deep, 'there is a page behind nine tenths')
   const page = await get<Page>(`/v1/sessions?limit=50${deep}`)
   t.equal(page.sessions.length, 50)
 
-  const one = `/v1/inspect/sessions/${name(SESSIONS / 2)}`
+  const one = `/v1/inspect/sessions/${name(sessions / 2)}`
   await timed('first page of 50', '/v1/sessions?limit=50')
-  await timed('page of 50 behind 90,000', `/v1/sessions?limit=50${deep}`)
-  await timed('page of 1000 behind 90,000', `/v1/sessions?limit=1000${deep}`)
+  await timed('page of 50 behind nine tenths', `/v1/sessions?limit=50${deep}`)
+  await timed('page of 1000 behind nine tenths', `/v1/sessions?limit=1000${deep}`)
   await timed('figures', '/v1/inspect')
-  await timed('state of a session', `/v1/sessions/${name(SESSIONS / 2)}`)
+  await timed('state of a session', `/v1/sessions/${name(sessions / 2)}`)
   await timed('subscribers of a session', `${one}/subscribers`)
   await timed('search in a session', `${one}/search?text=note`)
 }
@@ -85,5 +88,5 @@ t.test('lmdb', async t => inspected(t, await openLmdbLog({ folder: t.testdir() }
 
 t.test('redis', { skip: noRedis }, async t => {
   const { url } = await RedisServer.start(t)
-  await inspected(t, await createRedisLog({ url, warn: () => {} }))
+  await inspected(t, await createRedisLog({ url, warn: () => {} }), SESSIONS_IN_REDIS)
 })
