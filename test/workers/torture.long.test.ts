@@ -70,7 +70,9 @@ async function ofAny<T>(
     try {
       return await ask((nodes[n % nodes.length] as ClusterNode).url)
     } catch (error) {
-      if (!/"unavailable"|"restart"|fetch failed|terminated/.test(String(error))) throw error
+      // A node that has just started hears of the agents of other nodes' workers a moment later.
+      const passes = /"unavailable"|"restart"|"agent-not-found"|fetch failed|terminated/
+      if (!passes.test(String(error))) throw error
       await new Promise(resolve => setTimeout(resolve, 50))
     }
   }

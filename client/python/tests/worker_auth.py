@@ -77,6 +77,7 @@ class WorkerAuthTest(TestCase):
         task = self.work(expiring)
         run = await self.started(100)
         await until(lambda: auth.calls >= 3 or task.done())
-        self.assertEqual((await run.done()).type, "run.completed")
+        last = await run.done()
+        self.assertEqual(last.type, "run.completed", last)
         page = await self.client(auth=self.auth()).session(self.session).page(run=run.run_id, replay="full")
         self.assertEqual([e.data for e in page.events if e.type == "x.n"], list(range(100)))

@@ -64,6 +64,7 @@ export class Workers {
       journal,
       node,
       onAgent: (agent, at) => this.#agents.heard(agent, at),
+      onJoined: () => this.#tellAgents(),
       onWaiting: run => this.#queue.offered(run),
       onError,
     })
