@@ -69,7 +69,7 @@ class WorkerAuthTest(TestCase):
 
     async def test_renewed(self):
         """a token is renewed while a run is executed, which goes on"""
-        auth = self.auth(sub="worker", seconds=3)
+        auth = self.auth(sub="worker", allow="produce,work:py-long", seconds=3)
 
         async def expiring():
             return Token(await auth(), int((time.time() + 3) * 1000))
