@@ -7,25 +7,33 @@ import type { RunOptions } from './run.ts'
 
 /** What an agent accepts, and the `result` of its runs. */
 export interface AgentTypes {
+  /** What `run` takes. */
   input: unknown
+  /** What a completed run may have as its result. */
   result: unknown
 }
 
 /** What is accepted as `data` of an event of the application's own, and what readers get. */
 export interface EventTypes {
+  /** What `publish` takes. */
   given: unknown
+  /** What readers get. */
   data: unknown
 }
 
 /** The agents of a server by name, and the application's own events by type. */
 export interface ServerTypes {
+  /** The agents by name. */
   agents: Record<string, AgentTypes>
+  /** The application's own events by type. */
   events: Record<string, EventTypes>
 }
 
 /** Of a server that nothing is known of: any agents and events. */
 export interface AnyServer {
+  /** Any name is accepted. */
   agents: Record<string, AgentTypes>
+  /** None is known. */
   events: Record<never, never>
 }
 

@@ -12,11 +12,13 @@ type ResultOf<R> = R extends { result: infer T }
 
 /** The agents of a server by name, and the application's own events by type, with what each accepts and gives. */
 export interface TypesOf<Agents extends readonly Agent[], Events extends EventSchemas> {
+  /** What runs of each agent take, and their results, by name. */
   agents: {
     [One in Agents[number] as One['name']]: One extends Agent<infer _Input, string, infer Given, infer Result>
       ? { input: Given; result: ResultOf<Result> }
       : never
   }
+  /** What is accepted of each of the application's own events, and what readers get, by type. */
   events: { [T in keyof Events]: { given: z.input<Events[T]>; data: z.output<Events[T]> } }
 }
 
@@ -25,5 +27,6 @@ export interface TypesOf<Agents extends readonly Agent[], Events extends EventSc
  * is never set.
  */
 export interface Typed<Types> {
+  /** Never set; only its type is used. */
   readonly '~types'?: Types
 }

@@ -7,6 +7,7 @@ import { TwinrailError } from './protocol/index.ts'
 
 /** Whoever makes tracers: a `TracerProvider` of OpenTelemetry. */
 export interface TracerSource {
+  /** Returns the tracer of a library. */
   getTracer(name: string, version?: string): object
 }
 

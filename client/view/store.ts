@@ -137,7 +137,7 @@ export class SessionStore<T extends ServerTypes = AnyServer> {
     return () => this.#onEvents.delete(any)
   }
 
-  /** Follows again after {@link disconnect} or an error, from the last event shown. */
+  /** Follows again after `disconnect()` or an error, from the last event shown. */
   readonly connect = (): void => {
     if (!this.#stop) void this.#follow()
   }

@@ -262,7 +262,9 @@ export interface ExpiredLease {
 export interface Open {
   /** Number of the event that opened it. */
   readonly seq: number
+  /** Keys, of which the first that is taken closes it. */
   readonly until: readonly string[]
+  /** What it is counted with besides, such as its run. @default none */
   readonly group?: string
   /** @default 0 */
   readonly size?: number
@@ -306,8 +308,11 @@ export interface RestoredSession {
   readonly earliest: number
   /** In ms since 1970. */
   readonly createdAt: number
+  /** Id of the principal that created it. @default unknown */
   readonly createdBy?: string | undefined
+  /** The application's own data about it. */
   readonly metadata: Record<string, unknown>
+  /** The state up to some event. @default none */
   readonly snapshot?: Snapshot | undefined
 }
 

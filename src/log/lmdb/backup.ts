@@ -8,7 +8,9 @@ import { checkFolder, FILE, LogFolderError } from './folder.ts'
 
 /** A finished backup. */
 export interface Backup {
+  /** Sessions in the copy. */
   readonly sessions: number
+  /** Their events. */
   readonly events: number
   /** Size of the file. */
   readonly bytes: number
