@@ -13,7 +13,7 @@ t.test('a quick run measures every form, and every event arrives', async t => {
   t.match(checks, [{ holds: true }])
   const [streams] = tables
   t.equal(streams?.rows.length, 12)
-  for (const [name, cpu] of streams?.rows ?? []) t.ok(Number(cpu) > 0, `${name}: ${cpu}`)
+  for (const [name, cpu] of streams?.rows ?? []) t.ok(Number.isFinite(cpu), `${name}: ${cpu}`)
 })
 
 t.test('a stream that lacks events is found', async t => {
