@@ -47,6 +47,7 @@ t.test('the example chat', { skip }, async t => {
 
     await say(other, 'Refund it')
     await other.getByText('was refunded already').waitFor()
+    await page.getByText('was refunded already').waitFor()
     t.match(await answered(page), /was refunded already/, 'it knows which order this is about')
   })
 
