@@ -50,6 +50,9 @@ export async function superviseProcesses({ processes, log: place }: ServeSetting
   return supervisor.run()
 }
 
+/** The processes that have not ended. */
+const alive = () => Object.values(cluster.workers ?? {}) as Worker[]
+
 class Supervisor {
   readonly #count: number
   /** Those that listen. */
@@ -62,6 +65,7 @@ class Supervisor {
   #stopping = false
   #restarting = false
   #failures = 0
+  /** The exit code: that of a process that did not end as it should. */
   #code = 0
 
   constructor(count: number) {
@@ -92,14 +96,13 @@ class Supervisor {
     worker.once('listening', () => this.#serving.add(worker))
     worker.once('exit', (code, signal) => {
       this.#serving.delete(worker)
-      const told = this.#stopping || this.#leaving.delete(worker)
-      if (!told && !listens && isFirst) this.#stopping = true
-      if (!told) this.#code = listens ? 0 : (code ?? 1)
+      if (!listens && isFirst) this.#stopping = true
       if (this.#stopping) {
-        if (Object.keys(cluster.workers ?? {}).length === 0) this.#end(told ? 0 : this.#code)
+        if (code !== 0) this.#code = code || 1
+        if (alive().length === 0) this.#end(this.#code)
         return
       }
-      if (told) return
+      if (this.#leaving.delete(worker)) return
       say(`process ${worker.process.pid} ended by itself (${signal ?? `exit code ${code}`})`)
       void this.#replace(Date.now() - began < SOON_MS)
     })
@@ -108,14 +111,16 @@ class Supervisor {
   }
 
   async #replace(soon: boolean): Promise<void> {
+    // One that was to replace another did not start, or the other had gone before.
+    if (alive().length >= this.#count) return
     this.#failures = soon ? this.#failures + 1 : 0
     if (this.#failures >= MAX_FAILURES) {
       say(`${MAX_FAILURES} processes ended soon after their start; stopping. The messages above say why`)
       this.#code = 1
-      return this.#stop('SIGTERM', 1)
+      return this.#stop('SIGTERM')
     }
     await sleep(REPLACE_MS)
-    if (!this.#stopping) await this.#start()
+    if (!this.#stopping && alive().length < this.#count) await this.#start()
   }
 
   /** Replaces one process after the other, so that the port is served all the time. */
@@ -123,7 +128,7 @@ class Supervisor {
     if (this.#restarting || this.#stopping) return
     this.#restarting = true
     try {
-      const old = Object.values(cluster.workers ?? {}) as Worker[]
+      const old = alive()
       say(`SIGUSR2: replacing ${old.length} processes one after the other`)
       for (const worker of old) {
         const fresh = await this.#start()
@@ -143,11 +148,11 @@ class Supervisor {
     }
   }
 
-  #stop(signal: NodeJS.Signals, code = 0): void {
+  #stop(signal: NodeJS.Signals): void {
     const isAgain = this.#stopping
     this.#stopping = true
-    const workers = Object.values(cluster.workers ?? {}) as Worker[]
-    if (workers.length === 0) return this.#end(code)
+    const workers = alive()
+    if (workers.length === 0) return this.#end(this.#code)
     // A terminal that closes sends SIGHUP more than once.
     if (isAgain && signal === 'SIGHUP') return
     for (const worker of workers) worker.process.kill('SIGTERM')

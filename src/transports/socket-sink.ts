@@ -75,8 +75,8 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   }
 
   /**
-   * Writes the answer to a command with the session's next batch of this turn, or at the end of the turn: a write costs
-   * more than making what it writes. Everything that is written later stays behind it.
+   * Writes the answer to a command together with the next batch for this socket, at the latest when the turn of the event
+   * loop ends: a write costs more than making what it writes. Everything that is written later stays behind it.
    */
   answer(message: Control): void {
     if (this.#closed) return

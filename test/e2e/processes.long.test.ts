@@ -1,6 +1,6 @@
 /** `twinrail serve --processes`: one port, several processes on one Redis, replaced while the port is served. */
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, rmSync } from 'node:fs'
 import t, { type Test } from 'tap'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import { openSse } from '../fixtures/wire-clients.ts'
@@ -21,9 +21,17 @@ function childrenOf(pid: number): number[] {
   return readFileSync(file, 'utf8').trim().split(' ').filter(Boolean).map(Number)
 }
 
-async function serveTwo(t: Test) {
+async function serveTwo(t: Test, more: string[] = []) {
   const redis = await RedisServer.start(t)
-  const { url, child } = await serve(t, ['--processes', '2', '--log', redis.url, '--grace-ms', '2000'])
+  const { url, child } = await serve(t, [
+    '--processes',
+    '2',
+    '--log',
+    redis.url,
+    '--grace-ms',
+    '2000',
+    ...more,
+  ])
   const pid = child.pid as number
   await eventually(
     t,
@@ -109,6 +117,31 @@ t.test('SIGUSR2 replaces each process while the port is served', { skip }, async
   await asking
   t.equal(refused, 0, `none of ${asked} requests was refused`)
   await publish(url, 1)
+})
+
+t.test('a new process that cannot start leaves the others alone', { skip }, async t => {
+  const corpus = t.testdir({ 'a.md': '# A' })
+  const { url, child, pid } = await serveTwo(t, ['--corpus', corpus])
+  const before = childrenOf(pid)
+  let said = ''
+  child.stderr?.on('data', data => {
+    said += data
+  })
+  // Each would be counted as a process that ended soon after its start; five of these end the command.
+  for (let i = 1; i <= 6; i++) {
+    rmSync(corpus, { recursive: true, force: true })
+    child.kill('SIGUSR2')
+    await eventually(
+      t,
+      'it is said',
+      async () => said.split('the new process did not start').length === i + 1,
+    )
+  }
+  t.same(childrenOf(pid), before)
+  await publish(url, 0)
+  const exited = once(child, 'exit')
+  child.kill('SIGTERM')
+  t.same(await exited, [0, null])
 })
 
 t.test('a process that dies is replaced', { skip }, async t => {

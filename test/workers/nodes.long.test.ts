@@ -1,12 +1,39 @@
 /** Workers on several nodes of one Redis: a run that is started on any node reaches a worker at any other. */
 import t from 'tap'
+import { Journal } from '../../src/bus/journal.ts'
 import { createRedisLog } from '../../src/log/redis.ts'
+import { WorkerNodes } from '../../src/sessions/workers/nodes.ts'
 import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import { openWs, type WsClient } from '../fixtures/wire-clients.ts'
 import { call, eventually, serve, startRun, terminalOf } from '../fixtures/wire-server.ts'
 
 const echo = { name: 'echo', description: 'Repeats.', input: { type: 'object' } }
 const completed = { type: 'run.completed', data: { finishReason: 'stop' } }
+
+t.test('a node that starts asks the others what agents their workers have', { skip: noRedis }, async t => {
+  const redis = await RedisServer.start(t)
+  const join = async (node: string, onJoined: () => void, onAgent: () => void) => {
+    const journal = new Journal(await createRedisLog({ url: redis.url }))
+    const nodes = new WorkerNodes({ journal, node, onJoined, onAgent, onWaiting() {}, onError() {} })
+    t.teardown(() => {
+      nodes.close()
+      return journal.close()
+    })
+    return nodes
+  }
+  let heard = () => {}
+  const told = new Promise<void>(resolve => {
+    heard = resolve
+  })
+  const one: WorkerNodes = await join(
+    'one',
+    () => one.tellAgent({ ...echo, resume: false }, Date.now()),
+    () => {},
+  )
+  await join('two', () => {}, heard)
+  await told
+  t.pass('it was told')
+})
 
 t.test('two nodes', { skip: noRedis }, async t => {
   const redis = await RedisServer.start(t)
