@@ -49,11 +49,13 @@ export async function layoutShifts(page: Page): Promise<() => Promise<string[]>>
         const { value, hadRecentInput, sources } = entry as unknown as {
           value: number
           hadRecentInput: boolean
-          sources: { node?: Element }[]
+          sources: { node?: Element; previousRect: DOMRectReadOnly; currentRect: DOMRectReadOnly }[]
         }
-        const moved = sources.map(({ node }) => node?.outerHTML?.slice(0, 100) ?? '')
-        // Below that, a single element has moved by a pixel or two.
-        if (!hadRecentInput && value > 0.005) shifts.push(`${value} ${moved.join(' ')}`)
+        const moved = sources.map(
+          ({ node, previousRect: from, currentRect: to }) =>
+            `${from.x},${from.y} ${from.width}×${from.height} → ${to.x},${to.y} ${to.width}×${to.height} ${node?.outerHTML?.slice(0, 100) ?? ''}`,
+        )
+        if (!hadRecentInput) shifts.push(`${value} ${moved.join(' ')}`)
       }
     }).observe({ type: 'layout-shift' })
   })
