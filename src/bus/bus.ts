@@ -132,7 +132,7 @@ export class Bus {
    * @throws TwinrailError `session-not-found`
    */
   async listen(sessionId: string, listener: Listener): Promise<{ head: number; stop: () => void }> {
-    const { topic, release } = await this.#open(await this.#journal.session(sessionId))
+    const { topic, release } = await this.#open(sessionId)
     const unlisten = topic.listen(listener)
     return {
       head: topic.head,
@@ -148,7 +148,7 @@ export class Bus {
    * @throws TwinrailError `session-not-found`
    */
   async follow(sessionId: string): Promise<() => void> {
-    return (await this.#open(await this.#journal.session(sessionId))).release
+    return (await this.#open(sessionId)).release
   }
 
   /**
@@ -165,17 +165,21 @@ export class Bus {
     sessionId: string,
     options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>,
   ): Promise<Beginning> {
-    const session = await this.#journal.session(sessionId)
-    const run = options.run === undefined ? undefined : await this.#journal.run(sessionId, options.run)
-    const { topic, release } = await this.#open(session)
-    const { head: logHead, earliest } = session
-    return {
-      topic,
-      release,
-      start: startOf(session, options, run),
-      head: run?.end ?? logHead,
-      logHead,
-      earliest,
+    const { topic, session, release } = await this.#open(sessionId)
+    try {
+      const run = options.run === undefined ? undefined : await this.#journal.run(sessionId, options.run)
+      const { head: logHead, earliest } = session
+      return {
+        topic,
+        release,
+        start: startOf(session, options, run),
+        head: run?.end ?? logHead,
+        logHead,
+        earliest,
+      }
+    } catch (error) {
+      release()
+      throw error
     }
   }
 
@@ -183,7 +187,7 @@ export class Bus {
   async #admittedByPeers(sessionId: string): Promise<void> {
     try {
       if (!(await this.#peers.isHeld(sessionId))) return
-      const { topic, release } = await this.#open(await this.#journal.session(sessionId))
+      const { topic, release } = await this.#open(sessionId)
       await topic.admitted()
       release()
     } catch {
@@ -191,17 +195,14 @@ export class Bus {
     }
   }
 
-  async #open(session: SessionInfo): Promise<{ topic: Topic; release: () => void }> {
-    const { sessionId, epoch, head } = session
-    let open = this.#topics.get(sessionId)
-    if (!open || open.topic.isOver) {
-      open = {
-        topic: new Topic(sessionId, this.#topicParts),
-        users: 0,
-      }
-      this.#topics.set(sessionId, open)
-    }
-    const held = open
+  /**
+   * The session's topic, which has everything up to the head of the returned reading.
+   * @throws TwinrailError `session-not-found`
+   */
+  async #open(sessionId: string): Promise<{ topic: Topic; session: SessionInfo; release: () => void }> {
+    // Nothing is followed for a session that does not exist.
+    if (!this.#openTopic(sessionId)) await this.#journal.session(sessionId)
+    const held = this.#openTopic(sessionId) ?? this.#newTopic(sessionId)
     held.users++
     let released = false
     const release = () => {
@@ -212,11 +213,24 @@ export class Bus {
       if (this.#topics.get(sessionId) === held) this.#topics.delete(sessionId)
     }
     try {
-      await held.topic.reach(epoch, head)
+      // Read once the topic follows the log: what is appended between a reading and the following would never arrive.
+      const session = await this.#journal.session(sessionId)
+      await held.topic.reach(session.epoch, session.head)
+      return { topic: held.topic, session, release }
     } catch (error) {
       release()
       throw error
     }
-    return { topic: held.topic, release }
+  }
+
+  #openTopic(sessionId: string): OpenTopic | undefined {
+    const open = this.#topics.get(sessionId)
+    return open?.topic.isOver ? undefined : open
+  }
+
+  #newTopic(sessionId: string): OpenTopic {
+    const open = { topic: new Topic(sessionId, this.#topicParts), users: 0 }
+    this.#topics.set(sessionId, open)
+    return open
   }
 }

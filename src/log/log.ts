@@ -215,7 +215,10 @@ export interface ReadBounds {
  * Is called with everything that any process appends to a session. Calls are synchronous; a follower must not throw.
  */
 export interface Follower {
-  /** New events, in order and without holes, from the first append after `follow`. */
+  /**
+   * New events, in order and without holes, from the first append after `follow`; from an earlier one when the store was away
+   * then.
+   */
   events(epoch: number, events: readonly LogEvent[]): void
   /** An ephemeral event, as JSON. */
   ephemeral(json: string): void

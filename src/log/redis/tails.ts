@@ -172,7 +172,7 @@ export class Tails {
       tail.placed = true
       await subscribed
     } catch {
-      // The next check determines the position; followers read what they miss.
+      // The next check determines the position.
     }
     if (this.#tails.get(sessionId) === tail) this.#pullSoon(tail)
   }
@@ -246,10 +246,12 @@ export class Tails {
       const page = await this.#parts.read(sessionId, last ? last.seq - 1 : tail.head)
       if (gone()) return
       if (!tail.placed) {
+        // The store was away when following began. The newest event is handed over, though it may be older than that:
+        // followers see by it that they miss others.
         tail.epoch = page?.epoch ?? 0
-        tail.head = page?.head ?? 0
+        tail.head = Math.max(0, (page?.head ?? 0) - 1)
         tail.placed = true
-        return
+        continue
       }
       if (tail.epoch === 0) {
         if (!page) return
