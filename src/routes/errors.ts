@@ -53,19 +53,29 @@ export function answerWith(
   form: (refusal: Refusal) => unknown,
 ): void {
   if (error.retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(error.retryAfterMs / 1000))
-  if (endsConnection(error, reply.request)) reply.header('connection', 'close')
-  // Fastify sets `connection` for 415 on every protocol, but HTTP/2 has no such header.
-  else if (reply.request.raw.httpVersionMajor > 1) reply.removeHeader('connection')
   void reply
     .code(error.status)
     .type('application/json; charset=utf-8')
     .send(form(refusalOf(error)))
 }
 
+/**
+ * Says in each answer whether its connection ends. Fastify ends it after each body that it refuses. The rest of the body would
+ * then meet a closed socket, and a proxy that still sends it would answer 502 instead. Here the rest is read and dropped,
+ * within its own time limit.
+ */
+function connectionsStay(app: FastifyInstance): void {
+  app.addHook('onSend', (request, reply, payload, done) => {
+    if (endsConnection(request, reply)) reply.header('connection', 'close')
+    else if (reply.hasHeader('connection')) reply.removeHeader('connection')
+    done(null, payload)
+  })
+}
+
 /** After a body that did not come in time, and after a request that HTTP/1.1 does not allow, nothing can follow. */
-function endsConnection({ code }: TwinrailError, { raw }: FastifyRequest): boolean {
+function endsConnection({ raw }: FastifyRequest, { statusCode }: FastifyReply): boolean {
   if (raw.httpVersionMajor > 1) return false
-  return (code === 'timeout' && !raw.complete) || raw.headers.host === undefined
+  return (statusCode === 408 && !raw.complete) || (statusCode >= 400 && raw.headers.host === undefined)
 }
 
 /** Answers `{"error":{…}}`. */
@@ -118,6 +128,7 @@ export async function authorizedFirst(door: Door, error: unknown, request: Fasti
  * @param prefix the path below which the routes are
  */
 export function errorHandling(app: FastifyInstance, door: Door, prefix: string): void {
+  connectionsStay(app)
   app.setErrorHandler(async (error, request, reply) => {
     answer(await authorizedFirst(door, error, request), request, reply)
     return reply

@@ -1,5 +1,5 @@
 /** Bodies that never come: every route lets go of them, on every protocol. */
-
+import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
@@ -74,6 +74,32 @@ t.test('HTTP/2', async t => {
     32,
   )
   t.equal(session.closed, false, 'the connection stays')
+})
+
+t.test('a refused body is read to its end: a proxy that still sends it gets the answer', async t => {
+  const { url, server } = await serve(t)
+  await server.sessions.create('s')
+  const routes = routesOf(server.app).filter(([method, path]) => method === 'POST' && !path.includes('%'))
+  const half = 'a'.repeat(1100 * 1024)
+  const cases = routes.flatMap(([, path]) => types.map(type => ({ path, type })))
+  await each(
+    cases.length,
+    async i => {
+      const { path, type } = cases[i]!
+      const raw = await openRaw(t, url)
+      raw.socket.write(
+        `POST ${path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${2 * half.length}\r\n\r\n${half}`,
+      )
+      while (!raw.text().includes('\r\n\r\n')) await once(raw.socket, 'data')
+      raw.socket.write(`${half}GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n`)
+      const [first = '', second = ''] = (await raw.closed)
+        .split(/(?=HTTP\/1\.1 )/)
+        .map(one => one.slice(9, 12))
+      t.match(first, /^4\d\d$/, `${path} ${type}: ${first}`)
+      t.equal(second, '200', `${path} ${type}: the next request of the connection`)
+    },
+    8,
+  )
 })
 
 t.test('a slow but steady body of any length is accepted', async t => {
