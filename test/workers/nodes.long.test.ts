@@ -35,6 +35,28 @@ t.test('a node that starts asks the others what agents their workers have', { sk
   t.pass('it was told')
 })
 
+t.test('a worker has its answer once the other nodes are told of its agents', { skip: noRedis }, async t => {
+  const redis = await RedisServer.start(t)
+  const log = await createRedisLog({ url: redis.url })
+  const held: (() => void)[] = []
+  const publishEphemeral = async (sessionId: string, json: string) => {
+    if (json.includes('x.agent')) await new Promise<void>(resolve => held.push(resolve))
+    return log.publishEphemeral(sessionId, json)
+  }
+  const { url } = await serve(t, { log: { ...log, publishEphemeral } })
+  const socket = await openWs(t, url)
+  let isAnswered = false
+  const answer = socket.command({ type: 'worker', slots: 1, agents: [echo] }).finally(() => {
+    isAnswered = true
+  })
+  await eventually(t, 'it tells them', () => held.length > 0)
+  // An answer that does not wait would be here before this one.
+  await call(`${url}/healthz`)
+  t.notOk(isAnswered)
+  for (const release of held) release()
+  t.match(await answer, { type: 'ack' })
+})
+
 t.test('two nodes', { skip: noRedis }, async t => {
   const redis = await RedisServer.start(t)
   const node = async () => serve(t, { log: await createRedisLog({ url: redis.url }), leaseMs: 2000 })
@@ -56,11 +78,6 @@ t.test('two nodes', { skip: noRedis }, async t => {
   ) => socket.command({ type: 'work.append', workId, sessionId, seq, events })
 
   const worker = await register(one.url)
-  await eventually(t, 'the other node knows the agent', async () => {
-    const { agents } = (await call(`${two.url}/v1/agents`)).body as unknown as { agents: { name: string }[] }
-    return agents.some(({ name }) => name === 'echo')
-  })
-
   await t.test('a run that is started on the other node', async t => {
     const run = await startRun(two.url, 'a', 'echo', { text: 'hi' })
     const work = await worker.nextOf('work')

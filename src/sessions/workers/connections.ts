@@ -37,8 +37,8 @@ export interface ConnectionsParts {
   readonly maxRunMs: number
   /** Lifetime of a lease in ms. A worker that was not heard of for so long is given no run. */
   readonly leaseMs: number
-  /** A worker of this node has registered an agent. Must not throw. */
-  onAgent(agent: WorkerAgent, at: number): void
+  /** A worker of this node has registered an agent. Resolves once other nodes are told. Must not throw. */
+  onAgent(agent: WorkerAgent, at: number): Promise<void>
   /** A worker with this agent may have a free slot. Must not throw. */
   onFree(agent: string): void
   onError(error: unknown, context: Record<string, unknown>): void
@@ -216,7 +216,8 @@ export class WorkerConnections {
     }
     worker.agents = joined
     for (const name of before.keys()) this.#parts.agents.leave(name)
-    for (const agent of joined.values()) this.#parts.onAgent(agent, at)
+    // Whoever knows that the worker is registered may start a run on another node.
+    await Promise.all([...joined.values()].map(agent => this.#parts.onAgent(agent, at)))
   }
 
   async #check({ name, input }: WorkerAgent): Promise<void> {

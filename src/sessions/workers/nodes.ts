@@ -50,18 +50,19 @@ export class WorkerNodes {
           deleted: () => {},
         })
       : () => {}
-    const join = () => this.#tell({ type: 'x.joined', data: { node } })
+    const join = () => void this.#tell({ type: 'x.joined', data: { node } })
     join()
     // The first answers may come before this node hears others.
     this.#cancelJoin = startTimer(JOIN_AGAIN_MS, join, { unref: true })
   }
 
-  tellAgent(agent: WorkerAgent, at: number): void {
-    this.#tell({ type: 'x.agent', data: { node: this.#parts.node, agent, at } })
+  /** Resolves once the log has passed it on, or could not. */
+  async tellAgent(agent: WorkerAgent, at: number): Promise<void> {
+    await this.#tell({ type: 'x.agent', data: { node: this.#parts.node, agent, at } })
   }
 
   tellWaiting(run: WaitingRun): void {
-    this.#tell({ type: 'x.waiting', data: { node: this.#parts.node, run } })
+    void this.#tell({ type: 'x.waiting', data: { node: this.#parts.node, run } })
   }
 
   close(): void {
@@ -69,9 +70,11 @@ export class WorkerNodes {
     this.#unfollow()
   }
 
-  #tell(message: Message): void {
+  async #tell(message: Message): Promise<void> {
     const { journal, onError } = this.#parts
     if (!journal.isShared) return
-    journal.publishEphemeral(WORKERS_SESSION, message).catch(error => onError(error, { what: 'workers' }))
+    await journal
+      .publishEphemeral(WORKERS_SESSION, message)
+      .catch(error => onError(error, { what: 'workers' }))
   }
 }

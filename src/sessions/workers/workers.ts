@@ -154,7 +154,7 @@ export class Workers {
   }
 
   #tellAgents(): void {
-    for (const { agent, at } of this.#agents.own()) this.#nodes.tellAgent(agent, at)
+    for (const { agent, at } of this.#agents.own()) void this.#nodes.tellAgent(agent, at)
   }
 }
 
