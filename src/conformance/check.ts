@@ -62,10 +62,9 @@ export class Check {
 
   /** One request with its whole answer. */
   async request(path: string, sent: Sent = {}): Promise<Answer> {
-    const { status, headers, body, close } = await this.#open(path, sent)
+    const { status, headers, body } = await this.#open(path, sent)
     let text = ''
     for await (const part of body.setEncoding('utf8')) text += part
-    close()
     return { status, headers, text, body: parsed(text) }
   }
 
@@ -77,6 +76,16 @@ export class Check {
   /** The path of the session's routes. */
   path(rest = '', session = this.session): string {
     return `/v1/sessions/${session}${rest}`
+  }
+
+  /** Asks again and again, with pauses, until the answer holds. */
+  async until<T>(ask: () => Promise<T>, holds: (answer: T) => boolean): Promise<T> {
+    for (;;) {
+      const answer = await ask()
+      if (holds(answer)) return answer
+      await new Promise(resolve => setTimeout(resolve, 20))
+      this.signal.throwIfAborted()
+    }
   }
 
   async create(session = this.session): Promise<string> {
@@ -162,7 +171,7 @@ export class Check {
     sent: Sent = {},
     path = this.path('/events'),
   ): Promise<{ head: Answer; inbox: Inbox }> {
-    const { status, headers, body, close } = await this.#open(path + query, {
+    const { status, headers, body } = await this.#open(path + query, {
       ...sent,
       headers: { accept: 'text/event-stream', ...sent.headers },
     })
@@ -171,7 +180,6 @@ export class Check {
     if (status !== 200) {
       for await (const part of body.setEncoding('utf8')) head.text += part
       head.body = parsed(head.text)
-      close()
       return { head, inbox }
     }
     let rest = ''

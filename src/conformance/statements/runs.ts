@@ -75,12 +75,8 @@ export const runs: readonly Statement[] = [
   ),
   statement(236, '`onNoViewers` cancels a run that nobody watches', commanded, async check => {
     await start(check, 1000, 1, { onNoViewers: { cancelAfterMs: 0 } })
-    for (;;) {
-      const { body } = await check.request(check.path())
-      if (body.runs?.[0]?.status === 'running') continue
-      check.equal(body.runs?.[0]?.status, 'cancelled', 'the status')
-      break
-    }
+    const statusOf = async () => (await check.request(check.path())).body.runs?.[0]?.status
+    check.equal(await check.until(statusOf, status => status !== 'running'), 'cancelled', 'the status')
     const { body } = await check.request(check.path('/events?last=1'), {
       headers: { accept: 'application/json' },
     })

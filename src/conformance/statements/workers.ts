@@ -60,12 +60,15 @@ const append = (
     events,
   })
 
-async function eventsOf(check: Check): Promise<Message[]> {
+async function loggedOf(check: Check): Promise<Message[]> {
   const { body } = await check.request(check.path('/events?replay=full'), {
     headers: { accept: 'application/json' },
   })
   return body.events
 }
+
+/** The log without `run.status`: a run may wait for a moment where the node that started it is not that of the worker. */
+const eventsOf = async (check: Check) => (await loggedOf(check)).filter(({ type }) => type !== 'run.status')
 
 const typesOf = async (check: Check) => (await eventsOf(check)).map(({ type }) => type)
 
@@ -106,8 +109,8 @@ export const workers: readonly Statement[] = [
     async check => {
       const { socket, work } = await working(check)
       const ack = await append(check, socket, work, 1, [text, text])
-      check.equal([ack.type, seq(ack.offset)], ['ack', 2], 'the ack')
       const events = await eventsOf(check)
+      check.equal([ack.type, ack.offset], ['ack', events[1]?.offset], 'the ack')
       check.equal(
         events.map(({ type, runId }) => [type, runId]),
         [
@@ -160,7 +163,7 @@ export const workers: readonly Statement[] = [
       const { socket, work } = await working(check)
       await start(check, 'r2')
       const statusOf = async () =>
-        (await eventsOf(check))
+        (await loggedOf(check))
           .filter(({ runId, type }) => runId === 'r2' && type === 'run.status')
           .map(({ data }) => data?.['status'])
       check.equal(await statusOf(), ['queued'], 'while it waits')
