@@ -10,7 +10,7 @@ from .stage import TestCase, control, ingest, logged
 class RestartTest(TestCase):
     async def test_restarts(self):
         """followers go on at their cursor, commands are sent again"""
-        client = self.client(backoff=Backoff(base_ms=20, cap_ms=100))
+        client = self.client(backoff=Backoff(base_ms=500, cap_ms=4000))
         session = client.session(self.session)
         await ingest(self.session, [{"type": "x.n", "data": -1}])
         seen = []

@@ -1,5 +1,6 @@
 """What needs no server: cursors, errors, waits. And the table of errors in PROTOCOL.md."""
 
+import asyncio
 import base64
 import json
 import math
@@ -8,9 +9,10 @@ import re
 import time
 import unittest
 
-from twinrail import Backoff, Client, TwinrailError
+from twinrail import Backoff, Client, TwinrailError, _waits
 from twinrail._cursor import Cursor
 from twinrail._http import endpoint
+from twinrail._waits import within
 from twinrail.credentials import Token, _credential_of
 from twinrail.errors import (
     SERVER_CODES,
@@ -109,6 +111,45 @@ class ErrorTest(unittest.TestCase):
         ):
             error = error_of_close(close, "")
             self.assertEqual((error.code, error.retryable), (code, retryable), close)
+
+
+class WaitTest(unittest.IsolatedAsyncioTestCase):
+    async def test_cancelled(self):
+        """a cancellation that comes together with the result is not lost"""
+        for turns in range(3):
+            reply = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(within(10, reply))
+            await asyncio.sleep(0)
+            reply.set_result("late")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            if task.done():
+                break
+            task.cancel()
+            with self.assertRaises(asyncio.CancelledError):
+                await task
+        self.assertGreater(turns, 0)
+
+    async def test_ends(self):
+        """a wait gives the result or the failure, and cancels what takes too long"""
+
+        async def work(result):
+            if isinstance(result, Exception):
+                raise result
+            return result
+
+        self.assertEqual(await within(None, work(1)), 1)
+        with self.assertRaises(ValueError):
+            await within(10, work(ValueError()))
+        never = asyncio.get_running_loop().create_future()
+        with self.assertRaises(asyncio.TimeoutError):
+            await within(0.001, never)
+        self.assertTrue(never.cancelled())
+
+    def test_used(self):
+        """the package waits by `within`, since `asyncio.wait_for` loses cancellations before Python 3.12"""
+        for path in pathlib.Path(_waits.__file__).parent.glob("*.py"):
+            self.assertNotIn("await asyncio.wait_for", path.read_text(), path.name)
 
 
 class SettingTest(unittest.TestCase):

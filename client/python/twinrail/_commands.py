@@ -7,7 +7,8 @@ from typing import Any
 from urllib.parse import quote
 import secrets
 
-from ._connection import Connection, pause
+from ._connection import Connection
+from ._waits import pause
 from .errors import TwinrailError
 
 # Attempts while the server is unreachable or refuses for now.

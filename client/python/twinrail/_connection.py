@@ -75,15 +75,5 @@ class Connection:
             closing.cancel()
 
 
-async def pause(ms: float, *early: asyncio.Event) -> None:
-    """Waits for a time, or until one of the events is set."""
-    waits = [asyncio.ensure_future(event.wait()) for event in early]
-    try:
-        await asyncio.wait(waits, timeout=max(0.0, ms / 1000), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for wait in waits:
-            wait.cancel()
-
-
 def closed() -> TwinrailError:
     return TwinrailError("closed", "The client was closed")

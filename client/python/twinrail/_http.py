@@ -12,6 +12,7 @@ import json
 import re
 import ssl
 
+from ._waits import within
 from .errors import TwinrailError, error_of_response
 
 # Deadline for a request that the server normally answers at once, in seconds.
@@ -70,7 +71,7 @@ async def request_json(
     """
     sent = None if body is None else json_of(body).encode()
     try:
-        answer = await asyncio.wait_for(_exchange(method, address, headers, sent, tls), ANSWER_S)
+        answer = await within(ANSWER_S, _exchange(method, address, headers, sent, tls))
     except asyncio.TimeoutError:
         raise TwinrailError("silent", f"{address} did not answer within {ANSWER_S:g} s") from None
     except (OSError, EOFError) as error:

@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 
 from ._http import ANSWER_S, endpoint, json_of
 from ._subscription import Message, Subscription
+from ._waits import within
 from .credentials import Credential, Credentials
 from .errors import (
     TwinrailError,
@@ -166,7 +167,7 @@ class SharedSocket:
         self._replies[command["id"]] = reply
         try:
             self.post(command)
-            return await asyncio.wait_for(reply, ANSWER_S)
+            return await within(ANSWER_S, reply)
         except asyncio.TimeoutError:
             raise TwinrailError("silent", f"No answer came within {ANSWER_S:g} s") from None
         finally:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 import asyncio
 
+from ._waits import within
 from .errors import TwinrailError, error_of_refusal
 
 Message = Mapping[str, Any]
@@ -98,7 +99,7 @@ class Subscription:
                 raise self._failure
             self._arrived.clear()
             try:
-                await asyncio.wait_for(self._arrived.wait(), None if self._offset is None else IDLE_S)
+                await within(None if self._offset is None else IDLE_S, self._arrived.wait())
             except asyncio.TimeoutError:
                 self._grant()
         message, size = self._handed_over = self._inbox.popleft()

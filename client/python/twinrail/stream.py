@@ -9,7 +9,8 @@ import asyncio
 import logging
 import time
 
-from ._connection import Connection, closed, pause
+from ._connection import Connection, closed
+from ._waits import pause
 from ._cursor import Cursor
 from ._socket import SharedSocket
 from ._subscription import Subscription

@@ -10,7 +10,8 @@ import logging
 import ssl
 
 from ._commands import new_id
-from ._connection import Connection, pause
+from ._connection import Connection
+from ._waits import pause
 from ._socket import SharedSocket
 from ._subscription import Message
 from .agents import Agent

@@ -11,7 +11,7 @@ import asyncio
 import logging
 
 from ._commands import new_id
-from ._connection import pause
+from ._waits import pause
 from ._http import json_of
 from ._subscription import Message
 from .agents import Agent, AgentError, Body
