@@ -12,8 +12,9 @@ import type { Findings } from './guide/findings.ts'
 import { summaryTables } from './guide/tables.ts'
 import { validityLine } from './guide/validity.ts'
 import { writeReport } from './guide/write.ts'
+import { performancePage } from './performance-page.ts'
 import { Progress } from './progress.ts'
-import { environment, printResult, type Result, readResult, writeResult } from './report.ts'
+import { environment, keptResults, printResult, type Result, readResult, writeResult } from './report.ts'
 import { agents } from './scenarios/agents.ts'
 import { client } from './scenarios/client.ts'
 import { commands } from './scenarios/commands.ts'
@@ -140,13 +141,15 @@ function keep(findings: Findings): void {
   for (const path of [file, ...writeReport(file)]) process.stderr.write(`written to ${path}\n`)
 }
 
-/** Draws the documentation's picture of a scenario's result. @returns the files that were written */
+/** Writes what the documentation shows of a scenario's result. @returns the files that were written */
 function illustrate(result: Result): string[] {
-  if (result.scenario !== 'fanout') return []
-  const file = fileURLToPath(new URL('../docs/images/fanout.svg', import.meta.url))
-  mkdirSync(dirname(file), { recursive: true })
-  writeFileSync(file, fanoutPicture(result))
-  return [file]
+  const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url))
+  writeFileSync(page, performancePage(keptResults()))
+  if (result.scenario !== 'fanout') return [page]
+  const picture = fileURLToPath(new URL('../docs/images/fanout.svg', import.meta.url))
+  mkdirSync(dirname(picture), { recursive: true })
+  writeFileSync(picture, fanoutPicture(result))
+  return [page, picture]
 }
 
 if (positionals[0] === 'report') {

@@ -1,8 +1,11 @@
 /** Results of scenarios: as data, as text and as a file. */
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import type { Spread } from './stats.ts'
+
+/** Where results are kept. */
+const RESULTS = fileURLToPath(new URL('results/', import.meta.url))
 
 /** A table of figures. */
 export interface Table {
@@ -120,8 +123,24 @@ const packages = [
   'ioredis',
 ]
 
+/** The machine and the versions of a run. */
+export interface Environment {
+  readonly date: string
+  readonly cpu: string | undefined
+  readonly cores: number
+  readonly memoryGiB: number
+  readonly kernel: string
+  readonly node: string
+  readonly packages: Readonly<Record<string, string>>
+}
+
+/** A result as it is kept. */
+export interface KeptResult extends Result {
+  readonly environment: Environment
+}
+
 /** The machine and the versions. */
-export function environment(): object {
+export function environment(): Environment {
   const lock = fileURLToPath(new URL('../package-lock.json', import.meta.url))
   const { packages: installed } = JSON.parse(readFileSync(lock, 'utf8')) as {
     packages: Record<string, { version: string }>
@@ -141,9 +160,8 @@ export function environment(): object {
 
 /** Writes the result with its environment to `results/`. @returns the file's path */
 export function writeResult(result: Result): string {
-  const folder = fileURLToPath(new URL('results/', import.meta.url))
-  mkdirSync(folder, { recursive: true })
-  const file = `${folder}${new Date().toISOString().slice(0, 10)}-${result.scenario}.json`
+  mkdirSync(RESULTS, { recursive: true })
+  const file = `${RESULTS}${new Date().toISOString().slice(0, 10)}-${result.scenario}.json`
   writeFileSync(file, `${JSON.stringify({ environment: environment(), ...result }, null, 2)}\n`)
   return file
 }
@@ -159,4 +177,15 @@ export function readResult(file: string): Result | undefined {
     // The caller tries to read findings from it and reports what is wrong.
     return undefined
   }
+}
+
+/** The newest kept result of each scenario. */
+export function keptResults(): KeptResult[] {
+  const newest = new Map<string, KeptResult>()
+  // Their names begin with the date.
+  for (const name of readdirSync(RESULTS).sort()) {
+    const result = readResult(`${RESULTS}${name}`)
+    if (result) newest.set(result.scenario, result as KeptResult)
+  }
+  return [...newest.values()]
 }

@@ -49,7 +49,7 @@ export const sections: readonly Section[] = [
       'docs/troubleshooting.md',
     ],
   },
-  { title: 'Reference', paths: ['PROTOCOL.md', 'docs/limits.md', 'CHANGELOG.md'] },
+  { title: 'Reference', paths: ['PROTOCOL.md', 'docs/limits.md', 'docs/performance.md', 'CHANGELOG.md'] },
   {
     title: 'How it is made',
     paths: ['docs/architecture.md', 'docs/delivery.md', 'docs/development.md', 'bench/README.md'],

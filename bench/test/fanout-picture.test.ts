@@ -1,20 +1,15 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { JSDOM } from 'jsdom'
 import t from 'tap'
 import { fanoutPicture } from '../fanout-picture.ts'
-import { figure, type Result, readResult } from '../report.ts'
+import { figure, keptResults, type Result } from '../report.ts'
 
 const inRepository = (path: string) => new URL(`../../${path}`, import.meta.url)
 
 /** The newest committed result. */
 function committed(): Result {
-  const folder = inRepository('bench/results/')
-  const name = readdirSync(folder)
-    .filter(name => name.endsWith('-fanout.json'))
-    .sort()
-    .at(-1)
-  const result = readResult(new URL(name as string, folder).pathname)
-  if (!result) throw new Error(`${name} holds no result`)
+  const result = keptResults().find(({ scenario }) => scenario === 'fanout')
+  if (!result) throw new Error('no result is kept')
   return result
 }
 
