@@ -3,7 +3,7 @@ import type { Encoding } from '../bus/encoding.ts'
 import type { Sink } from '../bus/sink.ts'
 import type { LogEvent } from '../log/event.ts'
 import type { Control } from '../protocol/index.ts'
-import { startTimer } from '../protocol/timers.ts'
+import { type Cancel, startTimer } from '../protocol/timers.ts'
 
 /** What a reader gets: an event of the log, or a control message. */
 export type Item = { event: LogEvent } | { control: Control }
@@ -20,8 +20,8 @@ const items: Encoding<readonly Item[]> = {
   control: control => [{ control }],
 }
 
-/** Why {@link EventReader.next} resolved without items. */
-export type Pause = 'beat' | 'quiet' | 'closed'
+/** Why a reader that waits is woken without items. */
+export type Pause = 'beat' | 'quiet'
 
 /**
  * The sink of one subscription. It holds one batch at a time: while that is unread, the subscription falls behind and
@@ -30,10 +30,20 @@ export type Pause = 'beat' | 'quiet' | 'closed'
 export class EventReader implements Sink<readonly Item[]> {
   readonly encoding = items
   history = undefined
+  readonly #wake: (pause?: Pause) => void
   #items: readonly Item[] = []
   #closed = false
   #resume: (() => void) | undefined
-  #wake: ((pause?: Pause) => void) | undefined
+  #isWaiting = false
+  #cancelQuiet: Cancel | undefined
+
+  /**
+   * @param wake is called once after each `take` that gave nothing: when there is something to take, within the call
+   * that brought it, or with the reason why it is called without
+   */
+  constructor(wake: (pause?: Pause) => void) {
+    this.#wake = wake
+  }
 
   ready(): boolean {
     return this.#items.length === 0 && !this.#closed
@@ -42,7 +52,7 @@ export class EventReader implements Sink<readonly Item[]> {
   write(batch: readonly Item[]): void {
     if (this.#closed || batch.length === 0) return
     this.#items = this.#items.length === 0 ? batch : [...this.#items, ...batch]
-    this.#wake?.()
+    this.#wakeUp()
   }
 
   control(control: Control): void {
@@ -55,22 +65,16 @@ export class EventReader implements Sink<readonly Item[]> {
   }
 
   /**
-   * Resolves with what has arrived, or with the reason why it resolved without anything. One call at a time.
-   * @param quietMs resolves with `quiet` after this time without items
+   * What has arrived, or that the reader is closed. With nothing the reader waits: `wake` will be called.
+   * @param quietMs wakes with `quiet` after this time without items
    */
-  async next(quietMs?: number): Promise<readonly Item[] | Pause> {
-    if (this.#items.length === 0 && !this.#closed) {
-      const pause = await new Promise<Pause | undefined>(resolve => {
-        const cancel = quietMs === undefined ? undefined : startTimer(quietMs, () => this.#wake?.('quiet'))
-        this.#wake = pause => {
-          cancel?.()
-          this.#wake = undefined
-          resolve(pause)
-        }
-      })
-      if (pause && pause !== 'closed') return pause
-    }
+  take(quietMs?: number): readonly Item[] | 'closed' | undefined {
     if (this.#closed) return 'closed'
+    if (this.#items.length === 0) {
+      this.#isWaiting = true
+      if (quietMs !== undefined) this.#cancelQuiet = startTimer(quietMs, () => this.#wakeUp('quiet'))
+      return undefined
+    }
     const taken = this.#items
     this.#items = []
     const resume = this.#resume
@@ -81,14 +85,22 @@ export class EventReader implements Sink<readonly Item[]> {
 
   /** A heartbeat is due. Ignored while there is something else to send. */
   beat(): void {
-    this.#wake?.('beat')
+    this.#wakeUp('beat')
   }
 
-  /** Discards what is unread; `next` gives `closed` from now on. */
+  /** Discards what is unread; `take` gives `closed` from now on. */
   close(): void {
     this.#closed = true
     this.#items = []
     this.#resume = undefined
-    this.#wake?.('closed')
+    this.#wakeUp()
+  }
+
+  #wakeUp(pause?: Pause): void {
+    if (!this.#isWaiting) return
+    this.#isWaiting = false
+    this.#cancelQuiet?.()
+    this.#cancelQuiet = undefined
+    this.#wake(pause)
   }
 }

@@ -24,6 +24,8 @@ export function encodeEvent({ sessionId, runId, type, time, by, data }: EventPar
 }
 
 const SESSION_ID = '{"sessionId":"'.length
+const TIME = ',"time":'
+const DATA = ',"data":'
 
 /**
  * An event of a log. Its JSON is the stored text with the offset before it, so it is byte-identical from every driver
@@ -42,6 +44,8 @@ export class LogEvent {
   readonly type: string
   /** The run that the event belongs to; `undefined` outside a run. */
   readonly runId: string | undefined
+  /** Where `json` goes on after the type. */
+  readonly #rest: number
   #event: TwinrailEvent | undefined
   #bytes = 0
 
@@ -59,7 +63,9 @@ export class LogEvent {
       this.runId = text.slice(start, end)
     }
     const start = end + '","type":"'.length
-    this.type = text.slice(start, text.indexOf('"', start))
+    const typeEnd = text.indexOf('"', start)
+    this.type = text.slice(start, typeEnd)
+    this.#rest = this.json.length - text.length + typeEnd + 1
   }
 
   /** UTF-8 bytes of the JSON. */
@@ -70,7 +76,25 @@ export class LogEvent {
 
   /** The parsed event, shared by all readers. Do not change it. */
   get event(): TwinrailEvent {
-    this.#event ??= JSON.parse(this.json) as TwinrailEvent
+    this.#event ??= this.#parse()
     return this.#event
+  }
+
+  /** Of most events only the data is parsed: the rest is known, and takes longer than small data. */
+  #parse(): TwinrailEvent {
+    const { json, offset, runId, type } = this
+    const timeAt = this.#rest + TIME.length
+    const timeEnd = json.indexOf(',', timeAt)
+    // An event with an author, or without data.
+    if (timeEnd < 0 || !json.startsWith(DATA, timeEnd)) return JSON.parse(json) as TwinrailEvent
+    const sessionAt = offset.length + '{"offset":"","sessionId":"'.length
+    const sessionId = json.slice(sessionAt, json.indexOf('"', sessionAt))
+    const time = Number(json.slice(timeAt, timeEnd))
+    const data: unknown = JSON.parse(json.slice(timeEnd + DATA.length, -1))
+    const event =
+      runId === undefined
+        ? { offset, sessionId, type, time, data }
+        : { offset, sessionId, runId, type, time, data }
+    return event as TwinrailEvent
   }
 }

@@ -75,7 +75,9 @@ export function suspend(state: EncodeState): AgUiEvent[] {
 
 /** The AG-UI events of the next event. Changes the state. */
 export function encode(state: EncodeState, event: TwinrailEvent): AgUiEvent[] {
-  return bare(state, event).map(one => ({ ...one, timestamp: event.time }))
+  const events = bare(state, event)
+  for (const one of events) one['timestamp'] = event.time
+  return events
 }
 
 function bare(state: EncodeState, event: TwinrailEvent): AgUiEvent[] {

@@ -20,7 +20,8 @@ import {
   runIdOf,
   runsOf,
 } from '../chats.ts'
-import { type RunStream, serveRunStream } from '../dialect-stream.ts'
+import { serveRunStream } from '../dialect-stream.ts'
+import type { RunStream } from '../run-frames.ts'
 import { messageIdOf, runStarted } from './encode.ts'
 import { AgUiEncoder, frameOf } from './stream.ts'
 

@@ -48,5 +48,13 @@ export class UiMessageEncoder implements StreamEncoder {
 }
 
 export function frameOf(chunk: Chunk, id: string | undefined): Frame {
-  return { ...(id && { id }), data: JSON.stringify(chunk) }
+  const data = jsonOf(chunk)
+  return id ? { id, data } : { data }
+}
+
+/** Most chunks are deltas. Their text is put together, which takes a fraction of the time. */
+function jsonOf(chunk: Chunk): string {
+  const { type } = chunk
+  if (type !== 'text-delta' && type !== 'reasoning-delta') return JSON.stringify(chunk)
+  return `{"type":"${type}","id":${JSON.stringify(chunk['id'])},"delta":${JSON.stringify(chunk['delta'])}}`
 }

@@ -7,7 +7,7 @@ import { check, limits, TwinrailError } from '../../protocol/index.ts'
 import type { Connection } from '../../transports/connections.ts'
 import { newConnectionId, type TransportContext } from '../../transports/context.ts'
 import type { Beating } from '../../transports/heartbeat.ts'
-import { RunFrames, type RunStream } from '../dialect-stream.ts'
+import { RunFrames, type RunStream } from '../run-frames.ts'
 import { ChatBody, type Segment } from './conversation.ts'
 
 const RequestId = z.string().min(1).max(256)
@@ -182,10 +182,10 @@ class ChatSocket implements Connection, Beating {
     const frames = new RunFrames(this.#context, this.#request, this.#parts.stream(segment), ['subscriptions'])
     frames.connection = this
     this.#open.set(requestId, frames)
-    const batches = await frames.open()
+    await frames.open()
     if (message.type === 'resume') this.#send({ type: 'start', requestId })
     let sequence = 0
-    for await (const batch of batches) {
+    for await (const batch of frames) {
       if (this.#open.get(requestId) !== frames) return
       let sent: Promise<void> | undefined
       for (const { data } of batch) {

@@ -233,8 +233,13 @@ const base = (reqId: string) => ({
   errorMsg: null,
 })
 
+/** Whether a message is a part of a text, as most are. It differs from the part before in its time and `resultMap.data`. */
+export function isPart({ isFinal, resultMap }: AgentResponse): boolean {
+  return !isFinal && typeof resultMap['data'] === 'string'
+}
+
 /** Puts a message into the page's envelope. Changes the state. */
-export function envelope(state: EnvelopeState, message: AgentResponse): object {
+export function envelope(state: EnvelopeState, message: AgentResponse) {
   const { messageType, messageId, finish, result } = message
   const isFirstPlan = messageType === 'plan' && !state.hasPlan
   if (isFirstPlan) state.hasPlan = true

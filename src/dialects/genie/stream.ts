@@ -1,7 +1,8 @@
 /** A run in the forms of JD Genie, and in those of the teaching text about it. */
 import type { TwinrailEvent } from '../../protocol/index.ts'
 import type { Frame, StreamEncoder } from '../dialect.ts'
-import { type AgentResponse, encode, envelope, newEncodeState, newEnvelopeState } from './encode.ts'
+import { jsonForm } from '../json-form.ts'
+import { type AgentResponse, encode, envelope, isPart, newEncodeState, newEnvelopeState } from './encode.ts'
 
 const frameOf = (value: unknown): Frame => ({ data: JSON.stringify(value) })
 
@@ -33,6 +34,20 @@ abstract class GenieEncoder implements StreamEncoder {
   }
 }
 
+/** The form of the messages of one kind: of the last one, since the parts of a text follow each other. */
+class Forms<V extends readonly unknown[]> {
+  #of: string | undefined
+  #json: (...values: V) => string = () => ''
+
+  of(kind: string, make: (...values: V) => object): (...values: V) => string {
+    if (this.#of !== kind) {
+      this.#of = kind
+      this.#json = jsonForm(make)
+    }
+    return this.#json
+  }
+}
+
 /** What every form is told. */
 export interface GenieRequest {
   requestId: string
@@ -44,6 +59,7 @@ export interface GenieRequest {
 /** `/AutoAgent` of the real system: one `AgentResponse` per event. */
 export class AgentResponseEncoder extends GenieEncoder {
   readonly #state: ReturnType<typeof newEncodeState>
+  readonly #parts = new Forms<[messageTime: unknown, data: unknown]>()
 
   constructor({ requestId, agentType, query }: GenieRequest) {
     super()
@@ -51,7 +67,16 @@ export class AgentResponseEncoder extends GenieEncoder {
   }
 
   messages(event: TwinrailEvent): Frame[] {
-    return this.responses(event).map(frameOf)
+    return this.responses(event).map(message => {
+      if (!isPart(message)) return frameOf(message)
+      const { messageType, messageId, messageTime, resultMap } = message
+      const part = this.#parts.of(`${messageType} ${messageId}`, (messageTime, data) => ({
+        ...message,
+        messageTime,
+        resultMap: { ...resultMap, data },
+      }))
+      return { data: part(messageTime, resultMap['data']) }
+    })
   }
 
   protected responses(event: TwinrailEvent): AgentResponse[] {
@@ -62,6 +87,9 @@ export class AgentResponseEncoder extends GenieEncoder {
 /** What the page reads: each `AgentResponse` in an envelope. */
 export class EnvelopeEncoder extends AgentResponseEncoder {
   readonly #envelopes: ReturnType<typeof newEnvelopeState>
+  readonly #envelopedParts = new Forms<
+    [messageOrder: unknown, taskOrder: unknown, messageTime: unknown, data: unknown]
+  >()
 
   constructor(request: GenieRequest) {
     super(request)
@@ -69,7 +97,22 @@ export class EnvelopeEncoder extends AgentResponseEncoder {
   }
 
   override messages(event: TwinrailEvent): Frame[] {
-    return this.responses(event).map(message => frameOf(envelope(this.#envelopes, message)))
+    return this.responses(event).map(message => {
+      const state = this.#envelopes
+      if (!isPart(message)) return frameOf(envelope(state, message))
+      const { messageType, messageId, messageTime, resultMap } = message
+      const { task } = state
+      const part = this.#envelopedParts.of(
+        `${messageType} ${messageId} ${task.id}`,
+        (messageOrder, taskOrder, messageTime, data) => {
+          const sample = { ...message, messageTime, resultMap: { ...resultMap, data } }
+          const enveloped = envelope({ ...state, task: { ...task } }, sample)
+          Object.assign(enveloped.resultMap.eventData, { messageOrder, taskOrder })
+          return enveloped
+        },
+      )
+      return { data: part(state.order++, task.order++, messageTime, resultMap['data']) }
+    })
   }
 }
 
@@ -77,6 +120,7 @@ export class EnvelopeEncoder extends AgentResponseEncoder {
 export class PrinterEncoder extends GenieEncoder {
   readonly #request: GenieRequest
   readonly #agentType: string
+  readonly #parts = new Forms<[result: unknown]>()
   #text = ''
 
   constructor(request: GenieRequest, agentType: string) {
@@ -87,8 +131,13 @@ export class PrinterEncoder extends GenieEncoder {
 
   messages(event: TwinrailEvent): Frame[] {
     const { requestId, runId } = this.#request
-    const message = (messageType: string, messageId: string, fields: object, isFinal: boolean) =>
-      frameOf({ requestId, messageId, messageType, ...fields, isFinal })
+    const message = (messageType: string, messageId: string, fields: object, isFinal: boolean) => ({
+      requestId,
+      messageId,
+      messageType,
+      ...fields,
+      isFinal,
+    })
     const result = (text: string, error?: string) => {
       const resultMap = {
         agentType: this.#agentType,
@@ -96,16 +145,21 @@ export class PrinterEncoder extends GenieEncoder {
         fileList: [],
         ...(error && { error }),
       }
-      return [message('result', `${runId}:result`, { result: text, resultMap }, true)]
+      return [frameOf(message('result', `${runId}:result`, { result: text, resultMap }, true))]
     }
     switch (event.type) {
       case 'plan.updated': {
         const planList = event.data.steps.map(({ title }) => title)
-        return [message('planning', `${runId}:plan`, { planList }, false)]
+        return [frameOf(message('planning', `${runId}:plan`, { planList }, false))]
       }
-      case 'text.delta':
+      case 'text.delta': {
         if (this.#text.length < 1024 * 1024) this.#text += event.data.delta
-        return [message('agent_stream', `${runId}:${event.data.partId}`, { result: event.data.delta }, false)]
+        const messageId = `${runId}:${event.data.partId}`
+        const part = this.#parts.of(messageId, result =>
+          message('agent_stream', messageId, { result }, false),
+        )
+        return [{ data: part(event.data.delta) }]
+      }
       case 'run.completed': {
         const { result: own } = event.data
         return result(
@@ -153,26 +207,24 @@ class Sources {
 export class ToolServiceEncoder extends GenieEncoder {
   readonly #request: GenieRequest
   readonly #sources = new Sources()
+  readonly #report: (answer: unknown) => string
 
   constructor(request: GenieRequest) {
     super()
     this.#request = request
+    this.#report = jsonForm(answer => this.#message('report', { answer, searchFinish: true }))
+  }
+
+  #message(messageType: string, fields: object): object {
+    const { requestId, query } = this.#request
+    const searchResult = { query: [], docs: [] }
+    const none = { searchResult, answer: '', isFinal: false, searchFinish: false }
+    return { requestId, query, messageType, ...none, ...fields }
   }
 
   messages(event: TwinrailEvent): Frame[] {
-    const { requestId, query } = this.#request
-    const none = { query: [] as string[], docs: [] as Doc[][] }
-    const message = (messageType: string, fields: object) =>
-      frameOf({
-        requestId,
-        query,
-        messageType,
-        searchResult: none,
-        answer: '',
-        isFinal: false,
-        searchFinish: false,
-        ...fields,
-      })
+    const { query } = this.#request
+    const message = (messageType: string, fields: object) => frameOf(this.#message(messageType, fields))
     const found = () => {
       const searchResult = this.#sources.take(query)
       return searchResult ? [message('search', { searchResult, searchFinish: true })] : []
@@ -184,7 +236,7 @@ export class ToolServiceEncoder extends GenieEncoder {
         this.#sources.add(event)
         return []
       case 'text.delta':
-        return [...found(), message('report', { answer: event.data.delta, searchFinish: true })]
+        return [...found(), { data: this.#report(event.data.delta) }]
       // The client appends: the last message has only what is left, which is nothing.
       case 'run.completed':
         return [...found(), message('report', { isFinal: true, searchFinish: true })]
@@ -210,19 +262,19 @@ export class ToolServiceEncoder extends GenieEncoder {
 export class SearchEncoder extends GenieEncoder {
   readonly #request: GenieRequest
   readonly #sources = new Sources()
+  readonly #answer: (answer: unknown) => string
 
   constructor(request: GenieRequest) {
     super()
     this.#request = request
+    const { requestId, query } = request
+    this.#answer = jsonForm(answer => ({ requestId, messageType: 'search', query, answer, isFinal: false }))
   }
 
   messages(event: TwinrailEvent): Frame[] {
     const { requestId, query } = this.#request
-    const message = (fields: object): Frame => ({
-      ...frameOf({ requestId, ...fields }),
-      id: requestId,
-      event: 'data',
-    })
+    const frame = (data: string): Frame => ({ id: requestId, event: 'data', data })
+    const message = (fields: object) => frame(JSON.stringify({ requestId, ...fields }))
     const search = (fields: object) => message({ messageType: 'search', query, ...fields })
     const found = () => {
       const searchResult = this.#sources.take(query)
@@ -238,7 +290,7 @@ export class SearchEncoder extends GenieEncoder {
         this.#sources.add(event)
         return []
       case 'text.delta':
-        return [...found(), search({ answer: event.data.delta, isFinal: false })]
+        return [...found(), frame(this.#answer(event.data.delta))]
       case 'run.completed':
         return [...found(), search({ answer: '', isFinal: true })]
       case 'run.failed':

@@ -111,8 +111,9 @@ export function encode(state: EncodeState, event: TwinrailEvent): ResponseEvent[
   return numbered(state, state.isExtended ? events : events.filter(({ type }) => type !== OWN))
 }
 
-function numbered(state: EncodeState, events: readonly ResponseEvent[]): ResponseEvent[] {
-  return events.map(event => ({ ...event, sequence_number: state.sequence++ }))
+function numbered(state: EncodeState, events: ResponseEvent[]): ResponseEvent[] {
+  for (const event of events) event['sequence_number'] = state.sequence++
+  return events
 }
 
 function snapshot({ response }: EncodeState): object {

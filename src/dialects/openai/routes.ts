@@ -7,7 +7,8 @@ import { connectionOf, type TransportContext } from '../../transports/context.ts
 import { mayDo } from '../allow.ts'
 import { agentOf, before, idOf } from '../chats.ts'
 import type { DialectParts, StreamEncoder } from '../dialect.ts'
-import { RunFrames, type RunStream, serveRunStream } from '../dialect-stream.ts'
+import { serveRunStream } from '../dialect-stream.ts'
+import { RunFrames, type RunStream } from '../run-frames.ts'
 import type { ResponseNames } from './encode.ts'
 import { CompletionBody, messageOf, ResponseBody, RetrieveQuery, replyOf, resultsOf } from './requests.ts'
 import { type Segment, Segments, sessionFor, wordOf } from './segments.ts'
@@ -240,7 +241,8 @@ export function openAiRoutes(app: FastifyInstance, context: TransportContext, pa
     connection.once('close', leave)
     const waited = context.connections.wait(() => frames.bid('restart', ''))
     try {
-      for await (const _ of await frames.open());
+      await frames.open()
+      for await (const _ of frames);
     } finally {
       waited()
       connection.off('close', leave)
