@@ -1,5 +1,6 @@
 /** Joins the views of two neighbouring ranges of a log, when a page of older events was loaded. */
-import { type AnyPart, Draft, isOpen, isOver, keyOf, seqOf } from './reduce.ts'
+import { type AnyPart, isOpen, keyOf } from './part.ts'
+import { Draft, isOver, seqOf } from './reduce.ts'
 import type { Message, Part, RunView, SessionView } from './view.ts'
 
 /** States of a part in the order in which a part has them. */

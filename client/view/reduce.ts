@@ -3,6 +3,8 @@ import { ClientError } from '../errors.ts'
 import type { SessionEvent } from '../events.ts'
 import { type EventOf, isTerminal, parseOffset } from '../protocol.ts'
 import { inputText } from './input-text.ts'
+import { type AnyPart, closedAs, isOpen, keyOf, newPart } from './part.ts'
+import { moveIndex, noteAdded, placeOf } from './part-index.ts'
 import type {
   AssistantMessage,
   Message,
@@ -55,52 +57,7 @@ export function moved(offset: string, by: number): string {
 type Writable<T> = { -readonly [K in keyof T]: T[K] }
 type Logged = Extract<SessionEvent, { offset: string; time: number }>
 
-/** A part of any type, with fields that only some types have. */
-export interface AnyPart {
-  type: string
-  state: string
-  text?: string
-  inputText?: string
-  [field: string]: unknown
-}
-
 export const isOver = ({ status }: RunView) => status !== 'running' && status !== 'starting'
-/** A question may name the tool call that it is about, so its own id comes first. */
-export const keyOf = (part: AnyPart) =>
-  part['requestId'] ?? part['partId'] ?? part['artifactId'] ?? part['toolCallId'] ?? part['stepId']
-
-/** Parts that are open in these states are closed by the end of their run, in the state given here. */
-const closedAs: Readonly<Record<string, string>> = {
-  running: 'done',
-  started: 'closed',
-  called: 'closed',
-  open: 'closed',
-}
-
-/** Whether the part may go on. */
-export const isOpen = ({ state }: { state: string }) => state in closedAs
-
-/**
- * Where the last part of each type and id is, for the newest view of each run. A draft moves the index from the run to
- * its copy, so an index belongs to one view; for an earlier one it is made again.
- */
-const indexes = new WeakMap<RunView, Map<string, readonly [message: number, part: number]>>()
-
-const nameOf = (type: string, id: unknown) => `${type} ${id ?? ''}`
-
-function indexOf(run: RunView): Map<string, readonly [message: number, part: number]> {
-  let index = indexes.get(run)
-  if (index) return index
-  index = new Map()
-  indexes.set(run, index)
-  for (const [m, message] of run.messages.entries()) {
-    if (message.role === 'user') continue
-    for (const [p, part] of message.parts.entries())
-      index.set(nameOf(part.type, keyOf(part as unknown as AnyPart)), [m, p])
-  }
-  return index
-}
-
 /** A view that is being changed. It copies each object before the first change, and only once. */
 export class Draft {
   view: Writable<SessionView>
@@ -172,11 +129,7 @@ export class Draft {
     const runs = this.#runs()
     const before = runs[at]!
     const run = this.own(before)
-    const index = indexes.get(before)
-    if (index) {
-      indexes.delete(before)
-      indexes.set(run, index)
-    }
+    moveIndex(before, run)
     runs[at] = run
     this.#changed.add(run)
     return run
@@ -286,7 +239,7 @@ export class Draft {
 
   /** The last part of this type and id, as one that may be changed. */
   find(run: Writable<RunView>, type: string, id: unknown): AnyPart | undefined {
-    const place = indexOf(run).get(nameOf(type, id))
+    const place = placeOf(run, type, id)
     return place && this.#partAt(run, ...place)
   }
 
@@ -330,7 +283,7 @@ export class Draft {
     if (run.messages.at(-1)?.role !== 'assistant') this.#answer(run, part.offset, time)
     const m = run.messages.length - 1
     const p = this.#partsOf(run, m).push(part) - 1
-    indexOf(run).set(nameOf(part.type, keyOf(part as unknown as AnyPart)), [m, p])
+    noteAdded(run, part, [m, p])
   }
 
   /** Adds a part, or changes the open one of this id: providers use an id again once its part is done. */
@@ -473,27 +426,5 @@ export function newRun(runId: string, offset: string): RunView {
     parts: [],
     terminal: undefined,
     applied: [],
-  }
-}
-
-function newPart(
-  type: string,
-  id: string | undefined,
-  runId: string,
-): { state: string; [field: string]: unknown } {
-  switch (type) {
-    case 'text':
-    case 'reasoning':
-      return { partId: id, role: 'assistant', text: '', state: 'running' }
-    case 'artifact':
-      return { artifactId: id, kind: '', name: '', text: '', state: 'running' }
-    case 'tool':
-      return { toolCallId: id, toolName: '', inputText: '', state: 'started' }
-    case 'step':
-      return { stepId: id, name: '', state: 'running' }
-    case 'question':
-      return { requestId: id, kind: 'question', message: '', runId, state: 'open' }
-    default:
-      return { state: 'running' }
   }
 }
