@@ -14,7 +14,7 @@ const start = (runId: string) => ({ type: 'run.start', agent: 'idle', input: {},
 
 /** Of these no more come within a test. */
 const SLOW = { commandsPerSecond: 0.001 }
-const BURST = 150
+const BURST = 60
 const LEASE_MS = 1000
 
 async function pair(t: Test, limits: NodeOptions['limits']) {
