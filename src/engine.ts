@@ -149,6 +149,8 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     journal: new Journal(log),
     limits: { ...principalDefaults, ...options.principalLimits },
     perAddress: options.perAddress ?? 10,
+    // A node that is only slow must not lose its counts as early as its runs.
+    toldMs: 4 * (options.leaseMs ?? 15_000),
     addresses,
     onLimited: metrics.limited,
     recheckMs: options.recheckMs ?? 60_000,

@@ -86,3 +86,16 @@ export const commandActions = {
   'input.steer': 'input.steer',
   publish: 'publish',
 } as const satisfies Record<Command['type'], Action | 'connection'>
+
+/** Whether the action counts as a command of its principal. */
+export function isCommand(action: Action): boolean {
+  const group = groupOf(action)
+  return group === 'write' || group === 'manage' || action === 'ticket.create'
+}
+
+/** The types of the commands that count towards the limit of commands. */
+export const countedCommands: ReadonlySet<string> = new Set(
+  Object.entries(commandActions)
+    .filter(([, action]) => action !== 'connection' && isCommand(action))
+    .map(([type]) => type),
+)

@@ -6,7 +6,7 @@ import { takeBodySize } from '../http/bodies.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
-import { type Action, createsSession, type Group, groupOf } from './actions.ts'
+import { type Action, createsSession, type Group, groupOf, isCommand } from './actions.ts'
 import { type Authorize, allowLocal, local, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
 import { covers } from './grants.ts'
@@ -24,6 +24,8 @@ export interface DoorParts {
   /** What the clients of one address may do together, as a multiple of what one principal may. */
   readonly perAddress: number
   readonly addresses: Addresses
+  /** How long other nodes believe what this one has told them to be open, in ms. */
+  readonly toldMs: number
   /** Counts a refusal by a limit. */
   onLimited(limit: LimitName, of: LimitOf): void
   /** How often what is open is authorized again, in ms. */
@@ -90,10 +92,17 @@ export class Door {
 
   /**
    * Authorizes an action, and counts it: a command, the bytes of the request's body, a session that it creates. A request
-   * without valid credentials counts as a command of its address. @param sessionId the session that it concerns, if any
+   * without valid credentials counts as a command of its address.
+   * @param sessionId the session that it concerns, if any
+   * @param options.isCounted whether {@link takeCommand} has counted the command
    * @throws TwinrailError the refusal, or `rate-limited`; or the exception of the hook
    */
-  async allow(request: FastifyRequest, action: Action, sessionId?: string): Promise<Principal> {
+  async allow(
+    request: FastifyRequest,
+    action: Action,
+    sessionId?: string,
+    { isCounted = false } = {},
+  ): Promise<Principal> {
     let principal: Principal
     let session: SessionInfo | undefined
     const address = this.#addressOf(request)
@@ -111,14 +120,23 @@ export class Door {
       throw error
     }
     const who = this.#who(principal, address)
-    if (isCommand(action)) this.#quotas.spend('commands', who)
+    if (isCommand(action) && !isCounted) this.#quotas.spend('commands', who)
     const bytes = takeBodySize(request.raw)
     if (bytes > 0) this.#quotas.spend('bytes', who, bytes)
-    const isCounted = who.principal !== undefined || address !== undefined
-    if (isCounted && sessionId !== undefined && !session && createsSession(action)) {
+    const isLimited = who.principal !== undefined || address !== undefined
+    if (isLimited && sessionId !== undefined && !session && createsSession(action)) {
       await this.#quotas.newSession(who)
     }
     return principal
+  }
+
+  /**
+   * Counts a command of a principal that is known, before the command is checked and authorized: a principal that sends
+   * too many costs little that way. {@link allow} must not count it again.
+   * @returns the refusal, `rate-limited`; `undefined` when the command may be executed
+   */
+  takeCommand(request: FastifyRequest, principal: Principal): TwinrailError | undefined {
+    return this.#quotas.take('commands', this.#who(principal, this.#addressOf(request)))
   }
 
   /**
@@ -404,12 +422,6 @@ export class Door {
     this.#parts.audit({ what: 'lost', action, code: refusal.code, principal: principal?.id, sessionId })
     onLost(refusal)
   }
-}
-
-/** Whether the action counts as a command of its principal. */
-function isCommand(action: Action): boolean {
-  const group = groupOf(action)
-  return group === 'write' || group === 'manage' || action === 'ticket.create'
 }
 
 function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {

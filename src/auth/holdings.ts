@@ -5,12 +5,6 @@ import type { Use } from './shared-use.ts'
 export const openKinds = ['connections', 'subscriptions', 'runs'] as const
 export type OpenKind = (typeof openKinds)[number]
 
-/** Other nodes believe what they were told for this long, in ms. */
-export const TOLD_MS = 60_000
-
-/** What is open without a change is told again after this time, in ms. */
-const TELL_AGAIN_MS = TOLD_MS / 3
-
 type Counts = Record<OpenKind, number>
 const none = (): Counts => ({ connections: 0, subscriptions: 0, runs: 0 })
 
@@ -25,10 +19,16 @@ interface Holding {
 export class Holdings implements Use {
   readonly #held = new Map<string, Holding>()
   readonly #changed = new Set<string>()
+  readonly #toldMs: number
   readonly #clock: () => number
 
-  /** @param clock monotonic, in ms */
-  constructor(clock: () => number) {
+  /**
+   * @param toldMs how long other nodes believe what they were told, in ms; what is open without a change is told again
+   * after a third of it
+   * @param clock monotonic, in ms
+   */
+  constructor(toldMs: number, clock: () => number) {
+    this.#toldMs = toldMs
     this.#clock = clock
   }
 
@@ -36,6 +36,11 @@ export class Holdings implements Use {
   count(name: string, kind: OpenKind): number {
     const held = this.#held.get(name)
     return held ? held.own[kind] + held.others[kind] : 0
+  }
+
+  /** Asks the other nodes again, soon: they may have closed what a refusal here was for. */
+  ask(name: string): void {
+    if (this.#held.has(name)) this.#changed.add(name)
   }
 
   /** Counts one of each kind until the returned function is called. */
@@ -59,7 +64,7 @@ export class Holdings implements Use {
 
   *untold(): Iterable<string> {
     yield* this.#changed
-    const before = this.#clock() - TELL_AGAIN_MS
+    const before = this.#clock() - this.#toldMs / 3
     for (const [name, { toldAt }] of this.#held) if (toldAt <= before && !this.#changed.has(name)) yield name
   }
 
@@ -70,7 +75,7 @@ export class Holdings implements Use {
     try {
       const [connections = 0, subscriptions = 0, runs = 0] = await nodes.hold(
         openKinds.map(kind => own[kind]),
-        TOLD_MS,
+        this.#toldMs,
       )
       if (held) Object.assign(held, { others: { connections, subscriptions, runs }, toldAt: this.#clock() })
     } catch (error) {

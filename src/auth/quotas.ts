@@ -20,6 +20,8 @@ export interface QuotaParts {
   /** What the clients of one address may do together, as a multiple of what one principal may. */
   readonly perAddress: number
   readonly journal: Journal
+  /** How long other nodes believe what this one has told them to be open, in ms: for so long it counts after a crash. */
+  readonly toldMs: number
   /** Is called for each refusal. */
   onLimited(limit: LimitName, of: LimitOf): void
   /** Monotonic, in ms. */
@@ -52,7 +54,7 @@ export class Quotas {
 
   constructor(parts: QuotaParts) {
     this.#parts = parts
-    const { limits, perAddress, clock = () => performance.now() } = parts
+    const { limits, perAddress, toldMs, clock = () => performance.now() } = parts
     const rates = (times: number): Record<RateName, Buckets> => ({
       commands: new Buckets(limits.commandsPerSecond * times, limits.commandBurst * times, clock),
       bytes: new Buckets(limits.bytesPerSecond * times, limits.burstBytes * times, clock),
@@ -63,7 +65,7 @@ export class Quotas {
       ),
     })
     this.#rates = { principal: rates(1), address: rates(perAddress) }
-    this.#held = { principal: new Holdings(clock), address: new Holdings(clock) }
+    this.#held = { principal: new Holdings(toldMs, clock), address: new Holdings(toldMs, clock) }
     this.#shared = new SharedUse(parts.journal, {
       ...Object.fromEntries(
         Object.entries(this.#rates.principal).map(([name, use]) => [`principal ${name}`, use]),
@@ -78,17 +80,25 @@ export class Quotas {
 
   /** Uses so much of a rate. @throws TwinrailError `rate-limited`; nothing is used then */
   spend(rate: RateName, who: Who, cost = 1): void {
-    for (const [of, name] of named(who)) {
+    const refusal = this.take(rate, who, cost)
+    if (refusal) throw refusal
+  }
+
+  /** As {@link spend}, but returns the refusal. */
+  take(rate: RateName, who: Who, cost = 1): TwinrailError | undefined {
+    const uses = named(who)
+    for (const [of, name] of uses) {
       const buckets = this.#rates[of][rate]
       const retryAfterMs = buckets.wait(name, cost)
       if (retryAfterMs === 0) continue
       const most = rate === 'new-sessions' ? buckets.perSecond * HOUR_S : buckets.perSecond
-      throw this.#refusal(rate, of, most, retryAfterMs)
+      return this.#refusal(rate, of, most, retryAfterMs)
     }
-    for (const [of, name] of named(who)) {
+    for (const [of, name] of uses) {
       this.#rates[of][rate].spend(name, cost)
       this.#shared.start()
     }
+    return undefined
   }
 
   /**
@@ -99,7 +109,9 @@ export class Quotas {
     for (const [of, name] of named(who)) {
       for (const kind of kinds) {
         const most = this.#parts.limits[kind] * (of === 'address' ? this.#parts.perAddress : 1)
-        if (this.#held[of].count(name, kind) >= most) throw this.#refusal(kind, of, most, OPEN_RETRY_MS)
+        if (this.#held[of].count(name, kind) < most) continue
+        this.#held[of].ask(name)
+        throw this.#refusal(kind, of, most, OPEN_RETRY_MS)
       }
     }
     return this.force(kinds, who)
@@ -136,7 +148,19 @@ export class Quotas {
     this.#parts.onLimited(limit, of)
     const whoMay = of === 'principal' ? 'this principal may' : 'the clients of this address may together'
     const message = `${whoMay} ${told[limit](Math.round(most * 1000) / 1000)}`
-    return new TwinrailError('rate-limited', message, { details: { limit, of }, retryAfterMs })
+    const options = { details: { limit, of }, retryAfterMs }
+    return withoutStack(() => new TwinrailError('rate-limited', message, options))
+  }
+}
+
+/** Makes an error whose stack is empty. Nobody reads that of a refusal, and it would be most of what a refusal costs. */
+function withoutStack<E extends Error>(make: () => E): E {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return make()
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 

@@ -1,7 +1,7 @@
 /** WebSocket: many subscriptions and all commands on one socket. PROTOCOL.md, "WebSocket". */
 import type { FastifyRequest } from 'fastify'
 import type { WebSocket } from 'ws'
-import { commandActions } from '../auth/actions.ts'
+import { commandActions, countedCommands } from '../auth/actions.ts'
 import type { Hold } from '../auth/door.ts'
 import { websocketDeflate } from '../bus/compression.ts'
 import { websocket } from '../bus/encoding.ts'
@@ -21,7 +21,6 @@ import {
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import type { Connection } from './connections.ts'
 import {
-  allow,
   closing,
   expiryOf,
   hello,
@@ -236,6 +235,13 @@ class WebSocketConnection implements Connection, Holder {
       this.#sink.answer({ type: 'nack', id: null, ...refusalOf(fatal) })
       return this.close(fatal)
     }
+    if (this.#hold && isCounted(value)) {
+      const refusal = this.#context.door.takeCommand(this.#request, this.#hold.principal)
+      if (refusal) {
+        this.#sink.answer({ type: 'nack', id: idOf(value), ...refusalOf(refusal) })
+        return this.#throttle()
+      }
+    }
     let command: Command
     try {
       if (fault) throw fault
@@ -277,11 +283,21 @@ class WebSocketConnection implements Connection, Holder {
         await this.#execute(next.command, next.bytes)
       } catch (error) {
         this.#refuse(next.command.id ?? null, error)
+        const isAway = error instanceof TwinrailError && error.code === 'unavailable'
+        // Those of no session may need no log.
+        if (isAway && lane !== '') this.#refuseAll(waiting, error)
       }
       this.#pending--
       this.#throttle()
     }
     this.#lanes.delete(lane)
+  }
+
+  /** The log is away: each would wait for its own deadline after those before it, for minutes in all. */
+  #refuseAll(waiting: Waiting[], error: TwinrailError): void {
+    for (const { command } of waiting) this.#refuse(command.id ?? null, error)
+    this.#pending -= waiting.length
+    waiting.length = 0
   }
 
   /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
@@ -304,8 +320,10 @@ class WebSocketConnection implements Connection, Holder {
     if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand, bytes)
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
-    const principal = await allow(this.#context, this.#request, commandActions[type], sessionId)
-    this.#context.door.take(this.#request, principal, bytes)
+    const { door } = this.#context
+    // All commands that have a session count, and were counted when they came.
+    const principal = await door.allow(this.#request, commandActions[type], sessionId, { isCounted: true })
+    door.take(this.#request, principal, bytes)
     const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
     this.#sink.answer({ type: 'ack', id, ...ack })
   }
@@ -378,6 +396,12 @@ function incompleteBytes(socket: WebSocket): number {
   if (!receiver) return 0
   const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
   return _bufferedBytes + _messageLength + (_buffers.length + _fragments.length) * PIECE_BYTES
+}
+
+/** Whether a message is a command that counts towards the limit of commands. */
+function isCounted(value: object): boolean {
+  const { type } = value as { type?: unknown }
+  return typeof type === 'string' && countedCommands.has(type)
 }
 
 function failed(): TwinrailError {

@@ -3,6 +3,7 @@ import { request as httpRequest } from 'node:http'
 import t, { type Test } from 'tap'
 import { WebSocket } from 'ws'
 import { Buckets, REMEMBERED } from '../../src/auth/buckets.ts'
+import { Holdings } from '../../src/auth/holdings.ts'
 import { type PrincipalLimits, principalDefaults } from '../../src/auth/limits.ts'
 import { Quotas } from '../../src/auth/quotas.ts'
 import { Journal } from '../../src/bus/journal.ts'
@@ -52,6 +53,7 @@ function quotas(t: Test, limits: Partial<PrincipalLimits>, perAddress = 10) {
     limits: { ...principalDefaults, ...limits },
     perAddress,
     journal: new Journal(log),
+    toldMs: 60_000,
     onLimited: (limit, of) => refused.push(`${of} ${limit}`),
     clock: () => time.now,
   })
@@ -118,6 +120,27 @@ t.test('what is remembered of rates is bounded', async t => {
   t.equal([...buckets.untold()].length, REMEMBERED)
   t.equal(buckets.wait('p1', 1), 0, 'the one that was used longest ago is forgotten')
   t.ok(buckets.wait('p0', 1) > 0)
+})
+
+t.test('what other nodes have open is asked for again after a refusal', async t => {
+  const time = { now: 0 }
+  const holdings = new Holdings(60_000, () => time.now)
+  const tell = async (others: number) => {
+    for (const name of [...holdings.untold()]) {
+      await holdings.tell(name, { spend: async () => 0, hold: async () => [others, 0, 0] })
+    }
+    return holdings.count('ann', 'connections')
+  }
+  holdings.open('ann', ['connections'])
+  t.equal(await tell(5), 6)
+  t.equal(await tell(0), 6, 'nothing has changed here')
+  holdings.ask('bob')
+  holdings.ask('ann')
+  t.same([...holdings.untold()], ['ann'])
+  t.equal(await tell(0), 1)
+  t.equal(await tell(3), 1)
+  time.now += 20_000
+  t.equal(await tell(3), 4, 'and when a third of the time has passed')
 })
 
 t.test('commands count on every transport, and one principal leaves the others alone', async t => {
