@@ -193,6 +193,8 @@ t.test('README and the pages of commands name only scripts and flags that are th
     ...guideFlags.map(({ flag }) => flagOf(flag)),
     ...[...read('mutants.mjs').matchAll(/(\w+): \{ type: 'string' \}/g)].map(([, name]) => `--${name}`),
     '--transport',
+    '--token',
+    '--header',
     '--json',
     '--help',
   ])
