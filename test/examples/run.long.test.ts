@@ -80,11 +80,10 @@ t.test('an agent asks its users: the thread that checks their answers starts', a
   t.teardown(() => leave.abort())
   const { signal } = leave
   const stream = await fetch(`${url}/v1/sessions/s/commands`, { method: 'POST', body, headers, signal })
+  const decoder = new TextDecoder()
   let text = ''
-  for await (const piece of (stream.body as ReadableStream<Uint8Array>).pipeThrough(
-    new TextDecoderStream(),
-  )) {
-    text += piece
+  for await (const piece of stream.body as ReadableStream<Uint8Array>) {
+    text += decoder.decode(piece, { stream: true })
     if (/"type":"(input\.requested|run\.(failed|completed))"/.test(text)) break
   }
   t.match(text, /"type":"input\.requested"/)
