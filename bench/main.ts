@@ -26,6 +26,7 @@ import { log } from './scenarios/log.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
+import { tracing } from './scenarios/tracing.ts'
 import { runWorkloads } from './workloads/run.ts'
 import { workloadNames } from './workloads/workload.ts'
 
@@ -40,6 +41,7 @@ const scenarios: Record<string, Scenario> = {
   commands,
   client,
   dialects,
+  tracing,
 }
 
 const faults = ['late', 'lost', 'doubled'] as const

@@ -193,6 +193,8 @@ t.test('README and the pages of commands name only scripts and flags that are th
     ...guideFlags.map(({ flag }) => flagOf(flag)),
     ...[...read('mutants.mjs').matchAll(/(\w+): \{ type: 'string' \}/g)].map(([, name]) => `--${name}`),
     '--transport',
+    '--token',
+    '--header',
     '--json',
     '--help',
   ])
@@ -273,7 +275,7 @@ t.test('every command line in a document names commands, flags and scripts that 
   }
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   const settings = Object.keys(serveSettings).map(variableOf)
-  const variables = new Set([...settings, 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
+  const variables = new Set([...settings, 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT', 'TWINRAIL_TOKEN'])
   let lines = 0
   for (const document of documents.filter(name => name !== 'CHANGELOG.md')) {
     const code = snippetsOf(document)

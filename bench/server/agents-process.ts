@@ -2,38 +2,12 @@
 import { micros } from '../clock.ts'
 import { createServer } from '../package/server.ts'
 import { serveWorker } from '../serve.ts'
+import { executor } from './executor.ts'
 import { measuredAgents } from './measured-agents.ts'
 
 const server = await createServer({ agents: measuredAgents('inside'), logger: false })
 const url = await server.listen({ port: 0 })
-let sessions = 0
-
-/** Executes one run; resolves with the data of its terminal event. Times from yield to delivery are added to `delaysUs`. */
-async function execute(
-  agent: string,
-  input: object,
-  delaysUs: number[] = [],
-): Promise<Record<string, unknown>> {
-  const sessionId = `s${sessions++}`
-  await server.sessions.create(sessionId)
-  let done: (data: Record<string, unknown>) => void = () => {}
-  const ended = new Promise<Record<string, unknown>>(resolve => {
-    done = resolve
-  })
-  const listening = await server.bus.listen(sessionId, {
-    event({ type, event }) {
-      if (type === 'x.at') delaysUs.push(micros() - (event.data as { us: number }).us)
-      else if (type === 'run.completed' || type === 'run.failed') done(event.data as Record<string, unknown>)
-    },
-    deleted() {},
-    lost() {},
-  })
-  const command = { type: 'run.start', id: '1', sessionId, agent, input, onNoViewers: 'continue' } as const
-  await server.sessions.execute(command, { id: 'bench' })
-  const data = await ended
-  listening.stop()
-  return data
-}
+const execute = executor(server)
 
 export type AgentsHandlers = typeof handlers
 
@@ -50,7 +24,9 @@ const handlers = {
   /** Times from the agent's `yield` to the delivery in the server, in ms. */
   async paced(place: 'inside' | 'worker', events: number, everyMs: number): Promise<number[]> {
     const delaysUs: number[] = []
-    await execute(`${place}-paced`, { events, everyMs }, delaysUs)
+    await execute(`${place}-paced`, { events, everyMs }, ({ type, data }) => {
+      if (type === 'x.at') delaysUs.push(micros() - (data as { us: number }).us)
+    })
     return delaysUs.map(us => us / 1000)
   },
 }

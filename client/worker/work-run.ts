@@ -175,7 +175,7 @@ export class WorkRun {
   }
 
   #context(): RunContext {
-    const { sessionId, runId, by } = this.work
+    const { sessionId, runId, by, traceparent } = this.work
     const inbox = this.#inbox
     const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
       if (steers.length > 0) {
@@ -188,6 +188,7 @@ export class WorkRun {
       sessionId,
       runId,
       by,
+      traceparent,
       signal: this.#abort.signal,
       history: () => this.#history.before(),
       recent: () => this.#history.recent(),

@@ -53,7 +53,18 @@ export default defineConfig({
   vite: {
     // Vite looks for packages from `srcDir`, and would bundle what it does not find there.
     ssr: { external: ['vue', 'vue/server-renderer'] },
+    // Otherwise Vite reads every HTML file below `srcDir` for packages: the pages of the examples, which are not built.
+    optimizeDeps: { entries: [] },
     plugins: [
+      {
+        // VitePress lists packages of its own, which Vite does not find from `srcDir`. It finds them when they are imported.
+        name: 'packages-of-vitepress',
+        enforce: 'post',
+        config({ optimizeDeps: { include = [] } = {} }) {
+          const others = include.filter(name => !name.startsWith('vitepress > '))
+          include.splice(0, include.length, ...others)
+        },
+      },
       {
         // The pages lie outside of this folder, and would not find Vue.
         name: 'vue-for-pages',

@@ -50,6 +50,11 @@ export interface RunContext {
   /** The id of the principal that started the run. */
   readonly by: string | undefined
   /**
+   * The W3C trace context of the command that started the run, as `run.started` has it, for spans of an agent in a worker.
+   * Inside a server the span of the run is active as well. @default none: the server does not trace
+   */
+  readonly traceparent?: string | undefined
+  /**
    * Aborts when the run is cancelled, when it times out, and when the server stops. Events yielded later are not
    * logged.
    */

@@ -1,10 +1,10 @@
 /** What a server tells a tracer. Nothing of it has content of events, inputs or tokens. */
 
-/** A run that this process executes. */
+/** A run that this process, or a worker that is connected to it, executes. */
 export interface RunTrace {
   /** Calls `work` so that spans which it makes, now or later, are children of the run's. */
   within<T>(work: () => T): T
-  /** The run is over here. @param terminal its terminal event; absent when another process goes on with it */
+  /** The run is over here. @param terminal its terminal event; absent when somebody else goes on with it */
   end(terminal: { readonly type: string; readonly code?: string | undefined } | undefined): void
 }
 

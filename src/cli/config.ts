@@ -438,6 +438,11 @@ export function parseSettings(given: Record<string, unknown>): ServeSettings {
 
 /** Environment variables that begin with `TWINRAIL_` but are no setting. */
 export function unknownVariables(env: NodeJS.ProcessEnv): string[] {
-  const known = new Set([...Object.keys(serveSettings).map(variableOf), 'TWINRAIL_URL', 'TWINRAIL_TRANSPORT'])
+  const known = new Set([
+    ...Object.keys(serveSettings).map(variableOf),
+    'TWINRAIL_URL',
+    'TWINRAIL_TRANSPORT',
+    'TWINRAIL_TOKEN',
+  ])
   return Object.keys(env).filter(name => name.startsWith('TWINRAIL_') && !known.has(name))
 }

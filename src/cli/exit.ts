@@ -21,5 +21,6 @@ export function reportError(screen: Screen, url: string, error: unknown): void {
 }
 
 function hintOf({ code }: ClientError, url: string): string {
-  return code === 'connection-lost' ? `. Is there a server at ${url}? \`twinrail serve\` starts one` : ''
+  if (code === 'connection-lost') return `. Is there a server at ${url}? \`twinrail serve\` starts one`
+  return code === 'unauthorized' ? '. Give a token or an API key: TWINRAIL_TOKEN, or --token' : ''
 }

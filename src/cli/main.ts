@@ -58,12 +58,28 @@ function serverOption(): Option {
     .argParser(url)
 }
 
+/** Adds the options of a command whose requests a server may refuse. */
+function withCredentials(command: Command): Command {
+  return command
+    .addOption(
+      new Option(
+        '--token <token>',
+        'token or API key for the server; better given as the variable, since other users of the machine see flags',
+      )
+        .env('TWINRAIL_TOKEN')
+        .argParser(token),
+    )
+    .option('--header <line>', 'header for every request, such as "cookie: …"; may be repeated', header, {})
+}
+
+/** What {@link withCredentials} was given, as headers. */
+function headersOf({ token, header }: { token?: string; header: Record<string, string> }) {
+  return { ...(token !== undefined && { authorization: `Bearer ${token}` }), ...header }
+}
+
 /** A command that talks to a server. */
 function clientCommand(usage: string, about: string): Command {
-  return program
-    .command(usage)
-    .description(about)
-    .addOption(serverOption())
+  return withCredentials(program.command(usage).description(about).addOption(serverOption()))
     .addOption(
       new Option('--transport <name>', 'transport for the events')
         .env('TWINRAIL_TRANSPORT')
@@ -77,7 +93,15 @@ clientCommand('run <agent> <input>', 'start a run and show its events; Ctrl-C ca
   .option('--session <id>', 'session to run in (default: a new one)')
   .action(async (agent: string, input: string, { session, ...options }) => {
     const { runCommand } = await import('./run.ts')
-    process.exitCode = await runCommand({ ...terminal(), ...options, agent, input, sessionId: session })
+    const headers = headersOf(options)
+    process.exitCode = await runCommand({
+      ...terminal(),
+      ...options,
+      headers,
+      agent,
+      input,
+      sessionId: session,
+    })
   })
 
 clientCommand('tail <sessionId>', 'show the events of a session; Ctrl-C stops showing them')
@@ -93,11 +117,15 @@ clientCommand('tail <sessionId>', 'show the events of a session; Ctrl-C stops sh
   )
   .action(async (sessionId: string, options) => {
     const { tailCommand } = await import('./tail.ts')
-    process.exitCode = await tailCommand({ ...terminal(), ...options, sessionId })
+    process.exitCode = await tailCommand({
+      ...terminal(),
+      ...options,
+      headers: headersOf(options),
+      sessionId,
+    })
   })
 
-program
-  .command('doctor')
+withCredentials(program.command('doctor'))
   .argument('<url>', 'the address that clients use', url)
   .description('test every transport through the proxies in front of a server, and print how to fix them')
   .option(
@@ -106,42 +134,30 @@ program
     seconds,
     5,
   )
-  .option(
-    '--header <line>',
-    'header for every request, such as "authorization: Bearer …"; may be repeated',
-    header,
-    {},
-  )
   .option('--json', 'print the report as JSON', false)
-  .action(async (url: string, { for: silence, header: headers, json }) => {
+  .action(async (url: string, { for: silence, json, ...given }) => {
     const { doctorCommand } = await import('./doctor/doctor.ts')
+    const headers = headersOf(given)
     process.exitCode = await doctorCommand({ ...terminal(), url, headers, silenceMs: silence * 1000, json })
   })
 
-program
-  .command('conformance')
+withCredentials(program.command('conformance'))
   .argument('<url>', 'the address of the server, with its prefix', url)
   .description(
     'check a server against the statements of PROTOCOL.md, on every transport; exit code 1 if one fails',
-  )
-  .option(
-    '--header <line>',
-    'header for every request, such as "authorization: Bearer …"; may be repeated',
-    header,
-    {},
   )
   .option('--only <numbers>', 'only these statements, such as 3,41', numbers)
   .option('--json <file>', 'write the report as JSON to this file; - for standard output, without the table')
   .option('--http2', 'send requests over HTTP/2; WebSockets use HTTP/1.1', false)
   .option('--ca <file>', 'certificates to trust besides the system’s, as PEM')
   .option('--timeout <seconds>', 'time for one check', seconds, 15)
-  .action(async (url: string, { header: headers, timeout, ...options }) => {
+  .action(async (url: string, { token, header, timeout, ...options }) => {
     const { conformanceCommand } = await import('./conformance.ts')
     process.exitCode = await conformanceCommand({
       ...terminal(),
       ...options,
       url,
-      headers,
+      headers: headersOf({ token, header }),
       timeoutMs: timeout * 1000,
     })
   })
@@ -172,34 +188,30 @@ function logOptions(about: string): Option[] {
   ]
 }
 
-const exportCommand = program
-  .command('export')
+const exportCommand = withCredentials(program.command('export'))
   .argument('[sessionIds...]', 'sessions to export (default: all)')
   .description('write sessions to a file, as NDJSON with a checksum')
   .option('-o, --output <file>', 'file to write (default: standard output)')
   .addOption(serverOption())
-  .option(
-    '--header <line>',
-    'header for every request to the server, such as "authorization: Bearer …"; may be repeated',
-    header,
-    {},
-  )
 for (const option of logOptions('read the log itself, with all records; an LMDB log must not be in use')) {
   exportCommand.addOption(option)
 }
-exportCommand.action(
-  async (sessionIds: string[], { url, header: headers, output, ...given }: ExportGiven) => {
-    // A log in the environment is the server's; the address of a server that is typed counts more.
-    const isTyped = (name: string) => exportCommand.getOptionValueSource(name) === 'cli'
-    if (isTyped('url') && isTyped('log')) throw new SettingsError('--url and --log: give one of them')
-    const settings = isTyped('url') || given.log === undefined ? undefined : parseSettings({ ...given })
-    await reportingErrors(async () => {
-      const { exportCommand } = await import('./transfer.ts')
-      const ids = sessionIds.length > 0 ? sessionIds : undefined
-      await exportCommand({ ids, output, settings, server: { url, headers } })
+exportCommand.action(async (sessionIds: string[], { url, token, header, output, ...given }: ExportGiven) => {
+  // A log in the environment is the server's; the address of a server that is typed counts more.
+  const isTyped = (name: string) => exportCommand.getOptionValueSource(name) === 'cli'
+  if (isTyped('url') && isTyped('log')) throw new SettingsError('--url and --log: give one of them')
+  const settings = isTyped('url') || given.log === undefined ? undefined : parseSettings({ ...given })
+  await reportingErrors(async () => {
+    const { exportCommand } = await import('./transfer.ts')
+    const ids = sessionIds.length > 0 ? sessionIds : undefined
+    await exportCommand({
+      ids,
+      output,
+      settings,
+      server: { url, headers: headersOf({ ...(token !== undefined && { token }), header }) },
     })
-  },
-)
+  })
+})
 
 const importCommand = program
   .command('import')
@@ -243,6 +255,7 @@ program
 
 interface ExportGiven {
   url: string
+  token?: string
   header: Record<string, string>
   output?: string
   log?: string
@@ -294,6 +307,13 @@ function seconds(text: string): number {
   const value = Number(text)
   if (/^\d{1,4}(\.\d)?$/.test(text) && value >= 1 && value <= 3600) return value
   throw new InvalidArgumentError('expected seconds, from 1 to 3600')
+}
+
+function token(text: string): string {
+  if (/^[\x21-\x7e]+$/.test(text)) return text
+  // It is a secret: the message does not repeat it.
+  process.stderr.write('--token: expected a token without spaces, of ASCII characters\n')
+  process.exit(USAGE)
 }
 
 /** Parses one `--header` and adds it to the earlier ones. */

@@ -21,7 +21,7 @@ const CANCEL_MS = 5000
  * @returns the process's exit code
  */
 export async function runCommand(options: RunOptions): Promise<number> {
-  const { url, signal, stdout, stderr, env = process.env } = options
+  const { url, headers, signal, stdout, stderr, env = process.env } = options
   const screen = new Screen(stdout, stderr, env)
   const sessionId = options.sessionId ?? newId()
   const runId = newId()
@@ -33,7 +33,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
     setTimeout(() => leave.abort(), CANCEL_MS).unref()
     await starting.catch(() => {}) // reported where it is awaited
     const command = { type: 'run.cancel', runId, reason: 'interrupted' } as const
-    await sendCommand({ url, sessionId, command, signal: leave.signal }).catch(error => {
+    await sendCommand({ url, headers, sessionId, command, signal: leave.signal }).catch(error => {
       if (error.code === 'run-ended') return
       screen.note(`The run could not be cancelled: ${error.message}`, 'red')
       leave.abort()
@@ -41,7 +41,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
   }
 
   try {
-    const agent = await findAgent(url, options.agent, signal)
+    const agent = await findAgent(options, signal)
     const command = {
       type: 'run.start',
       agent: agent.name,
@@ -49,7 +49,7 @@ export async function runCommand(options: RunOptions): Promise<number> {
       input: agentInput(agent, options.input),
     } as const
     signal.throwIfAborted()
-    const starting = sendCommand({ url, sessionId, command, signal: leave.signal })
+    const starting = sendCommand({ url, headers, sessionId, command, signal: leave.signal })
     signal.addEventListener('abort', () => void cancel(starting), { once: true })
     await starting
     begun = true
@@ -66,8 +66,11 @@ export async function runCommand(options: RunOptions): Promise<number> {
   }
 }
 
-async function findAgent(url: string, name: string, signal: AbortSignal): Promise<AgentInfo> {
-  const response = await fetch(endpoint(url, 'agents'), { signal }).catch(cause => {
+async function findAgent(
+  { url, headers = {}, agent: name }: RunOptions,
+  signal: AbortSignal,
+): Promise<AgentInfo> {
+  const response = await fetch(endpoint(url, 'agents'), { headers, signal }).catch(cause => {
     throw new ClientError('connection-lost', cause.cause?.message ?? cause.message, { cause })
   })
   if (!response.ok) throw await errorOfResponse(response)

@@ -18,6 +18,8 @@ import { duration } from './text.ts'
 /** Options of every command that shows events. */
 export interface TerminalOptions {
   url: string
+  /** Headers of every request, such as a token. @default none */
+  headers?: Record<string, string>
   transport: FollowOptions['transport']
   /** Print each event as one line of JSON. */
   json: boolean
@@ -47,7 +49,7 @@ export async function watch(
   screen: Screen,
   signal: AbortSignal,
 ): Promise<Terminal | undefined> {
-  const { url, transport, json, stderr, stdin, env = process.env } = options
+  const { url, headers = {}, transport, json, stderr, stdin, env = process.env } = options
   const { sessionId } = followed
   const began = Date.now()
   const renderer = new Renderer(screen)
@@ -57,8 +59,8 @@ export async function watch(
     stdin,
     interactive: Boolean(stdin.isTTY && stderr.isTTY) && !json,
     answer: (requestId, value) =>
-      sendCommand({ url, sessionId, signal, command: { type: 'input.answer', requestId, value } }),
-    howToAnswer: question => howToAnswer(url, sessionId, question),
+      sendCommand({ url, headers, sessionId, signal, command: { type: 'input.answer', requestId, value } }),
+    howToAnswer: question => howToAnswer(url, sessionId, question, 'authorization' in headers),
     interrupt: options.interrupt ?? (() => process.kill(process.pid, 'SIGINT')),
   })
   let outcome: Terminal | undefined
@@ -74,7 +76,15 @@ export async function watch(
   statusLine.start(() => (status ? statusText(status, events, Date.now() - began) : ''))
   try {
     const until = AbortSignal.any([signal, screen.gone])
-    for await (const message of follow({ url, transport, WebSocket, ...followed, signal: until, onStatus })) {
+    for await (const message of follow({
+      url,
+      headers,
+      transport,
+      WebSocket,
+      ...followed,
+      signal: until,
+      onStatus,
+    })) {
       if (message.kind === 'control') {
         if (message.control.type === 'caught-up') questions.caughtUp()
         const note = noteOfControl(message.control)
@@ -114,13 +124,19 @@ function noteOfControl(control: Control): string | undefined {
   }
 }
 
-/** How to answer a question without a prompt. */
-function howToAnswer(url: string, sessionId: string, { requestId, kind, schema }: Question): string {
+/** How to answer a question without a prompt. A token is not shown. */
+function howToAnswer(
+  url: string,
+  sessionId: string,
+  { requestId, kind, schema }: Question,
+  needsToken: boolean,
+): string {
   const value = kind === 'approval' ? approval(schema, true) : 'your answer'
   const command = JSON.stringify({ id: '1', type: 'input.answer', requestId, value })
   const server = url.replace(/\/$/, '')
+  const token = needsToken ? ' -H "authorization: Bearer $TWINRAIL_TOKEN"' : ''
   return (
     `To answer, open ${server}/#${sessionId}, or send your value with:\n` +
-    `  curl ${server}/v1/sessions/${sessionId}/commands -H 'content-type: application/json' -d '${command}'`
+    `  curl ${server}/v1/sessions/${sessionId}/commands${token} -H 'content-type: application/json' -d '${command}'`
   )
 }

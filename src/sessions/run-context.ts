@@ -19,6 +19,7 @@ export interface RunContextParts {
   readonly runId: string
   readonly epoch: number
   readonly by: string | undefined
+  readonly traceparent: string | undefined
   /** Number of the run's `run.started`. */
   readonly startSeq: number
   readonly signal: AbortSignal
@@ -32,7 +33,7 @@ export interface RunContextParts {
 
 /** Makes the context of one run. */
 export function contextOf(parts: RunContextParts): RunContext {
-  const { journal, sessionId, runId, by, startSeq, signal, log, inbox } = parts
+  const { journal, sessionId, runId, by, traceparent, startSeq, signal, log, inbox } = parts
   const apply = async (steers: ReturnType<Inbox['takeSteers']>) => {
     if (steers.length === 0) return steers
     await log.append(steers.map(({ inputId }) => ({ type: 'input.applied', runId, data: { inputId } })))
@@ -42,6 +43,7 @@ export function contextOf(parts: RunContextParts): RunContext {
     sessionId,
     runId,
     by,
+    traceparent,
     signal,
     history: () => history(journal, sessionId, startSeq - 1),
     recent: () => recent(journal, sessionId, startSeq - 1),

@@ -38,6 +38,8 @@ export interface RunParts {
   /** The caller's input as parsed by the agent's schema. */
   readonly input: unknown
   readonly by: string | undefined
+  /** The trace context of the command that started it. */
+  readonly traceparent: string | undefined
   readonly onNoViewers: OnNoViewers
   /** Set for a run that was taken over: the run's events so far, for the agent's `resume`. */
   readonly history?: readonly TwinrailEvent[]

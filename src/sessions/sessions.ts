@@ -152,6 +152,7 @@ export class Sessions {
       maxRunMs,
       leaseMs,
       queueMs: options.queueMs ?? 60_000,
+      tracing: options.tracing,
       onError,
     })
     this.agentList = new AgentList(options.agents, this.workers)

@@ -10,10 +10,11 @@ const { scripts } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 
 /** Starts the script of package.json, without npm. */
 function run(t: Test, ...args: string[]) {
-  const [command, ...options] = scripts.example.split(' ')
+  const [node, ...options] = scripts.example.split(' ')
+  t.equal(node, 'node')
   // The tests' loader is not what a user has.
   const { NODE_OPTIONS: _, ...env } = process.env
-  const child = spawn(`${root}node_modules/.bin/${command}`, [...options, ...args], { cwd: root, env })
+  const child = spawn(process.execPath, [...options, ...args], { cwd: root, env })
   t.teardown(() => child.kill('SIGKILL'))
   const output = { text: '' }
   for (const stream of [child.stdout, child.stderr]) {
@@ -50,22 +51,47 @@ t.test('a wrong name, port or log is refused with what is expected', async t => 
   }
 })
 
+/** Starts an example on a free port, and gives its address when it is ready. */
+async function start(t: Test, ...args: string[]) {
+  const { child, output, closed } = run(t, ...args, '--port', '0')
+  while (!/ready at/.test(output.text)) {
+    await Promise.race([
+      once(child.stdout, 'data'),
+      closed.then(({ text }) => {
+        throw new Error(text)
+      }),
+    ])
+  }
+  const url = /ready at (http:\/\/127\.0\.0\.1:\d+)/.exec(output.text)?.[1]
+  t.ok(url, output.text)
+  return { url, child, closed }
+}
+
+t.test('an agent asks its users: the thread that checks their answers starts', async t => {
+  const { url } = await start(t, 'chat')
+  const body = JSON.stringify({
+    id: '1',
+    type: 'run.start',
+    agent: 'chat',
+    input: { prompt: 'Refund order 1042' },
+  })
+  const headers = { 'content-type': 'application/json', accept: 'text/event-stream' }
+  const leave = new AbortController()
+  t.teardown(() => leave.abort())
+  const { signal } = leave
+  const stream = await fetch(`${url}/v1/sessions/s/commands`, { method: 'POST', body, headers, signal })
+  const decoder = new TextDecoder()
+  let text = ''
+  for await (const piece of stream.body as ReadableStream<Uint8Array>) {
+    text += decoder.decode(piece, { stream: true })
+    if (/"type":"(input\.requested|run\.(failed|completed))"/.test(text)) break
+  }
+  t.match(text, /"type":"input\.requested"/)
+})
+
 t.test('it serves the page on loopback, keeps sessions in the log, and stops at a signal', async t => {
   const log = `lmdb:${t.testdir()}`
-  const ready = async () => {
-    const { child, output, closed } = run(t, 'documents', '--port', '0', '--log', log)
-    while (!/ready at/.test(output.text)) {
-      await Promise.race([
-        once(child.stdout, 'data'),
-        closed.then(({ text }) => {
-          throw new Error(text)
-        }),
-      ])
-    }
-    const url = /ready at (http:\/\/127\.0\.0\.1:\d+)/.exec(output.text)?.[1]
-    t.ok(url, output.text)
-    return { url, child, closed }
-  }
+  const ready = () => start(t, 'documents', '--log', log)
   const stop = async ({ child, closed }: Awaited<ReturnType<typeof ready>>) => {
     child.kill('SIGTERM')
     t.equal((await closed).code, 0)

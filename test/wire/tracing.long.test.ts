@@ -3,11 +3,13 @@ import { context, type Span, trace } from '@opentelemetry/api'
 import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks'
 import * as sdk from '@opentelemetry/sdk-trace'
 import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
 import { z } from 'zod'
 import { defineAgent, RunError } from '../../src/agents/agent.ts'
 import type { EventBody } from '../../src/protocol/index.ts'
 import { openSse, openWs } from '../fixtures/wire-clients.ts'
 import { agents, call, command, eventually, logged, serve, terminalOf } from '../fixtures/wire-server.ts'
+import { work } from '../workers/stage.ts'
 
 const SECRET = 'what-no-trace-shows'
 
@@ -180,6 +182,112 @@ t.test('appends and deliveries of a run are sampled', async t => {
   const ofRun = (name: string) => named(spans, name).filter(span => parentOf(span) === idOf(run)).length
   t.ok(ofRun('append') >= 1 && ofRun('append') <= seconds, `${ofRun('append')} appends`)
   t.ok(ofRun('deliver') >= 1 && ofRun('deliver') <= seconds, `${ofRun('deliver')} deliveries`)
+})
+
+/** Does the same as `thinker`, elsewhere: there is no active span, so its span has the parent that the context names. */
+const remoteThinker = defineAgent({
+  name: 'remote',
+  description: 'Thinks elsewhere',
+  input: z.object({ text: z.string(), does: z.enum(['ends', 'fails', 'waits']).default('ends') }),
+  async *run({ text, does }, { traceparent, steering }) {
+    yield { type: 'text.delta', data: { partId: 'p', delta: text } }
+    yield { type: 'x.trace', data: { traceparent: traceparent ?? 'none' } }
+    if (does === 'fails') throw new RunError('model-down', SECRET)
+    // Without end: what is heard is told in `input.applied`.
+    if (does === 'waits') for await (const _ of steering);
+  },
+})
+
+const ofWorkers = { type: 'run.start', agent: 'remote', runId: 'r' }
+
+t.test('a run of a worker has a span as one inside has, and the worker gets the trace context', async t => {
+  const wire = await serve(t, { tracing: true })
+  const { url } = wire
+  await work(t, url, { agents: [remoteThinker] })
+  const stream = await openSse(t, `${url}/v1/sessions/s/events?create=1`)
+  await stream.until('caught-up')
+  await command(url, 's', { ...ofWorkers, input: { text: SECRET }, traceparent: REMOTE })
+  await stream.until('run.completed')
+  await eventually(t, 'it has ended', async () => named(exporter.getFinishedSpans(), 'run remote').length > 0)
+  const spans = exporter.getFinishedSpans()
+  const [sent] = named(spans, 'command run.start')
+  const [run, ...others] = named(spans, 'run remote')
+  t.same(others, [], 'one')
+  t.equal(run?.spanContext().traceId, TRACE)
+  t.equal(parentOf(run), idOf(sent))
+  t.same(run?.attributes, {
+    'twinrail.session.id': 's',
+    'twinrail.run.id': 'r',
+    'twinrail.agent': 'remote',
+    'twinrail.run.outcome': 'completed',
+  })
+  t.equal(run?.status.code, 0)
+  t.ok(
+    named(spans, 'append').some(span => parentOf(span) === idOf(run)),
+    'an append of its events',
+  )
+  const events = (await logged(wire, 's')).map(json => JSON.parse(json))
+  const expected = `00-${TRACE}-${idOf(sent)}-01`
+  t.equal(events.find(({ type }) => type === 'x.trace').data.traceparent, expected, 'the agent’s context')
+  const shown = JSON.stringify(spans.map(({ name, attributes, status }) => [name, attributes, status]))
+  t.notMatch(shown, SECRET)
+})
+
+t.test('runs of workers that fail or are cancelled end their span so', async t => {
+  const { url } = await serve(t, { tracing: true })
+  await work(t, url, { agents: [remoteThinker], slots: 2 })
+  await command(url, 's', { ...ofWorkers, runId: 'failing', input: { text: '', does: 'fails' } })
+  await terminalOf(url, 's', 'failing')
+  const stream = await openSse(t, `${url}/v1/sessions/s/events?replay=none`)
+  await stream.until('caught-up')
+  await command(url, 's', { ...ofWorkers, runId: 'waiting', input: { text: '', does: 'waits' } })
+  await stream.until('x.trace')
+  await command(url, 's', { type: 'run.cancel', runId: 'waiting' })
+  await eventually(
+    t,
+    'both have ended',
+    async () => named(exporter.getFinishedSpans(), 'run remote').length === 2,
+  )
+  const of = (runId: string) =>
+    named(exporter.getFinishedSpans(), 'run remote').find(
+      ({ attributes }) => attributes['twinrail.run.id'] === runId,
+    )
+  t.match(of('failing'), {
+    status: { code: 2 },
+    attributes: { 'error.type': 'model-down', 'twinrail.run.outcome': 'failed' },
+  })
+  t.match(of('waiting'), { status: { code: 0 }, attributes: { 'twinrail.run.outcome': 'cancelled' } })
+  t.ok(
+    named(exporter.getFinishedSpans(), 'deliver').some(span => parentOf(span) === idOf(of('waiting'))),
+    'a delivery of its events',
+  )
+})
+
+t.test('a worker that comes back goes on with the run in another span of the same trace', async t => {
+  const { url } = await serve(t, { tracing: true })
+  const sockets: WebSocket[] = []
+  class Noted extends WebSocket {
+    constructor(...given: ConstructorParameters<typeof WebSocket>) {
+      super(...given)
+      sockets.push(this)
+    }
+  }
+  await work(t, url, { agents: [remoteThinker], WebSocket: Noted as never })
+  await command(url, 's', { ...ofWorkers, input: { text: '', does: 'waits' }, traceparent: REMOTE })
+  const stream = await openSse(t, `${url}/v1/sessions/s/events`)
+  await stream.until('x.trace')
+  sockets[0]?.terminate()
+  const runs = () => named(exporter.getFinishedSpans(), 'run remote')
+  await eventually(t, 'the connection’s span has ended', async () => runs().length === 1)
+  await command(url, 's', { type: 'input.steer', runId: 'r', text: SECRET })
+  await stream.until('input.applied')
+  await command(url, 's', { type: 'run.cancel', runId: 'r' })
+  await eventually(t, 'the other one has ended', async () => runs().length === 2)
+  const [first, second] = runs()
+  t.notOk(first?.attributes['twinrail.run.outcome'])
+  t.match(second?.attributes, { 'twinrail.run.resumed': true, 'twinrail.run.outcome': 'cancelled' })
+  t.equal(second?.spanContext().traceId, TRACE)
+  t.equal(parentOf(second), parentOf(first))
 })
 
 t.test('without tracing nothing is made, and run.started has no traceparent', async t => {

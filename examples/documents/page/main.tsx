@@ -1,4 +1,7 @@
 /** The page of the documents: all analyses of a session on the left, one of them or two side by side on the right. */
+// Before the first schema.
+import '../../shared/no-eval.ts'
+
 import { StrictMode, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createClient } from 'twinrail-client'

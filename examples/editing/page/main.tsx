@@ -1,4 +1,7 @@
 /** The page of the editor: the text, who is in it, and the co-author. */
+// Before the first schema.
+import '../../shared/no-eval.ts'
+
 import type { EditorView } from '@codemirror/view'
 import { StrictMode, useCallback, useEffect, useRef, useState, useSyncExternalStore } from 'react'
 import { createRoot } from 'react-dom/client'

@@ -1,4 +1,7 @@
 /** The page of the game. The table is in the address: who opens it, plays or watches. */
+// Before the first schema.
+import '../../shared/no-eval.ts'
+
 import { StrictMode, useCallback, useEffect, useMemo, useRef, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createClient } from 'twinrail-client'

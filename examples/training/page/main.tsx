@@ -1,4 +1,7 @@
 /** The page of the training monitor: curves of all trainings, and what one may do with each. */
+// Before the first schema.
+import '../../shared/no-eval.ts'
+
 import { StrictMode, useMemo, useState } from 'react'
 import { createRoot } from 'react-dom/client'
 import { createClient } from 'twinrail-client'

@@ -56,7 +56,7 @@ export async function appendWork(
     if (type === 'input.requested' && data.expiresAt !== undefined)
       parts.expiry.schedule(sessionId, epoch, runId, data.requestId, data.expiresAt)
   }
-  if (ends) work.over()
+  if (ends) work.ended(bodies.at(-1) as EventBody, true)
   else await parts.bus.admitted(sessionId)
   return appended.first > 0 ? { offset: offsetOf(appended, appended.first) } : {}
 }

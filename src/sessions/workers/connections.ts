@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Bus } from '../../bus/bus.ts'
 import type { Journal } from '../../bus/journal.ts'
+import type { Tracing } from '../../bus/tracing.ts'
 import { keys } from '../../log/keys.ts'
 import type { ExpiredLease, Lease } from '../../log/log.ts'
 import type { Presence } from '../../presence/presence.ts'
@@ -35,6 +36,7 @@ export interface ConnectionsParts {
   isOwn(name: string): boolean
   /** Time limit of a run in ms, not counting time spent waiting for users. */
   readonly maxRunMs: number
+  readonly tracing?: Tracing | undefined
   /** Lifetime of a lease in ms. A worker that was not heard of for so long is given no run. */
   readonly leaseMs: number
   /** A worker of this node has registered an agent. Resolves once other nodes are told. Must not throw. */
@@ -165,7 +167,8 @@ export class WorkerConnections {
     const { worker, workId } = reservation
     const { sessionId, runId, epoch, startSeq, input, by, onNoViewers, traceparent } = started
     worker.reserved--
-    const work = this.#work(worker, { workId, agent, sessionId, runId, epoch, startSeq, onNoViewers })
+    const about = { workId, agent, sessionId, runId, epoch, startSeq, onNoViewers }
+    const work = this.#work(worker, about, resumed, traceparent)
     if (!work) return false
     worker.link.send({
       type: 'work',
@@ -259,20 +262,18 @@ export class WorkerConnections {
       return over('forbidden', 'the worker may not execute this run')
     const { onNoViewers = 'continue' } = start.note as RunNote
     const { epoch } = session
-    const work = this.#work(worker, {
-      workId,
-      agent,
-      sessionId,
-      runId,
-      epoch,
-      startSeq: start.seq,
-      onNoViewers,
-    })
+    const started = this.#parts.tracing && (await this.#journal.event(sessionId, start.seq))?.event
+    const traceparent = started?.type === 'run.started' ? started.data.traceparent : undefined
+    const about = { workId, agent, sessionId, runId, epoch, startSeq: start.seq, onNoViewers }
+    const work = this.#work(worker, about, true, traceparent)
     const has = after === undefined ? undefined : parseOffset(after)
     await work?.follow(has?.epoch === epoch ? has.seq : start.seq)
   }
 
-  /** The work of a connected worker; `undefined` when it is gone. */
+  /**
+   * The work of a connected worker; `undefined` when it is gone.
+   * @param isResumed whether the run was begun before: by another worker, or on another connection
+   */
   #work(
     worker: ConnectedWorker,
     about: {
@@ -284,10 +285,12 @@ export class WorkerConnections {
       startSeq: number
       onNoViewers: OnNoViewers
     },
+    isResumed: boolean,
+    traceparent: string | undefined,
   ): Work | undefined {
     if (worker.isGone) return undefined
-    const { journal, bus, presence, maxRunMs, onError } = this.#parts
-    const { workId, runId } = about
+    const { journal, bus, presence, maxRunMs, tracing, onError } = this.#parts
+    const { workId, sessionId, runId, agent } = about
     const work = new Work({
       ...about,
       journal,
@@ -295,6 +298,7 @@ export class WorkerConnections {
       presence,
       lease: this.#leaseOf(worker, runId, workId),
       maxMs: maxRunMs,
+      trace: tracing?.run({ sessionId, runId, agent, isResumed, traceparent }),
       send: control => worker.link.send(control),
       onOver: () => {
         worker.works.delete(workId)

@@ -2,6 +2,7 @@
 import type { TerminalBody } from '../../agents/outcome.ts'
 import type { Bus } from '../../bus/bus.ts'
 import type { Journal } from '../../bus/journal.ts'
+import type { RunTrace } from '../../bus/tracing.ts'
 import type { LogEvent } from '../../log/event.ts'
 import { keys } from '../../log/keys.ts'
 import type { Lease } from '../../log/log.ts'
@@ -32,6 +33,7 @@ export interface WorkParts {
   readonly onNoViewers: OnNoViewers
   /** Time limit in ms, without the time in which a question is open. */
   readonly maxMs: number
+  readonly trace: RunTrace | undefined
   send(control: Control): void
   /** Called when the run cannot be followed: the worker is to go on with it on another connection. */
   onUnfollowed(): void
@@ -89,12 +91,24 @@ export class Work {
     if (this.#isOver) this.#free()
   }
 
+  /** The run has ended. @param isKnown whether the worker knows */
+  ended({ type, data }: { readonly type: string; readonly data: unknown }, isKnown: boolean): void {
+    const { code } = data as { code?: string }
+    if (isKnown) this.#over({ type, code })
+    else this.#over({ type, code }, 'run-ended', 'the run has ended')
+  }
+
   /** Nothing more of it goes to the worker, which is told why unless it knows. */
-  over(code?: ErrorCode, reason = ''): void {
+  over(code?: ErrorCode, reason?: string): void {
+    this.#over(undefined, code, reason)
+  }
+
+  #over(terminal: Parameters<RunTrace['end']>[0], code?: ErrorCode, reason = ''): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#free()
-    const { workId, send, onOver } = this.parts
+    const { workId, trace, send, onOver } = this.parts
+    trace?.end(terminal)
     if (code) send({ type: 'work-over', workId, code, reason })
     onOver()
   }
@@ -123,8 +137,7 @@ export class Work {
     const { runId, workId, send } = this.parts
     if (event.runId !== runId || this.#isOver) return
     if (isTerminal(event.type)) {
-      if (this.isEnding) this.over()
-      else this.over('run-ended', 'the run has ended')
+      this.ended(event.event, this.isEnding)
     } else if (event.type.startsWith('input.')) {
       const { data } = event.event
       this.#countTime(event.type, (data as { requestId?: string }).requestId ?? '')
