@@ -93,7 +93,8 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   const stallMs = options.stallMs ?? 30_000
   const addresses = new Addresses(options.trustedProxies)
   const turnstile = new Turnstile()
-  const answers = new Answers({ ...limits, stallMs }, turnstile)
+  const arriving = new Arriving(limits.arrivingBytes)
+  const answers = new Answers({ ...limits, stallMs }, turnstile, arriving)
   const app = Fastify({
     serverFactory: handle =>
       surroundings.serverOf(
@@ -174,7 +175,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     limits,
     answers,
     pages: new SharedPages(),
-    arriving: new Arriving(limits.arrivingBytes),
+    arriving,
     retryMs: options.retryMs ?? 2000,
     compression: options.compression ?? false,
     onLost: metrics.lost,
@@ -182,7 +183,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   }
 
   app.removeContentTypeParser('text/plain')
-  jsonBodies(app, limits.bodyMs, { turnstile, arriving: context.arriving })
+  jsonBodies(app, limits.bodyMs, { turnstile, arriving })
   answersInPieces(app, answers)
   errorHandling(app, door, prefix)
   const guarded = requireActions(app)
@@ -223,8 +224,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   await registerDialects(app, context, dialects, {
     authorizedFirst: (error, request) => authorizedFirst(door, error, request),
     releaseUpgrade,
-    acceptJsonAs: (scope, type) =>
-      jsonBodies(scope, limits.bodyMs, { turnstile, arriving: context.arriving }, type),
+    acceptJsonAs: (scope, type) => jsonBodies(scope, limits.bodyMs, { turnstile, arriving }, type),
   })
   metrics.measure(context)
   if (!disabled.has('page')) pageRoutes(app, context, { page: pageFolder, documents: packageFolder }, prefix)

@@ -60,8 +60,8 @@ function gzipPiece(payload: Buffer, block: Buffer): GzipPiece {
 }
 
 /** Any text as a piece that refers to nothing before it. */
-export function gzipText(text: string): GzipPiece {
-  const payload = Buffer.from(text)
+export function gzipText(text: string | Buffer): GzipPiece {
+  const payload = typeof text === 'string' ? Buffer.from(text) : text
   return gzipPiece(payload, deflate(payload))
 }
 
@@ -74,7 +74,7 @@ export const sseGzip: Encoding<GzipPiece> = {
     const history = new SharedHistory()
     return {
       events(events, continued) {
-        const payload = Buffer.from(sseEvents(events))
+        const payload = sseEvents(events)
         return gzipPiece(payload, history.deflate(payload, continued))
       },
     }
@@ -117,15 +117,14 @@ const deflatedFrame = (block: Buffer) => textFrame(block.subarray(0, -4), DEFLAT
 export const websocketDeflate: Encoding<Buffer> = {
   name: 'websocket-deflate',
   controlsKeepHistory: true,
-  events: events =>
-    Buffer.concat(eventMessages(events).map(text => deflatedFrame(deflate(Buffer.from(text))))),
+  events: events => Buffer.concat(eventMessages(events).map(payload => deflatedFrame(deflate(payload)))),
   control: websocket.control,
   live(): LiveEncoder<Buffer> {
     const history = new SharedHistory()
     return {
       events(events, continued) {
-        const frames = eventMessages(events).map((text, i) =>
-          deflatedFrame(history.deflate(Buffer.from(text), continued || i > 0)),
+        const frames = eventMessages(events).map((payload, i) =>
+          deflatedFrame(history.deflate(payload, continued || i > 0)),
         )
         return frames.length === 1 ? (frames[0] as Buffer) : Buffer.concat(frames)
       },

@@ -2,7 +2,7 @@
 import type { LogEvent } from '../log/event.ts'
 import type { Follower } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
-import type { WireEvent } from './encoding.ts'
+import { EphemeralEvent } from './encoding.ts'
 import type { Journal } from './journal.ts'
 import { type GroupSpec, LiveGroup } from './live-group.ts'
 import type { BusObserver } from './observer.ts'
@@ -147,7 +147,7 @@ export class Topic implements Follower, Tail {
   }
 
   ephemeral(json: string): void {
-    const event: WireEvent = { json, bytes: Buffer.byteLength(json) }
+    const event = new EphemeralEvent(json)
     const runId = (JSON.parse(json) as { runId?: string }).runId
     for (const group of this.#groups.values()) group.addEphemeral(event, runId)
     this.#scheduleFlush()

@@ -5,6 +5,7 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
+import type { Arriving } from './arriving.ts'
 import type { ConnectionLimits } from './limits.ts'
 import type { Turnstile } from './turnstile.ts'
 
@@ -16,6 +17,9 @@ const WAITING = 2000
 
 /** While requests wait for memory that other answers use, an answer without progress is cut after this time, in ms. */
 const CROWDED_MS = 1000
+
+/** What a client may send of an HTTP/2 stream's body before the server reads it: the initial window (RFC 9113, 6.9.2). */
+const WINDOW_BYTES = 65_535
 
 export type AnswerLimits = Pick<ConnectionLimits, 'answers' | 'answerBytes' | 'allAnswerBytes'> & {
   /** Time without progress after which an answer's connection, or on HTTP/2 its stream, is closed; in ms. */
@@ -77,6 +81,7 @@ export class Answers {
   /** Connections whose next request waits for memory that other connections use, in order of arrival. */
   readonly #crowd = new Set<Connection>()
   readonly #turnstile: Turnstile
+  readonly #arriving: Arriving
   /** A listener that keeps a socket paused while requests of it wait. */
   readonly #keepPaused: (this: Socket) => void
   /** Listener for the end of an HTTP/1.1 connection. */
@@ -87,10 +92,14 @@ export class Answers {
   #waiting = 0
   #stopLooking: Cancel | undefined
 
-  /** @param turnstile what every request passes once it may be answered */
-  constructor(limits: AnswerLimits, turnstile: Turnstile) {
+  /**
+   * @param turnstile what every request passes once it may be answered
+   * @param arriving counts the bodies of requests that wait for that
+   */
+  constructor(limits: AnswerLimits, turnstile: Turnstile, arriving: Arriving) {
     this.#limits = limits
     this.#turnstile = turnstile
+    this.#arriving = arriving
     const isHeld = (socket: Socket) => this.#connections.get(socket)?.held
     this.#keepPaused = function () {
       if (isHeld(this)) this.pause()
@@ -118,12 +127,38 @@ export class Answers {
       const start = () => {
         this.#begin(connection, response, heavy)
         if (isProbe(request)) return handle(request, response)
+        const stopCounting = this.#countBody(request, response)
         this.#turnstile.pass(heavy, () => {
+          stopCounting()
           if (this.#answers.has(response)) handle(request, response)
         })
       }
       if (connection.socket || heavy) this.#wait(connection, { response, heavy, resumed: false, start })
       else start()
+    }
+  }
+
+  /**
+   * Counts what the client may have sent of an HTTP/2 request's body, until the request is started and reads it. Node keeps
+   * it meanwhile, for each of a connection's streams. Where too much is arriving the stream is refused, which tells the
+   * client that it may send the request again (RFC 9113, 8.7).
+   */
+  #countBody(request: IncomingMessage, response: ServerResponse): () => void {
+    const stream = streamOf(response)
+    if (!stream || stream.endAfterHeaders) return () => {}
+    const { 'content-length': length = WINDOW_BYTES } = request.headers
+    const holder = {
+      giveUp() {
+        stream.close(constants.NGHTTP2_REFUSED_STREAM)
+        stream.resume()
+      },
+    }
+    const stop = () => this.#arriving.set(holder, 0)
+    this.#arriving.set(holder, Math.min(Number(length), WINDOW_BYTES))
+    stream.once('close', stop)
+    return () => {
+      stream.off('close', stop)
+      stop()
     }
   }
 

@@ -100,9 +100,9 @@ function encoded(page: Page): Buffer {
   const ofEvents = events.reduce((sum, { bytes }) => sum + bytes + 1, 0)
   const bytes = Buffer.allocUnsafe(begin.length + ofEvents + Buffer.byteLength(end))
   let at = bytes.write(begin, 0)
-  for (const [i, { json }] of events.entries()) {
+  for (const [i, event] of events.entries()) {
     if (i > 0) at += bytes.write(',', at)
-    at += bytes.write(json, at)
+    at += event.writeJson(bytes, at)
   }
   at += bytes.write(end, at)
   const whole = bytes.subarray(0, at)

@@ -13,7 +13,7 @@ import {
   websocketDeflate,
 } from '../../src/bus/compression.ts'
 import { CombinableCrc } from '../../src/bus/crc.ts'
-import type { Encoding, LiveEncoder, WireEvent } from '../../src/bus/encoding.ts'
+import type { Encoding, LiveEncoder } from '../../src/bus/encoding.ts'
 import { Journal } from '../../src/bus/journal.ts'
 import type { Sink } from '../../src/bus/sink.ts'
 import type { Subscription } from '../../src/bus/subscription.ts'
@@ -21,12 +21,9 @@ import { seedOf } from '../../src/log/contract/random.ts'
 import type { LogEvent } from '../../src/log/event.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import type { Control } from '../../src/protocol/index.ts'
+import { wireEvent } from '../fixtures/wire-event.ts'
 
-const wire = (json: string, n: number): WireEvent => ({
-  offset: `1-${n}`,
-  json,
-  bytes: Buffer.byteLength(json),
-})
+const wire = (json: string, n: number) => wireEvent(json, `1-${n}`)
 
 /** A connection that keeps what is written, with the history that a real one would keep. */
 class Receiver<B> implements Sink<B> {

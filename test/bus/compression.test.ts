@@ -2,8 +2,9 @@
 import { inflateRawSync, constants as zlib } from 'node:zlib'
 import t from 'tap'
 import { sseGzip, websocketDeflate } from '../../src/bus/compression.ts'
-import type { Encoding, LiveEncoder, WireEvent } from '../../src/bus/encoding.ts'
+import type { Encoding, LiveEncoder } from '../../src/bus/encoding.ts'
 import { random } from '../../src/log/contract/random.ts'
+import { wireEvent } from '../fixtures/wire-event.ts'
 
 /** Text that only its own repetition makes small. */
 const noise = (seed: number, length: number) => {
@@ -11,10 +12,7 @@ const noise = (seed: number, length: number) => {
   return Array.from({ length }, () => String.fromCharCode(97 + Math.floor(next() * 26))).join('')
 }
 
-const event = (text: string): WireEvent => {
-  const json = JSON.stringify({ type: 'x.n', data: text })
-  return { offset: '1-1', json, bytes: Buffer.byteLength(json) }
-}
+const event = (text: string) => wireEvent(JSON.stringify({ type: 'x.n', data: text }), '1-1')
 
 const liveOf = <B>(encoding: Encoding<B>) => encoding.live?.() as LiveEncoder<B>
 

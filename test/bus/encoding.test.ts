@@ -2,6 +2,7 @@
 import t from 'tap'
 import { gzipText, sseGzip, websocketDeflate } from '../../src/bus/compression.ts'
 import {
+  EphemeralEvent,
   eventMessages,
   sseChunked,
   ssePlain,
@@ -9,10 +10,12 @@ import {
   type WireEvent,
   websocket,
 } from '../../src/bus/encoding.ts'
+import { LogEvent } from '../../src/log/event.ts'
 import { FRAME_BYTES } from '../../src/protocol/index.ts'
+import { wireEvent } from '../fixtures/wire-event.ts'
 
-const logged = (json: string): WireEvent => ({ offset: '1-2', json, bytes: Buffer.byteLength(json) })
-const ephemeral = (json: string): WireEvent => ({ json, bytes: Buffer.byteLength(json) })
+const logged = (json: string) => wireEvent(json, '1-2')
+const ephemeral = (json: string) => new EphemeralEvent(json)
 
 t.test('SSE: data first and id second, an ephemeral event without an id', async t => {
   const text = 'data: {"a":1}\nid: 1-2\n\ndata: {"é":2}\n\n'
@@ -59,13 +62,42 @@ t.test('WebSocket: the head of a frame depends on the length of its payload in b
 t.test('WebSocket: messages of lines, each within its limit unless one event is larger', async t => {
   const half = 'x'.repeat(FRAME_BYTES / 2)
   const fits = [logged(half), logged(half.slice(1)), logged('a')]
-  t.same(eventMessages(fits), [`${half}\n${half.slice(1)}`, 'a'], 'the line break counts')
-  t.same(eventMessages([logged(half), logged(half)]), [half, half])
+  const texts = (events: WireEvent[]) => eventMessages(events).map(String)
+  t.same(texts(fits), [`${half}\n${half.slice(1)}`, 'a'], 'the line break counts')
+  t.same(texts([logged(half), logged(half)]), [half, half])
   const large = half.repeat(3)
-  t.same(eventMessages([logged('a'), logged(large), logged('b'), logged('c')]), ['a', large, 'b\nc'])
+  t.same(texts([logged('a'), logged(large), logged('b'), logged('c')]), ['a', large, 'b\nc'])
   t.same(websocket.events([logged('a'), logged('b')]), textFrame('a\nb'))
   t.same(websocket.events([logged(large), logged('b')]), Buffer.concat([textFrame(large), textFrame('b')]))
   t.same(websocket.control({ type: 'ping', time: 1 }), textFrame('{"type":"ping","time":1}'))
+})
+
+t.test('large batches have the same form as small ones', async t => {
+  const events = [20, 30_000, 1].map((length, i) => {
+    const data = `é${'x'.repeat(length)}`
+    return new LogEvent(7, i + 1, JSON.stringify({ sessionId: 's', type: 'x.a', time: 1, data }))
+  })
+  const all = [...events, ephemeral('{"é":2}')]
+  const joined = (texts: string[]) => Buffer.from(texts.join(''))
+  const sse = joined(
+    all.map(({ json, offset }) => `data: ${json}\n${offset === undefined ? '' : `id: ${offset}\n`}\n`),
+  )
+  t.ok(ssePlain.events(all).equals(sse))
+  const chunk = Buffer.concat([joined([`${sse.length.toString(16)}\r\n`]), sse, joined(['\r\n'])])
+  t.ok(sseChunked.events(all).equals(chunk))
+  const lines = joined([all.map(({ json }) => json).join('\n')])
+  t.ok(websocket.events(all).equals(textFrame(lines)))
+  t.ok(Buffer.concat(eventMessages(all)).equals(lines))
+})
+
+t.test('the text of a large event is not copied for its bytes', async t => {
+  const event = new LogEvent(1, 1, JSON.stringify({ sessionId: 's', type: 'x.a', data: 'x'.repeat(8e6) }))
+  // What is left on the heap until the next full collection.
+  const before = process.memoryUsage().heapUsed
+  const kept = [sseChunked, ssePlain, websocket].map(({ events }) => events([event]).length)
+  const grown = process.memoryUsage().heapUsed - before
+  t.ok(kept.every(length => length > 8e6))
+  t.ok(grown < 1e6, `${grown} bytes more on the heap`)
 })
 
 t.test('pages are kept by the names of encodings, so no two share one', async t => {

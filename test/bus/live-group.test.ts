@@ -1,7 +1,7 @@
 /** A live group by itself: no topic, no sockets. What its members get, and when they stop being served. */
 import t from 'tap'
 import { CreditWindow } from '../../src/bus/credit-window.ts'
-import type { Encoding, LiveEncoder, WireEvent } from '../../src/bus/encoding.ts'
+import { type Encoding, EphemeralEvent, type LiveEncoder, type WireEvent } from '../../src/bus/encoding.ts'
 import { type GroupSpec, LiveGroup } from '../../src/bus/live-group.ts'
 import { noopObserver } from '../../src/bus/observer.ts'
 import { Ring } from '../../src/bus/ring.ts'
@@ -116,7 +116,7 @@ function group(spec: Partial<GroupSpec<Batch>> = {}) {
   }
 }
 
-const ephemeral = (type: string): WireEvent => ({ json: JSON.stringify({ type }), bytes: 1 })
+const ephemeral = (type: string) => new EphemeralEvent(JSON.stringify({ type }))
 
 t.test('members share one batch of the events since the last flush, in order', async t => {
   const { tail, group: made, join } = group()
