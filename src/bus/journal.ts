@@ -23,6 +23,7 @@ import type {
 } from '../log/log.ts'
 import { formatOffset, limits, TwinrailError } from '../protocol/index.ts'
 import type { RunRange } from './cursor.ts'
+import { JointAppends } from './joint-appends.ts'
 import { endsRun, type OpenLimits, openDefaults, openingsOf } from './open-limits.ts'
 import { shareLoop } from './share-loop.ts'
 import type { Tracing } from './tracing.ts'
@@ -63,6 +64,9 @@ export class Journal {
   readonly #tracing: Tracing | undefined
   readonly #listeners = new Set<(growth: Growth) => void>()
   readonly #appended = { events: 0, bytes: 0 }
+  readonly #joint = new JointAppends((sessionId, texts, createdBy) =>
+    this.#appendTexts(sessionId, texts, { create: true, createdBy }),
+  )
 
   /** @param limits what may be open in each session; each limit has a default */
   constructor(log: EventLog, limits: Partial<OpenLimits> = {}, tracing?: Tracing | undefined) {
@@ -97,16 +101,34 @@ export class Journal {
     return this.appendTexts(sessionId, texts, create ? { ...conditions, createdBy: by } : conditions)
   }
 
+  /**
+   * Appends one event under no condition, and creates the session if it is missing. Such events of a session are appended
+   * in the order of the calls, also when these overlap, and share calls of the log.
+   * @throws TwinrailError `too-large`
+   */
+  async publish(sessionId: string, body: Body, by: string): Promise<Appended> {
+    const text = this.encode(sessionId, body, by)
+    const append = () => this.#joint.add(sessionId, text, by)
+    return this.#tracing?.append({ sessionId, runId: undefined, events: 1 }, append) ?? append()
+  }
+
   /** As `append`, for events that `encode` has made. */
-  async appendTexts(
+  appendTexts(
     sessionId: string,
     texts: readonly string[],
     conditions: AppendConditions = {},
   ): Promise<Appended> {
-    const append = () => this.#log.append(sessionId, texts, this.#limited(texts, conditions))
+    const append = () => this.#appendTexts(sessionId, texts, conditions)
     const runId = conditions.leases?.[0]?.runId
-    const appended = await (this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ??
-      append())
+    return this.#tracing?.append({ sessionId, runId, events: texts.length }, append) ?? append()
+  }
+
+  async #appendTexts(
+    sessionId: string,
+    texts: readonly string[],
+    conditions: AppendConditions,
+  ): Promise<Appended> {
+    const appended = await this.#log.append(sessionId, texts, this.#limited(texts, conditions))
     if (appended.accepted && texts.length > 0) {
       this.#appended.events += texts.length
       for (const text of texts) this.#appended.bytes += text.length

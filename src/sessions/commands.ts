@@ -6,7 +6,7 @@ import { type Body, type Journal, offsetOf, runNotFound } from '../bus/journal.t
 import type { Tracing } from '../bus/tracing.ts'
 import { COMMAND_KEY_TTL_MS, keys } from '../log/keys.ts'
 import type { AppendConditions, Appended, KeyEntry, OnceKey } from '../log/log.ts'
-import { beginning, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { beginning, type Command, check, type SessionCommand, TwinrailError } from '../protocol/index.ts'
 import type { Expiry } from './expiry.ts'
 import type { AnswerNote, RunNote } from './key-notes.ts'
 import type { OpenRun, Principal } from './principal.ts'
@@ -49,6 +49,16 @@ interface Startable {
   /** What the run's note has in addition. */
   readonly ofWorker?: Pick<RunNote, 'work'>
   placeOf(runId: string): Promise<StartPlace>
+}
+
+/**
+ * Whether a command only appends one event, under no condition. Several of one session may be executed at the same time:
+ * they take effect in the order in which they were begun.
+ */
+export function isJoint(command: Command): boolean {
+  if (command.type !== 'publish') return false
+  const { key, ephemeral, event } = command
+  return key === undefined && !ephemeral && event.runId === undefined
 }
 
 export class Commands {
@@ -303,6 +313,13 @@ export class Commands {
     const { sessionId, ephemeral } = command
     const event = this.#parts.schemas.own.checked(command.event, 'event')
     const { runId } = event
+    if (isJoint(command)) {
+      return this.#settle(
+        command,
+        principal,
+        await this.#parts.journal.publish(sessionId, event, principal.id),
+      )
+    }
     if (runId !== undefined) {
       await this.#parts.journal.session(sessionId)
       await this.#mustHaveRun(sessionId, runId)

@@ -19,6 +19,7 @@ import {
   TwinrailError,
 } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
+import { isJoint } from '../sessions/commands.ts'
 import type { Connection } from './connections.ts'
 import {
   closing,
@@ -73,6 +74,8 @@ class WebSocketConnection implements Connection, Holder {
   #unproven: Cancel | undefined
   /** What waits for the command of its session that is being executed. */
   readonly #lanes = new Map<string, Waiting[]>()
+  /** The answer to the last of a session's commands that do not wait for one another, while it is due. */
+  readonly #joint = new Map<string, Promise<void>>()
   #pending = 0
   #silentBeats = 0
   /** The data of the last ping that has no pong yet. */
@@ -276,28 +279,54 @@ class WebSocketConnection implements Connection, Holder {
     void this.#work(lane, first)
   }
 
-  /** Executes what waits in a lane, one after the other, until nothing does. */
+  /**
+   * Executes what waits in a lane, one after the other, until nothing does. Publishes that follow one another are only
+   * authorized one after the other: their events share a call of the log.
+   */
   async #work(lane: string, waiting: Waiting[]): Promise<void> {
     for (let next = waiting.shift(); next; next = waiting.shift()) {
+      const { command, bytes } = next
       try {
-        await this.#execute(next.command, next.bytes)
+        if (!isJoint(command)) await this.#joint.get(lane)
+        const answered = await this.#execute(command, bytes)
+        if (answered) {
+          this.#await(lane, command, answered.done)
+          continue
+        }
       } catch (error) {
-        this.#refuse(next.command.id ?? null, error)
-        const isAway = error instanceof TwinrailError && error.code === 'unavailable'
-        // Those of no session may need no log.
-        if (isAway && lane !== '') this.#refuseAll(waiting, error)
+        this.#failed(lane, command, error)
       }
-      this.#pending--
-      this.#throttle()
+      this.#settled()
     }
     this.#lanes.delete(lane)
   }
 
-  /** The log is away: each would wait for its own deadline after those before it, for minutes in all. */
-  #refuseAll(waiting: Waiting[], error: TwinrailError): void {
+  /** Refuses a command, and those behind it when the log is away: each would wait for its own deadline, for minutes in all. */
+  #failed(lane: string, { id }: Command, error: unknown): void {
+    this.#refuse(id ?? null, error)
+    const isAway = error instanceof TwinrailError && error.code === 'unavailable'
+    const waiting = this.#lanes.get(lane)
+    // Those of no session may need no log.
+    if (!isAway || lane === '' || !waiting) return
     for (const { command } of waiting) this.#refuse(command.id ?? null, error)
     this.#pending -= waiting.length
     waiting.length = 0
+  }
+
+  /** Lets the lane go on before the answer to a command is due. */
+  #await(lane: string, command: Command, done: Promise<void>): void {
+    const settled = done
+      .catch(error => this.#failed(lane, command, error))
+      .then(() => {
+        if (this.#joint.get(lane) === settled) this.#joint.delete(lane)
+        this.#settled()
+      })
+    this.#joint.set(lane, settled)
+  }
+
+  #settled(): void {
+    this.#pending--
+    this.#throttle()
   }
 
   /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
@@ -315,17 +344,24 @@ class WebSocketConnection implements Connection, Holder {
     return this.#socket.readyState === this.#socket.OPEN
   }
 
-  async #execute(command: Command, bytes: number): Promise<void> {
+  /** @returns `done` when the command is under way and the next one need not wait for its answer */
+  async #execute(command: Command, bytes: number): Promise<{ done: Promise<void> } | undefined> {
     if (!this.#isOpen) return
-    if (connectionCommandTypes.has(command.type)) return this.#control(command as ConnectionCommand, bytes)
+    if (connectionCommandTypes.has(command.type)) {
+      await this.#control(command as ConnectionCommand, bytes)
+      return
+    }
     this.#context.connections.mustBeOpen()
     const { id, type, sessionId } = command as SessionCommand
     const { door } = this.#context
     // All commands that have a session count, and were counted when they came.
     const principal = await door.allow(this.#request, commandActions[type], sessionId, { isCounted: true })
     door.take(this.#request, principal, bytes)
-    const ack = await this.#context.sessions.execute(command as SessionCommand, principal)
-    this.#sink.answer({ type: 'ack', id, ...ack })
+    const acked = this.#context.sessions
+      .execute(command as SessionCommand, principal)
+      .then(ack => this.#sink.answer({ type: 'ack', id, ...ack }))
+    if (isJoint(command as SessionCommand)) return { done: acked }
+    await acked
   }
 
   async #control(command: ConnectionCommand, bytes: number): Promise<void> {

@@ -1,5 +1,7 @@
 /** Commands: the first in log order wins, retries are safe, and both transports say the same. */
 import t from 'tap'
+import { openLmdbLog } from '../../src/log/lmdb.ts'
+import { createMemoryLog } from '../../src/log/memory.ts'
 import { follow, type Message, openSse, openWs } from '../fixtures/wire-clients.ts'
 import {
   byHeader,
@@ -104,6 +106,26 @@ t.test('a key makes a retry safe, on either transport and across them', async t 
     t.match(good, { type: 'ack', runId: /./ })
     t.match(await over.http(publish('x', { key: 'again' })), { type: 'ack', offset: good.offset })
   })
+})
+
+t.test('commands of one connection take effect in the order in which they were sent', async t => {
+  const folder = t.testdir()
+  for (const log of [createMemoryLog(), await openLmdbLog({ folder })]) {
+    const wire = await serve(t, { log })
+    const client = await openWs(t, wire.url)
+    const start = { type: 'run.start', sessionId: 's', runId: 'r', agent: 'idle', input: {} }
+    const sent = Array.from({ length: 90 }, (_, n) => {
+      if (n === 30) return client.command(start)
+      if (n === 60) return client.command({ sessionId: 's', ...publish(n, { key: 'k' }) })
+      return client.command({ sessionId: 's', ...publish(n) })
+    })
+    const numbers = (await Promise.all(sent)).map(({ offset }) => Number(String(offset).split('-')[1]))
+    t.same(
+      numbers,
+      sent.map((_, n) => n + 1),
+      String(log.driver),
+    )
+  }
 })
 
 t.test('a runId starts one run, also when it is sent several times', async t => {

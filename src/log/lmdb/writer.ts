@@ -1,4 +1,5 @@
 /** Group commit: jobs that arrive during one commit share the next one. */
+import { setImmediate as turn } from 'node:timers/promises'
 import { isFull } from '../refusals.ts'
 import type { Demand } from './room.ts'
 import type { Table } from './tables.ts'
@@ -123,6 +124,9 @@ interface Job {
   reject(error: unknown): void
 }
 
+/** Maximum time that a commit waits for jobs that come in one turn of the event loop after the other, in ms. */
+const GATHER_MS = 2
+
 /** Maximum size of one commit, in bytes, unless a single job is larger. */
 const COMMIT_BYTES = 4 * 1024 * 1024
 
@@ -160,15 +164,28 @@ export class Writer {
   }
 
   async #work(): Promise<void> {
-    // Further jobs of the same turn of the event loop join the commit.
-    await undefined
+    await this.#gather()
     while (this.#queue.length > 0) {
       const refused = await this.#commitSome(this.#queue)
       // Jobs that do not fit together may fit alone, above all those that free space.
       for (const job of refused) await this.#commitSome([job])
+      if (this.#queue.length > 0) await this.#gather()
     }
     // In the same turn in which the queue was empty, so that no later job is left without a commit.
     this.#working = undefined
+  }
+
+  /**
+   * Waits for the end of the first turn of the event loop that brings no further job. A commit costs much more than an
+   * append in it, and what many clients send comes over several turns.
+   */
+  async #gather(): Promise<void> {
+    const until = performance.now() + GATHER_MS
+    let known: number
+    do {
+      known = this.#queue.length
+      await turn()
+    } while (this.#queue.length > known && performance.now() < until)
   }
 
   /** Removes the first jobs from a queue and commits them. @returns the jobs for which there is no space together */
