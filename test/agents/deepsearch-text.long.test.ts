@@ -1,7 +1,15 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { roots, stem } from '../../src/agents/deepsearch/stem.ts'
-import { deltas, joinLines, sentences, slices, terms } from '../../src/agents/deepsearch/text.ts'
+import {
+  deltas,
+  joinLines,
+  sentences,
+  slices,
+  spacedWords,
+  terms,
+  tokens,
+} from '../../src/agents/deepsearch/text.ts'
 
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 3000 }),
@@ -63,6 +71,46 @@ t.test('terms', async t => {
     t.same(terms('イベントとは何ですか'), ['イベント'])
     t.ok(terms('วิธียกเลิกการทำงาน').includes('ยกเลิก'))
   })
+})
+
+t.test('the quick way to the words of a text gives the same words, and is taken for most texts', async t => {
+  const units = [
+    'a',
+    'B',
+    '7',
+    '_',
+    ' ',
+    '.',
+    ',',
+    '’',
+    "'",
+    '—',
+    'é',
+    'е́',
+    'Я',
+    'ß',
+    '😀',
+    '✓',
+    '️',
+    '会',
+    'か',
+    'ﾊ',
+    'ก',
+    'ກ',
+    'ក',
+    'က',
+    '𠮷',
+  ]
+  const text = fc.string({ unit: fc.constantFrom(...units), maxLength: 40 })
+  fc.assert(
+    fc.property(fc.oneof(text, fc.string({ unit: 'binary', maxLength: 40 })), text => {
+      const words = spacedWords(text)
+      return !words || words.join('|') === [...tokens(text)].map(({ word }) => word).join('|')
+    }),
+    { numRuns: 20_000 },
+  )
+  t.same(spacedWords('It’s “done” — 1.5 s ✓ 😀 для'), ['It’s', 'done', '1.5', 's', 'для'])
+  t.equal(spacedWords('使用 SSE'), undefined)
 })
 
 t.test('the forms of a word have one stem, different words have different ones', async t => {

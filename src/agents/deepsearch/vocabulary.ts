@@ -1,4 +1,4 @@
-import { asciiWords, termsOf, tokens } from './text.ts'
+import { spacedWords, termsOf, tokens } from './text.ts'
 
 /** Number of words whose terms are remembered; most texts repeat a few thousand words. */
 const MAX_KNOWN_WORDS = 200_000
@@ -31,7 +31,7 @@ export class Vocabulary {
 
   /** For each word of a text the numbers of its terms, in text order. New terms are added. */
   addText(text: string): (readonly number[])[] {
-    const words = asciiWords(text)
+    const words = spacedWords(text)
     if (words) return words.map(word => this.#addWord(word))
     return [...tokens(text)].map(token => token.terms.map(term => this.add(term)))
   }
