@@ -6,8 +6,10 @@ import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
 import { type Cancel, startInterval } from '../protocol/timers.ts'
 import type { Arriving } from './arriving.ts'
+import { streamOf } from './http2.ts'
 import type { ConnectionLimits } from './limits.ts'
 import type { Turnstile } from './turnstile.ts'
+import { countWaitingBody } from './waiting-bodies.ts'
 
 /** Size of the pieces in which a long answer is written, in bytes. Pieces make progress visible. */
 const PIECE_BYTES = 64 * 1024
@@ -17,9 +19,6 @@ const WAITING = 2000
 
 /** While requests wait for memory that other answers use, an answer without progress is cut after this time, in ms. */
 const CROWDED_MS = 1000
-
-/** What a client may send of an HTTP/2 stream's body before the server reads it: the initial window (RFC 9113, 6.9.2). */
-const WINDOW_BYTES = 65_535
 
 export type AnswerLimits = Pick<ConnectionLimits, 'answers' | 'answerBytes' | 'allAnswerBytes'> & {
   /** Time without progress after which an answer's connection, or on HTTP/2 its stream, is closed; in ms. */
@@ -127,7 +126,7 @@ export class Answers {
       const start = () => {
         this.#begin(connection, response, heavy)
         if (isProbe(request)) return handle(request, response)
-        const stopCounting = this.#countBody(request, response)
+        const stopCounting = countWaitingBody(this.#arriving, request, response)
         this.#turnstile.pass(heavy, () => {
           stopCounting()
           if (this.#answers.has(response)) handle(request, response)
@@ -135,30 +134,6 @@ export class Answers {
       }
       if (connection.socket || heavy) this.#wait(connection, { response, heavy, resumed: false, start })
       else start()
-    }
-  }
-
-  /**
-   * Counts what the client may have sent of an HTTP/2 request's body, until the request is started and reads it. Node keeps
-   * it meanwhile, for each of a connection's streams. Where too much is arriving the stream is refused, which tells the
-   * client that it may send the request again (RFC 9113, 8.7).
-   */
-  #countBody(request: IncomingMessage, response: ServerResponse): () => void {
-    const stream = streamOf(response)
-    if (!stream || stream.endAfterHeaders) return () => {}
-    const { 'content-length': length = WINDOW_BYTES } = request.headers
-    const holder = {
-      giveUp() {
-        stream.close(constants.NGHTTP2_REFUSED_STREAM)
-        stream.resume()
-      },
-    }
-    const stop = () => this.#arriving.set(holder, 0)
-    this.#arriving.set(holder, Math.min(Number(length), WINDOW_BYTES))
-    stream.once('close', stop)
-    return () => {
-      stream.off('close', stop)
-      stop()
     }
   }
 
@@ -427,10 +402,6 @@ function isHeavy(request: IncomingMessage): boolean {
   if (isProbe(request)) return false
   const [path = ''] = url.split('?')
   return !(path.endsWith('/events') && /\btext\/event-stream\b/i.test(accept ?? ''))
-}
-
-function streamOf(response: ServerResponse): ServerHttp2Stream | undefined {
-  return (response as unknown as { stream?: ServerHttp2Stream }).stream
 }
 
 function isGone(response: ServerResponse): boolean {

@@ -1,12 +1,12 @@
 /** Reads request bodies, with a deadline for the next bytes. */
 import { isUtf8 } from 'node:buffer'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import type { ServerHttp2Stream } from 'node:http2'
 import type { Readable } from 'node:stream'
 import { TwinrailError } from '../protocol/index.ts'
 import type { Arriving } from './arriving.ts'
 import { startDeadline } from './deadline.ts'
 import { Gathered } from './gathered.ts'
+import { streamOf } from './http2.ts'
 
 export function tooLarge(limit: number): TwinrailError {
   return new TwinrailError('too-large', `the body is larger than ${limit} bytes; send less`)
@@ -155,8 +155,4 @@ function awaitRest(request: IncomingMessage, response: ServerResponse, restMs: n
   const end = stream ? () => stream.close() : () => request.socket.destroy()
   const cancel = startDeadline(restMs, end, { unref: true })
   for (const event of ['end', 'close'] as const) request.once(event, cancel)
-}
-
-function streamOf(response: ServerResponse): ServerHttp2Stream | undefined {
-  return (response as unknown as { stream?: ServerHttp2Stream }).stream
 }

@@ -20,6 +20,7 @@ import {
 } from '../protocol/index.ts'
 import { type Cancel, startTimer } from '../protocol/timers.ts'
 import { isJoint } from '../sessions/commands.ts'
+import { CommandLanes } from './command-lanes.ts'
 import type { Connection } from './connections.ts'
 import {
   closing,
@@ -48,12 +49,6 @@ const UNREAD_BYTES = 256 * 1024
 /** Number of heartbeats without any message after which the peer counts as dead. */
 const DEAD_AFTER_BEATS = 3
 
-/** A command that waits, with the size of its message. */
-interface Waiting {
-  readonly command: Command
-  readonly bytes: number
-}
-
 /** Serves an upgraded socket until it closes. */
 export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
   new WebSocketConnection(context, socket, request)
@@ -72,11 +67,11 @@ class WebSocketConnection implements Connection, Holder {
   #hold: Hold | undefined
   /** Ends the wait for the `auth` of a connection without credentials. */
   #unproven: Cancel | undefined
-  /** What waits for the command of its session that is being executed. */
-  readonly #lanes = new Map<string, Waiting[]>()
-  /** The answer to the last of a session's commands that do not wait for one another, while it is due. */
-  readonly #joint = new Map<string, Promise<void>>()
-  #pending = 0
+  readonly #lanes = new CommandLanes({
+    execute: (command, bytes) => this.#execute(command, bytes),
+    refuse: ({ id }, error) => this.#refuse(id ?? null, error),
+    onChange: () => this.#throttle(),
+  })
   #silentBeats = 0
   /** The data of the last ping that has no pong yet. */
   #pinged: Buffer | undefined
@@ -258,75 +253,7 @@ class WebSocketConnection implements Connection, Holder {
         new TwinrailError('unauthorized', 'the connection has no credentials; send the command auth first'),
       )
     }
-    this.#enqueue(command, data.length)
-  }
-
-  /**
-   * Executes commands of one session in the order in which they were sent. Commands of different sessions are
-   * independent.
-   */
-  #enqueue(command: Command, bytes: number): void {
-    const lane = 'sessionId' in command ? command.sessionId : ''
-    this.#pending++
-    this.#throttle()
-    const waiting = this.#lanes.get(lane)
-    if (waiting) {
-      waiting.push({ command, bytes })
-      return
-    }
-    const first = [{ command, bytes }]
-    this.#lanes.set(lane, first)
-    void this.#work(lane, first)
-  }
-
-  /**
-   * Executes what waits in a lane, one after the other, until nothing does. Publishes that follow one another are only
-   * authorized one after the other: their events share a call of the log.
-   */
-  async #work(lane: string, waiting: Waiting[]): Promise<void> {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
-      const { command, bytes } = next
-      try {
-        if (!isJoint(command)) await this.#joint.get(lane)
-        const answered = await this.#execute(command, bytes)
-        if (answered) {
-          this.#await(lane, command, answered.done)
-          continue
-        }
-      } catch (error) {
-        this.#failed(lane, command, error)
-      }
-      this.#settled()
-    }
-    this.#lanes.delete(lane)
-  }
-
-  /** Refuses a command, and those behind it when the log is away: each would wait for its own deadline, for minutes in all. */
-  #failed(lane: string, { id }: Command, error: unknown): void {
-    this.#refuse(id ?? null, error)
-    const isAway = error instanceof TwinrailError && error.code === 'unavailable'
-    const waiting = this.#lanes.get(lane)
-    // Those of no session may need no log.
-    if (!isAway || lane === '' || !waiting) return
-    for (const { command } of waiting) this.#refuse(command.id ?? null, error)
-    this.#pending -= waiting.length
-    waiting.length = 0
-  }
-
-  /** Lets the lane go on before the answer to a command is due. */
-  #await(lane: string, command: Command, done: Promise<void>): void {
-    const settled = done
-      .catch(error => this.#failed(lane, command, error))
-      .then(() => {
-        if (this.#joint.get(lane) === settled) this.#joint.delete(lane)
-        this.#settled()
-      })
-    this.#joint.set(lane, settled)
-  }
-
-  #settled(): void {
-    this.#pending--
-    this.#throttle()
+    this.#lanes.add(command, data.length)
   }
 
   /** Pauses reading while too many commands are pending or too many bytes of answers are unread. */
@@ -334,7 +261,7 @@ class WebSocketConnection implements Connection, Holder {
     if (!this.#isOpen) return
     const unread = this.#sink.waitingBytes > UNREAD_BYTES
     if (unread) this.#sink.whenReady(this.#onReady)
-    if (unread || this.#pending >= PENDING_COMMANDS) this.#socket.pause()
+    if (unread || this.#lanes.pending >= PENDING_COMMANDS) this.#socket.pause()
     else this.#socket.resume()
   }
 
