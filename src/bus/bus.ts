@@ -1,9 +1,9 @@
 /** The bus: subscriptions to the sessions of a log. Every transport gets its events here. */
 import type { z } from 'zod'
 import type { SessionInfo } from '../log/log.ts'
-import type { EndReason, LagPolicy, SubscriptionOptions } from '../protocol/index.ts'
+import { type EndReason, type LagPolicy, type SubscriptionOptions, TwinrailError } from '../protocol/index.ts'
 import { CreditWindow } from './credit-window.ts'
-import { startOf } from './cursor.ts'
+import { type RunRange, startOf } from './cursor.ts'
 import type { Journal } from './journal.ts'
 import { defaultLagLimits, type LagLimits } from './lag.ts'
 import { type BusObserver, noopObserver } from './observer.ts'
@@ -55,6 +55,18 @@ export interface BusOptions {
   hold?: HoldBounds
   /** The other nodes on the log. @default none */
   peers?: Peers
+}
+
+/** How often a session is opened whose log is replaced meanwhile. */
+const OPEN_TRIES = 5
+
+/** A topic that somebody uses, with the readings of the log that it was brought to. */
+interface Opened {
+  readonly topic: Topic
+  readonly session: SessionInfo
+  readonly run: RunRange | undefined
+  /** Lets the topic go. */
+  release(): void
 }
 
 interface OpenTopic {
@@ -165,21 +177,15 @@ export class Bus {
     sessionId: string,
     options: Pick<SubscriptionOptions, 'after' | 'last' | 'run' | 'replay'>,
   ): Promise<Beginning> {
-    const { topic, session, release } = await this.#open(sessionId)
-    try {
-      const run = options.run === undefined ? undefined : await this.#journal.run(sessionId, options.run)
-      const { head: logHead, earliest } = session
-      return {
-        topic,
-        release,
-        start: startOf(session, options, run),
-        head: run?.end ?? logHead,
-        logHead,
-        earliest,
-      }
-    } catch (error) {
-      release()
-      throw error
+    const { topic, session, run, release } = await this.#open(sessionId, options.run)
+    const { head: logHead, earliest } = session
+    return {
+      topic,
+      release,
+      start: startOf(session, options, run),
+      head: run?.end ?? logHead,
+      logHead,
+      earliest,
     }
   }
 
@@ -196,10 +202,21 @@ export class Bus {
   }
 
   /**
-   * The session's topic, which has everything up to the head of the returned reading.
-   * @throws TwinrailError `session-not-found`
+   * The session's topic, which has everything up to the head of the returned readings and was not over when they were made.
+   * @throws TwinrailError `session-not-found`, `run-not-found`
    */
-  async #open(sessionId: string): Promise<{ topic: Topic; session: SessionInfo; release: () => void }> {
+  async #open(sessionId: string, runId?: string): Promise<Opened> {
+    for (let tries = 0; tries < OPEN_TRIES; tries++) {
+      const opened = await this.#tryOpen(sessionId, runId)
+      // A reading may find that the log has lost events, or that another session took this one's place. The topic is over
+      // then, and the readings belong to the next one.
+      if (!opened.topic.isOver) return opened
+      opened.release()
+    }
+    throw new TwinrailError('unavailable', 'the log of the session is replaced again and again')
+  }
+
+  async #tryOpen(sessionId: string, runId: string | undefined): Promise<Opened> {
     // Nothing is followed for a session that does not exist.
     if (!this.#openTopic(sessionId)) await this.#journal.session(sessionId)
     const held = this.#openTopic(sessionId) ?? this.#newTopic(sessionId)
@@ -216,7 +233,8 @@ export class Bus {
       // Read once the topic follows the log: what is appended between a reading and the following would never arrive.
       const session = await this.#journal.session(sessionId)
       await held.topic.reach(session.epoch, session.head)
-      return { topic: held.topic, session, release }
+      const run = runId === undefined ? undefined : await this.#journal.run(sessionId, runId)
+      return { topic: held.topic, session, run, release }
     } catch (error) {
       release()
       throw error

@@ -160,14 +160,14 @@ export class Topic implements Follower, Tail {
   deleted(): void {
     if (!this.#leave('deleted')) return
     for (const subscription of [...this.subscriptions]) subscription.end('deleted')
-    for (const listener of this.#forgetListeners()) listener.deleted()
+    this.#dismissListeners()
   }
 
   /** The log lost events that were seen. The rest of it belongs to another topic. */
   lost(): void {
     if (!this.#leave('lost')) return
     for (const subscription of [...this.subscriptions]) subscription.lost()
-    for (const listener of this.#forgetListeners()) listener.lost()
+    this.#dismissListeners()
   }
 
   /** Adds a subscription, and gives the group that it becomes a member of whenever it is live. */
@@ -195,9 +195,10 @@ export class Topic implements Follower, Tail {
     if (this.#groups.get(key) === group) this.#groups.delete(key)
   }
 
-  /** Hands every later event to the listener, in order, never from within an append of its own. */
+  /** Hands every later event to the listener, in order, never from within an append of its own or from within this call. */
   listen(listener: Listener): () => void {
     this.#listeners.add(listener)
+    if (this.isOver) queueMicrotask(() => this.#dismissListeners())
     return () => this.#listeners.delete(listener)
   }
 
@@ -235,10 +236,14 @@ export class Topic implements Follower, Tail {
     else this.gate.release(holder)
   }
 
-  #forgetListeners(): Listener[] {
+  /** Tells the listeners of a topic that is over that nothing more comes. */
+  #dismissListeners(): void {
     const listeners = [...this.#listeners]
     this.#listeners.clear()
-    return listeners
+    for (const listener of listeners) {
+      if (this.isLost) listener.lost()
+      else listener.deleted()
+    }
   }
 
   #take(event: LogEvent): void {
