@@ -108,6 +108,8 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     ...loggerOptions(options.logger),
     bodyLimit: wireLimits.messageBytes,
     forceCloseConnections: 'idle',
+    // Requests that come while the server closes are answered as others are, or refused with `restart`.
+    return503OnClosing: false,
     // An id has up to 128 characters, each of which may take three in a URL. Longer ones are refused by the schema.
     routerOptions: { maxParamLength: 512 },
     frameworkErrors: answerUnroutable,

@@ -13,7 +13,10 @@ export type { ServerOptions } from './options.ts'
 /** A server with its inside, which asks nobody for permission: for tests, benchmarks and the command line. */
 export type WholeServer = Omit<Engine, 'api' | 'origins'> &
   Omit<TwinrailServer, 'sessions'> &
-  Pick<Engine, 'api'>
+  Pick<Engine, 'api'> & {
+    /** Takes no more connections. Those that are open go on until `close`. */
+    stopListening(): void
+  }
 
 /** Creates a server. It does not listen yet. */
 export async function createServer(options: ServerOptions = {}): Promise<WholeServer> {
@@ -21,6 +24,7 @@ export async function createServer(options: ServerOptions = {}): Promise<WholeSe
   const limits = { ...connectionDefaults, ...options.connections }
   const sockets = new Sockets(limits)
   let beside: Server[] = []
+  let lastConnectionEnded: Promise<unknown> | undefined
   const engine = await createEngine(options, {
     prefix: '',
     limits,
@@ -35,6 +39,8 @@ export async function createServer(options: ServerOptions = {}): Promise<WholeSe
       const cut = setTimeout(() => sockets.cutAll(), FAREWELL_MS)
       for (const listener of beside) listener.close()
       await app.close()
+      // After `stopListening` Fastify finds a server that does not run, and waits for none of its connections.
+      await lastConnectionEnded
       clearTimeout(cut)
     },
   })
@@ -45,6 +51,10 @@ export async function createServer(options: ServerOptions = {}): Promise<WholeSe
     ...engine,
     publish: engine.api.publish,
     reauthorize: engine.api.reauthorize,
+    stopListening() {
+      lastConnectionEnded ??= new Promise(resolve => app.server.close(resolve))
+      for (const listener of beside) listener.close()
+    },
     async listen({ host = '127.0.0.1', port = 8787 } = {}) {
       origins.onLoopback = isLoopback(host)
       if (!origins.onLoopback && !options.authorize && !options.insecure) {

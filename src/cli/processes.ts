@@ -16,13 +16,21 @@ const REPLACE_MS = 500
 const MAX_FAILURES = 5
 const SOON_MS = 10_000
 
+/** How long a process that has given up the port serves on: requests on its newest connections are still to come. */
+const SETTLE_MS = 250
+
 /** How long the metrics of a process are awaited, in ms; those of one that does not answer are left out. */
 const METRICS_MS = 2000
 
 type MetricsJson = Awaited<ReturnType<Registry['getMetricsAsJSON']>>
 
-/** What processes and their supervisor tell each other about metrics. */
+/** What processes and their supervisor tell each other. */
 type Message =
+  /** A process is to give up the port; the others get its connections from now on. */
+  | { readonly type: 'leave' }
+  | { readonly type: 'left' }
+  /** All connections that were on their way to the process have come: it stops now. */
+  | { readonly type: 'stop' }
   /** A process asks for the metrics of all. */
   | { readonly type: 'metrics'; readonly id: number }
   | { readonly type: 'metrics-text'; readonly id: number; readonly text: string }
@@ -78,6 +86,8 @@ class Supervisor {
   async run(): Promise<number> {
     cluster.on('message', (worker, message: Message) => {
       if (message.type === 'metrics') void this.#tellMetrics(worker, message.id)
+      // Messages keep their order, so a connection that was handed over before the process left is there before it stops.
+      if (message.type === 'left' && worker.isConnected()) worker.send({ type: 'stop' } satisfies Message)
     })
     for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const)
       process.on(signal, () => this.#stop(signal))
@@ -139,8 +149,9 @@ class Supervisor {
         }
         if (worker.isDead()) continue
         this.#leaving.add(worker)
-        worker.process.kill('SIGTERM')
-        await once(worker, 'exit')
+        const ended = once(worker, 'exit')
+        if (worker.isConnected()) worker.send({ type: 'leave' } satisfies Message)
+        await ended
       }
       say(`all ${old.length} processes are replaced`)
     } finally {
@@ -184,6 +195,19 @@ class Supervisor {
       else leave()
     })
   }
+}
+
+/**
+ * In one of the processes: gives up the port and stops when the supervisor replaces it.
+ * @param leavePort takes no more connections
+ */
+export function leaveWhenReplaced(leavePort: () => void, stop: () => void): void {
+  process.on('message', ({ type }: Message) => {
+    if (type === 'stop') startTimer(SETTLE_MS, stop)
+    if (type !== 'leave') return
+    leavePort()
+    process.send?.({ type: 'left' } satisfies Message)
+  })
 }
 
 /**

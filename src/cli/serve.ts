@@ -20,7 +20,7 @@ import { httpAgent } from '../upstream/http-agent.ts'
 import { DEFAULT_URL, type ServeSettings, SettingsError } from './config.ts'
 import { openLog } from './open-log.ts'
 import { ownDocuments } from './own-documents.ts'
-import { shareMetrics, superviseProcesses } from './processes.ts'
+import { leaveWhenReplaced, shareMetrics, superviseProcesses } from './processes.ts'
 
 const packageRoot = new URL(import.meta.url.includes('/dist/src/') ? '../../../' : '../../', import.meta.url)
 
@@ -35,7 +35,7 @@ function say(message: string): void {
  * @throws SettingsError when the server cannot listen, or a folder or file is missing
  */
 export async function serve(settings: ServeSettings): Promise<void> {
-  const { host, port, graceMs, drainMs } = settings
+  const { host, port, graceMs } = settings
   if (settings.otel) await mustHaveOtel()
   const isOneOfMany = settings.processes > 1
   if (isOneOfMany && cluster.isPrimary) process.exit(await superviseProcesses(settings))
@@ -92,16 +92,17 @@ export async function serve(settings: ServeSettings): Promise<void> {
   })
 
   let stopping = false
-  const stop = (signal: NodeJS.Signals) => {
+  const stop = (reason: NodeJS.Signals | 'replaced') => {
     if (stopping) {
       // A terminal that closes sends SIGHUP more than once: from the system and from the shell.
-      if (signal === 'SIGHUP') return
+      if (reason === 'SIGHUP') return
       process.exit(1)
     }
     stopping = true
+    const drainMs = reason === 'replaced' ? 0 : settings.drainMs
     const draining = drainMs > 0 ? `serving on for ${drainMs / 1000} s, then ` : ''
     say(
-      `${signal}: ${draining}stopping; runs have ${graceMs / 1000} s to end. Send SIGINT or SIGTERM to stop at once`,
+      `${reason}: ${draining}stopping; runs have ${graceMs / 1000} s to end. Send SIGINT or SIGTERM to stop at once`,
     )
     server.close({ graceMs, drainMs }).then(
       () => process.exit(0),
@@ -113,6 +114,7 @@ export async function serve(settings: ServeSettings): Promise<void> {
   }
   if (isOneOfMany) {
     tellMetrics(shareMetrics(registriesOfProcess))
+    leaveWhenReplaced(server.stopListening, () => stop('replaced'))
     // A terminal sends these to all processes; the supervising one says what they mean.
     for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR2'] as const) process.on(signal, () => {})
     process.on('SIGTERM', stop)
