@@ -108,6 +108,13 @@ function termOf(segment: string): string | undefined {
   return isLong && !stopWords.has(word) ? word : undefined
 }
 
+/** At most 1,000 characters: up to the end of a sentence, else up to a space. */
+const PIECE = /.{1,1000}(?:[.!?]\s+|[。！？])|.{1,1000}(?:\s|$)|.{1,1000}/gsu
+
+/** A paragraph in pieces that are quickly split: `Intl.Segmenter` of Node 20 takes time that grows with the square of the length. */
+const piecesOf = (text: string): readonly string[] =>
+  text.length > 1000 ? (text.match(PIECE) ?? []) : [text]
+
 /** The sentences of a section, with their words. Works for languages without spaces as well. */
 export function* sentencesOf({ text }: Section, section: number, language: Language): Generator<Sentence> {
   const bySentence = new Intl.Segmenter(language, { granularity: 'sentence' })
@@ -115,7 +122,8 @@ export function* sentencesOf({ text }: Section, section: number, language: Langu
   let isFirst = true
   for (const paragraph of text.split(/\n{2,}/)) {
     const lines = paragraph.split('\n').map(line => line.trim())
-    for (const { segment } of bySentence.segment(lines.join(language === 'zh' ? '' : ' '))) {
+    const pieces = piecesOf(lines.join(language === 'zh' ? '' : ' '))
+    for (const { segment } of pieces.flatMap(piece => [...bySentence.segment(piece)])) {
       const words = [...byWord.segment(segment)].filter(({ isWordLike }) => isWordLike)
       if (words.length === 0) continue
       const terms = new Set(words.flatMap(word => termOf(word.segment) ?? []))

@@ -59,8 +59,23 @@ t.test('the analysis', async t => {
   })
 
   t.test('no text takes it long', async t => {
-    for (const piece of ['*a ', '[', '# a  #', '\n', ' \n', '```\n', '~~~ ', '> ', '| ']) {
+    for (const piece of [
+      '*a ',
+      '[',
+      '# a  #',
+      '\n',
+      ' \n',
+      '```\n',
+      '~~~ ',
+      '> ',
+      '| ',
+      '水是深的。',
+      '水深',
+      'a. ',
+    ]) {
       const text = piece.repeat(MAX_CHARS / piece.length)
+      const split = sentences('x.txt', text)
+      summaryOf(split, termsOf(split, 100), 6)
       sectionsOf('x.md', text)
       sectionsOf('x.md', `# ${text}x`)
       t.pass(JSON.stringify(piece))
