@@ -59,10 +59,16 @@ export class CommandLanes {
    * authorized one after the other: their events share a call of the log.
    */
   async #work(lane: string, waiting: Waiting[]): Promise<void> {
-    for (let next = waiting.shift(); next; next = waiting.shift()) {
+    for (let next = waiting[0]; next; next = waiting[0]) {
       const { command, bytes } = next
+      const joint = isJoint(command) ? undefined : this.#joint.get(lane)
+      if (joint) {
+        // It stays in the lane meanwhile, so that it is refused with the others when the log is away.
+        await joint
+        continue
+      }
+      waiting.shift()
       try {
-        if (!isJoint(command)) await this.#joint.get(lane)
         const answered = await this.#parts.execute(command, bytes)
         if (answered) {
           this.#await(lane, command, answered.done)

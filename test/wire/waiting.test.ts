@@ -4,34 +4,42 @@ import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
 import { TwinrailError } from '../../src/protocol/index.ts'
 import { openWs } from '../fixtures/wire-clients.ts'
-import { byHeader, createSession, headOf, serve } from '../fixtures/wire-server.ts'
+import { agents, byHeader, createSession, headOf, serve } from '../fixtures/wire-server.ts'
 
 const publish = (sessionId: string) => ({ type: 'publish', sessionId, event: { type: 'x.n', data: 1 } })
 
-t.test('commands that wait behind one whose log is away fail with it', async t => {
-  const memory = createMemoryLog()
-  let away = false
-  let came: (fail: (error: Error) => void) => void = () => {}
-  const first = new Promise<(error: Error) => void>(resolve => {
-    came = resolve
+const start = { type: 'run.start', sessionId: 's', agent: 'idle', input: {} }
+
+for (const [what, commands] of Object.entries({
+  publishes: [publish('s'), publish('s'), publish('s')],
+  'run starts': [start, start, start],
+  'run starts and publishes': [publish('s'), start, publish('s'), start, start],
+})) {
+  t.test(`${what} that wait behind a command whose log is away fail with it`, async t => {
+    const memory = createMemoryLog()
+    let away = false
+    let came: (fail: (error: Error) => void) => void = () => {}
+    const first = new Promise<(error: Error) => void>(resolve => {
+      came = resolve
+    })
+    const append: EventLog['append'] = (...args) =>
+      away ? new Promise((_, reject) => came(reject)) : memory.append(...args)
+    const { url } = await serve(t, { agents, log: { ...memory, append } })
+    for (const id of ['s', 'other']) await createSession(url, id)
+    const socket = await openWs(t, url)
+    const before = await headOf(url, 's')
+    away = true
+    const answers = commands.map(command => socket.command(command))
+    const fail = await first
+    away = false
+    t.match(await socket.command(publish('other')), { type: 'ack' }, 'another session goes on')
+    fail(new TwinrailError('unavailable', 'the log is away', { retryAfterMs: 1000 }))
+    const wanted = { type: 'nack', code: 'unavailable', retryable: true, retryAfterMs: 1000 }
+    for (const answer of await Promise.all(answers)) t.match(answer, wanted)
+    t.equal(await headOf(url, 's'), before, 'none was executed')
+    t.match(await socket.command(publish('s')), { type: 'ack' }, 'later ones are')
   })
-  const append: EventLog['append'] = (...args) =>
-    away ? new Promise((_, reject) => came(reject)) : memory.append(...args)
-  const { url } = await serve(t, { log: { ...memory, append } })
-  for (const id of ['s', 'other']) await createSession(url, id)
-  const socket = await openWs(t, url)
-  const before = await headOf(url, 's')
-  away = true
-  const answers = [1, 2, 3].map(() => socket.command(publish('s')))
-  const fail = await first
-  away = false
-  t.match(await socket.command(publish('other')), { type: 'ack' }, 'another session goes on')
-  fail(new TwinrailError('unavailable', 'the log is away', { retryAfterMs: 1000 }))
-  const wanted = { type: 'nack', code: 'unavailable', retryable: true, retryAfterMs: 1000 }
-  for (const answer of await Promise.all(answers)) t.match(answer, wanted)
-  t.equal(await headOf(url, 's'), before, 'none was executed')
-  t.match(await socket.command(publish('s')), { type: 'ack' }, 'later ones are')
-})
+}
 
 t.test('what is refused as too much waits for nothing and asks nobody', async t => {
   let asked = 0
