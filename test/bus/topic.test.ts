@@ -140,6 +140,25 @@ t.test(
   },
 )
 
+for (const end of ['deleted', 'lost'] as const) {
+  t.test(
+    `a listener that comes after the topic was ${end} is told so, once, and not from within its call`,
+    async t => {
+      const { topic: made } = await topic()
+      const seen: string[] = []
+      const listener = { event() {}, deleted: () => seen.push('deleted'), lost: () => seen.push('lost') }
+      made[end]()
+      made.listen(listener)
+      const stop = made.listen({ ...listener })
+      stop()
+      t.same(seen, [])
+      await Promise.resolve()
+      t.same(seen, [end])
+      made.close()
+    },
+  )
+}
+
 t.test('events of another epoch mean that the session was deleted', async t => {
   const { topic: made, epoch, event } = await topic()
   const { sink, ends } = member(made)
