@@ -75,6 +75,11 @@ export class Journal {
     this.#limits = { ...openDefaults, ...limits }
   }
 
+  /** Whether the log outlives this process. */
+  get isDurable(): boolean {
+    return this.#log.isDurable ?? false
+  }
+
   /**
    * Calls the listener after each append of this process that added events, before the append resolves. Listeners must
    * not throw.

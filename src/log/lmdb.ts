@@ -160,6 +160,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
 
   return {
     driver: 'lmdb',
+    isDurable: true,
 
     async create(sessionId, metadata, createdBy) {
       return write(transaction => {

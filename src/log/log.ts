@@ -333,6 +333,12 @@ export interface EventLog {
   readonly driver?: string
 
   /**
+   * Whether the log outlives this process, so that another one can go on with a run that this one leaves.
+   * @default false
+   */
+  readonly isDurable?: boolean
+
+  /**
    * Creates a session, or returns the existing one with `created: false`, its metadata and creator unchanged.
    * @param createdBy id of the principal that creates it
    * @throws TwinrailError `unavailable`; `rate-limited` when the log is over its size limit

@@ -251,6 +251,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
 
   return {
     driver: 'redis',
+    isDurable: true,
 
     create: open(async (sessionId, metadata, createdBy) => {
       const there = await store.headerOf(sessionId)

@@ -54,6 +54,8 @@ export class RunLog {
   readonly #parts: RunLogParts
   #calls: Call[] = []
   #working: Promise<void> | undefined
+  /** The latest call of the log. */
+  #writing: Promise<unknown> | undefined
   #failed: { error: unknown } | undefined
   /** Resolves the promise of `add` that the agent awaits. */
   #makeRoom: (() => void) | undefined
@@ -109,6 +111,11 @@ export class RunLog {
   async settled(): Promise<void> {
     while (this.#working && !this.#failed) await Promise.race([this.#working, this.#stopped])
     if (this.#failed) throw this.#failed.error
+  }
+
+  /** Resolves when the latest call of the log is over, however it ended. */
+  async idle(): Promise<void> {
+    await this.#writing?.catch(() => {})
   }
 
   /** Drops the queue and refuses further events. Pending calls reject with `error`. */
@@ -172,12 +179,14 @@ export class RunLog {
   /** Appends on condition that the run has no terminal event and this process still holds its lease. */
   #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
     const { journal, sessionId, runId, epoch, lease } = this.#parts
-    return journal.appendTexts(sessionId, texts, {
+    const writing = journal.appendTexts(sessionId, texts, {
       ...conditions,
       // Last, so that no condition of a caller replaces them.
       epoch,
       absent: [keys.end(runId)],
       leases: [lease],
     })
+    this.#writing = writing
+    return writing
   }
 }

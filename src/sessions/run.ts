@@ -107,9 +107,24 @@ export class Run {
     this.#stop('the run has ended')
   }
 
+  /** Whether another process can go on with the run. */
+  get isResumable(): boolean {
+    return this.#parts.agent.resume !== undefined
+  }
+
   /** Stops the run without a terminal event, because another process holds its lease now. */
   fence(): void {
     this.#stop('the run’s lease is lost')
+  }
+
+  /**
+   * Stops the run without a terminal event, so that another process goes on with it. Events that the agent has yielded and
+   * that are not in the log yet are dropped: nobody has seen them. Resolves when nothing more is appended.
+   */
+  async leave(): Promise<void> {
+    this.#stop('this process stops; another one goes on with the run')
+    await this.#log.idle()
+    await this.done
   }
 
   async #run(): Promise<void> {

@@ -74,6 +74,9 @@ const TAKEOVERS = 16
 /** Longest pause before a failed takeover is tried again, in ms. */
 const MAX_TAKEOVER_PAUSE_MS = 30_000
 
+/** Lifetime of the lease of a run that this process leaves to another one, in ms: long enough for a log to take it. */
+const HANDOVER_MS = 100
+
 /** The terminal event of a run that is cut short because the server stops. */
 const stoppedByServer = {
   type: 'run.failed',
@@ -152,10 +155,13 @@ export class Runner {
       started.onDone()
     })
     // The start was accepted just before the server stopped.
-    if (this.#closed) run.end(stoppedByServer).catch(error => onError(error, { runId }))
+    if (this.#closed) this.#leave(run).catch(error => onError(error, { runId }))
   }
 
-  /** Waits up to `graceMs` for the runs to end, then fails the others with the code `restart`. Stops all timers. */
+  /**
+   * Waits up to `graceMs` for the runs to end. Then those that another process can resume are left to it, and the others
+   * fail with the code `restart`. Stops all timers.
+   */
   async close(graceMs: number): Promise<void> {
     let stopWaiting: Cancel = () => {}
     const grace = new Promise<void>(resolve => {
@@ -164,10 +170,17 @@ export class Runner {
     await Promise.race([Promise.all([...this.#runs].map(run => run.done)), grace])
     stopWaiting()
     this.#closed = true
-    await Promise.allSettled([...this.#runs].map(run => run.end(stoppedByServer)))
     this.#stopTicking()
+    await Promise.allSettled([...this.#runs].map(run => this.#leave(run)))
     await this.#searching
     await Promise.all([this.#renewals.close(), this.#reaps.close()])
+  }
+
+  async #leave(run: Run): Promise<void> {
+    if (!run.isResumable || !this.#journal.isDurable) return run.end(stoppedByServer)
+    await run.leave()
+    // The lease ends now: the others need not wait until it expires. It is lost where another process was faster.
+    await this.#journal.renew(run.sessionId, { ...run.lease, ttlMs: HANDOVER_MS })
   }
 
   #tick(): void {

@@ -1,7 +1,10 @@
 /** Runs whose process is gone: another process ends them once, or takes them over. */
 import t, { type Test } from 'tap'
+import { openLmdbLog } from '../../src/log/lmdb.ts'
 import type { EventLog } from '../../src/log/log.ts'
 import { createMemoryLog } from '../../src/log/memory.ts'
+import { createRedisLog } from '../../src/log/redis.ts'
+import { noRedis, RedisServer } from '../fixtures/redis-server.ts'
 import { counting } from '../fixtures/resumable.ts'
 import { agents, command, eventually, logged, serve, startRun, terminalOf } from '../fixtures/wire-server.ts'
 
@@ -129,3 +132,59 @@ t.test('a run that is cancelled while its process is gone is not taken over', as
   t.equal(other.server.sessions.runner.active, 0)
   t.equal(types(await logged(other, 's')).at(-1), 'run.cancelled')
 })
+
+/** Gives logs over one store of each kind, as processes that follow one another open it. */
+const stores: Record<string, (t: Test) => Promise<() => Promise<EventLog>>> = {
+  async memory() {
+    const log = createMemoryLog()
+    return async () => ({ ...log, close: async () => {} })
+  },
+  async lmdb(t) {
+    const folder = t.testdir()
+    return () => openLmdbLog({ folder })
+  },
+  async redis(t) {
+    const { url } = await RedisServer.start(t)
+    return () => createRedisLog({ url })
+  },
+}
+
+for (const [name, store] of Object.entries(stores)) {
+  const skip = name === 'redis' && noRedis
+  // So long that nothing goes on here because a lease has expired.
+  const leaseMs = 600_000
+  const isDurable = name !== 'memory'
+  const counted = (texts: string[]) =>
+    texts.flatMap(text => (JSON.parse(text).type === 'x.count' ? [JSON.parse(text).data.i as number] : []))
+
+  t.test(`${name}: what a server that stops has not ended`, { skip }, async t => {
+    const open = await store(t)
+    const start = async () =>
+      serve(t, { log: await open(), leaseMs, agents: [...agents, counting] as typeof agents })
+    const first = await start()
+    const working = await startRun(first.url, 's', 'counting', { count: 400, paceMs: 2 })
+    const asking = await startRun(first.url, 'q', 'counting', { count: 4, askAt: 2 })
+    const idle = await startRun(first.url, 'i', 'idle', {})
+    await eventually(t, 'it counts', async () => counted(await logged(first, 's')).length > 5)
+    await eventually(t, 'it asks', async () => types(await logged(first, 'q')).includes('input.requested'))
+    await first.server.close({ graceMs: 0 })
+
+    const { url, server } = await start()
+    const restart = { type: 'run.failed', data: { code: 'restart', retryable: true } }
+    t.match(await terminalOf(url, 'i', idle), restart, 'fails where the agent cannot resume')
+    if (isDurable) {
+      const answer = { type: 'input.answer', requestId: `${asking}-go`, value: 'yes' }
+      t.match(await command(url, 'q', answer), { status: 200 })
+    }
+    const wanted = isDurable ? { type: 'run.completed' } : restart
+    for (const [session, run] of [
+      ['s', working],
+      ['q', asking],
+    ] as const) {
+      t.match(await terminalOf(url, session, run), wanted, isDurable ? 'goes on' : 'fails with its log')
+    }
+    const numbers = counted(await logged({ url, server }, 's'))
+    t.same(numbers, [...numbers.keys()], 'each number once, in order')
+    if (isDurable) t.equal(numbers.length, 400)
+  })
+}
