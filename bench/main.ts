@@ -19,6 +19,7 @@ import { agents } from './scenarios/agents.ts'
 import { client } from './scenarios/client.ts'
 import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
+import { connections } from './scenarios/connections.ts'
 import { dialects } from './scenarios/dialects.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
@@ -39,6 +40,7 @@ const scenarios: Record<string, Scenario> = {
   indexing,
   agents,
   commands,
+  connections,
   client,
   dialects,
   tracing,
