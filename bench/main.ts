@@ -24,6 +24,7 @@ import { dialects } from './scenarios/dialects.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
 import { log } from './scenarios/log.ts'
+import { processes } from './scenarios/processes.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
@@ -41,6 +42,7 @@ const scenarios: Record<string, Scenario> = {
   agents,
   commands,
   connections,
+  processes,
   client,
   dialects,
   tracing,
