@@ -9,7 +9,7 @@ import type { IdleLoadHandlers } from '../load/idle-process.ts'
 import { freePort } from '../peers/peer.ts'
 import type { Progress } from '../progress.ts'
 import { seeded, shuffled } from '../random.ts'
-import { type Aim, aimFigures, type Check, quartiles, type Result, type Table } from '../report.ts'
+import { type Aim, aimFigures, type Check, quartileFigures, type Result, type Table } from '../report.ts'
 import type { IdleServerHandlers } from '../server/idle-process.ts'
 import { heartbeatsMs, type IdleServer } from '../server/idle-servers.ts'
 import { median, quantile, type Spread, slope, spread } from '../stats.ts'
@@ -259,7 +259,7 @@ function arrivalTable(found: ReadonlyMap<IdleWire, Found[]>, sizes: ConnectionSi
     rows: [...found].map(([variant, all]) => [
       variant,
       over(all, ({ acceptedSeconds }) => acceptedSeconds).median,
-      quartiles(over(all, ({ acceptedSeconds }) => acceptedSeconds)),
+      quartileFigures(over(all, ({ acceptedSeconds }) => acceptedSeconds)),
       over(all, ({ acceptedUs }) => acceptedUs).median,
       ...([0, 1, 2] as const).map(i => median(all.map(({ backSeconds }) => backSeconds[i]))),
       over(all, ({ returnP99Ms }) => returnP99Ms).median,

@@ -8,7 +8,7 @@ import { dialNchan, nchanPaths, startNchan } from '../peers/nchan.ts'
 import { type Body, type Dial, Envelope, wires } from '../peers/peer.ts'
 import { seeded, shuffled } from '../random.ts'
 import type { Check, Table } from '../report.ts'
-import { quartiles } from '../report.ts'
+import { quartileFigures } from '../report.ts'
 import type { CommandServerHandlers } from '../server/command-server-process.ts'
 import { type Group, ratio, spread } from '../stats.ts'
 import { deltas, take } from '../text.ts'
@@ -112,7 +112,7 @@ export async function comparePaced(
         rows: names.map(({ title }) => {
           const cpu = spread(groups.map(group => group[title] as number))
           const against = title.replace('twinrail', 'nchan')
-          return [title, cpu.median, quartiles(cpu), ratio(groups, title, against).median]
+          return [title, cpu.median, quartileFigures(cpu), ratio(groups, title, against).median]
         }),
       })),
       checks: [...complete].map(([title, holds]) => ({

@@ -8,7 +8,7 @@ import { wires } from '../peers/peer.ts'
 import type { Progress } from '../progress.ts'
 import { seeded, shuffled } from '../random.ts'
 import { noRedis, startRedis } from '../redis.ts'
-import { quartiles, type Result } from '../report.ts'
+import { quartileFigures, type Result } from '../report.ts'
 import { type Served, startServed } from '../server/served.ts'
 import { type Group, ratio, spread } from '../stats.ts'
 import { deltas, take } from '../text.ts'
@@ -96,7 +96,7 @@ export async function measureProcesses(
         rows: COUNTS.map(count => [
           String(count),
           of(cpu, count).median,
-          quartiles(of(cpu, count)),
+          quartileFigures(of(cpu, count)),
           count === 1 ? 1 : cost.median,
           of(p50, count).median,
           of(p99, count).median,
