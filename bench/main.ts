@@ -19,10 +19,12 @@ import { agents } from './scenarios/agents.ts'
 import { client } from './scenarios/client.ts'
 import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
+import { connections } from './scenarios/connections.ts'
 import { dialects } from './scenarios/dialects.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
 import { log } from './scenarios/log.ts'
+import { processes } from './scenarios/processes.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
 import { slow } from './scenarios/slow.ts'
@@ -39,6 +41,8 @@ const scenarios: Record<string, Scenario> = {
   indexing,
   agents,
   commands,
+  connections,
+  processes,
   client,
   dialects,
   tracing,

@@ -19,6 +19,14 @@ const sections: Readonly<Record<string, Section>> = {
     title: 'Commands from clients',
     text: 'What a command costs: it is checked, appended to the log, acknowledged, and delivered to a room of four. The others keep no log.',
   },
+  connections: {
+    title: 'Idle connections',
+    text: 'What a client costs that only waits, and how long many take to come, at first and after a restart of the server.',
+  },
+  processes: {
+    title: 'Several processes on one machine',
+    text: 'What `serve --processes 2` costs over one process with the same clients and events, on one Redis.',
+  },
   agents: {
     title: 'Agents inside and in workers',
     text: 'What an event costs that an agent yields, inside the server and in a worker process, and how long it takes.',

@@ -54,6 +54,9 @@ export const aimFigures = ({ low, median, high }: Spread): Pick<Aim, 'measured' 
 /** The quartiles as text, such as `1200–1300`. */
 export const quartiles = ({ low, high }: Spread) => `${low.toFixed(0)}–${high.toFixed(0)}`
 
+/** The quartiles with their significant digits, such as `12.1–13.4`: for small figures. */
+export const quartileFigures = ({ low, high }: Spread) => `${figure(low)}–${figure(high)}`
+
 export const isReached = ({ measured, limit, atLeast = false }: Aim) =>
   atLeast ? measured >= limit : measured <= limit
 

@@ -1,6 +1,7 @@
 /** Rooms whose members send commands, in a process of its own. Every event is checked at every member. */
 import { Agent, request } from 'node:http'
 import { micros } from '../clock.ts'
+import { nchanPaths } from '../peers/nchan.ts'
 import { serveWorker } from '../serve.ts'
 import { quantile } from '../stats.ts'
 import { connectMember, type Member, type RoomEvent } from './member.ts'
@@ -94,7 +95,7 @@ async function openRoom({ server, port, members: count }: Rooms): Promise<Room> 
   const sessionId = `room-${process.pid}-${made++}`
   const members = []
   for (let i = 0; i < count; i++) {
-    const member = await connectMember(server, port)
+    const member = await connectMember(server, port, sessionId)
     await member.send({ type: 'subscribe', sessionId, create: true, replay: 'none' })
     members.push(member)
   }
@@ -186,7 +187,13 @@ async function send(
 
 /** Publishes by HTTP. @returns the time to the answer, in µs */
 function post(sessionId: string, n: number): Promise<number> {
-  const body = JSON.stringify({ id: String(n), type: 'publish', event: note(n) })
+  const isNchan = where.server === 'nchan'
+  // The same envelope as our events have.
+  const body = JSON.stringify(
+    isNchan
+      ? { offset: `${n}`, sessionId, time: Date.now(), ...note(n) }
+      : { id: String(n), type: 'publish', event: note(n) },
+  )
   const began = micros()
   return new Promise((resolve, reject) => {
     const sent = request(
@@ -195,11 +202,12 @@ function post(sessionId: string, n: number): Promise<number> {
         port: where.port,
         host: '127.0.0.1',
         method: 'POST',
-        path: `/v1/sessions/${sessionId}/commands`,
+        path: isNchan ? nchanPaths(sessionId).publish : `/v1/sessions/${sessionId}/commands`,
         headers: { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) },
       },
       response => {
-        if (response.statusCode !== 200) reject(new Error(`a POST was answered ${response.statusCode}`))
+        if (![200, 201, 202].includes(response.statusCode ?? 0))
+          reject(new Error(`a POST was answered ${response.statusCode}`))
         response.resume().once('end', () => resolve(micros() - began))
       },
     )

@@ -1,6 +1,7 @@
 /** A member of a room: one WebSocket that sends commands, gets their acks and checks the events that it is sent. */
 import { WebSocket } from 'ws'
 import { micros } from '../clock.ts'
+import { nchanPaths } from '../peers/nchan.ts'
 
 /** An event as all compared servers send it. */
 export interface RoomEvent {
@@ -126,8 +127,37 @@ class SocketIoMember extends Member {
   }
 }
 
-/** Connects a member. @param server which server it is, as `commandServers` names it */
-export async function connectMember(server: string, port: number): Promise<Member> {
+/** Follows a channel of Nchan; events are published by POST. */
+class NchanMember extends Member {
+  constructor(port: number, channel: string) {
+    super(`ws://127.0.0.1:${port}${nchanPaths(channel).follow}`)
+  }
+
+  ready(): Promise<void> {
+    return this.opened()
+  }
+
+  /** Asks for a sign that the subscription stands. */
+  protected write(id: string): void {
+    this.#asked = id
+    this.socket.send('here')
+  }
+
+  #asked = ''
+
+  protected read(text: string): void {
+    if (text === 'there') this.acked(this.#asked, {})
+    else this.onEvent(JSON.parse(text))
+  }
+}
+
+/** Connects a member. @param server which server it is, as `commandServers` names it @param sessionId what it will follow */
+export async function connectMember(server: string, port: number, sessionId: string): Promise<Member> {
+  if (server === 'nchan') {
+    const member = new NchanMember(port, sessionId)
+    await member.ready()
+    return member
+  }
   const member = server.startsWith('socket.io')
     ? new SocketIoMember(port)
     : new JsonMember(port, server === 'ws' ? '/' : '/v1/ws')

@@ -29,7 +29,7 @@ const upgradeHeaders = {
   'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==',
 }
 
-function request({ wire, port, path, headers }: Dial): string {
+export function request({ wire, port, path, headers }: Dial): string {
   const all = {
     host: `127.0.0.1:${port}`,
     ...browserHeaders,

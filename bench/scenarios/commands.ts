@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { CommandLoadHandlers, Work } from '../load/command-load-process.ts'
+import { hasNchan, noNchan } from '../peers/nchan.ts'
 import { seeded, shuffled } from '../random.ts'
 import { noRedis, startRedis } from '../redis.ts'
 import { type Aim, aimFigures, type Table } from '../report.ts'
@@ -25,6 +26,8 @@ interface Part {
 }
 
 const ours = commandServers.filter(name => name.startsWith('twinrail'))
+/** Nchan takes what is published by POST only: on a WebSocket it sends no acks. */
+const byWebSocket = commandServers.filter(name => name !== 'nchan')
 const SESSIONS = 20
 const PIPELINE = 4
 
@@ -35,7 +38,7 @@ const parts: readonly Part[] = [
     sessions: SESSIONS,
     members,
     pipeline: PIPELINE,
-    servers: commandServers,
+    servers: byWebSocket,
     unit: 'publish',
   })),
   {
@@ -44,7 +47,7 @@ const parts: readonly Part[] = [
     sessions: SESSIONS,
     members: 4,
     pipeline: PIPELINE,
-    servers: ours,
+    servers: [...ours, 'nchan'],
     unit: 'publish',
   },
   ...[1, 3].map(members => ({
@@ -103,7 +106,8 @@ export const commands: Scenario = async (settings, progress) => {
   const { quick, rounds = quick ? 2 : 9 } = settings
   await using redis = await startRedis()
   const folder = mkdtempSync(join(tmpdir(), 'twinrail-bench-commands-'))
-  const names = commandServers.filter(name => redis || name !== 'twinrail redis')
+  const isThere = { 'twinrail redis': redis !== undefined, nchan: hasNchan() }
+  const names = commandServers.filter(name => isThere[name as keyof typeof isThere] ?? true)
   const servers = new Map<CommandServer, { port: number; worker: Worker<CommandServerHandlers> }>()
   await using load = startWorker<CommandLoadHandlers>('load/command-load-process')
   try {
@@ -165,10 +169,16 @@ export const commands: Scenario = async (settings, progress) => {
         'ws and socket.io relay without a log, a cursor, keys and checks; “recovery” is socket.io’s connection state recovery',
         'tokens: the agent yields one per turn of the event loop; the cost of the run’s own events is in it',
         ...(redis ? [] : [noRedis]),
+        isThere.nchan
+          ? 'Nchan keeps the last 1000 events of a channel; CPU of nginx’s worker from /proc'
+          : noNchan,
       ],
     }
   } finally {
-    for (const { worker } of servers.values()) await worker.stop()
+    for (const { worker } of servers.values()) {
+      await worker.call.stop()
+      await worker.stop()
+    }
     rmSync(folder, { recursive: true, force: true })
   }
 }

@@ -1,9 +1,11 @@
 /** `fanout`: one session, many subscribers: the cost of a delivered event, compared with other servers. */
 import { type Compared, compare, completeChecks, meanCpu } from '../compare.ts'
 import type { PeerName } from '../peers/index.ts'
+import { hasNchan, noNchan } from '../peers/nchan.ts'
 import { type Aim, aimFigures, type Table } from '../report.ts'
 import { ratio } from '../stats.ts'
 import { bytesPerConnection, idleMemory } from '../workloads/memory.ts'
+import { comparePaced } from './fanout-paced.ts'
 import { nodeFlags, type Scenario } from './scenario.ts'
 
 const variants = [
@@ -53,20 +55,36 @@ export const fanout: Scenario = async (settings, progress) => {
       bytesPerConnection(await idleMemory({ peer: variant }, target, measured.idleCounts)) / 1024,
     )
   }
+  const paced = hasNchan()
+    ? await comparePaced(pacedSizes(quick, measured.subscribers, rounds), part =>
+        progress.at(part, 'beside Nchan'),
+      )
+    : undefined
   return {
     scenario: 'fanout',
     settings: measured,
-    tables: [...compared.map(part => table(part, idle)), floorTable(compared)],
+    tables: [...compared.map(part => table(part, idle)), floorTable(compared), ...(paced?.tables ?? [])],
     aims: [...compared.flatMap(aims), ...idleAim(idle)],
-    checks: completeChecks(compared),
+    checks: [...completeChecks(compared), ...(paced?.checks ?? [])],
     notes: [
       'CPU: user and system time of the server process per delivered event; all variants in one process, one turn each in shuffled order',
       'ratios: of each group of turns, 10 % at each end left out, median and quartiles',
       'deliveries/s: from append until the load process has everything, so the load bounds it too',
       'delays: one turn at a time on an idle server, one of ten subscribers timed',
+      paced
+        ? 'beside Nchan: each server in a process of its own, events posted over one connection at a pace, which is in the figures; CPU of nginx’s worker from /proc'
+        : noNchan,
     ],
   }
 }
+
+/** Of the part beside Nchan. */
+export const pacedSizes = (quick: boolean, subscribers: number, rounds: number) => ({
+  subscribers,
+  rounds: quick ? 1 : rounds,
+  turns: quick ? 20 : 200,
+  turnsPerSecond: 20,
+})
 
 function table(compared: Compared, idle: ReadonlyMap<PeerName, number>): Table {
   return {

@@ -13,6 +13,7 @@ import {
   type EventLog,
   openLmdbLog,
 } from '../package/server.ts'
+import { startNchan } from '../peers/nchan.ts'
 import { listen } from '../peers/peer.ts'
 
 export const commandServers = [
@@ -22,6 +23,7 @@ export const commandServers = [
   'twinrail memory',
   'twinrail lmdb',
   'twinrail redis',
+  'nchan',
 ] as const
 
 export type CommandServer = (typeof commandServers)[number]
@@ -35,8 +37,20 @@ export interface Places {
 /** The load sends no heartbeats, so nobody asks for them. */
 const HOUR_MS = 3_600_000
 
-/** Starts one. @returns its port */
-export async function startCommandServer(name: CommandServer, places: Places): Promise<number> {
+/** A server that has started. */
+export interface Started {
+  readonly port: number
+  /** CPU of the processes that serve, in µs, where they are not this one. */
+  cpuUs?(): number
+  stop?(): Promise<void>
+}
+
+export async function startCommandServer(name: CommandServer, places: Places): Promise<Started> {
+  if (name === 'nchan') return startNchan()
+  return { port: await portOf(name, places) }
+}
+
+async function portOf(name: Exclude<CommandServer, 'nchan'>, places: Places): Promise<number> {
   switch (name) {
     case 'ws':
       return relay()

@@ -20,6 +20,8 @@ const TICK_MS = 250
 export class Heartbeats {
   readonly #slots = new Map<number, Set<Beating>>()
   readonly #slotOf = new Map<Beating, number>()
+  /** What the beats of the current turn share. */
+  readonly #shared = new Map<object, unknown>()
   #tick = 0
   #tickEnd = 0
   #timer: NodeJS.Timeout | undefined
@@ -64,6 +66,15 @@ export class Heartbeats {
     this.#timer = undefined
   }
 
+  /** A value that all beats of a turn share, such as the bytes of a ping: made by the first one that asks for `key`. */
+  ofTurn<V>(key: object, make: () => V): V {
+    const known = this.#shared.get(key) as V | undefined
+    if (known !== undefined) return known
+    const made = make()
+    this.#shared.set(key, made)
+    return made
+  }
+
   #put(beating: Beating, due: number): void {
     const slot = Math.max(this.#tick + 1, Math.ceil(due / TICK_MS))
     const set = this.#slots.get(slot) ?? new Set()
@@ -84,6 +95,7 @@ export class Heartbeats {
 
   #turn(): void {
     const now = this.now()
+    this.#shared.clear()
     const last = Math.floor(now / TICK_MS)
     this.#tickEnd = (last + 1) * TICK_MS
     const first = this.#tick + 1

@@ -107,7 +107,12 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   }
 
   control(message: Control): void {
-    this.write(this.encoding.control(message), this.encoding.controlsKeepHistory ? this.history : undefined)
+    this.encoded(this.encoding.control(message))
+  }
+
+  /** Writes control messages that are encoded already. */
+  encoded(batch: B): void {
+    this.write(batch, this.encoding.controlsKeepHistory ? this.history : undefined)
   }
 
   whenReady(resume: () => void): void {

@@ -150,7 +150,7 @@ class SseStream<B> implements Connection {
       heartbeats: context.heartbeats,
       heartbeatMs: context.heartbeatMs,
       stallMs: context.stallMs,
-      ping: () => this.sink.control(ping()),
+      ping: () => this.#ping(),
       onStalled: () => this.#giveUp(),
     })
   }
@@ -178,7 +178,11 @@ class SseStream<B> implements Connection {
     this.sink.beatEvery(heartbeatMs)
     this.sink.control(hello(this.id, heartbeatMs, (this.hold as Hold).principal))
     if (this.#ack) this.sink.control(this.#ack)
-    this.#second = setTimeout(() => this.sink.control(ping()), SECOND_MESSAGE_MS)
+    this.#second = setTimeout(() => {
+      // A timer that has ended is still memory.
+      this.#second = undefined
+      this.sink.control(ping())
+    }, SECOND_MESSAGE_MS)
     this.#isOpen = true
     if (this.#lost) return this.lose(this.#lost)
     this.#isStarted = true
@@ -212,6 +216,11 @@ class SseStream<B> implements Connection {
       if (raw.socket) onTurn()
       else raw.once('socket', onTurn)
     })
+  }
+
+  #ping(): void {
+    const { encoding } = this.#body
+    this.sink.encoded(this.#context.heartbeats.ofTurn(encoding, () => encoding.control(ping())))
   }
 
   /** Cuts off a client that has not taken a write for `stallMs`. */

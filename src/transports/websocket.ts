@@ -49,6 +49,9 @@ const UNREAD_BYTES = 256 * 1024
 /** Number of heartbeats without any message after which the peer counts as dead. */
 const DEAD_AFTER_BEATS = 3
 
+/** A ping without data (RFC 6455, section 5.5.2). */
+const PING = Buffer.from([0x89, 0])
+
 /** Serves an upgraded socket until it closes. */
 export function serveWebSocket(context: TransportContext, socket: WebSocket, request: FastifyRequest): void {
   new WebSocketConnection(context, socket, request)
@@ -169,7 +172,11 @@ class WebSocketConnection implements Connection, Holder {
     })
     this.#send(hello(this.id, this.#context.heartbeatMs, this.#hold.principal))
     this.#sink.beatEvery(this.#context.heartbeatMs)
-    this.#second = setTimeout(() => this.#send(ping()), SECOND_MESSAGE_MS)
+    this.#second = setTimeout(() => {
+      // A timer that has ended is still memory.
+      this.#second = undefined
+      this.#send(ping())
+    }, SECOND_MESSAGE_MS)
     this.#socket.resume()
   }
 
@@ -197,8 +204,10 @@ class WebSocketConnection implements Connection, Holder {
   #ping(): void {
     if (this.#silentBeats > 0) this.#context.onMissedHeartbeat()
     if (++this.#silentBeats > DEAD_AFTER_BEATS) return this.#lose('silent')
-    this.#send(ping())
-    this.#socket.ping()
+    const { encoding } = this.#sink
+    // Both pings in one write, which costs more than all else about them.
+    const make = () => Buffer.concat([encoding.control(ping()), PING])
+    this.#sink.encoded(this.#context.heartbeats.ofTurn(encoding, make))
   }
 
   /**

@@ -177,3 +177,23 @@ t.test('the time of a write is that of the tick, so that many writes ask no cloc
     t.equal(clock.lately % 250, 0)
   }
 })
+
+t.test('what beats share is made once in each turn, and anew in the next one', async t => {
+  const { clock, pass } = wheel(t)
+  const key = {}
+  const seen: number[] = []
+  let made = 0
+  for (const id of [1, 2]) {
+    clock.add({
+      wroteAt: clock.now() + id,
+      heartbeatMs: 1000,
+      beat() {
+        seen.push(clock.ofTurn(key, () => ++made))
+      },
+    })
+  }
+  pass(1250)
+  t.same(seen, [1, 1])
+  pass(250)
+  t.same(seen, [1, 1, 2, 2])
+})
