@@ -11,7 +11,7 @@ import { fanoutPicture } from './fanout-picture.ts'
 import type { Findings } from './guide/findings.ts'
 import { summaryTables } from './guide/tables.ts'
 import { validityLine } from './guide/validity.ts'
-import { writeReport } from './guide/write.ts'
+import { writeNetworks, writeReport } from './guide/write.ts'
 import { performancePage } from './performance-page.ts'
 import { Progress } from './progress.ts'
 import { environment, keptResults, printResult, type Result, readResult, writeResult } from './report.ts'
@@ -24,6 +24,7 @@ import { dialects } from './scenarios/dialects.ts'
 import { fanout } from './scenarios/fanout.ts'
 import { indexing } from './scenarios/indexing.ts'
 import { log } from './scenarios/log.ts'
+import { networks } from './scenarios/networks.ts'
 import { processes } from './scenarios/processes.ts'
 import { replay } from './scenarios/replay.ts'
 import type { Scenario } from './scenarios/scenario.ts'
@@ -45,6 +46,7 @@ const scenarios: Record<string, Scenario> = {
   processes,
   client,
   dialects,
+  networks,
   tracing,
 }
 
@@ -151,6 +153,7 @@ function keep(findings: Findings): void {
 function illustrate(result: Result): string[] {
   const page = fileURLToPath(new URL('../docs/performance.md', import.meta.url))
   writeFileSync(page, performancePage(keptResults()))
+  if (result.scenario === 'networks') return [page, ...writeNetworks()]
   if (result.scenario !== 'fanout') return [page]
   const picture = fileURLToPath(new URL('../docs/images/fanout.svg', import.meta.url))
   mkdirSync(dirname(picture), { recursive: true })

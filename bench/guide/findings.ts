@@ -1,6 +1,6 @@
 /** The results of a run of the workloads: plain data, kept as JSON, checked by `validity`, and printed by the report. */
-import type { Transport } from '../package/guide.ts'
-import type { Check } from '../report.ts'
+import type { NetworkMeasure, Range, Transport } from '../package/guide.ts'
+import type { Check, Result } from '../report.ts'
 
 /** What is between client and server. */
 export type Path = 'direct' | 'nginx as it comes' | 'nginx as documented'
@@ -128,4 +128,14 @@ export interface Findings {
   /** The run is valid when all hold. */
   readonly checks: readonly Check[]
   readonly valid: boolean
+}
+
+/** A figure by transport, as the guide cites it. */
+export type NetworkFigures = Readonly<
+  Record<NetworkMeasure, { readonly unit: string } & { readonly [T in Transport]?: Range }>
+>
+
+/** The result of the scenario `networks`, with the figures that the guide cites. */
+export interface NetworksResult extends Result {
+  readonly figures: NetworkFigures
 }

@@ -2,7 +2,7 @@
 
 /** How to read the table of verdicts. */
 export const reading =
-  'The figures favour the transport that is better in more of the scenario’s own measures: by at least 20 %, for delays also by at least 1 ms, and beyond the spread. They compare costs on this machine only; what proxies let through, what a page may send and which clients can read a stream is covered by the guide’s rules. The last column shows whether the figures contradict the guide or the tutorial; figures that favour neither transport contradict neither. The tutorial is an introduction to streaming protocols that this guide was checked against: it recommends a transport, with a reason, for the first five scenarios.'
+  'The figures favour the transport that is better in more of the scenario’s own measures: by at least 20 %, for delays also by at least 1 ms, and beyond the spread. Figures with a round trip are of a run of their own, through a proxy that delays; all others compare costs on this machine only; what proxies let through, what a page may send and which clients can read a stream is covered by the guide’s rules. The last column shows whether the figures contradict the guide or the tutorial; figures that favour neither transport contradict neither. The tutorial is an introduction to streaming protocols that this guide was checked against: it recommends a transport, with a reason, for the first five scenarios.'
 
 export const method: readonly string[] = [
   'Server, load and proxies are separate processes. The server is the published one, with its log in memory; every transport carries the same events with the same text.',
@@ -17,7 +17,7 @@ export const method: readonly string[] = [
 ]
 
 export const limits: readonly string[] = [
-  'Loopback: no network, no loss, no distance. An additional round trip (a handshake, a request per command) costs more on a real network.',
+  'Loopback: no network, no loss, no distance, but for the figures with a round trip, which are of an imitated network: the scenario `networks`.',
   'Two cores, shared by server, load and proxies: absolute figures are this machine’s. Compare within one run.',
   'The load sends and reads in one thread: an event that is due while it reads has to wait. Its lateness is checked and listed with the checks; it is the same for every transport.',
   'On loopback the kernel accounts the receiver’s share of a packet to the sender.',

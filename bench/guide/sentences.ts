@@ -1,13 +1,13 @@
 /** Verdicts in sentences. Pure. */
-import { measures } from '../package/guide.ts'
+import { measureName } from '../package/guide.ts'
 import { transportNames } from './cells.ts'
-import { COUNTS_MS, type Comparison, type Trial, type Verdict } from './verdict.ts'
+import { COUNTS_MS, type Comparison, ownMeasures, type Trial, type Verdict } from './verdict.ts'
 
 const votes = (comparisons: readonly Comparison[], verdict: Verdict, better: Comparison['better']) =>
   comparisons
-    .filter(({ measure, counts }) => counts && verdict.scenario.measures.includes(measure))
+    .filter(({ measure, counts }) => counts && ownMeasures(verdict.scenario).includes(measure))
     .filter(comparison => comparison.better === better)
-    .map(({ measure, text }) => `${measures[measure]} (${text})`)
+    .map(({ measure, text }) => `${measureName(measure)} (${text})`)
 
 /** The result of the scenario's own measures in one sentence. */
 export function figuresText(verdict: Verdict): string {

@@ -1,5 +1,5 @@
 /** The report's tables. Pure. */
-import { measures, type Range, type Transport } from '../package/guide.ts'
+import { measureName, type Range, type Transport } from '../package/guide.ts'
 import { figure, type Table } from '../report.ts'
 import {
   cellOf,
@@ -14,7 +14,7 @@ import {
   workloadsOf,
 } from './cells.ts'
 import type { Cell, Delays, Figure, Findings, Variant } from './findings.ts'
-import type { Comparison, Verdict } from './verdict.ts'
+import { type Comparison, ownMeasures, type Verdict } from './verdict.ts'
 
 /** The median with its quartiles: `0.91 (0.88–0.95)`; without them when they are equal. */
 export function ranged(range: Range | undefined): string {
@@ -58,7 +58,7 @@ export function agreement({ wasMeasured, notJudged, guideAgrees, tutorialAgrees 
 }
 
 const labelOf = ({ measure, unit, connections }: Comparison) =>
-  `${measures[measure]}${connections === undefined ? '' : ` (${connections} connections against one WebSocket)`}, ${unit}`
+  `${measureName(measure)}${connections === undefined ? '' : ` (${connections} connections against one WebSocket)`}, ${unit}`
 
 /** The measures of one scenario, its own first and marked. */
 export function comparisonTable({ comparisons, scenario }: Verdict): Table {
@@ -66,7 +66,7 @@ export function comparisonTable({ comparisons, scenario }: Verdict): Table {
     title: 'SSE and WebSocket',
     columns: ['measure', ...transports.map(transport => transportNames[transport]), 'difference'],
     rows: comparisons.map(comparison => [
-      `${labelOf(comparison)}${scenario.measures.includes(comparison.measure) ? ' *' : ''}`,
+      `${labelOf(comparison)}${ownMeasures(scenario).includes(comparison.measure) ? ' *' : ''}`,
       ...transports.map(transport => ranged(comparison.ranges[transport])),
       comparison.text,
     ]),

@@ -1,10 +1,12 @@
 /** Compares the figures of each scenario with the guide and the tutorial. Pure. */
 import {
+  type EvidenceId,
   evidenceFor,
   isDifference,
   type Measure,
   type Measured,
   measures,
+  type NetworkMeasure,
   type Range,
   recommend,
   type Scenario,
@@ -24,13 +26,13 @@ export const CLEAR = 0.2
 export const COUNTS_MS = 1
 
 /** Measures where more is better. */
-const moreIsBetter: ReadonlySet<Measure> = new Set(['knee'])
+const moreIsBetter: ReadonlySet<Measure | NetworkMeasure> = new Set(['knee'])
 
 type Pair = 'sse' | 'websocket'
 
 /** One measure on both transports, and long-poll as control. */
 export interface Comparison {
-  readonly measure: Measure
+  readonly measure: Measure | NetworkMeasure
   readonly unit: string
   readonly ranges: { readonly [T in Transport]?: Range | undefined }
   /** The better of SSE and WebSocket; `neither` within the spread; undefined when one is missing. */
@@ -76,9 +78,16 @@ export interface Verdict {
   readonly notJudged?: string
 }
 
+/** The measures that matter for a scenario: of its workload, and of the imitated network. */
+export const ownMeasures = ({ measures, networkMeasures = [] }: Scenario): (Measure | NetworkMeasure)[] => [
+  ...measures,
+  ...networkMeasures,
+]
+
 /** Compares one measure. */
-export function compare(measure: Measure, ranges: Comparison['ranges']): Comparison {
-  const base = { measure, unit: units[measure], ranges }
+export function compare(measure: Comparison['measure'], ranges: Comparison['ranges']): Comparison {
+  const unit = measure in measures ? units[measure as Measure] : 'ms'
+  const base = { measure, unit, ranges }
   const { sse, websocket } = ranges
   if (!sse || !websocket) return { ...base, clear: false, counts: false, text: 'not measured on both' }
   if (!isDifference(sse, websocket))
@@ -162,12 +171,20 @@ function ofAll(comparison: Comparison, connections: number): Comparison {
 export function verdictOf(name: ScenarioName, measured: Measured, connections = 1): Verdict {
   const scenario = scenarios[name]
   const others = (Object.keys(measures) as Measure[]).filter(measure => !scenario.measures.includes(measure))
-  const comparisons = [...scenario.measures, ...others].flatMap(measure => {
-    const { unit: _, ...ranges } = measured.figures[`${name}/${measure}`] ?? { unit: '' }
+  const compared = (measure: Measure | NetworkMeasure, id: EvidenceId) => {
+    const { unit: _, ...ranges } = measured.figures[id] ?? { unit: '' }
     return Object.keys(ranges).length > 0 ? [ofAll(compare(measure, ranges), connections)] : []
-  })
+  }
+  const { networkMeasures = [] } = scenario
+  const ofWorkload = (list: readonly Measure[]) =>
+    list.flatMap(measure => compared(measure, `${name}/${measure}`))
+  const comparisons = [
+    ...ofWorkload(scenario.measures),
+    ...networkMeasures.flatMap(measure => compared(measure, `networks/${measure}`)),
+    ...ofWorkload(others),
+  ]
   const reason = notJudged[name]
-  const own = comparisons.filter(({ measure }) => scenario.measures.includes(measure))
+  const own = comparisons.filter(({ measure }) => ownMeasures(scenario).includes(measure))
   const figures = reason === undefined ? speaksFor(own) : 'neither'
   const agrees = (transport: Transport) => figures === 'neither' || figures === transport
   const { transport, because } = recommend(name)
@@ -181,15 +198,19 @@ export function verdictOf(name: ScenarioName, measured: Measured, connections = 
     guideAgrees: agrees(transport),
     ...(scenario.teaching && { tutorialAgrees: agrees(scenario.teaching.transport) }),
     trials: (claims[name] ?? []).map(claim => trial(name, claim, measured)),
-    // Memory of an idle connection does not belong to a workload.
-    wasMeasured: comparisons.some(({ measure }) => measure !== 'memory'),
+    // Memory of an idle connection does not belong to a workload, nor do the figures of the network.
+    wasMeasured: comparisons.some(({ measure }) => measure !== 'memory' && measure in measures),
     ...(reason !== undefined && { notJudged: reason }),
   }
 }
 
-/** The verdicts on all scenarios, in the guide's order. */
-export function verdicts(found: Found): Verdict[] {
-  const measured = measuredOf(found)
+/**
+ * The verdicts on all scenarios, in the guide's order.
+ * @param networks the figures of the imitated network
+ */
+export function verdicts(found: Found, networks: Measured): Verdict[] {
+  const own = measuredOf(found)
+  const measured = { ...own, figures: { ...own.figures, ...networks.figures } }
   return scenarioNames.map(name => {
     const { followsAll, sessions } = workloads[name]
     return verdictOf(name, measured, followsAll ? sessions : 1)

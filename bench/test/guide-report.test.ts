@@ -1,16 +1,33 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import t from 'tap'
+import { networksOf } from '../guide/figures.ts'
 import { markdown } from '../guide/markdown.ts'
 import { summaryTables } from '../guide/tables.ts'
 import { validityLine } from '../guide/validity.ts'
 import { readFindings, writeReport } from '../guide/write.ts'
 import { scenarios } from '../package/guide.ts'
+import type { KeptResult } from '../report.ts'
 import { figureOf, judged, makeFound, withCell } from './fixtures/findings.ts'
 
 const findings = judged(makeFound())
 const broken = judged(
   withCell(makeFound(), 'chat', 'SSE', cell => ({ ...cell, counts: { ...cell.counts, lost: 3 } })),
 )
+
+/** Figures of an imitated network, for these tests only. */
+const networks = networksOf([
+  {
+    scenario: 'networks',
+    environment: { ...findings.environment, date: '2026-01-03T00:00:00Z' },
+    figures: {
+      cold: {
+        unit: 'ms',
+        sse: { median: 183, low: 182, high: 184 },
+        websocket: { median: 244, low: 243, high: 245 },
+      },
+    },
+  } as unknown as KeptResult,
+])
 
 t.test('markup in names is escaped', async t => {
   const bad = '<script>alert(1)</script>|x'
@@ -23,8 +40,8 @@ t.test('markup in names is escaped', async t => {
     memory: found.memory.map(one => ({ ...one, variant: `${one.variant}${bad}` })),
     leftOut: [{ workload: bad, variant: bad, why: bad, impossible: false }],
   })
-  t.notMatch(markdown(named), /[^\\]<script/)
-  const rows = markdown(named)
+  t.notMatch(markdown(named, networks), /[^\\]<script/)
+  const rows = markdown(named, networks)
     .split('\n')
     .filter(line => line.startsWith('|') && line.includes('alert'))
   t.ok(rows.length > 5)
@@ -33,8 +50,8 @@ t.test('markup in names is escaped', async t => {
 
 t.test('an invalid run is reported with the reason; one on a slow machine as such', async t => {
   t.notOk(broken.valid)
-  t.match(markdown(broken), /\*\*The run is invalid: failed checks: no event was lost/)
-  t.match(markdown(broken), /\| no event was lost \| FAILED \| chat, SSE: 3, expected 0 \|/)
+  t.match(markdown(broken, networks), /\*\*The run is invalid: failed checks: no event was lost/)
+  t.match(markdown(broken, networks), /\| no event was lost \| FAILED \| chat, SSE: 3, expected 0 \|/)
   t.equal(validityLine(findings.checks), 'valid')
   t.match(validityLine(broken.checks), 'invalid: failed checks: no event was lost')
   const late = (found: ReturnType<typeof makeFound>) =>
@@ -72,7 +89,7 @@ t.test('the summary for a terminal has every cell and measurement', async t => {
 t.test(
   'the selection guide has a recommendation, its figures and the tutorial’s reason for each scenario',
   async t => {
-    const text = markdown(findings)
+    const text = markdown(findings, networks)
     for (const { title, teaching } of Object.values(scenarios)) {
       const part = text.split(`\n### ${title}\n`)[1]?.split('\n##')[0] ?? ''
       t.match(part, /Use (SSE|WebSocket): /, title)
@@ -101,9 +118,9 @@ t.test(
 
 t.test('a run of one workload has a report, too', async t => {
   const alone = judged(makeFound({ workloads: ['game'], quick: true }))
-  t.match(markdown(alone), /It was not measured in this run\./)
-  t.match(markdown(alone), /It was a quick run/)
-  t.notMatch(markdown(alone), /NaN|undefined|Infinity/)
+  t.match(markdown(alone, networks), /It was not measured in this run\./)
+  t.match(markdown(alone, networks), /It was a quick run/)
+  t.notMatch(markdown(alone, networks), /NaN|undefined|Infinity/)
 })
 
 t.test(
@@ -114,16 +131,16 @@ t.test(
     const before = readFileSync(guide, 'utf8')
     const quick = judged(makeFound({ quick: true }))
     writeFileSync(file, JSON.stringify(quick))
-    t.same(writeReport(file), [file.replace('.json', '.md')])
+    t.same(writeReport(file, networks), [file.replace('.json', '.md')])
     t.equal(
       readFileSync(file.replace('.json', '.md'), 'utf8'),
-      markdown(quick),
+      markdown(quick, networks),
       'JSON keeps all that the report needs',
     )
     writeFileSync(file, JSON.stringify(broken))
-    t.same(writeReport(file), [file.replace('.json', '.md')], 'invalid')
+    t.same(writeReport(file, networks), [file.replace('.json', '.md')], 'invalid')
     writeFileSync(file, JSON.stringify(judged(makeFound({ workloads: ['chat'] }))))
-    t.same(writeReport(file), [file.replace('.json', '.md')], 'one workload')
+    t.same(writeReport(file, networks), [file.replace('.json', '.md')], 'one workload')
     t.equal(readFileSync(guide, 'utf8'), before)
   },
 )
@@ -132,6 +149,6 @@ t.test('a file without findings is refused with what was expected', async t => {
   const file = `${t.testdir({ 'other.json': '{"scenario":"fanout"}', 'broken.json': '{' })}/`
   t.throws(() => readFindings(`${file}other.json`), /expected results of the workloads in format 2/)
   t.throws(() => readFindings(`${file}broken.json`), /expected the results of a run as JSON/)
-  t.throws(() => writeReport(`${file}none.json`), /none\.json/)
+  t.throws(() => writeReport(`${file}none.json`, networks), /none\.json/)
   t.notOk(existsSync(`${file}other.md`))
 })

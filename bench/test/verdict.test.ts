@@ -158,7 +158,7 @@ t.test('the buffered scenario is not judged, since nothing was buffered', async 
 })
 
 t.test('each scenario has a verdict', async t => {
-  const all = verdicts(makeFound())
+  const all = verdicts(makeFound(), { date: '', machine: '', figures: {} })
   t.equal(all.length, 10)
   t.ok(all.every(({ wasMeasured }) => wasMeasured))
   t.same(

@@ -15,6 +15,9 @@ import { type Nginx, startNginx } from './nginx.ts'
 const readPem = (file: 'key' | 'cert') =>
   readFileSync(new URL(`../../test/fixtures/tls/${file}.pem`, import.meta.url), 'utf8')
 
+/** The options of a server with TLS. */
+export const testTls = () => ({ key: readPem('key'), cert: readPem('cert') })
+
 /** A server and how to reach it. */
 export interface Stage {
   readonly server: Worker<typeof Server>
@@ -26,7 +29,7 @@ export interface Stage {
 export function serverOf({ server, transport, compressed, tls }: Variant): StageOptions {
   if (server === 'floor') return { peer: transport === 'sse' ? 'floor SSE' : 'floor WebSocket' }
   if (server !== 'twinrail') return { peer: server as PeerName }
-  return { compression: compressed, ...(tls && { tls: { key: readPem('key'), cert: readPem('cert') } }) }
+  return { compression: compressed, ...(tls && { tls: testTls() }) }
 }
 
 export class Stages {

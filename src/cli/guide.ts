@@ -78,8 +78,14 @@ function formatAdvice(
   ]
   if (title) lines.unshift(`${paint('bold', title)}: ${about}`, '')
   if (measured) {
-    lines.push('', paint('dim', `Measured on ${measured.date}, ${measured.machine}:`))
-    lines.push(...evidence.map(({ text }) => `  ${text}`))
+    const { networks } = measured
+    const textsOf = (network: boolean) =>
+      evidence.filter(({ id }) => id.startsWith('networks/') === network).map(({ text }) => `  ${text}`)
+    lines.push('', paint('dim', `Measured on ${measured.date}, ${measured.machine}:`), ...textsOf(false))
+    if (networks) {
+      const where = `Through an imitated network, on ${networks.date}, ${networks.machine}:`
+      lines.push(paint('dim', where), ...textsOf(true))
+    }
   } else lines.push('', paint('dim', 'There are no measurements yet; `npm run bench` makes them.'))
   if (teaching) {
     const { reason, holds, because: why } = teaching

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { chooseTransport, type Recommendation } from './choose.ts'
 import { type Evidence, evidenceFor, type Measured } from './evidence.ts'
 import { measured } from './measured.ts'
+import { measuredNetworks } from './measured-networks.ts'
 import { type ScenarioName, scenarioNames, type Transport } from './names.ts'
 import { Needs } from './needs.ts'
 import { recommend, scenarios, type Teaching } from './scenarios.ts'
@@ -46,7 +47,14 @@ export const Advice = z.object({
     .array(z.object({ id: z.string(), text: z.string(), figure }))
     .describe('The measured figures that support the reasons; empty before the first run of the benchmark'),
   measured: z
-    .object({ date: z.string(), machine: z.string() })
+    .object({
+      date: z.string(),
+      machine: z.string(),
+      networks: z
+        .object({ date: z.string(), machine: z.string() })
+        .optional()
+        .describe('The same of the figures of `networks/…`; absent without them'),
+    })
     .optional()
     .describe('The day and the machine of the measurement; absent without figures'),
   teaching: z
@@ -62,6 +70,9 @@ export const Advice = z.object({
     ),
 })
 
+/** When and where figures were measured. */
+export type Origin = Pick<Measured, 'date' | 'machine'>
+
 /** An answer of the guide. */
 export interface Advice extends Omit<Recommendation, 'evidence'> {
   /** The scenario of the question; absent without one. */
@@ -74,8 +85,8 @@ export interface Advice extends Omit<Recommendation, 'evidence'> {
   needs: Needs
   /** The measured figures that support the reasons; empty before the first run of the benchmark. */
   evidence: Evidence[]
-  /** The day and the machine of the measurement; absent without figures. */
-  measured?: Pick<Measured, 'date' | 'machine'>
+  /** The day and the machine of the measurement; absent without figures. Those of `networks/…` may be of another one. */
+  measured?: Origin & { networks?: Origin }
   /** What the tutorial recommends for the scenario; absent for scenarios that the tutorial does not have. */
   teaching?: Teaching
 }
@@ -83,25 +94,34 @@ export interface Advice extends Omit<Recommendation, 'evidence'> {
 /**
  * Recommends a transport, with all reasons and the measured figures. Does not throw.
  * @param figures the figures to cite; by default those of the last committed run of the benchmark
+ * @param networks the same of the imitated network
  */
-export function advise({ scenario: name, ...more }: GuideQuestion, figures: Measured = measured): Advice {
+export function advise(
+  { scenario: name, ...more }: GuideQuestion,
+  figures: Measured = measured,
+  networks: Measured = measuredNetworks,
+): Advice {
   const scenario = name && scenarios[name]
   const choice = name ? recommend(name, more) : chooseTransport(more)
-  const evidence = evidenceFor(choice.evidence, figures)
-  const { date, machine } = figures
+  const all = { ...figures.figures, ...networks.figures }
+  const evidence = evidenceFor(choice.evidence, { ...figures, figures: all })
+  const ofNetworks = evidence.some(({ id }) => id.startsWith('networks/'))
+  const origin = ({ date, machine }: Measured): Origin => ({ date, machine })
   return {
     ...(name && scenario && { scenario: name, title: scenario.title, about: scenario.about }),
     needs: { ...scenario?.needs, ...more },
     ...choice,
     evidence,
-    ...(evidence.length > 0 && { measured: { date, machine } }),
+    ...(evidence.length > 0 && {
+      measured: { ...origin(figures), ...(ofNetworks && { networks: origin(networks) }) },
+    }),
     ...(scenario?.teaching && { teaching: scenario.teaching }),
   }
 }
 
 /** The answers of {@link advise} for all scenarios, in the order of {@link scenarioNames}. */
-export function adviseOnAll(figures: Measured = measured): Advice[] {
-  return scenarioNames.map(scenario => advise({ scenario }, figures))
+export function adviseOnAll(figures: Measured = measured, networks: Measured = measuredNetworks): Advice[] {
+  return scenarioNames.map(scenario => advise({ scenario }, figures, networks))
 }
 
 /** Converts text to a number or a boolean. Other values are returned unchanged; the schema refuses them. */

@@ -52,33 +52,34 @@ const crowded = ({ sessions = 1, connections = Number.POSITIVE_INFINITY }: Needs
  * The rules, in the order in which they apply: preferences first, then transports that work badly, then transports that
  * do not work. Latency and CPU per event have no rule, since neither transport sends headers with an event and both are
  * written in the same turn. Bytes have none either: framing differs by about thirty bytes per event, and compression
- * removes most of that.
+ * removes most of that. What differs over a network are round trips: to connect, and for a command on a new connection.
  */
 export const rules: readonly Rule[] = [
   {
     id: 'one-way',
     applies: needs => !busy(needs) && !crowded(needs) && !needs.buffers,
-    because: () => 'answers flow one way and commands are rare, and plain HTTP passes most proxies',
+    because: () =>
+      'answers flow one way and commands are rare: SSE passes most proxies and has its first event a round trip sooner, which outweighs the memory that an idle WebSocket saves',
     moves: ['sse', 'to the front'],
   },
   {
     id: 'mobile',
     applies: needs => needs.mobile,
     because: () =>
-      'sleep and network changes do not matter: reconnecting costs the same on SSE and WebSocket',
+      'sleep and network changes speak for SSE: it is current again a round trip sooner, since a WebSocket subscribes after its upgrade, which outweighs the memory that an idle WebSocket saves',
   },
   {
     id: 'busy-upstream',
     applies: busy,
     because: ({ upstreamPerSecond }) =>
-      `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each`,
+      `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each, and a request that finds no free connection takes two or three round trips`,
     moves: ['websocket', 'to the front'],
   },
   {
     id: 'many-sessions',
     applies: crowded,
     because: ({ sessions = 1, connections }) =>
-      `${sessions} streams would use up the ${connections} connections to this host`,
+      `${sessions} streams would use up the ${connections} connections to this host; on one WebSocket a lost packet holds up all of them`,
     moves: ['websocket', 'to the front'],
   },
   {
@@ -132,12 +133,25 @@ export const rules: readonly Rule[] = [
 
 /** The figures that support the reason of a rule, by its id. Apart from the rules, since clients need the rules only. */
 export const evidenceOf: Readonly<Record<string, readonly EvidenceId[]>> = {
-  'one-way': ['chat/deliver', 'chat/cpu', 'chat/bytes'],
-  mobile: ['mobile/handshake', 'mobile/firstEvent', 'mobile/storm'],
-  'busy-upstream': ['editing/uplink', 'editing/cpu', 'game/uplink'],
-  'many-sessions': ['dashboards/handshake', 'dashboards/memory'],
+  'one-way': ['networks/cold', 'chat/memory', 'chat/deliver', 'chat/cpu', 'chat/bytes'],
+  mobile: [
+    'networks/resumed',
+    'networks/cold',
+    'mobile/memory',
+    'mobile/handshake',
+    'mobile/firstEvent',
+    'mobile/storm',
+  ],
+  'busy-upstream': [
+    'networks/laterCommand',
+    'networks/separateCommand',
+    'editing/uplink',
+    'editing/cpu',
+    'game/uplink',
+  ],
+  'many-sessions': ['networks/others', 'dashboards/handshake', 'dashboards/memory'],
   binary: ['binary/bytes', 'binary/deliver'],
-  'cuts-idle': ['mobile/storm'],
+  'cuts-idle': ['networks/resumed', 'mobile/storm'],
   buffers: ['buffered/firstEvent', 'buffered/deliver'],
 }
 

@@ -1,5 +1,13 @@
 /** The figures that the benchmark measured, and sentences about them. */
-import { type EvidenceId, type Measure, measures, type ScenarioName, type Transport } from './names.ts'
+import {
+  CITED_ROUND_TRIP_MS,
+  type EvidenceId,
+  type Measure,
+  measures,
+  type NetworkMeasure,
+  networkMeasures,
+  type Transport,
+} from './names.ts'
 
 /** The result of several rounds: the median and the quartiles. */
 export interface Range {
@@ -14,7 +22,7 @@ export interface Range {
 /** One measured figure, with the result of each transport that was measured. */
 export type Figure = { readonly unit: string } & { readonly [T in Transport]?: Range | undefined }
 
-/** The figures of one run of the benchmark. */
+/** The figures of one run of the benchmark: of its workloads, or of its imitated network. */
 export interface Measured {
   /** The day of the run, `YYYY-MM-DD`; empty before the first run. */
   readonly date: string
@@ -26,7 +34,7 @@ export interface Measured {
 
 /** A measured figure with a sentence about it. */
 export interface Evidence {
-  /** The workload and the measure. */
+  /** The workload, or `networks`, and the measure. */
   id: EvidenceId
   /** The figure in words, for people. */
   text: string
@@ -55,12 +63,16 @@ export function evidenceFor(ids: readonly EvidenceId[], { figures }: Measured): 
 export const transportNames = { sse: 'SSE', websocket: 'WebSocket', 'long-poll': 'long-poll' } as const
 
 function sentence(id: EvidenceId, figure: Figure): string {
-  const [workload, measure] = id.split('/') as [ScenarioName, Measure]
+  const [workload, measure] = id.split('/') as [string, Measure | NetworkMeasure]
+  const what =
+    workload === 'networks'
+      ? `${CITED_ROUND_TRIP_MS} ms round trip, TLS: ${networkMeasures[measure as NetworkMeasure]}`
+      : `${workload}: ${measures[measure as Measure]}`
   const values = (Object.keys(transportNames) as Transport[]).flatMap(transport => {
     const range = figure[transport]
     return range ? [`${short(range.median)} ${figure.unit} over ${transportNames[transport]}`] : []
   })
-  return `${workload}: ${measures[measure]} ${values.join(', ')}${comparison(figure)}`
+  return `${what} ${values.join(', ')}${comparison(figure)}`
 }
 
 /** The comparison of SSE and WebSocket; empty unless both were measured. */

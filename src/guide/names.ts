@@ -35,8 +35,32 @@ export const measures = {
 /** The name of a measure. */
 export type Measure = keyof typeof measures
 
+/** Round trip of the imitated network whose figures are cited, ms. */
+export const CITED_ROUND_TRIP_MS = 60
+
 /**
- * The id of one figure of one workload, such as `chat/deliver`. The memory of an idle connection does not depend on the
- * workload, so every workload has the same figure for it.
+ * What was measured through that network, with TLS, with their names in sentences. SSE is over HTTP/2 there, as browsers
+ * choose it, where the name says nothing else.
  */
-export type EvidenceId = `${ScenarioName}/${Measure}`
+export const networkMeasures = {
+  cold: 'connect → first event',
+  resumed: 'connect again → missed events there',
+  firstCommand: 'first command → answer',
+  laterCommand: 'later command → answer',
+  separateCommand: 'SSE over HTTP/1.1: first command → answer',
+  others: 'SSE on ten connections: slowest event of nine sessions while a tenth waits for a lost packet',
+} as const
+/** The name of a measure that needs a network. */
+export type NetworkMeasure = keyof typeof networkMeasures
+
+/** The name of a measure in sentences. */
+export const measureName = (measure: Measure | NetworkMeasure): string =>
+  measure in networkMeasures
+    ? `${networkMeasures[measure as NetworkMeasure]}, ${CITED_ROUND_TRIP_MS} ms round trip and TLS`
+    : measures[measure as Measure]
+
+/**
+ * The id of one figure: of a workload, such as `chat/deliver`, or of the imitated network, such as `networks/cold`. The
+ * memory of an idle connection does not depend on the workload, so every workload has the same figure for it.
+ */
+export type EvidenceId = `${ScenarioName}/${Measure}` | `networks/${NetworkMeasure}`

@@ -1,6 +1,6 @@
 /** Typical applications, their needs, and the tutorial's recommendations. The benchmark has a workload for each. */
 import { chooseTransport, type Recommendation } from './choose.ts'
-import type { Measure, ScenarioName, Transport } from './names.ts'
+import type { EvidenceId, Measure, NetworkMeasure, ScenarioName, Transport } from './names.ts'
 import type { Needs } from './needs.ts'
 
 /** A recommendation of the tutorial that this guide was checked against, an introduction to streaming protocols. */
@@ -25,6 +25,8 @@ export interface Scenario {
   readonly needs: Needs
   /** The measures that matter for this application, the most important first. */
   readonly measures: readonly Measure[]
+  /** What matters for it of the figures through the imitated network. @default nothing */
+  readonly networkMeasures?: readonly NetworkMeasure[]
   /** What the tutorial recommends; absent for applications that the tutorial does not have. */
   readonly teaching?: Teaching
 }
@@ -36,6 +38,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
     about: 'A user sends a prompt now and then; the answer arrives token by token, dozens per second.',
     needs: { upstreamPerSecond: 0.1 },
     measures: ['firstEvent', 'deliver', 'cpu', 'bytes', 'slow'],
+    networkMeasures: ['cold'],
     teaching: {
       transport: 'sse',
       reason: 'SSE is plain HTTP, flows one way and reconnects by itself.',
@@ -50,6 +53,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       'Several people type in one document. Small updates and cursor positions go both ways, ten per second from each person.',
     needs: { upstreamPerSecond: 11 },
     measures: ['uplink', 'deliver', 'bytes', 'cpu', 'storm'],
+    networkMeasures: ['laterCommand'],
     teaching: {
       transport: 'websocket',
       reason: 'Both directions are in use all the time.',
@@ -63,12 +67,13 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
     about: 'A training job reports its loss and accuracy step by step, for hours; people only watch.',
     needs: {},
     measures: ['deliver', 'cpu', 'bytes', 'memory', 'slow'],
+    networkMeasures: ['cold'],
     teaching: {
       transport: 'sse',
       reason: 'The data flows one way, over a standard that every browser has.',
       holds: 'yes',
       because:
-        'Clients send nothing. SSE and WebSocket are both standards that every browser has, so the direction decides.',
+        'Clients send nothing, and SSE and WebSocket are both standards that every browser has, so the direction decides. Of what differs, SSE has its first event a round trip sooner, which each person notices; WebSocket takes less memory per connection, which only the server does.',
     },
   },
   game: {
@@ -76,6 +81,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
     about: 'Moves go both ways at a fixed tick of 50 ms.',
     needs: { upstreamPerSecond: 20 },
     measures: ['uplink', 'deliver', 'cpu', 'bytes'],
+    networkMeasures: ['laterCommand'],
     teaching: {
       transport: 'websocket',
       reason: 'WebSocket has lower latency because it has no HTTP headers.',
@@ -89,6 +95,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
     about: 'A client uploads a document once; plan, sources and summary arrive over seconds to minutes.',
     needs: { upstreamPerSecond: 0.01 },
     measures: ['firstEvent', 'deliver', 'bytes', 'storm'],
+    networkMeasures: ['resumed'],
     teaching: {
       transport: 'sse',
       reason: 'Progress flows one way, and a long task survives by automatic reconnect.',
@@ -103,6 +110,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       'One page over HTTP/1.1 follows twenty sessions at a time. Over HTTP/2 there is no limit of six connections, and SSE works as well.',
     needs: { sessions: 20, connections: 6 },
     measures: ['memory', 'handshake', 'firstEvent', 'cpu', 'deliver'],
+    networkMeasures: ['cold', 'others'],
   },
   mobile: {
     title: 'Mobile clients',
@@ -110,6 +118,7 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
       'There are few events, but the phone sleeps and changes networks, so the cost of reconnecting matters most.',
     needs: { upstreamPerSecond: 0.1, mobile: true },
     measures: ['handshake', 'firstEvent', 'storm', 'memory'],
+    networkMeasures: ['cold', 'resumed'],
   },
   buffered: {
     title: 'Behind a buffering proxy',
@@ -130,17 +139,22 @@ export const scenarios: Readonly<Record<ScenarioName, Scenario>> = {
     about: 'An agent asks before it acts; people answer, steer and cancel, a few times a minute.',
     needs: { upstreamPerSecond: 0.2 },
     measures: ['uplink', 'firstEvent', 'deliver'],
+    networkMeasures: ['cold', 'firstCommand'],
   },
 }
 
 /**
- * Recommends a transport for a scenario, with the figures of its own workload as evidence. Does not throw.
+ * Recommends a transport for a scenario, with the figures of its own workload as evidence, and those of the imitated
+ * network that matter for it or that its reasons speak of. Does not throw.
  * @param more needs that are added to those of the scenario, or override them. @default none
  */
 export function recommend(name: ScenarioName, more: Needs = {}): Recommendation {
-  const { needs, measures } = scenarios[name]
-  return {
-    ...chooseTransport({ ...needs, ...more }),
-    evidence: measures.map(measure => `${name}/${measure}` as const),
-  }
+  const { needs, measures, networkMeasures = [] } = scenarios[name]
+  const choice = chooseTransport({ ...needs, ...more })
+  const own: EvidenceId[] = [
+    ...measures.map(measure => `${name}/${measure}` as const),
+    ...networkMeasures.map(measure => `networks/${measure}` as const),
+  ]
+  const spokenOf = choice.evidence.filter(id => id.startsWith('networks/'))
+  return { ...choice, evidence: [...new Set([...own, ...spokenOf])] }
 }

@@ -6,7 +6,9 @@ import {
   isDifference,
   type Measured,
   measured,
+  measuredNetworks,
   measures,
+  networkMeasures,
   recommend,
   scenarioNames,
 } from '../../src/guide/index.ts'
@@ -68,26 +70,64 @@ t.test('advice carries figures, and when and where they are from, only where the
     evidence: [{ id: 'chat/deliver' }, { id: 'chat/bytes' }],
     measured: { date: '2026-01-02', machine: 'a machine' },
   })
-  const without = advise({ scenario: 'mobile' }, figures)
+  const nothing = { date: '', machine: '', figures: {} }
+  const without = advise({ scenario: 'mobile' }, figures, nothing)
   t.same(without.evidence, [])
   t.notOk('measured' in without)
 })
+
+/** Figures through the imitated network, for this test only. */
+const networks: Measured = {
+  date: '2026-01-03',
+  machine: 'another machine',
+  figures: { 'networks/cold': { unit: 'ms', sse: range(183, 1), websocket: range(244, 2) } },
+}
+
+t.test('a reason about round trips cites the network’s figure, and when that was measured', async t => {
+  const advice = advise({ scenario: 'mobile' }, figures, networks)
+  t.match(advice.evidence, [
+    {
+      id: 'networks/cold',
+      text: '60 ms round trip, TLS: connect → first event 183 ms over SSE, 244 ms over WebSocket: SSE 25 % less than WebSocket',
+    },
+  ])
+  t.match(advice.measured, {
+    date: '2026-01-02',
+    networks: { date: '2026-01-03', machine: 'another machine' },
+  })
+  t.notOk(advise({ scenario: 'chat' }, figures, { ...networks, figures: {} }).measured?.networks)
+})
+
+t.test(
+  'each reason about round trips, reconnects or one connection for many names a network’s figure',
+  async t => {
+    for (const rule of ['one-way', 'mobile', 'busy-upstream', 'many-sessions', 'cuts-idle']) {
+      const ids = (evidenceOf[rule] ?? []).filter(id => id.startsWith('networks/'))
+      t.ok(ids.length > 0, rule)
+      for (const id of ids) t.ok(measuredNetworks.figures[id], `${rule}: ${id} was measured`)
+    }
+  },
+)
 
 t.test('every id names a scenario and a measure', async t => {
   const ids = [
     ...Object.values(evidenceOf).flat(),
     ...scenarioNames.flatMap(name => recommend(name).evidence),
   ]
-  for (const id of [...ids, ...Object.keys(measured.figures)]) {
+  for (const id of [...ids, ...Object.keys(measured.figures), ...Object.keys(measuredNetworks.figures)]) {
     const [scenario, measure] = id.split('/')
-    t.ok(scenarioNames.includes(scenario as never) && measure! in measures, id)
+    const names =
+      scenario === 'networks' ? networkMeasures : scenarioNames.includes(scenario as never) && measures
+    t.ok(names && measure! in names, id)
   }
 })
 
-t.test('a scenario rests on figures of its own workload', async t => {
+t.test('a scenario rests on figures of its own workload, and then on those of the network', async t => {
   for (const name of scenarioNames) {
     const { evidence } = recommend(name)
-    t.ok(evidence.length > 0 && evidence.every(id => id.startsWith(`${name}/`)), name)
+    const own = evidence.filter(id => !id.startsWith('networks/'))
+    t.ok(own.length > 0 && own.every(id => id.startsWith(`${name}/`)), name)
+    t.same(evidence.slice(0, own.length), own, `${name}: its own come first`)
     t.equal(new Set(evidence).size, evidence.length)
   }
 })
