@@ -1,8 +1,9 @@
 /** Bundles the page of an example with esbuild: `main.js`, `main.css` and `index.html`, without hashes in their names. */
 import { existsSync } from 'node:fs'
-import { copyFile, cp, mkdir } from 'node:fs/promises'
+import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { aboutOf } from './list.ts'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
 
@@ -32,8 +33,15 @@ export async function buildPage(
       define: { 'process.env.NODE_ENV': '"production"' },
       logLevel: 'warning',
     }),
-    copyFile(at(`./${name}/page/index.html`), `${folder}/index.html`),
+    writeShell(name, folder),
     existsSync(samples) && cp(samples, `${folder}/samples`, { recursive: true }),
   ])
   return folder
+}
+
+/** The page without its content: the same for all examples, but for the title. */
+async function writeShell(name: string, folder: string): Promise<void> {
+  const shell = await readFile(at('./shared/page.html'), 'utf8')
+  const { title } = aboutOf(import.meta.dirname, name)
+  await writeFile(`${folder}/index.html`, shell.replace('%TITLE%', title))
 }

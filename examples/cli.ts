@@ -31,7 +31,7 @@ export async function main({ command, home, page }: Program): Promise<void> {
   const usage = `Usage: ${command} <name> [--port <port>] [--log memory|lmdb:<folder>|redis://<host>]
 
 ${Object.entries(examples)
-  .map(([name, about]) => `  ${name.padEnd(10)} ${about}`)
+  .map(([name, { text }]) => `  ${name.padEnd(10)} ${text}`)
   .join('\n')}
 
 Default port: 8790. Default log: memory, which forgets everything when the example stops.
@@ -47,7 +47,7 @@ Default port: 8790. Default log: memory, which forgets everything when the examp
       throw new Refusal(`Received "${names.join(' ')}", expected one of: ${Object.keys(examples).join(', ')}`)
     }
     const say = (text: string) => process.stdout.write(`${name}: ${text}\n`)
-    say(examples[name] as string)
+    say(examples[name]?.text ?? '')
     const url = await start(name, { port, page: await page(name), log: await openLog(log), say })
     const readme = relative(process.cwd(), join(home, name, 'README.md'))
     say(`ready at ${url}`)

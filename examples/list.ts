@@ -2,17 +2,26 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
+/** What the README.md of an example says: its heading, and its first paragraph. */
+export interface About {
+  title: string
+  text: string
+}
+
 /**
- * The folders that have a page of their own, with the first paragraph of their README.md.
+ * The folders that have a page of their own.
  * @param home the folder `examples/`, or that of the package
  */
-export function examplesIn(home: string): Readonly<Record<string, string>> {
+export function examplesIn(home: string): Readonly<Record<string, About>> {
   return Object.fromEntries(
     readdirSync(home)
       .filter(name => existsSync(join(home, name, 'page')))
-      .map(name => {
-        const readme = readFileSync(join(home, name, 'README.md'), 'utf8')
-        return [name, readme.split(/\n\n+/)[1]?.replaceAll('\n', ' ') ?? '']
-      }),
+      .map(name => [name, aboutOf(home, name)]),
   )
+}
+
+export function aboutOf(home: string, name: string): About {
+  const readme = readFileSync(join(home, name, 'README.md'), 'utf8')
+  const [heading = '', first = ''] = readme.split(/\n\n+/)
+  return { title: heading.replace('# ', ''), text: first.replaceAll('\n', ' ') }
 }
