@@ -3,6 +3,7 @@
  * - `node build.mjs` the page at `/`, and the package `twinrail` in `dist/`: `npm run build`
  * - `node build.mjs start` the same without type declarations, which take most of the time: `npm start`
  * - `node build.mjs client` the package `twinrail-client` in `client/dist/`
+ * - `node build.mjs examples` the package `twinrail-examples` in `examples/dist/`
  */
 import { spawn } from 'node:child_process'
 import { chmodSync, readFileSync } from 'node:fs'
@@ -23,6 +24,10 @@ const steps = {
   all: { 'the page': page, 'the server': compile('tsconfig.build.json') },
   start: { 'the page': page, 'the server': compile('tsconfig.build.json', '--declaration', 'false') },
   client: { 'the client': compile('client/tsconfig.build.json') },
+  examples: {
+    'the pages': ['--import=./test/loader/register.mjs', 'examples/build-pages.ts'],
+    'the servers': compile('examples/tsconfig.build.json'),
+  },
 }[process.argv[2] ?? 'all']
 
 const begun = performance.now()
@@ -57,6 +62,6 @@ const codes = await Promise.all(
 )
 clearInterval(progress)
 if (codes.some(code => code !== 0)) process.exit(1)
-if (process.argv[2] === 'client') process.exit()
-const { bin } = JSON.parse(readFileSync(join(import.meta.dirname, 'package.json'), 'utf8'))
-chmodSync(join(import.meta.dirname, bin.twinrail), 0o755)
+const home = join(import.meta.dirname, { client: 'client', examples: 'examples' }[process.argv[2]] ?? '.')
+const { bin = {} } = JSON.parse(readFileSync(join(home, 'package.json'), 'utf8'))
+for (const file of Object.values(bin)) chmodSync(join(home, file), 0o755)

@@ -1,5 +1,6 @@
 /** The agent's input and its own events, with the schemas that the agent and the page share. */
-import { z } from 'zod'
+// As a namespace, of which a page bundles only what it uses.
+import * as z from 'zod'
 
 /** A longer document is refused, in characters. */
 export const MAX_CHARS = 200_000

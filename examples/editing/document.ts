@@ -1,6 +1,7 @@
 /** The shared document: a Yjs text whose updates are events of a session's log. The server and the page use this. */
 import * as Y from 'yjs'
-import { z } from 'zod'
+// As a namespace, of which a page bundles only what it uses.
+import * as z from 'zod'
 
 /** A place in the text that stays where it is while others write before it: a relative position of Yjs as JSON. */
 const Place = z.record(z.string(), z.unknown())

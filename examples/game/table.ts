@@ -1,5 +1,6 @@
 /** The state of a table, derived from the events of its log. The agent and every page derive it by the same function. */
-import { z } from 'zod'
+// As a namespace, of which a page bundles only what it uses.
+import * as z from 'zod'
 import { Board, CELLS, COLUMNS, type Colour, colours, otherColour } from './rules.ts'
 import { type Level, levels } from './search.ts'
 

@@ -1,4 +1,5 @@
 /** Serves the built page of an example from the example's own server. */
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TwinrailServer } from 'twinrail'
@@ -20,6 +21,8 @@ const POLICY =
  */
 export function servePage(app: TwinrailServer['app'], folder: string): void {
   for (const [path, [file, type]] of Object.entries(files)) {
+    // The pages of the package have no source maps.
+    if (!existsSync(join(folder, file))) continue
     app.get(path, async (_, reply) =>
       reply
         .type(type)

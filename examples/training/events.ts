@@ -1,5 +1,6 @@
 /** The events of a training, as the agent writes them and pages read them. */
-import { z } from 'zod'
+// As a namespace, of which a page bundles only what it uses.
+import * as z from 'zod'
 
 /** The learning rates to choose from. The last ones are too high: then the loss jumps, and pages can watch that as well. */
 export const rates = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3] as const

@@ -1,10 +1,14 @@
-/** The packages as users get them: their types under strict settings, what their entries load, and that they run. */
+/** The packages as users get them: their types under strict settings, what their entries load, and that they and the examples run. */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import t from 'tap'
-import { emptyFolder, install, packWithTypes } from '../fixtures/packed.ts'
+import t, { type Test } from 'tap'
+import { WebSocket } from 'ws'
+import { createClient } from '../../client/index.ts'
+import { closeBrowser, skip as noBrowser, open } from '../browser/stage.ts'
+import { emptyFolder, install, packExamples, packWithTypes } from '../fixtures/packed.ts'
+import { addressOf, output, program } from '../fixtures/program.ts'
 
 const tsc = fileURLToPath(new URL('../../node_modules/typescript/bin/tsc', import.meta.url))
 const { NODE_OPTIONS: _, ...env } = process.env
@@ -92,7 +96,7 @@ function typesSnippet(side: 'server' | 'client'): string {
   return code
 }
 
-t.test('both packages, packed and installed in an empty folder', async t => {
+t.test('the packages, packed and installed in an empty folder', async t => {
   const folder = emptyFolder(t)
   const tarballs = [packWithTypes(t, 'twinrail', folder), packWithTypes(t, 'twinrail-client', folder)]
   writeFileSync(join(folder, 'package.json'), '{"private":true,"type":"module"}')
@@ -156,4 +160,59 @@ t.test('both packages, packed and installed in an empty folder', async t => {
       stdio: 'pipe',
     }),
   )
+
+  install(folder, [packExamples(folder)], [])
+  await t.test('the examples', t => startExamples(t, folder))
 })
+
+/** For each example a run of its agent, and an event that shows that the agent works. */
+const runs = {
+  // A thread of the server checks the answer that it waits for.
+  chat: { agent: 'chat', input: { prompt: 'Refund order 1042' }, event: 'input.requested' },
+  documents: {
+    agent: 'documents',
+    input: { name: 'a.md', text: 'A tide is a long wave.' },
+    event: 'x.terms',
+  },
+  editing: { agent: 'co-author', input: { instruction: 'continue' }, event: 'x.doc.update' },
+  game: { agent: 'table', input: {}, steer: 'sit red Ada', event: 'x.game.seated' },
+  training: { agent: 'training', input: { seed: 1, steps: 20 }, event: 'x.training.boundary' },
+} as const
+
+async function startExamples(t: Test, folder: string): Promise<void> {
+  t.teardown(closeBrowser)
+  const usage = await output(program(t, folder, ['npx', 'twinrail-examples']))
+  t.same(
+    [...usage.matchAll(/^ {2}(\w+) +\S/gm)].map(([, name]) => name),
+    Object.keys(runs),
+    'without a name it lists them',
+  )
+  for (const [name, { agent, input, event, ...rest }] of Object.entries(runs)) {
+    await t.test(name, async t => {
+      const command = program(t, folder, ['node_modules/.bin/twinrail-examples', name, '--port', '0'])
+      const url = await addressOf(command)
+      t.match(url, /^http:\/\/127\.0\.0\.1:\d+$/, 'it listens on loopback')
+      for (const path of ['', 'main.js', 'main.css']) {
+        t.equal((await fetch(`${url}/${path}`)).status, 200, `/${path}`)
+      }
+
+      const client = createClient({ url, WebSocket, auth: () => ({ token: 'a secret of a tab' }) })
+      t.teardown(() => client.close())
+      const run = client.session('tried').run(agent, input)
+      if ('steer' in rest) await run.steer(rest.steer)
+      for await (const { type } of run.events) if (type === event) break
+      t.pass(`its agent has told ${event}`)
+
+      await t.test('its page, in Chromium', { skip: noBrowser }, async t => {
+        const tab = await open(t, url)
+        await tab.locator('.transport-bar[data-state="open"]').waitFor()
+      })
+      // It would be waited for. Most runs have ended by themselves.
+      await run.cancel().catch(() => {})
+      client.close()
+      command.kill('SIGINT')
+      await output(command)
+      t.equal(command.exitCode, 0, 'Ctrl-C ends it')
+    })
+  }
+}

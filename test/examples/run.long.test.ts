@@ -26,13 +26,14 @@ function run(t: Test, ...args: string[]) {
   return { child, output, closed }
 }
 
-t.test('without a name it lists the examples that there are', async t => {
+t.test('without a name, and with --help, it lists the examples that there are', async t => {
   const { code, text } = await run(t).closed
   t.equal(code, 0)
+  t.same(await run(t, 'chat', '--help').closed, { code, text })
   const names = [...text.matchAll(/^ {2}(\w+) /gm)].map(([, name]) => name)
   t.ok(names.includes('chat') && names.includes('documents'), text)
   for (const name of names) {
-    for (const file of ['server.ts', 'README.md', 'page/main.tsx', 'page/index.html']) {
+    for (const file of ['server.ts', 'README.md', 'page/main.tsx']) {
       t.ok(existsSync(`${root}examples/${name}/${file}`), `${name}/${file}`)
     }
   }
@@ -98,7 +99,7 @@ t.test('it serves the page on loopback, keeps sessions in the log, and stops at 
   }
   const first = await ready()
   const page = await fetch(`${first.url}/`)
-  t.match(await page.text(), /<script type="module" src="main.js">/)
+  t.match(await page.text(), /<title>Documents · Twinrail<.*<script type="module" src="main.js">/s)
   t.match(page.headers.get('content-security-policy'), /default-src 'self'/)
   for (const path of ['/main.js', '/main.css', '/samples/tea.md']) {
     t.equal((await fetch(`${first.url}${path}`)).status, 200, path)
