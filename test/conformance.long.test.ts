@@ -5,11 +5,10 @@ import t, { type Test } from 'tap'
 import { conformanceCommand } from '../src/cli/conformance.ts'
 import { type Report, runConformance } from '../src/conformance/run.ts'
 import { needCredentials } from '../src/conformance/statements/credentials.ts'
-import { openLmdbLog } from '../src/log/lmdb.ts'
 import { TwinrailError } from '../src/protocol/index.ts'
 import { stream } from './cli/stage.ts'
 import { ClusterNode, startNodes } from './fixtures/cluster.ts'
-import { asExpress, fastifyApp, mountExpress, mountHandler, mountIn } from './fixtures/mounts.ts'
+import { fastifyApp, mountExpress, mountIn } from './fixtures/mounts.ts'
 import { missing, startNginx } from './fixtures/proxies.ts'
 import { tls } from './fixtures/raw-http.ts'
 import { noRedis, RedisServer } from './fixtures/redis-server.ts'
@@ -28,11 +27,6 @@ function conforms(t: Test, { rows, passed }: Report, skipped: readonly number[] 
 
 /** No check may fail since the machine is slow. */
 const patient = { timeoutMs: 120_000 }
-
-t.test('LMDB', async t => {
-  const { url } = await serve(t, { log: await openLmdbLog({ folder: t.testdir() }) })
-  conforms(t, await runConformance({ url, headers: {} }, patient))
-})
 
 t.test('LMDB in a process of its own', async t => {
   const { url } = await ClusterNode.start(t, { folder: join(t.testdir(), 'log'), leaseMs: 15_000 })
@@ -67,11 +61,6 @@ t.test('TLS, with requests over HTTP/2 and over HTTP/1.1', async t => {
 
 t.test('the Fastify plugin below a prefix', async t => {
   const { url } = await mountIn(fastifyApp(t))
-  conforms(t, await runConformance({ url, headers: {} }, patient))
-})
-
-t.test('a handler as Express calls it', async t => {
-  const { url } = await mountHandler(t, {}, asExpress)
   conforms(t, await runConformance({ url, headers: {} }, patient))
 })
 

@@ -47,8 +47,10 @@ serveCommand.action(async (given: Record<string, unknown>) => {
       `twinrail: ${name} is not a known setting; twinrail serve --help lists them\n`,
     )
   }
+  // Before the server's code is loaded, which takes a second: settings that are refused are refused at once.
+  const settings = parseSettings(given)
   const { serve } = await import('./serve.ts')
-  await serve(parseSettings(given))
+  await serve(settings)
 })
 
 function serverOption(): Option {

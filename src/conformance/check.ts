@@ -246,7 +246,9 @@ export class Check {
     const socket = await this.greeted()
     const options = params['create'] === 1 ? { ...params, create: true } : params
     socket.send({ type: 'subscribe', id: 'subscribe', sessionId: session, ...options })
-    const { message } = await socket.inbox.next()
+    let { message } = await socket.inbox.next()
+    // One follows the `hello` within a second, which may be before the answer.
+    while (message.type === 'ping') ({ message } = await socket.inbox.next())
     if (message.type === 'nack') throw new Error(`${message.code}: ${message.message}`)
     return socket.inbox
   }

@@ -1,8 +1,9 @@
 /** Bare HTTP/1.1, HTTP/2 and WebSocket. Written from PROTOCOL.md alone: nothing here knows the server's code. */
 import { type ClientRequest, request as requestHttp } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
-import { request as requestHttps } from 'node:https'
+import { Agent, request as requestHttps } from 'node:https'
 import type { Readable } from 'node:stream'
+import { createSecureContext } from 'node:tls'
 import { WebSocket } from 'ws'
 
 /** The server under test. */
@@ -35,10 +36,17 @@ export interface Opened {
 /** An HTTP client. On HTTP/2 all requests share one connection. */
 export class Http {
   readonly #target: Target
+  /** Each request has a connection of its own. To read the certificates for each would take most of the time. */
+  readonly #tls: Agent
   #session: ClientHttp2Session | undefined
 
   constructor(target: Target) {
+    const { ca } = target
     this.#target = target
+    this.#tls = new Agent({
+      keepAlive: false,
+      ...(ca !== undefined && { secureContext: createSecureContext({ ca }) }),
+    })
   }
 
   /** @param path below the server's address */
@@ -58,14 +66,13 @@ export class Http {
   }
 
   #overHttp1(url: URL, method: string, headers: Record<string, string>, body: Sent['body']): Promise<Opened> {
-    const send = url.protocol === 'https:' ? requestHttps : requestHttp
-    const { ca } = this.#target
+    const isTls = url.protocol === 'https:'
+    const send = isTls ? requestHttps : requestHttp
     return new Promise((resolve, reject) => {
       const request: ClientRequest = send(url, {
         method,
         headers,
-        agent: false,
-        ...(ca !== undefined && { ca }),
+        agent: isTls && this.#tls,
       })
       request.on('error', reject)
       request.on('response', response => {

@@ -7,7 +7,7 @@ import { createClient } from '../../client/index.ts'
 import { jwtAuthorize } from '../../src/index.ts'
 import { openSse } from '../fixtures/wire-clients.ts'
 import { eventually, ingestLines, post } from '../fixtures/wire-server.ts'
-import { buildPage, closeBrowser, open, serve, skip } from './stage.ts'
+import { buildPage, closeBrowser, open, screens, serve, skip } from './stage.ts'
 
 const SECRET = 'a secret of tests that is long enough'
 
@@ -202,36 +202,31 @@ t.test('the inspector', { skip }, async t => {
       const stream = await openSse(t, `${url}/v1/sessions/busy/events${query}`)
       await stream.nextOf('caught-up')
     }
-    for (const dark of [false, true]) {
-      for (const [width, height] of [
-        [1280, 800],
-        [390, 844],
-      ] as const) {
-        const name = `${width}${dark ? '-dark' : ''}`
-        const page = await open(t, `${url}/inspect/`, { width, height, dark })
-        await page.locator('.sessions li').nth(10).waitFor()
-        await screenshot(page, `list-${name}`)
-        await page.locator('.sessions li button').first().click()
-        await page.getByText('Following the log').waitFor()
-        await page.locator('.runs li').first().waitFor()
-        await screenshot(page, `session-${name}`)
-        const faults = await page.evaluate(() => {
-          const small = [...document.querySelectorAll('button, input, summary')]
-            .filter(element => element.checkVisibility())
-            .map(element => [element.textContent?.slice(0, 40), element.getBoundingClientRect()] as const)
-            .filter(([, { width, height }]) => height < 43.9 || width < 43.9)
-            .map(([text, { width, height }]) => `${text} ${width}×${height}`)
-          const wide = document.documentElement.scrollWidth > innerWidth
-          return [...small, ...(wide ? [`the page is ${document.documentElement.scrollWidth} px wide`] : [])]
-        })
-        t.same(faults, [], name)
-        await page.getByRole('tab', { name: 'Subscribers' }).click()
-        await page.locator('.subscribers li').first().waitFor()
-        await screenshot(page, `subscribers-${name}`)
-        if (width > 500) continue
-        await page.getByRole('button', { name: 'Sessions' }).click()
-        await page.locator('.sessions li').first().waitFor()
-      }
+    for (const { width, height, dark } of screens) {
+      const name = `${width}${dark ? '-dark' : ''}`
+      const page = await open(t, `${url}/inspect/`, { width, height, dark })
+      await page.locator('.sessions li').nth(10).waitFor()
+      await screenshot(page, `list-${name}`)
+      await page.locator('.sessions li button').first().click()
+      await page.getByText('Following the log').waitFor()
+      await page.locator('.runs li').first().waitFor()
+      await screenshot(page, `session-${name}`)
+      const faults = await page.evaluate(() => {
+        const small = [...document.querySelectorAll('button, input, summary')]
+          .filter(element => element.checkVisibility())
+          .map(element => [element.textContent?.slice(0, 40), element.getBoundingClientRect()] as const)
+          .filter(([, { width, height }]) => height < 43.9 || width < 43.9)
+          .map(([text, { width, height }]) => `${text} ${width}×${height}`)
+        const wide = document.documentElement.scrollWidth > innerWidth
+        return [...small, ...(wide ? [`the page is ${document.documentElement.scrollWidth} px wide`] : [])]
+      })
+      t.same(faults, [], name)
+      await page.getByRole('tab', { name: 'Subscribers' }).click()
+      await page.locator('.subscribers li').first().waitFor()
+      await screenshot(page, `subscribers-${name}`)
+      if (width > 500) continue
+      await page.getByRole('button', { name: 'Sessions' }).click()
+      await page.locator('.sessions li').first().waitFor()
     }
   })
 })

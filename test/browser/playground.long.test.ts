@@ -1,7 +1,7 @@
 /** The page in a real browser: what an application's user does. */
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
-import { answerOn, ask, buildPage, closeBrowser, open, serve, skip, wire } from './stage.ts'
+import { answerOn, ask, buildPage, closeBrowser, open, screens, serve, skip, wire } from './stage.ts'
 
 const question = 'When should I use SSE and when WebSocket?'
 const paced = (seed: number) => ({ count: 300, rate: 100, seed })
@@ -293,40 +293,35 @@ t.test('the page', { skip }, async t => {
     await tip.waitFor()
   })
 
-  for (const [width, height] of [
-    [1280, 800],
-    [390, 844],
-  ] as const) {
-    for (const dark of [false, true]) {
-      const name = `${width}x${height} ${dark ? 'dark' : 'light'}`
-      t.test(`${name}: nothing sticks out, and every target is large enough to tap`, async t => {
-        const page = await open(t, url, { width, height, dark })
-        await page.locator('.tries button').last().waitFor()
-        await screenshot(page, `${name} start`)
-        const last = await page.evaluate(
-          () => [...document.querySelectorAll('.tries button')].at(-1)!.getBoundingClientRect().bottom,
-        )
-        t.ok(last < height, 'the demo and the examples are above the fold')
-        await ask(page, 'asking', { query: 'the thing' })
-        await page.getByText('Do the thing?').first().waitFor()
-        await page.getByRole('button', { name: 'Approve' }).first().click()
-        await page.getByRole('button', { name: question }).click()
-        await counted(page)
-        t.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0)
-        const small = await page.evaluate(() =>
-          [...document.querySelectorAll<HTMLElement>('a, button, input, select, textarea, summary')]
-            // A citation stands within a line of text.
-            .filter(one => one.offsetParent && !one.matches('.cite'))
-            .map(one => [one.closest('label') ?? one, one] as const)
-            .map(([box, one]) => ({ box: box.getBoundingClientRect(), text: one.outerHTML.slice(0, 80) }))
-            .filter(({ box }) => box.width < 44 || box.height < 43.9)
-            .map(({ box, text }) => `${box.width} × ${box.height} ${text}`),
-        )
-        t.strictSame(small, [])
-        const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
-        t.equal(ground, dark ? 'rgb(13, 17, 23)' : 'rgb(238, 241, 245)')
-        await screenshot(page, name, true)
-      })
-    }
+  for (const { width, height, dark } of screens) {
+    const name = `${width}x${height} ${dark ? 'dark' : 'light'}`
+    t.test(`${name}: nothing sticks out, and every target is large enough to tap`, async t => {
+      const page = await open(t, url, { width, height, dark })
+      await page.locator('.tries button').last().waitFor()
+      await screenshot(page, `${name} start`)
+      const last = await page.evaluate(
+        () => [...document.querySelectorAll('.tries button')].at(-1)!.getBoundingClientRect().bottom,
+      )
+      t.ok(last < height, 'the demo and the examples are above the fold')
+      await ask(page, 'asking', { query: 'the thing' })
+      await page.getByText('Do the thing?').first().waitFor()
+      await page.getByRole('button', { name: 'Approve' }).first().click()
+      await page.getByRole('button', { name: question }).click()
+      await counted(page)
+      t.ok((await page.evaluate(() => document.documentElement.scrollWidth - innerWidth)) <= 0)
+      const small = await page.evaluate(() =>
+        [...document.querySelectorAll<HTMLElement>('a, button, input, select, textarea, summary')]
+          // A citation stands within a line of text.
+          .filter(one => one.offsetParent && !one.matches('.cite'))
+          .map(one => [one.closest('label') ?? one, one] as const)
+          .map(([box, one]) => ({ box: box.getBoundingClientRect(), text: one.outerHTML.slice(0, 80) }))
+          .filter(({ box }) => box.width < 44 || box.height < 43.9)
+          .map(({ box, text }) => `${box.width} × ${box.height} ${text}`),
+      )
+      t.strictSame(small, [])
+      const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor)
+      t.equal(ground, dark ? 'rgb(13, 17, 23)' : 'rgb(238, 241, 245)')
+      await screenshot(page, name, true)
+    })
   }
 })

@@ -1,5 +1,5 @@
 /** A real browser in front of the real server and the page that Vite built; skipped, visibly, without Chromium. */
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import { build as bundle } from 'esbuild'
@@ -12,8 +12,13 @@ import { createDeepsearch } from '../../src/agents/deepsearch/deepsearch.ts'
 import { playback } from '../../src/agents/playback.ts'
 import { createServer as createTwinrail, type ServerOptions } from '../../src/index.ts'
 import { asking, echoing } from '../client/stage.ts'
+import { keyOfSources } from '../fixtures/sources.ts'
 
-const executablePath = process.env['CHROMIUM'] ?? '/usr/bin/chromium'
+/** Chromium without its windows where it is installed: in a new profile a page takes 0.3 s of CPU there, and 2 s with a window. */
+const executablePath =
+  process.env['CHROMIUM'] ??
+  ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'].find(existsSync) ??
+  '/usr/bin/chromium'
 
 /** Why browser tests are skipped, or false. */
 export const skip = existsSync(executablePath)
@@ -22,9 +27,19 @@ export const skip = existsSync(executablePath)
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 
-/** Builds the page, as `npm run build` does. Old files stay: another test may serve them at the moment. */
+/**
+ * Builds the page, as `npm run build` does, unless another test has built it of the same sources. Old files stay: another test
+ * may serve them at the moment.
+ */
 export async function buildPage(): Promise<void> {
+  const stamp = `${root}node_modules/.cache/twinrail-page`
+  const key = keyOfSources()
+  // The time tells a page that `npm run build` has made since.
+  const stamped = () =>
+    `${key} ${statSync(`${root}client/page/index.html`, { throwIfNoEntry: false })?.mtimeMs}`
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === stamped()) return
   await build({ root: `${root}client/playground`, logLevel: 'error', build: { emptyOutDir: false } })
+  writeFileSync(stamp, stamped())
 }
 
 /** A server with the agents that ship, and one that asks. */
@@ -89,6 +104,12 @@ interface OpenOptions {
   dark?: boolean
 }
 
+/** A desk and a phone, each in one colour scheme: colours move nothing. For screenshots, each in both. */
+export const screens = [
+  { name: 'desk', width: 1280, height: 800, dark: false },
+  { name: 'phone', width: 390, height: 844, dark: true },
+].flatMap(screen => (process.env['SCREENSHOTS'] ? [screen, { ...screen, dark: !screen.dark }] : [screen]))
+
 /** A browser's profile: its tabs share connections and storage. */
 export async function profile(t: Test, options: OpenOptions = {}): Promise<BrowserContext> {
   browser ??= chromium.launch({
@@ -132,8 +153,10 @@ declare global {
   var twinrail: typeof Twinrail & typeof Shared
 }
 
-/** A page of the server's own origin with the client in it, as a bundle. */
-export async function clientPage(t: Test, url: string, context?: BrowserContext): Promise<Page> {
+let bundled: Promise<string> | undefined
+
+/** The client as one script. */
+async function bundleClient(): Promise<string> {
   const { outputFiles } = await bundle({
     stdin: {
       contents: "export * from './index.ts'; export * from './shared/index.ts'",
@@ -146,8 +169,14 @@ export async function clientPage(t: Test, url: string, context?: BrowserContext)
     target: 'es2022',
     write: false,
   })
+  return outputFiles[0]!.text
+}
+
+/** A page of the server's own origin with the client in it, as a bundle. */
+export async function clientPage(t: Test, url: string, context?: BrowserContext): Promise<Page> {
+  bundled ??= bundleClient()
   const page = await openTab(t, context ?? (await profile(t)), `${url}/healthz`)
-  await page.evaluate(`${outputFiles[0]!.text}; globalThis.twinrail = twinrail`)
+  await page.evaluate(`${await bundled}; globalThis.twinrail = twinrail`)
   return page
 }
 

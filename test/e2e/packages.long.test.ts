@@ -108,17 +108,12 @@ t.test('the packages, packed and installed in an empty folder', async t => {
   writeFileSync(join(folder, 'server.ts'), typesSnippet('server'))
   writeFileSync(join(folder, 'page.ts'), typesSnippet('client'))
 
+  // The declarations themselves are the same for both; to check all that they import takes a quarter of a minute of CPU.
   for (const [name, options] of [
-    ['nodenext', ['--module', 'nodenext']],
-    ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler']],
+    ['nodenext', ['--module', 'nodenext', '--skipLibCheck', 'false']],
+    ['bundler', ['--module', 'esnext', '--moduleResolution', 'bundler', '--skipLibCheck']],
   ] as const) {
-    const args = [
-      '--strict',
-      '--exactOptionalPropertyTypes',
-      '--noUncheckedIndexedAccess',
-      '--skipLibCheck',
-      'false',
-    ]
+    const args = ['--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess']
     const output = join(folder, name)
     mkdirSync(output)
     let complaints = ''

@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { start } from '../../examples/chat/server.ts'
-import { closeBrowser, open, openTab, profile, skip } from '../browser/stage.ts'
+import { closeBrowser, open, openTab, profile, screens, skip } from '../browser/stage.ts'
 import { calls, openAiServer, says, stops } from '../fixtures/openai-server.ts'
 import { layoutShifts, overflow, pageOf, screenshot, smallTargets } from './stage.ts'
 
@@ -184,31 +184,26 @@ t.test('the example chat', { skip }, async t => {
 
   t.test('it fits a desk and a phone, light and dark', async t => {
     const url = await serve(t, folder)
-    for (const dark of [false, true]) {
-      for (const [name, width, height] of [
-        ['desk', 1280, 800],
-        ['phone', 390, 844],
-      ] as const) {
-        const page = await open(t, url, { width, height, dark })
-        const shot = (what: string) => screenshot(page, `chat-${name}-${dark ? 'dark' : 'light'}-${what}`)
-        await page.getByRole('heading', { name: 'What can I do' }).waitFor()
-        await shot('empty')
-        const shifts = await layoutShifts(page)
-        await say(page, 'How long does shipping take?')
-        await answered(page)
-        await say(page, 'Refund order 1043')
-        await approve(page).waitFor()
-        t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
-        t.same(await shifts(), [], `${name}: nothing moves`)
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
-        await shot('asks')
-        await page.getByRole('button', { name: 'Reject' }).click()
-        await answered(page)
-        if (name === 'phone') {
-          await page.getByRole('button', { name: 'Chats' }).click()
-          await page.getByRole('button', { name: '+ New chat' }).waitFor()
-          await shot('list')
-        }
+    for (const { name, width, height, dark } of screens) {
+      const page = await open(t, url, { width, height, dark })
+      const shot = (what: string) => screenshot(page, `chat-${name}-${dark ? 'dark' : 'light'}-${what}`)
+      await page.getByRole('heading', { name: 'What can I do' }).waitFor()
+      await shot('empty')
+      const shifts = await layoutShifts(page)
+      await say(page, 'How long does shipping take?')
+      await answered(page)
+      await say(page, 'Refund order 1043')
+      await approve(page).waitFor()
+      t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
+      t.same(await shifts(), [], `${name}: nothing moves`)
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
+      await shot('asks')
+      await page.getByRole('button', { name: 'Reject' }).click()
+      await answered(page)
+      if (name === 'phone') {
+        await page.getByRole('button', { name: 'Chats' }).click()
+        await page.getByRole('button', { name: '+ New chat' }).waitFor()
+        await shot('list')
       }
     }
   })

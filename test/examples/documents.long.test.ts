@@ -4,7 +4,7 @@ import t, { type Test } from 'tap'
 import { languageOf, sectionsOf, sentencesOf, summaryOf, termsOf } from '../../examples/documents/analyse.ts'
 import { MAX_CHARS } from '../../examples/documents/events.ts'
 import { start } from '../../examples/documents/server.ts'
-import { closeBrowser, open, openTab, profile, skip } from '../browser/stage.ts'
+import { closeBrowser, open, openTab, profile, screens, skip } from '../browser/stage.ts'
 import { layoutShifts, overflow, pageOf, screenshot, smallTargets } from './stage.ts'
 
 const sentences = (name: string, text: string) =>
@@ -229,38 +229,32 @@ t.test('the example documents', { skip }, async t => {
 
   t.test('it fits a desk and a phone, light and dark', async t => {
     const url = await serve(t, folder)
-    for (const dark of [false, true]) {
-      for (const [name, width, height] of [
-        ['desk', 1280, 800],
-        ['phone', 390, 844],
-      ] as const) {
-        const page = await open(t, url, { width, height, dark })
-        const shot = (what: string) =>
-          screenshot(page, `documents-${name}-${dark ? 'dark' : 'light'}-${what}`)
-        await page.locator('.hint').waitFor()
-        await shot('empty')
-        await sample(page, 'Harbours')
-        await page.locator('.passages li').first().waitFor()
-        const shifts = await layoutShifts(page)
-        await page.locator('.summary .cite').first().waitFor()
-        await shot('streams')
-        await finished(page)
-        t.same(await shifts(), [], `${name}: nothing moves`)
-        t.same(
-          (await smallTargets(page)).filter(target => !target.includes('class="cite"')),
-          [],
-          `${name}: a finger hits everything`,
-        )
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
-        await page.locator('article').scrollIntoViewIfNeeded()
-        await sample(page, '茶的故事')
-        await finished(page)
-        await page.getByRole('button', { name: 'Compare harbours.md' }).click()
-        await finished(page, 2)
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off beside another one`)
-        await page.locator('.comparison').scrollIntoViewIfNeeded()
-        await shot('compared')
-      }
+    for (const { name, width, height, dark } of screens) {
+      const page = await open(t, url, { width, height, dark })
+      const shot = (what: string) => screenshot(page, `documents-${name}-${dark ? 'dark' : 'light'}-${what}`)
+      await page.locator('.hint').waitFor()
+      await shot('empty')
+      await sample(page, 'Harbours')
+      await page.locator('.passages li').first().waitFor()
+      const shifts = await layoutShifts(page)
+      await page.locator('.summary .cite').first().waitFor()
+      await shot('streams')
+      await finished(page)
+      t.same(await shifts(), [], `${name}: nothing moves`)
+      t.same(
+        (await smallTargets(page)).filter(target => !target.includes('class="cite"')),
+        [],
+        `${name}: a finger hits everything`,
+      )
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
+      await page.locator('article').scrollIntoViewIfNeeded()
+      await sample(page, '茶的故事')
+      await finished(page)
+      await page.getByRole('button', { name: 'Compare harbours.md' }).click()
+      await finished(page, 2)
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off beside another one`)
+      await page.locator('.comparison').scrollIntoViewIfNeeded()
+      await shot('compared')
     }
   })
 })

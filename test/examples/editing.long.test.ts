@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { start } from '../../examples/editing/server.ts'
-import { closeBrowser, open, skip } from '../browser/stage.ts'
+import { closeBrowser, open, screens, skip } from '../browser/stage.ts'
 import { openAiServer, says, stops } from '../fixtures/openai-server.ts'
 import { layoutShifts, overflow, pageOf, screenshot, smallTargets } from './stage.ts'
 
@@ -155,32 +155,27 @@ t.test('the example editing', { skip }, async t => {
 
   t.test('it fits a desk and a phone, light and dark', async t => {
     const url = await serve(t, folder)
-    for (const dark of [false, true]) {
-      for (const [name, width, height] of [
-        ['desk', 1280, 800],
-        ['phone', 390, 844],
-      ] as const) {
-        const page = await open(t, url, { width, height, dark })
-        const shot = (what: string) => screenshot(page, `editing-${name}-${dark ? 'dark' : 'light'}-${what}`)
-        await page.getByText('A text for several hands').waitFor()
-        await saved(page)
-        await editor(page).focus()
-        await page.keyboard.press('Control+End')
-        const shifts = await layoutShifts(page)
-        t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
-        await shot('begin')
-        await page.getByRole('button', { name: 'Continue' }).click()
-        await page.locator('.cm-content', { hasText: 'In short:' }).waitFor()
-        await page.getByText('The co-author is writing').waitFor()
-        t.same(await smallTargets(page), [])
-        await shot('co-author')
-        await page.getByRole('button', { name: 'Stop it' }).click()
-        await page.getByRole('button', { name: 'Continue' }).waitFor()
-        const moved = (await shifts()).filter(shift => !/cm-|people/.test(shift))
-        t.same(moved, [], `${name}: nothing but the text moves`)
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
-        await page.close()
-      }
+    for (const { name, width, height, dark } of screens) {
+      const page = await open(t, url, { width, height, dark })
+      const shot = (what: string) => screenshot(page, `editing-${name}-${dark ? 'dark' : 'light'}-${what}`)
+      await page.getByText('A text for several hands').waitFor()
+      await saved(page)
+      await editor(page).focus()
+      await page.keyboard.press('Control+End')
+      const shifts = await layoutShifts(page)
+      t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
+      await shot('begin')
+      await page.getByRole('button', { name: 'Continue' }).click()
+      await page.locator('.cm-content', { hasText: 'In short:' }).waitFor()
+      await page.getByText('The co-author is writing').waitFor()
+      t.same(await smallTargets(page), [])
+      await shot('co-author')
+      await page.getByRole('button', { name: 'Stop it' }).click()
+      await page.getByRole('button', { name: 'Continue' }).waitFor()
+      const moved = (await shifts()).filter(shift => !/cm-|people/.test(shift))
+      t.same(moved, [], `${name}: nothing but the text moves`)
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
+      await page.close()
     }
   })
 })

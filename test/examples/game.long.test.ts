@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { start } from '../../examples/game/server.ts'
-import { closeBrowser, open, skip } from '../browser/stage.ts'
+import { closeBrowser, open, screens, skip } from '../browser/stage.ts'
 import { layoutShifts, overflow, pageOf, screenshot, smallTargets } from './stage.ts'
 
 async function serve(t: Test, page: string): Promise<string> {
@@ -193,39 +193,34 @@ t.test('the example game', { skip }, async t => {
 
   t.test('it fits a desk and a phone, light and dark', async t => {
     const url = await serve(t, folder)
-    for (const dark of [false, true]) {
-      for (const [name, width, height] of [
-        ['desk', 1280, 800],
-        ['phone', 390, 844],
-      ] as const) {
-        const page = await open(t, url, { width, height, dark })
-        await page.emulateMedia({ reducedMotion: 'reduce' })
-        const shot = (what: string) => screenshot(page, `game-${name}-${dark ? 'dark' : 'light'}-${what}`)
-        await page.getByRole('button', { name: 'Play the computer' }).waitFor()
-        t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
-        await shot('free')
-        await sit(page, 'Ann', 'Play the computer')
+    for (const { name, width, height, dark } of screens) {
+      const page = await open(t, url, { width, height, dark })
+      await page.emulateMedia({ reducedMotion: 'reduce' })
+      const shot = (what: string) => screenshot(page, `game-${name}-${dark ? 'dark' : 'light'}-${what}`)
+      await page.getByRole('button', { name: 'Play the computer' }).waitFor()
+      t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
+      await shot('free')
+      await sit(page, 'Ann', 'Play the computer')
+      await status(page, 'Your turn')
+      const shifts = await layoutShifts(page)
+      for (const column of [4, 3, 5]) {
+        const count = await page.locator('.cell .disc').count()
+        await drop(page, column)
+        await discs(page, count + 2)
         await status(page, 'Your turn')
-        const shifts = await layoutShifts(page)
-        for (const column of [4, 3, 5]) {
-          const count = await page.locator('.cell .disc').count()
-          await drop(page, column)
-          await discs(page, count + 2)
-          await status(page, 'Your turn')
-        }
-        t.same(await smallTargets(page), [])
-        t.same(await shifts(), [], `${name}: nothing moves`)
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
-        t.equal(
-          await page
-            .locator('.cell .disc')
-            .first()
-            .evaluate(disc => getComputedStyle(disc).animationName),
-          'none',
-          'no motion for those who want none',
-        )
-        await shot('play')
       }
+      t.same(await smallTargets(page), [])
+      t.same(await shifts(), [], `${name}: nothing moves`)
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
+      t.equal(
+        await page
+          .locator('.cell .disc')
+          .first()
+          .evaluate(disc => getComputedStyle(disc).animationName),
+        'none',
+        'no motion for those who want none',
+      )
+      await shot('play')
     }
   })
 })

@@ -2,7 +2,7 @@
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { start } from '../../examples/training/server.ts'
-import { closeBrowser, open, skip } from '../browser/stage.ts'
+import { closeBrowser, open, screens, skip } from '../browser/stage.ts'
 import { layoutShifts, overflow, pageOf, screenshot, smallTargets } from './stage.ts'
 
 async function serve(t: Test, page: string): Promise<string> {
@@ -94,37 +94,32 @@ t.test('the example training', { skip }, async t => {
 
   t.test('it fits a desk and a phone, light and dark', async t => {
     const url = await serve(t, folder)
-    for (const dark of [false, true]) {
-      for (const [name, width, height] of [
-        ['desk', 1280, 800],
-        ['phone', 390, 844],
-      ] as const) {
-        const page = await open(t, url, { width, height, dark })
-        const shot = async (what: string) => {
-          await screenshot(page, `training-${name}-${dark ? 'dark' : 'light'}-${what}`)
-          if (name !== 'phone') return
-          await page.locator('aside').scrollIntoViewIfNeeded()
-          await page.evaluate(() => document.querySelector('aside')?.scrollIntoView())
-          await screenshot(page, `training-${name}-${dark ? 'dark' : 'light'}-${what}-below`)
-        }
-        await page.getByRole('button', { name: 'Start', exact: true }).waitFor()
-        if (!dark && name === 'desk') await shot('empty')
-        // The second training learns with another rate.
-        const rate = dark ? '0.1' : '0.003'
-        await page.locator('form').getByRole('radio', { name: rate, exact: true }).check({ force: true })
-        await page.getByLabel('Seed').fill('7')
-        await startTraining(page)
-        await pastStep(page, 3)
-        const shifts = await layoutShifts(page)
-        await pastStep(page, 42)
-        t.same(await shifts(), [], `${name}: nothing moves`)
-        t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
-        t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
-        await shot('trains')
-        await page.getByRole('button', { name: 'Stop' }).click()
-        await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' })
-        await page.close()
+    for (const { name, width, height, dark } of screens) {
+      const page = await open(t, url, { width, height, dark })
+      const shot = async (what: string) => {
+        await screenshot(page, `training-${name}-${dark ? 'dark' : 'light'}-${what}`)
+        if (name !== 'phone') return
+        await page.locator('aside').scrollIntoViewIfNeeded()
+        await page.evaluate(() => document.querySelector('aside')?.scrollIntoView())
+        await screenshot(page, `training-${name}-${dark ? 'dark' : 'light'}-${what}-below`)
       }
+      await page.getByRole('button', { name: 'Start', exact: true }).waitFor()
+      if (!dark && name === 'desk') await shot('empty')
+      // The second training learns with another rate.
+      const rate = dark ? '0.1' : '0.003'
+      await page.locator('form').getByRole('radio', { name: rate, exact: true }).check({ force: true })
+      await page.getByLabel('Seed').fill('7')
+      await startTraining(page)
+      await pastStep(page, 3)
+      const shifts = await layoutShifts(page)
+      await pastStep(page, 42)
+      t.same(await shifts(), [], `${name}: nothing moves`)
+      t.same(await smallTargets(page), [], `${name}: a finger hits everything`)
+      t.equal(await overflow(page), 0, `${name}: nothing is cut off`)
+      await shot('trains')
+      await page.getByRole('button', { name: 'Stop' }).click()
+      await page.getByRole('button', { name: 'Stop' }).waitFor({ state: 'detached' })
+      await page.close()
     }
   })
 })

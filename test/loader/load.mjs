@@ -16,7 +16,7 @@ export function load(url, context, next) {
   if (!/^file:.*\.tsx?$/.test(url)) return next(url, context)
   const file = fileURLToPath(url)
   const text = readFileSync(file, 'utf8')
-  const key = createHash('sha256').update(`${version}\n${file}\n${text}`).digest('hex')
+  const key = createHash('sha256').update(`${version} 2\n${file}\n${text}`).digest('hex')
   return { format: 'module', source: read(key) ?? make(key, file, text), shortCircuit: true }
 }
 
@@ -35,6 +35,7 @@ function make(key, file, text) {
     format: 'esm',
     target: 'node20',
     sourcemap: 'inline',
+    sourcesContent: false,
     sourcefile: file,
   })
   // Others may make the same at this moment.

@@ -1,12 +1,11 @@
-/** The code in docs/mount.md compiles, and does what it says; the page and the documents link below the prefix. */
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+/** The code in docs/mount.md does what it says (docs-snippets compiles it); the page and the documents link below the prefix. */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import type { Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import ts from 'typescript'
 import { WebSocket } from 'ws'
 import type { Handler } from '../../src/index.ts'
 import { buildPage } from '../browser/stage.ts'
@@ -17,51 +16,6 @@ const document = readFileSync(join(root, 'docs/mount.md'), 'utf8')
 const snippets = new Map(
   [...document.matchAll(/^```ts mount=(\S+)\n(.*?)^```/gms)].map(([, name = '', code = '']) => [name, code]),
 )
-
-/** The packages that are not installed here, as far as the snippets use them. */
-const stubs = `
-declare module 'express' {
-  import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
-  type Middleware = (request: IncomingMessage, response: ServerResponse, next: (error?: unknown) => void) => unknown
-  function express(): RequestListener & { use(handler: Middleware): void; listen(port: number): Server }
-  namespace express { function json(): Middleware }
-  export default express
-}
-declare module 'next' {
-  import type { IncomingMessage, ServerResponse } from 'node:http'
-  import type { Duplex } from 'node:stream'
-  export default function next(options: { dev: boolean }): {
-    prepare(): Promise<void>
-    getRequestHandler(): (request: IncomingMessage, response: ServerResponse) => Promise<void>
-    getUpgradeHandler(): (request: IncomingMessage, socket: Duplex, head: Buffer) => Promise<void>
-  }
-}
-`
-
-t.test('every snippet compiles', async t => {
-  t.same([...snippets.keys()], ['fastify', 'http', 'express', 'next'])
-  const folder = t.testdir(Object.fromEntries([...snippets].map(([name, code]) => [`${name}.ts`, code])))
-  writeFileSync(join(folder, 'stubs.d.ts'), stubs)
-  symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'))
-  const { config } = ts.readConfigFile(join(root, 'tsconfig.json'), ts.sys.readFile)
-  const { options } = ts.convertCompilerOptionsFromJson(config.compilerOptions, root)
-  const program = ts.createProgram(
-    [...snippets.keys()].map(name => join(folder, `${name}.ts`)).concat(join(folder, 'stubs.d.ts')),
-    {
-      ...options,
-      paths: {
-        twinrail: [join(root, 'src/index.ts')],
-        'twinrail/log/lmdb': [join(root, 'src/log/lmdb.ts')],
-      },
-    },
-  )
-  t.same(
-    ts
-      .getPreEmitDiagnostics(program)
-      .map(({ file, messageText }) => [file?.fileName, ts.flattenDiagnosticMessageText(messageText, '\n')]),
-    [],
-  )
-})
 
 /** Loads a snippet as a module, which imports the package's sources and listens on a free port. */
 async function load<T>(t: Test, name: string): Promise<T> {
