@@ -3,7 +3,9 @@ import { SignJWT } from 'jose'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { jwtAuthorize, TwinrailError } from '../../src/index.ts'
-import { clientPage, closeBrowser, serve, skip } from './stage.ts'
+import { clientPage, closeBrowser, serve, skip, useWholeBrowser } from './stage.ts'
+
+useWholeBrowser()
 
 declare global {
   var newToken: () => Promise<string>

@@ -14,11 +14,18 @@ import { createServer as createTwinrail, type ServerOptions } from '../../src/in
 import { asking, echoing } from '../client/stage.ts'
 import { keyOfSources } from '../fixtures/sources.ts'
 
+const CHROMIUM = '/usr/bin/chromium'
+
 /** Chromium without its windows where it is installed: in a new profile a page takes 0.3 s of CPU there, and 2 s with a window. */
-const executablePath =
+let executablePath =
   process.env['CHROMIUM'] ??
-  ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium'].find(existsSync) ??
-  '/usr/bin/chromium'
+  ['/usr/bin/chromium-headless-shell', CHROMIUM].find(path => existsSync(path)) ??
+  CHROMIUM
+
+/** From now on this process's tests run in the whole browser, as users have it, where it is installed. */
+export function useWholeBrowser(): void {
+  if (!process.env['CHROMIUM'] && existsSync(CHROMIUM)) executablePath = CHROMIUM
+}
 
 /** Why browser tests are skipped, or false. */
 export const skip = existsSync(executablePath)
