@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { cp, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from 'esbuild'
+import { licensesOf } from './licenses.ts'
 import { aboutOf } from './list.ts'
 
 const at = (path: string) => fileURLToPath(new URL(path, import.meta.url))
@@ -19,11 +20,12 @@ export async function buildPage(
 ): Promise<string> {
   await mkdir(folder, { recursive: true })
   const samples = at(`./${name}/samples`)
-  await Promise.all([
+  const [{ metafile }] = await Promise.all([
     build({
       entryPoints: { main: at(`./${name}/page/main.tsx`) },
       outdir: folder,
       bundle: true,
+      metafile: true,
       format: 'esm',
       target: 'es2022',
       minify: true,
@@ -36,6 +38,7 @@ export async function buildPage(
     writeShell(name, folder),
     existsSync(samples) && cp(samples, `${folder}/samples`, { recursive: true }),
   ])
+  await writeFile(`${folder}/licenses.md`, licensesOf(metafile, process.cwd()))
   return folder
 }
 

@@ -17,6 +17,8 @@ export default defineConfig({
     // The oldest browsers that client/README.md names.
     target: ['chrome100', 'edge100', 'firefox104', 'safari16.4'],
     modulePreload: { polyfill: false },
+    // The packages in the page are under licences that ask for their text.
+    license: { fileName: 'licenses.md' },
     rollupOptions: { input: [at('index.html'), at('documents.html'), at('inspector.html')] },
   },
 })
