@@ -195,6 +195,11 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
   const origins = new Origins(options.origins, hosts, (kind, refused) =>
     app.log.warn(kind === 'origin' ? refusedPage(refused) : refusedHost(refused)),
   )
+  // The application's server may go on after a handler is closed.
+  let isOver = false
+  app.addHook('onRequest', (_request, _reply, done) =>
+    done(isOver ? context.connections.restart() : undefined),
+  )
   app.addHook('onRequest', async request => origins.check(request, addresses.forwardedHost(request.raw)))
   await app.register(fastifyCors, {
     // Whoever gets here is allowed, or a page of the server's own, or no page at all: the last two need no CORS.
@@ -247,6 +252,7 @@ export async function createEngine(options: CommonOptions, surroundings: Surroun
     members.close()
     context.heartbeats.close()
     await surroundings.end(app)
+    isOver = true
     await journal.close()
   }
 

@@ -59,27 +59,27 @@ export const rules: readonly Rule[] = [
     id: 'one-way',
     applies: needs => !busy(needs) && !crowded(needs) && !needs.buffers,
     because: () =>
-      'answers flow one way and commands are rare: SSE passes most proxies and has its first event a round trip sooner, which outweighs the memory that an idle WebSocket saves',
+      'commands are rare and most proxies pass SSE: it starts a round trip sooner, which outweighs its memory',
     moves: ['sse', 'to the front'],
   },
   {
     id: 'mobile',
     applies: needs => needs.mobile,
     because: () =>
-      'sleep and network changes speak for SSE: it is current again a round trip sooner, since a WebSocket subscribes after its upgrade, which outweighs the memory that an idle WebSocket saves',
+      'sleep and network changes favour SSE: it starts a round trip sooner, which outweighs its memory',
   },
   {
     id: 'busy-upstream',
     applies: busy,
     because: ({ upstreamPerSecond }) =>
-      `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each, and a request that finds no free connection takes two or three round trips`,
+      `${upstreamPerSecond} commands per second are cheaper on one socket than as one request each`,
     moves: ['websocket', 'to the front'],
   },
   {
     id: 'many-sessions',
     applies: crowded,
     because: ({ sessions = 1, connections }) =>
-      `${sessions} streams would use up the ${connections} connections to this host; on one WebSocket a lost packet holds up all of them`,
+      `${sessions} streams would use up the ${connections} connections to this host`,
     moves: ['websocket', 'to the front'],
   },
   {

@@ -44,7 +44,7 @@ t.test('without a proxy every transport works, and the doctor deletes its sessio
   t.ok(Math.abs(report.server?.clockOffsetMs ?? Infinity) < 1000, 'one machine, one clock')
   t.match(text, /✓ WebSocket .*round trip/)
   t.match(text, /✓ long-poll .*a poll is held for/)
-  t.match(text, /Use sse: answers flow one way.* Otherwise websocket, then long-poll\.\nEverything works\./)
+  t.match(text, /Use sse: commands are rare.* Otherwise websocket, then long-poll\.\nEverything works\./)
   t.match(progress, /· publishing 5 events.*\n· sending nothing/)
   t.same(await server.sessions.list(undefined, 10), [], 'its session is deleted')
 })

@@ -78,7 +78,7 @@ t.test('the example training', { skip }, async t => {
     const page = await open(t, await serve(t, folder))
     const bar = page.locator('.transport-bar')
     await bar.locator('summary').click()
-    t.match(await bar.textContent(), /answers flow one way and commands are rare/)
+    t.match(await bar.textContent(), /commands are rare and most proxies pass SSE/)
     await screenshot(page, 'training-reasons')
     await bar.locator('summary').click()
     await startTraining(page)

@@ -429,5 +429,7 @@ t.test('a handler stops by itself, whatever its app does', async t => {
   await close({ graceMs: 0 })
   t.equal(await code, 1012)
   t.match(heard.at(-1), '"closing"')
-  t.equal((await fetch(`${url}/rt/v1/agents`)).status, 503)
+  const refused = await fetch(`${url}/rt/v1/agents`)
+  t.equal(refused.status, 503)
+  t.match(await refused.json(), { error: { code: 'restart', retryAfterMs: Number } })
 })
