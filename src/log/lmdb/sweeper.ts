@@ -135,8 +135,11 @@ export class Sweeper {
       left ||= gone.length === limit
       if (name !== 'events') others -= gone.length
       for (const key of gone) {
-        if (name === 'keys') transaction.remove(keyEnds, endKey(keys.get(key)?.expiresAt ?? 0, key))
-        if (name === 'leases') transaction.remove(leaseEnds, endKey(leases.get(key)?.endsAt ?? 0, key))
+        // As this transaction has them: an earlier job of it may have moved an end.
+        if (name === 'keys')
+          transaction.remove(keyEnds, endKey(transaction.get(keys, key)?.expiresAt ?? 0, key))
+        if (name === 'leases')
+          transaction.remove(leaseEnds, endKey(transaction.get(leases, key)?.endsAt ?? 0, key))
         transaction.remove(table, key)
       }
     }
