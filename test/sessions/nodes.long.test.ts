@@ -36,7 +36,8 @@ async function nodes(t: Test, count: number, log = createMemoryLog(), options: o
   return all as [(typeof all)[0], (typeof all)[0]]
 }
 
-const policy = { onNoViewers: { cancelAfterMs: 100 } }
+/** Longer than the mark of a node needs on a busy machine, so that a viewer that changes nodes is one all the time. */
+const policy = { onNoViewers: { cancelAfterMs: 1000 } }
 
 const marksOf = async (log: EventLog, kind: string) =>
   (await log.marks('s')).map(({ name }) => name).filter(name => name.startsWith(kind))
@@ -87,8 +88,6 @@ for (const [what, watch] of transports) {
     await holder.until('caught-up')
     const runId = await startRun(one.url, 's', 'idle', null, policy)
     const leave = await watch(t, two.url, runId)
-    // On a busy machine the mark of the second node comes later than the run would be cancelled without it.
-    await eventually(t, 'both nodes have viewers', async () => (await marksOf(log, 'view')).length === 2)
     holder.close()
     await eventually(t, 'one node has viewers', async () => (await marksOf(log, 'view')).length === 1)
     const other = await startRun(one.url, 's', 'idle', null, policy)
@@ -119,7 +118,7 @@ t.test('viewers of a dead node count until their marks expire', async t => {
   const [one] = await nodes(t, 1, log)
   await createSession(one.url, 's')
   await log.mark('s', 'view gone', 400)
-  const runId = await startRun(one.url, 's', 'idle', null, policy)
+  const runId = await startRun(one.url, 's', 'idle', null, { onNoViewers: { cancelAfterMs: 100 } })
   t.match((await state(one.url, 's')).runs, [{ status: 'running' }])
   await hasNoViewers(t, one, 's', runId)
 })
