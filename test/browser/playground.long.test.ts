@@ -1,4 +1,5 @@
 /** The page in a real browser: what an application's user does. */
+import { readFileSync } from 'node:fs'
 import type { Page } from 'playwright-core'
 import t, { type Test } from 'tap'
 import { answerOn, ask, buildPage, closeBrowser, open, screens, serve, skip, wire } from './stage.ts'
@@ -36,6 +37,8 @@ async function tabTo(page: Page, name: string): Promise<void> {
 
 t.test('the page', { skip }, async t => {
   await buildPage()
+  const licenses = readFileSync(new URL('../../client/page/licenses.md', import.meta.url), 'utf8')
+  t.match(licenses, /react-dom/, 'the licences of what is in it come along')
   t.teardown(closeBrowser)
   const url = await serve(t)
   const shots = process.env['SCREENSHOTS']

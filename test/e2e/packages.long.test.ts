@@ -164,7 +164,6 @@ t.test('the packages, packed and installed in an empty folder', async t => {
   install(folder, [packExamples(folder)], [])
   for (const [file, contained] of [
     ['twinrail/LICENSE', 'MIT'],
-    ['twinrail/client/page/licenses.md', 'react-dom'],
     ['twinrail-client/LICENSE', 'MIT'],
     ['twinrail-examples/LICENSE', 'MIT'],
     ['twinrail-examples/dist/editing/page/licenses.md', '# yjs'],
