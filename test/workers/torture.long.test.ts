@@ -16,7 +16,7 @@ const script = fileURLToPath(new URL('../fixtures/worker-process.ts', import.met
 const LEASE_MS = 1500
 const RUNS = 500
 /** One node has nobody who takes over while it is away, so that each run takes longer. */
-const RUNS_ON_ONE_NODE = 120
+const RUNS_ON_ONE_NODE = 60
 const EVENTS = 30
 const SLOTS = 10
 
