@@ -84,7 +84,7 @@ t.test('the example chat', { skip }, async t => {
     const page = await open(t, await serve(t, folder))
     const bar = page.locator('.transport-bar')
     await bar.locator('summary').click()
-    t.match(await bar.textContent(), /SSE.*The client chose it:.*flow one way/)
+    t.match(await bar.textContent(), /SSE.*The client chose it:.*commands are rare/)
     await screenshot(page, 'chat-reasons')
     await bar.locator('summary').click()
     await say(page, 'Write a guide')
