@@ -98,8 +98,10 @@ class Supervisor {
     return this.#ended
   }
 
-  /** Resolves with the process once it listens; with nothing when it has ended before. */
+  /** Resolves with the process once it listens; with nothing when it has ended before, or when all are being stopped. */
   async #start({ isFirst = false } = {}): Promise<Worker | undefined> {
+    // Nobody would stop one that starts now.
+    if (this.#stopping) return undefined
     const began = Date.now()
     const worker = cluster.fork()
     let listens = false
@@ -108,7 +110,8 @@ class Supervisor {
       this.#serving.delete(worker)
       if (!listens && isFirst) this.#stopping = true
       if (this.#stopping) {
-        if (code !== 0) this.#code = code || 1
+        // SIGTERM ends a process that has only begun to start, and has no handler for it yet.
+        if (code !== 0 && signal !== 'SIGTERM') this.#code = code || 1
         if (alive().length === 0) this.#end(this.#code)
         return
       }
@@ -130,7 +133,7 @@ class Supervisor {
       return this.#stop('SIGTERM')
     }
     await sleep(REPLACE_MS)
-    if (!this.#stopping && alive().length < this.#count) await this.#start()
+    if (alive().length < this.#count) await this.#start()
   }
 
   /** Replaces one process after the other, so that the port is served all the time. */

@@ -91,14 +91,18 @@ export async function serve(settings: ServeSettings): Promise<void> {
         },
   })
 
-  let stopping = false
+  let stopping: NodeJS.Signals | 'replaced' | undefined
   const stop = (reason: NodeJS.Signals | 'replaced') => {
     if (stopping) {
       // A terminal that closes sends SIGHUP more than once: from the system and from the shell.
-      if (reason === 'SIGHUP') return
-      process.exit(1)
+      if (reason === 'replaced' || reason === 'SIGHUP') return
+      // Nobody had asked this process to stop yet: the supervisor was replacing it.
+      const isAgain = stopping !== 'replaced'
+      if (isAgain) process.exit(1)
+      stopping = reason
+      return
     }
-    stopping = true
+    stopping = reason
     const drainMs = reason === 'replaced' ? 0 : settings.drainMs
     const draining = drainMs > 0 ? `serving on for ${drainMs / 1000} s, then ` : ''
     say(

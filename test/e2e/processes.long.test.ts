@@ -126,6 +126,34 @@ t.test('SIGUSR2 replaces each process while the port is served', { skip }, async
   await publish(url, 1)
 })
 
+t.test('SIGTERM while a process is being replaced stops all of them gracefully', { skip }, async t => {
+  const { url, child } = await serveTwo(t)
+  let said = ''
+  child.stderr?.on('data', data => {
+    said += data
+  })
+  // A run on each process keeps it from ending at once.
+  for (let i = 0; i < 8; i++) {
+    const started = await fetch(`${url}/v1/sessions/s${i}/commands`, {
+      method: 'POST',
+      headers: { connection: 'close', 'content-type': 'application/json' },
+      body: JSON.stringify({
+        type: 'run.start',
+        id: '1',
+        agent: 'playback',
+        input: { count: 10_000, rate: 10 },
+      }),
+    })
+    t.equal(started.status, 200, await started.text())
+  }
+  const exited = once(child, 'exit')
+  child.kill('SIGUSR2')
+  await eventually(t, 'a process is being replaced', async () => said.includes('replaced: stopping'))
+  child.kill('SIGTERM')
+  t.same(await exited, [0, null])
+  t.notMatch(said, /ended by itself/)
+})
+
 t.test('a new process that cannot start leaves the others alone', { skip }, async t => {
   const corpus = t.testdir({ 'a.md': '# A' })
   const { url, child, pid } = await serveTwo(t, ['--corpus', corpus])
