@@ -58,7 +58,12 @@ export function textOf(bytes: Buffer, what: string): string {
  * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short;
  * `rate-limited` when its memory is needed for others
  */
-export function readBody(body: Readable, limit: number, idleMs: number, arriving: Arriving): Promise<Buffer> {
+export function readBody(
+  body: Readable,
+  limit: number,
+  idleMs: number,
+  arriving: Arriving,
+): Promise<Gathered> {
   return new Promise((resolve, reject) => {
     const gathered = new Gathered()
     let cancel = startDeadline(idleMs, () => settle(tooLate(idleMs)))
@@ -78,7 +83,7 @@ export function readBody(body: Readable, limit: number, idleMs: number, arriving
       body.off('data', take).off('end', end).off('error', cut).off('close', cut)
       // Further bytes are read and dropped; unread, they would block the connection.
       body.on('error', () => {}).resume()
-      if (!error) return resolve(gathered.take())
+      if (!error) return resolve(gathered)
       gathered.drop()
       reject(error)
     }

@@ -9,6 +9,12 @@ const MAX_FREE = 256
 /** Blocks of full size are used again, since V8 frees the memory of a buffer only at its next collection. */
 const free: Buffer[] = []
 
+/** Where the blocks of a body are joined while it is used; a larger body is joined in memory of its own. */
+const JOINED = 1024 * 1024
+let joined: Buffer | undefined
+
+const NOTHING = Buffer.alloc(0)
+
 /**
  * Gathers pieces into one buffer. Kept as they are, pieces take more memory than their bytes: each is an object of 100
  * bytes, and one of HTTP/2 keeps all 64 KiB that were read together with it.
@@ -53,14 +59,28 @@ export class Gathered {
     this.#used = 0
   }
 
-  /** Gives what was gathered, and begins anew. */
-  take(): Buffer {
+  /**
+   * Gives what was gathered, and begins anew. The bytes are valid only within `use`: the next body takes their place, since
+   * a buffer for each large body is memory that stays until V8's next collection.
+   */
+  take<T>(use: (whole: Buffer) => T): T {
+    try {
+      return use(this.#whole())
+    } finally {
+      this.drop()
+    }
+  }
+
+  #whole(): Buffer {
     const [first] = this.#blocks
-    // The body that came in one small piece stays in the memory that was made for it.
-    const isOwn = first !== undefined && first.length === this.#length && first.length < BLOCK
-    const taken = isOwn ? first : Buffer.concat(this.#blocks, this.#length)
-    this.drop()
-    return taken
+    if (!first) return NOTHING
+    if (this.#blocks.length === 1) return first.subarray(0, this.#length)
+    if (this.#length > JOINED) return Buffer.concat(this.#blocks, this.#length)
+    joined ??= Buffer.allocUnsafeSlow(JOINED)
+    let at = 0
+    for (const block of this.#blocks)
+      at += block.copy(joined, at, 0, Math.min(block.length, this.#length - at))
+    return joined.subarray(0, this.#length)
   }
 
   /** Forgets what was gathered, and begins anew. */

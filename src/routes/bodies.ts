@@ -33,7 +33,8 @@ export function jsonBodies(
       if (body.length === 0 && request.routeOptions.config.mayHaveNoBody) return done(null, undefined)
       turnstile.pass(body.length > LONG_BYTES, () => {
         try {
-          done(null, parseJson(textOf(body, 'body'), 'body'))
+          const text = body.take(bytes => textOf(bytes, 'body'))
+          done(null, parseJson(text, 'body'))
         } catch (error) {
           done(error as Error)
         }

@@ -252,9 +252,9 @@ async function* lines(
       mayTake(chunk.length)
       const end = chunk.lastIndexOf(LINE_FEED)
       if (end >= 0) {
-        const first = begun.take()
         const whole = chunk.subarray(0, end)
-        yield* linesIn(first.length > 0 ? Buffer.concat([first, whole]) : whole)
+        if (begun.length > 0) begun.add(whole)
+        yield* begun.length > 0 ? begun.take(linesIn) : linesIn(whole)
       }
       const rest = chunk.subarray(end + 1)
       if (begun.length + rest.length > limits.messageBytes) throw lineTooLarge()
@@ -262,7 +262,7 @@ async function* lines(
       arriving.set(holder, begun.capacity)
     }
     arriving.set(holder, 0)
-    if (begun.length > 0) yield* linesIn(begun.take())
+    if (begun.length > 0) yield* begun.take(linesIn)
   } finally {
     arriving.set(holder, 0)
     begun.drop()
@@ -271,8 +271,8 @@ async function* lines(
   }
 }
 
-/** The lines, all at once unless one of them is refused. */
-function* linesIn(bytes: Buffer): Generator<string[]> {
+/** The lines, all at once; those before one that is refused, and its refusal. */
+function linesIn(bytes: Buffer): Generator<string[]> {
   const good: string[] = []
   let refusal: unknown
   try {
@@ -285,7 +285,11 @@ function* linesIn(bytes: Buffer): Generator<string[]> {
   } catch (error) {
     refusal = error
   }
-  if (good.length > 0) yield good
+  return given(good, refusal)
+}
+
+function* given(lines: string[], refusal: unknown): Generator<string[]> {
+  if (lines.length > 0) yield lines
   if (refusal) throw refusal
 }
 
