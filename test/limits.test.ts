@@ -79,7 +79,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'WebSocket without credentials, until its `auth`': ['src/http/limits.ts', 'authMs'],
   'next bytes of a JSON body': ['src/http/limits.ts', 'bodyMs'],
   'next bytes of an NDJSON body': ['src/http/limits.ts', 'linesMs'],
-  'unfinished bodies, lines of NDJSON and WebSocket messages of the process': [
+  'unfinished bodies, lines of NDJSON and, counted twice, WebSocket messages of the process': [
     'src/http/limits.ts',
     'arrivingBytes',
   ],

@@ -27,7 +27,7 @@ export interface ConnectionLimits {
   linesMs: number
   /**
    * Maximum number of bytes of bodies, lines of NDJSON and WebSocket messages that are not complete, of all connections
-   * together. Above it the oldest is given up. @default 32 MiB
+   * together; those of messages count twice. Above it the oldest is given up. @default 32 MiB
    */
   arrivingBytes: number
   /**

@@ -110,7 +110,7 @@ class WebSocketConnection implements Connection, Holder {
     socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
     // After the listener of ws, which has taken the bytes by then.
-    request.raw.socket.on('data', () => context.arriving.set(this, incompleteBytes(socket)))
+    request.raw.socket.on('data', () => context.arriving.set(this, bytesFor(socket)))
     // Messages that the client sends in the meantime stay in the socket.
     socket.pause()
     void this.#open()
@@ -362,12 +362,15 @@ interface Receiver {
 /** Memory of a piece besides its bytes. */
 const PIECE_BYTES = 256
 
-/** Bytes of a message whose rest has not arrived. ws has them in fields that it does not document. */
-function incompleteBytes(socket: WebSocket): number {
+/**
+ * Memory for a message whose rest has not arrived: ws joins the pieces of a complete one in a buffer of the same size.
+ * ws has its bytes in fields that it does not document.
+ */
+function bytesFor(socket: WebSocket): number {
   const { _receiver: receiver } = socket as { _receiver?: Receiver }
   if (!receiver) return 0
   const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
-  return _bufferedBytes + _messageLength + (_buffers.length + _fragments.length) * PIECE_BYTES
+  return 2 * (_bufferedBytes + _messageLength) + (_buffers.length + _fragments.length) * PIECE_BYTES
 }
 
 /** Whether a message is a command that counts towards the limit of commands. */

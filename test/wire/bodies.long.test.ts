@@ -155,7 +155,7 @@ t.test('clients that leave in the middle are no errors of the server', async t =
 })
 
 t.test('of lines and messages that are not complete the oldest are given up', async t => {
-  const { url } = await serve(t, { connections: { arrivingBytes: 150_000 } })
+  const { url } = await serve(t, { connections: { arrivingBytes: 300_000 } })
   const half = 'x'.repeat(100_000)
   const open = {
     async line() {
