@@ -3,7 +3,7 @@ import type { AddressInfo, Server } from 'node:net'
 import { isLoopback } from './auth/origins.ts'
 import { createEngine, type Engine, FAREWELL_MS } from './engine.ts'
 import { connectionDefaults } from './http/limits.ts'
-import { createHttpServer, listenBeside } from './http/server.ts'
+import { BACKLOG, createHttpServer, listenBeside } from './http/server.ts'
 import { Sockets } from './http/sockets.ts'
 import type { ServerOptions } from './options.ts'
 import type { TwinrailServer } from './server-api.ts'
@@ -62,7 +62,7 @@ export async function createServer(options: ServerOptions = {}): Promise<WholeSe
           `refusing to listen on ${host}: anybody who reaches it could start runs. Listen on 127.0.0.1, pass an authorize hook (--auth jwt or --api-key), or set insecure (--insecure)`,
         )
       }
-      await app.listen({ host, port })
+      await app.listen({ host, port, backlog: BACKLOG })
       if (host === 'localhost') beside = await listenBeside(app.server, host)
       const address = app.server.address() as AddressInfo
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address

@@ -107,6 +107,13 @@ export function answerUnreadable(error: NodeJS.ErrnoException, socket: Socket): 
 }
 
 /**
+ * Connections that the system may accept before this process does; Linux allows as many (`net.core.somaxconn`). After a
+ * restart all clients come at once. Of those that find no room the system drops the handshake, and the client's own system
+ * tries again after 1 s, then 2, 4 and so on. Node's default is 511.
+ */
+export const BACKLOG = 4096
+
+/**
  * Listens on the other addresses of a host name, with the same port: `localhost` is often both 127.0.0.1 and ::1. Their
  * connections are passed to `server`, so that its limits include them. Addresses that cannot be bound are skipped.
  * @returns the listeners, to be closed with the server
@@ -121,7 +128,9 @@ export async function listenBeside(server: Server, host: string): Promise<TcpSer
       server.emit('connection', socket),
     )
     const listens = await new Promise<boolean>(resolve => {
-      listener.once('error', () => resolve(false)).listen({ host: address, port }, () => resolve(true))
+      listener
+        .once('error', () => resolve(false))
+        .listen({ host: address, port, backlog: BACKLOG }, () => resolve(true))
     })
     if (listens) opened.push(listener)
   }
