@@ -14,12 +14,14 @@ export interface Answer {
 /** Serves handlers to the parent process; ends when the parent does. */
 export function serveWorker(handlers: Handlers): void {
   process.on('disconnect', () => process.exit())
+  // The parent may end while an answer is on its way to it.
+  const answer = (message: Answer) => process.send?.(message, undefined, undefined, () => {})
   process.on('message', async ({ id, method, args }: { id: number; method: string; args: unknown[] }) => {
     try {
       const result = await handlers[method]?.(...args)
-      process.send?.({ id, result })
+      answer({ id, result })
     } catch (error) {
-      process.send?.({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
+      answer({ id, error: error instanceof Error ? (error.stack ?? error.message) : String(error) })
     }
   })
 }

@@ -16,15 +16,12 @@ export interface IdleClientOptions {
   /** The address that it connects from. */
   readonly localAddress: string
   readonly sessionId: string
-  /** Time over which it spreads its return, in ms, when the server names none. */
+  /** Time over which it spreads its return, in ms, when the server names none, and before each further attempt. */
   readonly spreadMs: number
   /** The heartbeat that our protocol asks for, in ms. */
   readonly heartbeatMs: number
   onCurrent(): void
 }
-
-/** Longest pause after an attempt that failed, in ms; the pause is random. */
-const AGAIN_MS = 1000
 
 /** A pong without payload, and the answer to a close frame, masked with zero (RFC 6455). */
 const PONG = Buffer.from([0x8a, 0x80, 0, 0, 0, 0])
@@ -53,6 +50,13 @@ export class IdleClient {
 
   constructor(options: IdleClientOptions) {
     this.#options = options
+  }
+
+  /** What it waits for while it is not current, for a failure's message. */
+  get waitsFor(): string {
+    if (!this.#socket || this.#socket.destroyed) return 'its next attempt'
+    if (this.#socket.connecting) return 'its connection'
+    return this.#body ? 'its place' : 'an answer'
   }
 
   open(): void {
@@ -173,9 +177,8 @@ export class IdleClient {
     const wasCurrent = this.currentAt > 0
     this.currentAt = 0
     if (!wasCurrent) this.refused++
-    // A server that names no time: the client spreads its return by itself.
-    const { spreadMs } = this.#options
-    const waitMs = wasCurrent ? (this.#retryMs ?? Math.random() * spreadMs) : Math.random() * AGAIN_MS
+    // A server that names no time, or that is not there: the client spreads its return by itself.
+    const waitMs = (wasCurrent && this.#retryMs) || Math.random() * this.#options.spreadMs
     setTimeout(() => {
       if (wasCurrent) this.returnedAt = micros()
       this.open()

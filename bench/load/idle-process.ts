@@ -39,10 +39,14 @@ function onCurrent(): void {
 /** Resolves once so many clients have become current since the count began; rejects when it takes too long. */
 function haveBecomeCurrent(count: number): Promise<void> {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(
-      () => reject(new Error(`only ${current} of ${count} clients became current`)),
-      CURRENT_MS,
-    )
+    const late = setTimeout(() => {
+      const waiting = clients.filter(({ currentAt }) => currentAt === 0).map(({ waitsFor }) => waitsFor)
+      const reasons = [...new Set(waiting)].map(
+        reason => `${waiting.filter(other => other === reason).length} wait for ${reason}`,
+      )
+      const { wire } = common
+      reject(new Error(`${wire}: only ${current} of ${count} clients became current; ${reasons.join(', ')}`))
+    }, CURRENT_MS)
     const done = () => {
       clearTimeout(late)
       whenAll = undefined

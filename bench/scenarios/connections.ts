@@ -115,7 +115,7 @@ export async function measureConnections(
       'each server in a process of its own; it and the clients have one session in a hundred, and all follow one',
       'memory: slope of resident memory over five counts of connections, after garbage collection, without what the kernel holds; clients send a browser’s headers',
       'at rest: user and system time of the server’s process with the heartbeat that each has by default, that of ws as in its README; clients answer each ping',
-      'a restart: the server tells its clients, ends, and a new process starts on its port, with the time of its start in the figures. Ours spreads their return over 5 s and sends each the events that it missed; the clients of ws and socket.io do the same by themselves, and miss what was sent. A client that finds no server tries again after up to 1 s',
+      'a restart: the server tells its clients, ends, and a new process starts on its port, with the time of its start in the figures. Ours spreads their return over 5 s and sends each the events that it missed; the clients of ws and socket.io do the same by themselves, and miss what was sent. A client that finds no server tries again after up to 5 s',
       ...(count < sizes.connections
         ? [
             `${count} and not ${sizes.connections} connections: the limit of open files of a process is ${count + OTHER_FILES} here, and raising it takes CAP_SYS_RESOURCE (ulimit -Hn)`,
