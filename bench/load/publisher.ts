@@ -1,23 +1,26 @@
 /** Posts events at any pace, on a bare socket. */
 import { connect, type Socket } from 'node:net'
 
-/** Posts on one connection, without waiting for answers, so that events keep their order. */
+/**
+ * Posts on one connection, without waiting for answers, so that events keep their order. A server closes a connection that
+ * is idle for long, as while another one has its turn: the next post opens another.
+ */
 export class Publisher {
-  readonly #socket: Socket
+  readonly #port: number
+  #socket: Socket
   #open = 0
   #rest = ''
   #failure: Error | undefined
   #whenAnswered = () => {}
 
   constructor(port: number) {
-    this.#socket = connect({ port, host: '127.0.0.1', noDelay: true })
-    this.#socket.on('data', bytes => this.#read(bytes.toString('latin1')))
-    this.#socket.on('error', error => this.#fail(error))
-    this.#socket.on('close', () => this.#fail(new Error('the server closed the publisher’s connection')))
+    this.#port = port
+    this.#socket = this.#connect()
   }
 
   /** Posts all texts in one write. */
   post(path: string, texts: readonly string[]): void {
+    if (this.#socket.destroyed || this.#socket.readableEnded) this.#socket = this.#connect()
     this.#open += texts.length
     const head = `POST ${path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n`
     const requests = texts.map(text => `${head}content-length: ${Buffer.byteLength(text)}\r\n\r\n${text}`)
@@ -36,6 +39,16 @@ export class Publisher {
 
   close(): void {
     this.#socket.removeAllListeners('close').destroy()
+  }
+
+  #connect(): Socket {
+    const socket = connect({ port: this.#port, host: '127.0.0.1', noDelay: true })
+    socket.on('data', bytes => this.#read(bytes.toString('latin1')))
+    socket.on('error', error => this.#fail(error))
+    socket.on('close', () => {
+      if (this.#open > 0) this.#fail(new Error('the server closed the publisher’s connection'))
+    })
+    return socket
   }
 
   #read(text: string): void {
