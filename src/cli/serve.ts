@@ -95,10 +95,9 @@ export async function serve(settings: ServeSettings): Promise<void> {
   const stop = (reason: NodeJS.Signals | 'replaced') => {
     if (stopping) {
       // A terminal that closes sends SIGHUP more than once: from the system and from the shell.
-      if (reason === 'replaced' || reason === 'SIGHUP') return
-      // Nobody had asked this process to stop yet: the supervisor was replacing it.
-      const isAgain = stopping !== 'replaced'
-      if (isAgain) process.exit(1)
+      if (reason === 'SIGHUP' || reason === 'replaced') return
+      // The first signal to a process that is being replaced asks it to stop, which it does already.
+      if (stopping !== 'replaced') process.exit(1)
       stopping = reason
       return
     }

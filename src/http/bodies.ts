@@ -54,7 +54,7 @@ export function textOf(bytes: Buffer, what: string): string {
 }
 
 /**
- * The whole body, of at most `limit` bytes.
+ * Gathers the whole body, of at most `limit` bytes; the caller takes it.
  * @throws TwinrailError `too-large`; `timeout` when nothing arrives for `idleMs`; `bad-request` when it is cut short;
  * `rate-limited` when its memory is needed for others
  */

@@ -66,7 +66,7 @@ t.test('a piece does not keep what was read together with it', async t => {
   )
 })
 
-t.test('what is taken while it is used is begun anew also when the use fails', async t => {
+t.test('after a use that fails, too, the next body begins anew', async t => {
   const gathered = new Gathered()
   gathered.add(Buffer.from('one'))
   t.throws(() =>
