@@ -44,6 +44,8 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'revocations that are remembered': ['src/auth/revocations.ts', 'REVOCATIONS'],
   'commands of one principal per second': ['src/auth/limits.ts', 'commandsPerSecond'],
   'commands of one principal at once': ['src/auth/limits.ts', 'commandBurst'],
+  'refusal by such a limit over HTTP, held back': ['src/auth/held-refusals.ts', 'LONGEST_MS'],
+  'requests whose refusals are held back, all together': ['src/auth/held-refusals.ts', 'ROOM_BYTES'],
   'bytes of commands and ingest of one principal per second': ['src/auth/limits.ts', 'bytesPerSecond'],
   'bytes of commands and ingest of one principal at once': ['src/auth/limits.ts', 'burstBytes'],
   'open WebSockets, event streams, uploads and waiting long-polls of one principal': [

@@ -10,9 +10,10 @@ import { type Action, createsSession, type Group, groupOf, isCommand } from './a
 import { type Authorize, allowLocal, local, type SessionFacts, type Wanted } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
 import { covers } from './grants.ts'
+import { HeldRefusals } from './held-refusals.ts'
 import type { OpenKind } from './holdings.ts'
 import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
-import { Quotas, type Who } from './quotas.ts'
+import { LimitError, Quotas, type Who } from './quotas.ts'
 import { Held, Rechecks } from './rechecks.ts'
 import { Revocations, type Target } from './revocations.ts'
 import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
@@ -67,6 +68,7 @@ export class Door {
   readonly #tickets: Tickets
   readonly #revocations: Revocations
   readonly #quotas: Quotas
+  readonly #held = new HeldRefusals()
   readonly #rechecks: Rechecks
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
   /** Connections that have proven their principal in band. */
@@ -95,13 +97,26 @@ export class Door {
    * without valid credentials counts as a command of its address.
    * @param sessionId the session that it concerns, if any
    * @param options.isCounted whether {@link takeCommand} has counted the command
-   * @throws TwinrailError the refusal, or `rate-limited`; or the exception of the hook
+   * @throws TwinrailError the refusal, or `rate-limited`, which is held back up to half a second unless the command was
+   * counted; or the exception of the hook
    */
   async allow(
     request: FastifyRequest,
     action: Action,
     sessionId?: string,
     { isCounted = false } = {},
+  ): Promise<Principal> {
+    const bytes = takeBodySize(request.raw)
+    const allowed = this.#count(request, action, sessionId, bytes, isCounted)
+    return isCounted ? allowed : this.#heldBack(allowed, bytes)
+  }
+
+  async #count(
+    request: FastifyRequest,
+    action: Action,
+    sessionId: string | undefined,
+    bytes: number,
+    isCounted: boolean,
   ): Promise<Principal> {
     let principal: Principal
     let session: SessionInfo | undefined
@@ -121,7 +136,6 @@ export class Door {
     }
     const who = this.#who(principal, address)
     if (isCommand(action) && !isCounted) this.#quotas.spend('commands', who)
-    const bytes = takeBodySize(request.raw)
     if (bytes > 0) this.#quotas.spend('bytes', who, bytes)
     const isLimited = who.principal !== undefined || address !== undefined
     if (isLimited && sessionId !== undefined && !session && createsSession(action)) {
@@ -157,6 +171,7 @@ export class Door {
         this.#refused(error, action, sessionId, this.#addressOf(request))
         return error
       } catch (limited) {
+        if (limited instanceof LimitError) await this.#held.hold(limited, takeBodySize(request.raw))
         return limited
       }
     }
@@ -247,6 +262,8 @@ export class Door {
       held.close = this.#quotas.open(kinds, this.#who(held.principal, this.#addressOf(request)))
     } catch (error) {
       this.#rechecks.release(held)
+      // What a WebSocket asks for is refused at once: its other commands would wait.
+      if (error instanceof LimitError && kinds.includes('connections')) await this.#held.hold(error, 0)
       throw error
     }
     if (!this.isOpen) this.#rechecks.schedule(held)
@@ -333,6 +350,17 @@ export class Door {
     this.#rechecks.close()
     this.#revocations.close()
     this.#quotas.close()
+    this.#held.close()
+  }
+
+  /** What was allowed, or its refusal by a limit, later. */
+  async #heldBack(allowed: Promise<Principal>, bodyBytes: number): Promise<Principal> {
+    try {
+      return await allowed
+    } catch (error) {
+      if (error instanceof LimitError) await this.#held.hold(error, bodyBytes)
+      throw error
+    }
   }
 
   async #allow(request: FastifyRequest, action: Action, sessionId: string | undefined): Promise<Principal> {

@@ -85,14 +85,15 @@ export class Quotas {
   }
 
   /** As {@link spend}, but returns the refusal. */
-  take(rate: RateName, who: Who, cost = 1): TwinrailError | undefined {
+  take(rate: RateName, who: Who, cost = 1): LimitError | undefined {
     const uses = named(who)
     for (const [of, name] of uses) {
       const buckets = this.#rates[of][rate]
       const retryAfterMs = buckets.wait(name, cost)
       if (retryAfterMs === 0) continue
       const most = rate === 'new-sessions' ? buckets.perSecond * HOUR_S : buckets.perSecond
-      return this.#refusal(rate, of, most, retryAfterMs)
+      const everyMs = (cost / buckets.perSecond) * 1000
+      return this.#refusal(rate, [of, name], most, retryAfterMs, everyMs)
     }
     for (const [of, name] of uses) {
       this.#rates[of][rate].spend(name, cost)
@@ -111,7 +112,7 @@ export class Quotas {
         const most = this.#parts.limits[kind] * (of === 'address' ? this.#parts.perAddress : 1)
         if (this.#held[of].count(name, kind) < most) continue
         this.#held[of].ask(name)
-        throw this.#refusal(kind, of, most, OPEN_RETRY_MS)
+        throw this.#refusal(kind, [of, name], most, OPEN_RETRY_MS)
       }
     }
     return this.force(kinds, who)
@@ -135,7 +136,7 @@ export class Quotas {
     if (who.principal !== undefined && Number.isFinite(limits.sessions)) {
       const kept = await journal.countCreated(who.principal)
       if (kept >= limits.sessions)
-        throw this.#refusal('sessions', 'principal', limits.sessions, KEPT_RETRY_MS)
+        throw this.#refusal('sessions', ['principal', who.principal], limits.sessions, KEPT_RETRY_MS)
     }
     this.spend('new-sessions', who)
   }
@@ -144,12 +145,39 @@ export class Quotas {
     this.#shared.close()
   }
 
-  #refusal(limit: LimitName, of: LimitOf, most: number, retryAfterMs: number): TwinrailError {
+  #refusal(
+    limit: LimitName,
+    [of, name]: Named,
+    most: number,
+    retryAfterMs: number,
+    everyMs = retryAfterMs,
+  ): LimitError {
     this.#parts.onLimited(limit, of)
     const whoMay = of === 'principal' ? 'this principal may' : 'the clients of this address may together'
     const message = `${whoMay} ${told[limit](Math.round(most * 1000) / 1000)}`
     const options = { details: { limit, of }, retryAfterMs }
-    return withoutStack(() => new TwinrailError('rate-limited', message, options))
+    return withoutStack(() => new LimitError(message, options, `${of} ${name}`, everyMs))
+  }
+}
+
+/** A refusal by a limit. {@link HeldRefusals} may send it later. */
+export class LimitError extends TwinrailError {
+  /** What is left of it when the refusal is sent. */
+  declare retryAfterMs: number
+  /** Whose limit it is: refusals of one line leave one after the other. */
+  readonly line: string
+  /** How often the limit allows one more such use, in ms. */
+  readonly everyMs: number
+
+  constructor(
+    message: string,
+    options: { details: Record<string, unknown>; retryAfterMs: number },
+    line: string,
+    everyMs: number,
+  ) {
+    super('rate-limited', message, options)
+    this.line = line
+    this.everyMs = everyMs
   }
 }
 
@@ -164,8 +192,10 @@ function withoutStack<E extends Error>(make: () => E): E {
   }
 }
 
-function named({ principal, address }: Who): [LimitOf, string][] {
-  const names: [LimitOf, string][] = []
+type Named = [of: LimitOf, name: string]
+
+function named({ principal, address }: Who): Named[] {
+  const names: Named[] = []
   if (principal !== undefined) names.push(['principal', principal])
   if (address !== undefined) names.push(['address', address])
   return names

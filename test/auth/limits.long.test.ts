@@ -174,6 +174,16 @@ t.test('commands count on every transport, and one principal leaves the others a
   t.equal((await server.journal.session('s')).head, 5)
 })
 
+t.test('a client that ignores refusals is refused no more often than it is served', async t => {
+  const { url } = await serveWith(t, { commandsPerSecond: 50, commandBurst: 1 })
+  const counts = { served: 0, refused: 0 }
+  while (counts.served < 15) {
+    const { status } = await command(url, 's', publish, ann)
+    counts[status === 200 ? 'served' : 'refused']++
+  }
+  t.ok(counts.refused <= counts.served + 2, JSON.stringify(counts))
+})
+
 /** A request of each dialect that starts a run. */
 const foreign: [name: string, path: string, body: object][] = [
   ['ai-sdk', '/ai-sdk/idle', { id: 'c', messages: [], input: {} }],
