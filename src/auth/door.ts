@@ -55,7 +55,7 @@ export interface Hold {
   /** Whose it is. */
   readonly principal: Principal
   /** Authorizes it again now. @throws TwinrailError the refusal */
-  check(): Promise<void>
+  check(): Promise<unknown>
   /** It is not open any more. */
   release(): void
 }
@@ -68,7 +68,7 @@ export class Door {
   readonly #tickets: Tickets
   readonly #revocations: Revocations
   readonly #quotas: Quotas
-  readonly #held = new HeldRefusals()
+  readonly #refusals = new HeldRefusals()
   readonly #rechecks: Rechecks
   readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
   /** Connections that have proven their principal in band. */
@@ -85,7 +85,7 @@ export class Door {
     this.#rechecks = new Rechecks({
       recheckMs,
       onError,
-      allow: held => this.#allowAll(held),
+      allow: async held => (this.isOpen ? (held.principal ?? local) : this.#allowAll(held)),
       onLost: (held, refusal) => this.#lost(held, refusal),
     })
     this.#revocations = new Revocations(parts.journal, target => this.#rechecks.recheck(target))
@@ -171,7 +171,7 @@ export class Door {
         this.#refused(error, action, sessionId, this.#addressOf(request))
         return error
       } catch (limited) {
-        if (limited instanceof LimitError) await this.#held.hold(limited, takeBodySize(request.raw))
+        if (limited instanceof LimitError) await this.#refusals.hold(limited, takeBodySize(request.raw))
         return limited
       }
     }
@@ -254,7 +254,7 @@ export class Door {
     kinds: readonly OpenKind[],
     onLost: (refusal: TwinrailError) => void,
   ): Promise<Hold> {
-    const held = new Held(request, actions, sessionId, onLost)
+    const held = new Held(this.#rechecks, request, actions, sessionId, onLost)
     // Before it is authorized, so that it misses no revocation.
     if (!this.isOpen) this.#rechecks.add(held)
     try {
@@ -263,19 +263,11 @@ export class Door {
     } catch (error) {
       this.#rechecks.release(held)
       // What a WebSocket asks for is refused at once: its other commands would wait.
-      if (error instanceof LimitError && kinds.includes('connections')) await this.#held.hold(error, 0)
+      if (error instanceof LimitError && kinds.includes('connections')) await this.#refusals.hold(error, 0)
       throw error
     }
     if (!this.isOpen) this.#rechecks.schedule(held)
-    return {
-      get principal() {
-        return held.principal as Principal
-      },
-      check: async () => {
-        if (!this.isOpen) await this.#allowAll(held)
-      },
-      release: () => this.#rechecks.release(held),
-    }
+    return held as Held & Hold
   }
 
   /**
@@ -350,7 +342,7 @@ export class Door {
     this.#rechecks.close()
     this.#revocations.close()
     this.#quotas.close()
-    this.#held.close()
+    this.#refusals.close()
   }
 
   /** What was allowed, or its refusal by a limit, later. */
@@ -358,7 +350,7 @@ export class Door {
     try {
       return await allowed
     } catch (error) {
-      if (error instanceof LimitError) await this.#held.hold(error, bodyBytes)
+      if (error instanceof LimitError) await this.#refusals.hold(error, bodyBytes)
       throw error
     }
   }

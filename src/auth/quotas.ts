@@ -120,7 +120,9 @@ export class Quotas {
 
   /** As `open`, for what is there whether it may be or not, such as a run that was taken over from another node. */
   force(kinds: readonly OpenKind[], who: Who): () => void {
-    const closes = named(who).map(([of, name]) => this.#held[of].open(name, kinds))
+    const names = named(who)
+    if (names.length === 0) return nothing
+    const closes = names.map(([of, name]) => this.#held[of].open(name, kinds))
     this.#shared.start()
     return () => {
       for (const close of closes) close()
@@ -191,6 +193,8 @@ function withoutStack<E extends Error>(make: () => E): E {
     Error.stackTraceLimit = stackTraceLimit
   }
 }
+
+const nothing = () => {}
 
 type Named = [of: LimitOf, name: string]
 

@@ -10,8 +10,11 @@ import type { Target } from './revocations.ts'
 /** How many are authorized at the same time. */
 const AT_A_TIME = 100
 
-/** Something open, such as a stream, with what it was authorized for. */
+const nothing = () => {}
+
+/** Something open, such as a stream, with what it was authorized for. There is one for each idle client, so it is small. */
 export class Held {
+  readonly #rechecks: Rechecks
   readonly request: FastifyRequest
   readonly actions: readonly Action[]
   readonly sessionId: string | undefined
@@ -25,18 +28,30 @@ export class Held {
   again = false
   isOver = false
   /** Ends the count of it. */
-  close: () => void = () => {}
+  close = nothing
 
   constructor(
+    rechecks: Rechecks,
     request: FastifyRequest,
     actions: readonly Action[],
     sessionId: string | undefined,
     onLost: (refusal: TwinrailError) => void,
   ) {
+    this.#rechecks = rechecks
     this.request = request
     this.actions = actions
     this.sessionId = sessionId
     this.onLost = onLost
+  }
+
+  /** Authorizes it again now. @throws TwinrailError the refusal */
+  check(): Promise<unknown> {
+    return this.#rechecks.check(this)
+  }
+
+  /** It is not open any more. */
+  release(): void {
+    this.#rechecks.release(this)
   }
 }
 
@@ -80,6 +95,11 @@ export class Rechecks {
     this.#due.add(held)
     if (held.again) this.#checkSoon(held)
     else this.#arm()
+  }
+
+  /** Authorizes it now. @throws TwinrailError the refusal; or an exception of the application's hook */
+  check(held: Held): Promise<Principal> {
+    return this.#options.allow(held)
   }
 
   /** It is not open any more, and its count ends. */

@@ -38,9 +38,9 @@ interface Turn {
 interface Connection {
   /** The socket, on HTTP/1.1 only. */
   readonly socket: Socket | undefined
-  /** Resumed requests are started before new ones. */
-  readonly resumed: Set<Turn>
-  readonly waiting: Set<Turn>
+  /** Resumed requests are started before new ones. Arrays, since an empty `Set` takes 200 bytes of each idle connection. */
+  readonly resumed: Turn[]
+  readonly waiting: Turn[]
   /** Number of unfinished answers; on HTTP/2 only of those that are booked. */
   running: number
   bytes: number
@@ -187,8 +187,8 @@ export class Answers {
     const socket = stream ? undefined : request.socket
     const made: Connection = {
       socket,
-      resumed: new Set(),
-      waiting: new Set(),
+      resumed: [],
+      waiting: [],
       running: 0,
       bytes: 0,
       held: false,
@@ -202,9 +202,9 @@ export class Answers {
   #close(socket: Socket): void {
     const connection = this.#connections.get(socket)
     if (!connection) return
-    this.#waiting -= connection.waiting.size + connection.resumed.size
-    connection.waiting.clear()
-    connection.resumed.clear()
+    this.#waiting -= waitingOf(connection)
+    connection.waiting.length = 0
+    connection.resumed.length = 0
     // Node emits `close` on the first one.
     if (connection.running <= 1) return
     for (const [response, answer] of this.#answers) {
@@ -214,9 +214,9 @@ export class Answers {
 
   #wait(connection: Connection, turn: Turn): void {
     const { socket, waiting } = connection
-    if (!turn.resumed && waiting.size === 0 && this.#fits(connection, turn)) return turn.start()
+    if (!turn.resumed && waiting.length === 0 && this.#fits(connection, turn)) return turn.start()
     const queue = turn.resumed ? connection.resumed : waiting
-    queue.add(turn)
+    queue.push(turn)
     this.#waiting++
     if (turn.resumed) return this.#schedule(connection)
     if (socket) this.#hold(connection, socket)
@@ -226,12 +226,16 @@ export class Answers {
 
   /** Removes a request from the waiting ones. */
   #leave({ resumed, waiting }: Connection, turn: Turn): void {
-    if (resumed.delete(turn) || waiting.delete(turn)) this.#waiting--
+    const queue = turn.resumed ? resumed : waiting
+    const index = queue.indexOf(turn)
+    if (index < 0) return
+    queue.splice(index, 1)
+    this.#waiting--
   }
 
   /** Starts waiting requests in a later turn of the event loop, so that other connections get their turn in between. */
   #schedule(connection: Connection): void {
-    if (connection.waiting.size + connection.resumed.size > 0) setImmediate(() => this.#advance(connection))
+    if (waitingOf(connection) > 0) setImmediate(() => this.#advance(connection))
   }
 
   /** Pauses the socket and keeps it paused: Node resumes it after each request and while a body is read. */
@@ -245,14 +249,14 @@ export class Answers {
   #advance(connection: Connection): void {
     this.#crowd.delete(connection)
     const { socket, resumed, waiting } = connection
-    const [turn] = resumed.size > 0 ? resumed : waiting
+    const turn = resumed[0] ?? waiting[0]
     if (turn && this.#fits(connection, turn)) {
       this.#leave(connection, turn)
       if (!isGone(turn.response)) turn.start()
       this.#schedule(connection)
     }
     this.#admitNext()
-    if (!socket || !connection.held || waiting.size > 0) return
+    if (!socket || !connection.held || waiting.length > 0) return
     connection.held = false
     socket.off('resume', this.#keepPaused).resume()
   }
@@ -307,7 +311,7 @@ export class Answers {
     if (!this.#hasRoom) return
     for (const next of this.#crowd) {
       this.#crowd.delete(next)
-      if (next.waiting.size + next.resumed.size > 0) return this.#schedule(next)
+      if (waitingOf(next) > 0) return this.#schedule(next)
     }
   }
 
@@ -353,7 +357,7 @@ export class Answers {
       return void socket.destroy()
     }
     const stream = streamOf(response)
-    if (waiting.size <= this.#limits.answers) return stream?.close(constants.NGHTTP2_REFUSED_STREAM)
+    if (waiting.length <= this.#limits.answers) return stream?.close(constants.NGHTTP2_REFUSED_STREAM)
     stream?.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
     stream?.session?.destroy()
   }
@@ -383,6 +387,8 @@ function withoutStacks(): void {
 function withStacks(): void {
   Error.stackTraceLimit = stackTraceLimit
 }
+
+const waitingOf = ({ resumed, waiting }: Connection): number => resumed.length + waiting.length
 
 /** Health checks must not wait behind clients' requests. */
 const PROBES: ReadonlySet<string> = new Set(['/healthz', '/readyz'])

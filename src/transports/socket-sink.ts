@@ -30,7 +30,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
   readonly encoding: Encoding<B>
   readonly #socket: Duplex
   readonly #options: SocketSinkOptions<B>
-  readonly #resumes = new Set<() => void>()
+  #resumes: (() => void)[] = []
   /** Answers to commands that were not written yet, in their order. */
   #answers: Buffer[] = []
   #answerBytes = 0
@@ -117,7 +117,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
 
   whenReady(resume: () => void): void {
     if (this.#closed) return
-    this.#resumes.add(resume)
+    if (!this.#resumes.includes(resume)) this.#resumes.push(resume)
     if (this.#probing) return
     this.#probing = true
     this.#waitingSince = this.#options.heartbeats.now()
@@ -127,8 +127,8 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
       this.#probing = false
       this.#waitingSince = 0
       if (error || this.#closed) return
-      const resumes = [...this.#resumes]
-      this.#resumes.clear()
+      const resumes = this.#resumes
+      this.#resumes = []
       for (const resume of resumes) resume()
     })
   }
@@ -151,7 +151,7 @@ export class SocketSink<B = Buffer> implements Sink<B>, Beating {
     this.#closed = true
     this.#answers = []
     this.#answerBytes = 0
-    this.#resumes.clear()
+    this.#resumes = []
     this.#options.heartbeats.remove(this)
   }
 }
