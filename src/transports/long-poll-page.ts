@@ -135,9 +135,9 @@ async function readForwards(journal: Journal, pages: SharedPages, request: PageR
   const run = options.run === undefined ? undefined : await journal.run(sessionId, options.run)
   const { after, last, replay } = options
   const { epoch, head, earliest } = session
-  const asked = [after, last, options.run, replay, limit]
-  const key = JSON.stringify([sessionId, epoch, head, earliest, run?.start, run?.end, ...asked])
-  return pages.get(key, () => pageOf(journal, request, session, run))
+  const key = JSON.stringify([sessionId, after, last, options.run, replay, limit])
+  const state = JSON.stringify([epoch, head, earliest, run?.start, run?.end])
+  return pages.get(key, state, () => pageOf(journal, request, session, run))
 }
 
 /** The page that these leave to read. */

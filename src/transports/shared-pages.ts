@@ -12,6 +12,8 @@ const KEPT_BYTES = 8 * 1024 * 1024
 const PAGE_BYTES = 1024
 
 interface Kept {
+  /** The log as it was when the page was read. */
+  readonly state: string
   readonly page: Promise<Page>
   /** Text and encoded form; 0 until the page has been read. */
   bytes: number
@@ -19,7 +21,8 @@ interface Kept {
 
 /**
  * Keeps pages for a short time. Without it each of many equal requests would read and encode a megabyte of its own. A page
- * is kept under everything that it depends on, the head of its log among them, so it is never out of date.
+ * is given only while its log is as it was, and goes when the log has changed: each megabyte that is kept longer survives
+ * V8's quick collections, and is garbage until the next full one.
  */
 export class SharedPages {
   readonly #pages = new Map<string, Kept>()
@@ -31,11 +34,16 @@ export class SharedPages {
     return this.#bytes
   }
 
-  /** The page of this key: a kept one, or else what `read` gives. */
-  async get(key: string, read: () => Promise<Page>): Promise<Page> {
+  /**
+   * The page that was asked for: a kept one, or else what `read` gives.
+   * @param key what is asked
+   * @param state what else the page depends on
+   */
+  async get(key: string, state: string, read: () => Promise<Page>): Promise<Page> {
     const known = this.#pages.get(key)
-    if (known) return known.page
-    const kept: Kept = { page: read(), bytes: 0 }
+    if (known?.state === state) return known.page
+    if (known) this.#drop(key, known)
+    const kept: Kept = { state, page: read(), bytes: 0 }
     this.#pages.set(key, kept)
     try {
       const page = await kept.page
@@ -52,10 +60,14 @@ export class SharedPages {
     this.#bytes += kept.bytes
     for (const [key, oldest] of this.#pages) {
       if (this.#bytes <= KEPT_BYTES) break
-      this.#bytes -= oldest.bytes
-      this.#pages.delete(key)
+      this.#drop(key, oldest)
     }
     this.#cancel ??= startTimer(KEPT_MS, () => this.#clear(), { unref: true })
+  }
+
+  #drop(key: string, { bytes }: Kept): void {
+    this.#bytes -= bytes
+    this.#pages.delete(key)
   }
 
   #clear(): void {

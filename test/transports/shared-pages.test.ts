@@ -99,11 +99,24 @@ t.test('a page that could not be read is not kept', async t => {
   t.equal((await page()).events.length, 1)
 })
 
+t.test('a page goes when a newer one has the same place', async t => {
+  const { page, append, context } = await stage(t)
+  await append('x'.repeat(1_000_000))
+  await page()
+  const { bytes } = context.pages
+  t.ok(bytes > 2_000_000)
+  for (let i = 0; i < 3; i++) {
+    await append(i)
+    t.equal((await page()).events.length, i + 2)
+  }
+  t.ok(context.pages.bytes < bytes + 1000, `${context.pages.bytes} bytes`)
+})
+
 t.test('kept pages are bounded, and dropped after a while', async t => {
   const { page, append, context } = await stage(t)
-  for (let i = 0; i < 20; i++) {
-    await append('x'.repeat(1_000_000))
-    await page({ last: 1 })
+  await append('x'.repeat(1_000_000))
+  for (let limit = 1; limit <= 20; limit++) {
+    await page({}, { limit })
     t.ok(context.pages.bytes <= 8 * 1024 * 1024)
   }
   t.ok(context.pages.bytes > 6 * 1024 * 1024, 'as many as there is room for')
