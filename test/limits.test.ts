@@ -1,7 +1,8 @@
 /** docs/limits.md has the figures of the code. */
 import { readFileSync } from 'node:fs'
 import t from 'tap'
-import { keptRows, pageWith } from './fixtures/faults/kept.ts'
+import type { Row } from './fixtures/faults/faults.ts'
+import { keptRows, pageWith, renewed } from './fixtures/faults/kept.ts'
 
 const root = new URL('../', import.meta.url)
 const read = (path: string) => readFileSync(new URL(path, root), 'utf8')
@@ -268,4 +269,12 @@ t.test('the settings are there', async t => {
 
 t.test('the figures of attacks are those that were measured', async t => {
   t.equal(pageWith(keptRows()), read('docs/limits.md'))
+})
+
+t.test('an attack that is measured again keeps its place', async t => {
+  const row = (attack: string, driver: string, peakMb: number) =>
+    ({ attack, driver, wire: 'tls', peakMb }) as Row
+  const kept = [row('a', 'memory', 1), row('a', 'lmdb', 2), row('b', 'memory', 3)]
+  const later = [row('c', 'memory', 4), row('a', 'lmdb', 5), row('a', 'memory', 6)]
+  t.same(renewed(kept, later), [later[2], later[1], kept[2], later[0]])
 })

@@ -40,7 +40,8 @@ export interface BusOptions {
   /** The same bound in UTF-16 units of JSON. @default 1 MiB */
   ringBytes?: number
   /**
-   * Memory for the folded pages that subscribers share while they catch up, in bytes, for all sessions.
+   * Memory for the pages that subscribers share while they catch up, folded ones and those of large events; in bytes, for
+   * all sessions.
    * @default 16 MiB
    */
   pageBytes?: number

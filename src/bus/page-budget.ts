@@ -1,4 +1,4 @@
-/** Bounds the memory for folded pages, over all sessions. */
+/** Bounds the memory for shared pages, over all sessions. */
 
 /** A page that is kept for the next subscribers that need it. */
 export interface KeptPage {

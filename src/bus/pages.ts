@@ -39,6 +39,9 @@ const SHARED_BYTES = 1024 * 1024
 /** A page that is larger than this once folded is not shared: it would be too much for a slow socket at once. */
 const SHARED_FOLDED_BYTES = 128 * 1024
 
+/** UTF-16 units of a large event. */
+const LARGE_EVENT = 8 * 1024
+
 /** Memory of a kept page: bytes for its objects, and bytes per unit of text, which is held as a string and for two wires. */
 const KEPT = { own: 1024, ofText: 3 }
 
@@ -59,8 +62,16 @@ class Page implements CatchUpPage {
 
   /** The page, folded; made once. */
   folded(epoch: number): Page {
-    this.#folded ??= new Page(fold(epoch, this.events), this.last, this.covered, this.earliest)
+    this.#folded ??= this.#fold(epoch)
     return this.#folded
+  }
+
+  /** Where nothing was joined it is the page itself, so that its bytes are made and kept once. */
+  #fold(epoch: number): Page {
+    const events = fold(epoch, this.events)
+    return events.length === this.events.length
+      ? this
+      : new Page(events, this.last, this.covered, this.earliest)
   }
 
   encoded<B>(encoding: Encoding<B>): B {
@@ -72,7 +83,15 @@ class Page implements CatchUpPage {
   }
 }
 
+/** Whether the page has few events for its size. */
+const hasLargeEvents = ({ events, covered }: Page) => covered >= LARGE_EVENT * Math.max(1, events.length)
+
 const sizeOf = (events: readonly LogEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
+
+const keptPage = (page: Page | undefined, drop: () => void): KeptPage => ({
+  bytes: KEPT.own + KEPT.ofText * (page ? sizeOf(page.events) : 0),
+  drop,
+})
 
 /** The first events that fit a page; at least one. */
 function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
@@ -84,11 +103,12 @@ function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
   return end < 0 ? events : events.slice(0, end)
 }
 
-/** A page that is being read. */
+/** A page that is being read or kept. */
 interface Reading {
   readonly page: Promise<Page | undefined>
   /** The number up to which it is read. */
   readonly through: number
+  kept: KeptPage | undefined
 }
 
 /** A page that is being made or kept. `undefined` records that the page is too large to be shared. */
@@ -104,7 +124,7 @@ export class Pages {
   readonly #budget: PageBudget
   /** By the number they begin after. */
   readonly #shared = new Map<number, SharedPage>()
-  /** The same, of pages that do not end at a boundary. */
+  /** The same, of pages that end anywhere. */
   readonly #reading = new Map<number, Reading>()
 
   constructor(journal: Pick<Journal, 'read'>, sessionId: string, ring: Ring, budget: PageBudget) {
@@ -140,28 +160,47 @@ export class Pages {
 
   /** Drops all shared pages. */
   close(): void {
-    for (const { kept } of this.#shared.values()) if (kept) this.#budget.release(kept)
-    this.#shared.clear()
+    for (const pages of [this.#shared, this.#reading]) {
+      for (const { kept } of pages.values()) if (kept) this.#budget.release(kept)
+      pages.clear()
+    }
   }
 
   /**
-   * Subscribers at the same cursor share a page while it is being read. It is not kept after that: kept pages outlive the
-   * young generation, and 100,000 events to 20 subscribers then took 150 MB more of resident memory, not 50.
+   * Subscribers at the same cursor share a page while it is being read. After that a page is kept only where its events
+   * are large: each reading and each encoding of it is garbage until V8's next full collection, some 100 MB of it where
+   * hundreds of clients ask for the same megabyte. Kept pages of small events outlive the young generation: 100,000 events
+   * to 20 subscribers then took 150 MB more of resident memory, not 50.
    */
   async #readTogether(epoch: number, cursor: number, through: number): Promise<Page | undefined> {
     const known = this.#reading.get(cursor)
     if (known) {
       const page = await known.page
       // A page that ends before it had to is full, wherever the log ends now.
-      if (page && page.last <= through && (page.last === through || page.last < known.through)) return page
+      if (page && page.last <= through && (page.last === through || page.last < known.through)) {
+        if (known.kept && this.#reading.get(cursor) === known) this.#budget.use(known.kept)
+        return page
+      }
     }
     const bounds = { events: PAGE_EVENTS, bytes: PAGE_BYTES }
-    const reading = { page: this.#read(epoch, cursor, through, bounds), through }
+    const page = this.#read(epoch, cursor, through, bounds)
+    const reading: Reading = { page, through, kept: undefined }
+    const drop = () => {
+      if (this.#reading.get(cursor) === reading) this.#reading.delete(cursor)
+    }
+    const replaced = this.#reading.get(cursor)?.kept
+    if (replaced) this.#budget.release(replaced)
     this.#reading.set(cursor, reading)
     try {
-      return await reading.page
+      const read = await page
+      // Another reading may have taken its place meanwhile, or `close` has dropped it.
+      if (read && hasLargeEvents(read) && this.#reading.get(cursor) === reading) {
+        reading.kept = keptPage(read, drop)
+        this.#budget.use(reading.kept)
+      }
+      return read
     } finally {
-      if (this.#reading.get(cursor) === reading) this.#reading.delete(cursor)
+      if (!reading.kept) drop()
     }
   }
 
@@ -179,7 +218,7 @@ export class Pages {
       const page = await shared.page
       // `close` dropped it meanwhile.
       if (this.#shared.get(cursor) !== shared) return page
-      shared.kept = { bytes: KEPT.own + KEPT.ofText * (page ? sizeOf(page.events) : 0), drop }
+      shared.kept = keptPage(page, drop)
       this.#budget.use(shared.kept)
       return page
     } catch (error) {

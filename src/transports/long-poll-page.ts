@@ -5,7 +5,7 @@ import { type RunRange, startOf } from '../bus/cursor.ts'
 import { fold } from '../bus/fold.ts'
 import type { Journal } from '../bus/journal.ts'
 import type { LogEvent } from '../log/event.ts'
-import type { SessionInfo } from '../log/log.ts'
+import type { LogPage, ReadBounds, SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import {
   type Control,
@@ -136,16 +136,17 @@ async function readForwards(journal: Journal, pages: SharedPages, request: PageR
   const { after, last, replay } = options
   const { epoch, head, earliest } = session
   const asked = [after, last, options.run, replay, limit]
-  const key = JSON.stringify([sessionId, epoch, head, earliest, run?.start, run?.end, ...asked])
-  return pages.get(key, () => pageOf(journal, request, session, run))
+  const key = JSON.stringify([sessionId, epoch, earliest, run?.start, run?.end, ...asked])
+  return pages.get(key, head, earlier => pageOf(journal, request, session, run, earlier))
 }
 
-/** The page that these leave to read. */
+/** The page that these leave to read. @param earlier the same page of when the log had fewer events */
 async function pageOf(
   journal: Journal,
   { sessionId, options, limit }: PageRequest,
   session: SessionInfo,
   run: RunRange | undefined,
+  earlier: Page | undefined,
 ): Promise<Page> {
   const start = startOf(session, options, run)
   const { epoch, earliest } = session
@@ -158,8 +159,8 @@ async function pageOf(
     controls.push({ type: 'gap', sessionId, from: at(from), to: at(to), reason: 'trimmed' })
   }
   const found = start.over
-    ? { events: [], cursor: start.cursor, head: session.head }
-    : await scan(journal, sessionId, epoch, start.cursor, run, options, limit ?? PAGE_EVENTS)
+    ? { events: [], large: undefined, cursor: start.cursor, head: session.head }
+    : await scan(journal, session, start.cursor, run, options, limit ?? PAGE_EVENTS, earlier?.large)
   const ended = start.over || (options.run !== undefined && found.events.some(e => isTerminal(e.type)))
   if (ended) controls.push(endOf({ sessionId, options }, 'run-ended'))
   return {
@@ -169,6 +170,7 @@ async function pageOf(
     earliest: at(earliest),
     next: at(found.cursor),
     caughtUp: ended || found.cursor >= found.head,
+    large: found.large,
   }
 }
 
@@ -177,13 +179,14 @@ async function pageOf(
  */
 async function scan(
   journal: Journal,
-  sessionId: string,
-  epoch: number,
+  session: SessionInfo,
   after: number,
   run: RunRange | undefined,
   { run: runId, replay }: PageRequest['options'],
   limit: number,
-): Promise<{ events: LogEvent[]; cursor: number; head: number }> {
+  held: readonly LogEvent[] = [],
+): Promise<{ events: LogEvent[]; large: Page['large']; cursor: number; head: number }> {
+  const { epoch } = session
   const folds = replay !== 'full'
   const bounds = {
     events: folds ? SCAN_EVENTS : limit,
@@ -192,16 +195,42 @@ async function scan(
   }
   let cursor = after
   for (;;) {
-    const page = await journal.read(sessionId, cursor, bounds)
+    const page = await readOn(journal, session, cursor, bounds, held)
     const last = page?.events.at(-1)
-    if (!page || page.epoch !== epoch || !last) return { events: [], cursor, head: page?.head ?? cursor }
+    if (!page || page.epoch !== epoch || !last)
+      return { events: [], large: undefined, cursor, head: page?.head ?? cursor }
     const seen = runId === undefined ? page.events : page.events.filter(event => event.runId === runId)
     const events = fit(folds ? fold(epoch, seen) : seen, limit)
     const whole = events.length === 0 || events.at(-1)?.seq === seen.at(-1)?.seq
+    const large = cursor === after && areLarge(page.events) ? page.events : undefined
     cursor = whole ? last.seq : (events.at(-1) as LogEvent).seq
-    if (events.length > 0 || cursor >= page.head) return { events, cursor, head: page.head }
+    if (events.length > 0 || cursor >= page.head) return { events, large, cursor, head: page.head }
     await new Promise(resolve => setImmediate(resolve))
   }
+}
+
+/** Bytes of a large event. */
+const LARGE_EVENT = 8 * 1024
+
+const bytesOf = (events: readonly LogEvent[]) => events.reduce((sum, { bytes }) => sum + bytes, 0)
+
+const areLarge = (events: readonly LogEvent[]) => bytesOf(events) >= events.length * LARGE_EVENT
+
+/** As `journal.read`. Where it begins with the events that are at hand, only those behind them are read. */
+async function readOn(
+  journal: Journal,
+  { sessionId, epoch, head, earliest }: SessionInfo,
+  after: number,
+  bounds: ReadBounds,
+  held: readonly LogEvent[],
+): Promise<LogPage | undefined> {
+  const last = held.at(-1)
+  if (!last || held[0]?.seq !== after + 1) return journal.read(sessionId, after, bounds)
+  const events = bounds.events - held.length
+  const bytes = bounds.bytes - bytesOf(held)
+  if (events <= 0 || bytes <= 0) return { epoch, head, earliest, events: held }
+  const rest = await journal.read(sessionId, last.seq, { ...bounds, events, bytes })
+  return rest && { ...rest, events: [...held, ...rest.events] }
 }
 
 /** The longest beginning of `events` that fits into a page. */

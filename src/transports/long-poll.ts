@@ -86,13 +86,13 @@ export async function servePage(
   }
 }
 
-/** The JSON of pages; made once for all requests that share a page. */
-const encodings = new WeakMap<Page, Buffer>()
-
-/** The page's JSON, with the text of every event as in the log. */
+/** The page's JSON, with the text of every event as in the log; made once for all requests that share the page. */
 function encoded(page: Page): Buffer {
-  const known = encodings.get(page)
-  if (known) return known
+  page.encoded ??= encode(page)
+  return page.encoded
+}
+
+function encode(page: Page): Buffer {
   const { events, controls, head, earliest, next, caughtUp } = page
   const rest = JSON.stringify({ controls, head, earliest, next, caughtUp })
   const begin = '{"events":['
@@ -105,7 +105,5 @@ function encoded(page: Page): Buffer {
     at += event.writeJson(bytes, at)
   }
   at += bytes.write(end, at)
-  const whole = bytes.subarray(0, at)
-  encodings.set(page, whole)
-  return whole
+  return bytes.subarray(0, at)
 }

@@ -12,4 +12,8 @@ export interface Page {
   next: string
   /** Whether the log has no more events in this direction. */
   caughtUp: boolean
+  /** What was read of the log for it, from its first event on, where these events are large. */
+  large?: readonly LogEvent[] | undefined
+  /** Its JSON, once it was made. In a WeakMap it would survive V8's quick collections, which drop no values of a map. */
+  encoded?: Buffer
 }

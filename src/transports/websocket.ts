@@ -32,6 +32,7 @@ import {
   SECOND_MESSAGE_MS,
   type TransportContext,
 } from './context.ts'
+import { dropIncomplete, incompleteBytes } from './incomplete-message.ts'
 import type { SocketPeer } from './socket-peer.ts'
 import { SocketSink } from './socket-sink.ts'
 import { SocketSubscriptions } from './socket-subscriptions.ts'
@@ -110,7 +111,7 @@ class WebSocketConnection implements Connection, Holder {
     socket.on('ping', data => this.#answerPing(data))
     socket.on('close', () => this.#forget())
     // After the listener of ws, which has taken the bytes by then.
-    request.raw.socket.on('data', () => context.arriving.set(this, bytesFor(socket)))
+    request.raw.socket.on('data', () => context.arriving.set(this, incompleteBytes(socket)))
     // Messages that the client sends in the meantime stay in the socket.
     socket.pause()
     void this.#open()
@@ -183,6 +184,7 @@ class WebSocketConnection implements Connection, Holder {
   /** The memory of its unfinished message is needed for others. */
   giveUp(): void {
     this.#lose('incomplete')
+    dropIncomplete(this.#socket)
   }
 
   /** A page cannot send headers with its upgrade: the first message may be an `auth` instead. */
@@ -349,28 +351,6 @@ class WebSocketConnection implements Connection, Holder {
     this.#sink.close()
     this.#context.connections.remove(this)
   }
-}
-
-/** What ws keeps of a message that is not complete. */
-interface Receiver {
-  readonly _buffers: readonly Buffer[]
-  readonly _bufferedBytes: number
-  readonly _fragments: readonly Buffer[]
-  readonly _messageLength: number
-}
-
-/** Memory of a piece besides its bytes. */
-const PIECE_BYTES = 256
-
-/**
- * Memory for a message whose rest has not arrived: ws joins the pieces of a complete one in a buffer of the same size.
- * ws has its bytes in fields that it does not document.
- */
-function bytesFor(socket: WebSocket): number {
-  const { _receiver: receiver } = socket as { _receiver?: Receiver }
-  if (!receiver) return 0
-  const { _buffers, _bufferedBytes, _fragments, _messageLength } = receiver
-  return 2 * (_bufferedBytes + _messageLength) + (_buffers.length + _fragments.length) * PIECE_BYTES
 }
 
 /** Whether a message is a command that counts towards the limit of commands. */

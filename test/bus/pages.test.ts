@@ -14,8 +14,8 @@ import { createMemoryLog } from '../../src/log/memory.ts'
 const EVENTS = 2048
 const BUDGET = 16 * 1024 * 1024
 
-/** A log with `pages` shared pages of deltas of one size, and how often it was read. */
-async function filled(t: Test, pages: number, deltaSize = 4) {
+/** A log with `pages` times `count` deltas of one size, and how often it was read. */
+async function filled(t: Test, pages: number, deltaSize = 4, count = EVENTS) {
   const log = createMemoryLog()
   t.teardown(() => log.close())
   const {
@@ -28,7 +28,7 @@ async function filled(t: Test, pages: number, deltaSize = 4) {
     time: 1,
     data: { partId: 'p', delta: 'x'.repeat(deltaSize) },
   })
-  for (let page = 0; page < pages; page++) await log.append('s', Array<string>(EVENTS).fill(text))
+  for (let page = 0; page < pages; page++) await log.append('s', Array<string>(count).fill(text))
   const reads = { count: 0, fail: false }
   const counted: EventLog = Object.assign(Object.create(log) as EventLog, {
     read: (...args: Parameters<EventLog['read']>) => {
@@ -37,7 +37,7 @@ async function filled(t: Test, pages: number, deltaSize = 4) {
     },
   })
   const make = (budget: PageBudget) => new Pages(counted, 's', new Ring({ events: 1, bytes: 1 }), budget)
-  return { epoch, head: pages * EVENTS, reads, make }
+  return { epoch, head: pages * count, reads, make }
 }
 
 t.test('a page is folded and encoded once for all subscribers that need it, at any distance', async t => {
@@ -202,4 +202,42 @@ t.test('a page whose read failed is read again', async t => {
   await t.rejects(Promise.resolve(pages.raw(epoch, 10, head)), /away/)
   reads.fail = false
   t.ok(await pages.raw(epoch, 10, head))
+})
+
+t.test('a page of large events is kept within the budget, and encoded once', async t => {
+  const { epoch, head, reads, make } = await filled(t, 1, 500_000, 3)
+  const budget = new PageBudget(4_000_000)
+  const pages = make(budget)
+  const first = await pages.raw(epoch, 0, head)
+  t.equal(await pages.raw(epoch, 0, head), first)
+  t.equal(await pages.folded(epoch, 0, head), first, 'of which nothing can be folded')
+  t.equal(reads.count, 1)
+  t.ok(budget.bytes > 1_500_000, `${budget.bytes} bytes are kept`)
+
+  await pages.raw(epoch, 1, head)
+  await pages.raw(epoch, 0, head)
+  await pages.raw(epoch, 2, head)
+  t.equal(reads.count, 3)
+  t.ok(budget.bytes < 4_000_000)
+  t.equal(await pages.raw(epoch, 0, head), first, 'what was used lately is still there')
+  await pages.raw(epoch, 1, head)
+  t.equal(reads.count, 4, 'the oldest had to go')
+
+  const reading = pages.raw(epoch, 1, 2)
+  pages.close()
+  t.equal((await reading)?.last, 2)
+  t.equal(budget.bytes, 0, 'who is closed keeps nothing')
+})
+
+t.test('a kept page that ends where the log ended makes room for the page that was read next', async t => {
+  const { epoch, reads, make } = await filled(t, 1, 20_000, 3)
+  const budget = new PageBudget(BUDGET)
+  const pages = make(budget)
+  t.equal((await pages.raw(epoch, 0, 1))?.last, 1)
+  const { bytes } = budget
+  t.equal((await pages.raw(epoch, 0, 2))?.last, 2)
+  t.equal(reads.count, 2)
+  t.ok(budget.bytes < 2.1 * bytes, 'the first is not counted any more')
+  pages.close()
+  t.equal(budget.bytes, 0)
 })

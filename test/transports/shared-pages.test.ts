@@ -11,11 +11,13 @@ import { SharedPages } from '../../src/transports/shared-pages.ts'
 /** A log that counts how often it is read. */
 async function stage(t: Test) {
   let reads = 0
+  const readAfter: number[] = []
   const memory = createMemoryLog()
   const log: EventLog = {
     ...memory,
     async read(...args) {
       reads++
+      readAfter.push(args[1])
       return memory.read(...args)
     },
   }
@@ -33,10 +35,17 @@ async function stage(t: Test) {
   return {
     context,
     log,
-    append: (data: unknown, type = 'x.n') => journal.append('s', [{ type, data }]),
+    append: (data: unknown, type = 'x.n', runId?: string) =>
+      journal.append(
+        's',
+        [{ type, data, runId }],
+        type === 'run.started' ? { once: [{ key: `run:${runId}` }] } : {},
+      ),
     page: (options: Partial<PageRequest['options']> = {}, more: Partial<PageRequest> = {}) =>
       readPage(context, { sessionId: 's', options: { ...none, ...options }, ...more }),
     reads: () => reads,
+    /** The numbers after which the log was read since the last call. */
+    readAfter: () => readAfter.splice(0),
   }
 }
 
@@ -99,11 +108,88 @@ t.test('a page that could not be read is not kept', async t => {
   t.equal((await page()).events.length, 1)
 })
 
+t.test('a page goes when a newer one has the same place', async t => {
+  const { page, append, context } = await stage(t)
+  await append('x'.repeat(1_000_000))
+  await page()
+  const { bytes } = context.pages
+  t.ok(bytes > 2_000_000)
+  for (let i = 0; i < 3; i++) {
+    await append(i)
+    t.equal((await page()).events.length, i + 2)
+  }
+  t.ok(context.pages.bytes < bytes + 1000, `${context.pages.bytes} bytes`)
+})
+
+t.test('a page of large events is read on behind those that an earlier request read', async t => {
+  const { page, append, readAfter } = await stage(t)
+  await append('x'.repeat(300_000))
+  await append('x'.repeat(300_000))
+  const first = await page()
+  await append(3)
+  readAfter()
+  const second = await page()
+  t.same(readAfter(), [2])
+  t.equal(second.events[0], first.events[0])
+  await append(4)
+  const reading = page()
+  await append(5)
+  t.equal((await page()).events.length, 5)
+  await reading
+  t.ok(
+    readAfter().every(after => after >= 2),
+    'also while one is being read',
+  )
+  await append(6)
+  await page({ last: 2 })
+  t.same(readAfter(), [4], 'what begins elsewhere is read from there')
+})
+
+t.test('small events are read anew: kept longer, they would cost more than a reading', async t => {
+  const { page, append, readAfter } = await stage(t)
+  for (let i = 0; i < 10; i++) await append('x'.repeat(5000))
+  await page()
+  await append(1)
+  readAfter()
+  t.equal((await page()).events.length, 11)
+  t.same(readAfter(), [0])
+})
+
+t.test('pages that are read on equal those that are read at once', async t => {
+  const { page, append, context } = await stage(t)
+  const asked: [Partial<PageRequest['options']>, Partial<PageRequest>?][] = [
+    [{}],
+    [{ replay: 'full' }],
+    [{ replay: 'full' }, { limit: 2 }],
+    [{}, { limit: 3 }],
+    [{ last: 3 }],
+    [{ run: 'r' }],
+    [{ run: 'r', replay: 'full' }, { limit: 2 }],
+  ]
+  await append({ agent: 'a', input: null }, 'run.started', 'r')
+  const sizes = [200_000, 10, 10, 400_000, 10, 300_000, 200_000, 10, 900_000, 10]
+  for (const [i, size] of sizes.entries()) {
+    const delta = { partId: 'p', delta: 'x'.repeat(size) }
+    await append(delta, 'text.delta', i % 3 === 0 ? 'other' : 'r')
+    for (const [options, more] of asked) {
+      const kept = await page(options, more)
+      const shared = context.pages
+      context.pages = new SharedPages()
+      const fresh = await page(options, more)
+      context.pages = shared
+      t.same(kept.events, fresh.events)
+      t.equal(kept.head, fresh.head)
+      // Behind the events of the run, one that the filter drops may be looked at in addition.
+      if (options.run === undefined) t.same([kept.next, kept.caughtUp], [fresh.next, fresh.caughtUp])
+    }
+  }
+})
+
 t.test('kept pages are bounded, and dropped after a while', async t => {
   const { page, append, context } = await stage(t)
-  for (let i = 0; i < 20; i++) {
-    await append('x'.repeat(1_000_000))
-    await page({ last: 1 })
+  await append('x'.repeat(1_000_000))
+  for (let limit = 1; limit <= 20; limit++) {
+    await page({}, { limit })
     t.ok(context.pages.bytes <= 8 * 1024 * 1024)
   }
   t.ok(context.pages.bytes > 6 * 1024 * 1024, 'as many as there is room for')
