@@ -62,7 +62,7 @@ const ASCII_WORD = /\d+(?:[.,]\d+)+|[A-Za-z\d_]+(?:'[A-Za-z]+)*/g
 const ASCII = /^[\0-\x7f]*$/
 
 /** Scripts that put no spaces between words. */
-const UNSPACED =
+export const UNSPACED =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
 /** Blocks that have such scripts. Punctuation, symbols and emoji are in none of them. */
 const MAYBE_UNSPACED = /[\u0e00-\u1fff\u2e80-\ud7ff\ud840-\udbff\uf900-\ufdff\ufe10-\uffff]/
@@ -125,7 +125,14 @@ export function termsOf(word: string): readonly string[] {
   return found
 }
 
+/** A word in ASCII that is no name of several parts. */
+const SIMPLE_WORD = /^[A-Z]?[a-z\d]*$/
+
 function newTerms(written: string): readonly string[] {
+  if (SIMPLE_WORD.test(written)) {
+    const word = written.toLowerCase()
+    return stopWords.has(word) ? [] : [stem(word)]
+  }
   const word = written.replace(/(?<=\p{Lu}{2})s$/u, '')
   const whole = fold(word)
   if (stopWords.has(whole)) return []
