@@ -23,17 +23,19 @@ const ABBREVIATION =
 const HAN_CHARACTER = /^\p{Script=Han}$/u
 
 /** Splits text into slices of at most `size` chars: at a space where possible, never inside a surrogate pair. */
-export function* slices(text: string, size: number): Generator<string> {
+export function slices(text: string, size: number): string[] {
+  const found: string[] = []
   let start = 0
   while (text.length - start > size) {
     const end = start + size
     const afterSpace = text.lastIndexOf(' ', end - 1) + 1
     const splitsPair = /[\uD800-\uDBFF]/.test(text[end - 1] ?? '')
     const cut = afterSpace > start + size / 2 ? afterSpace : splitsPair ? end - 1 : end
-    yield text.slice(start, cut)
+    found.push(text.slice(start, cut))
     start = cut
   }
-  if (start < text.length) yield text.slice(start)
+  if (start < text.length) found.push(text.slice(start))
+  return found
 }
 
 /** Joins the lines of one paragraph with spaces; between two Han or kana characters a line break is no space. */
