@@ -97,8 +97,13 @@ function textToken(text: string): Token {
   return { type: 'text', raw: text, text, escaped: false }
 }
 
-/** Tests the first character before the rules of marked, which try every rule at every place. */
+/** Tests the first character, or for a line below, before the rules of marked, which try every rule at every place. */
 class GuardedTokenizer extends Tokenizer {
+  override lheading(src: string): Tokens.Heading | undefined {
+    const end = src.indexOf('\n\n')
+    return /\n {0,3}[=-]/.test(end === -1 ? src : src.slice(0, end)) ? super.lheading(src) : undefined
+  }
+
   override escape(src: string): Tokens.Escape | undefined {
     return src.startsWith('\\') ? super.escape(src) : undefined
   }

@@ -79,12 +79,13 @@ export class WordTable<Value> {
   }
 
   #value(text: string, start: number, end: number): Value {
+    const chars = this.#text
+    const slots = this.#slots
     let hash = 0
-    for (let i = start; i < end; i++) hash = Math.imul(hash ^ this.#text[i]!, 0x01000193)
+    for (let i = start; i < end; i++) hash = Math.imul(hash ^ chars[i]!, 0x01000193)
     let slot = (hash ^ (hash >>> 15)) & (SLOTS - 1)
-    while (this.#slots[slot] !== 0) {
-      const word = this.#slots[slot]!
-      if (this.#is(word, start, end)) return this.#values[word] as Value
+    for (let word = slots[slot]!; word !== 0; word = slots[slot]!) {
+      if (this.#is(word, chars, start, end)) return this.#values[word] as Value
       slot = (slot + 1) & (SLOTS - 1)
     }
     const value = this.#make(text.slice(start, end))
@@ -92,11 +93,12 @@ export class WordTable<Value> {
     return value
   }
 
-  /** Whether a remembered word is that of the text. */
-  #is(word: number, start: number, end: number): boolean {
+  /** Whether a remembered word is this one. */
+  #is(word: number, text: Uint16Array, start: number, end: number): boolean {
+    const chars = this.#chars
     const offset = this.#ends[word - 1]! - start
     if (this.#ends[word]! - offset !== end) return false
-    for (let i = start; i < end; i++) if (this.#chars[offset + i] !== this.#text[i]) return false
+    for (let i = start; i < end; i++) if (chars[offset + i] !== text[i]) return false
     return true
   }
 
