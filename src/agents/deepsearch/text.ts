@@ -197,7 +197,7 @@ function quantity(unit: string): string {
 
 /** Removes case and accents. */
 function fold(word: string): string {
-  if (/^[a-z\d_]+$/.test(word)) return word
+  if (ASCII.test(word)) return word.toLowerCase()
   const unaccented = word.normalize('NFKD').replace(/[\u0300-\u036f]/g, '')
   return unaccented.normalize('NFC').toLowerCase().replace(/’/g, "'")
 }
