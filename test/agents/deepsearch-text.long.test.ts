@@ -10,6 +10,7 @@ import {
   terms,
   tokens,
 } from '../../src/agents/deepsearch/text.ts'
+import { WordTable } from '../../src/agents/deepsearch/word-table.ts'
 
 const anyText = fc.oneof(
   fc.string({ unit: 'binary', maxLength: 3000 }),
@@ -104,15 +105,36 @@ t.test('the quick way to the words of a text gives the same words, and is taken 
   const textOf = (units: string[]) => fc.string({ unit: fc.constantFrom(...units), maxLength: 40 })
   // Texts in ASCII have a quick way of their own.
   const ascii = textOf(units.filter(unit => unit < '\x80'))
+  const table = new WordTable(word => word)
+  const isSame = (words: readonly string[] | undefined, text: string) =>
+    !words || words.join('|') === [...tokens(text)].map(({ word }) => word).join('|')
   fc.assert(
-    fc.property(fc.oneof(textOf(units), ascii, fc.string({ unit: 'binary', maxLength: 40 })), text => {
-      const words = spacedWords(text)
-      return !words || words.join('|') === [...tokens(text)].map(({ word }) => word).join('|')
-    }),
+    fc.property(
+      fc.oneof(textOf(units), ascii, fc.string({ unit: 'binary', maxLength: 40 })),
+      text => isSame(spacedWords(text), text) && isSame(table.valuesIn(text), text),
+    ),
     { numRuns: 20_000 },
   )
   t.same(spacedWords('It’s “done” — 1.5 s ✓ 😀 для'), ['It’s', 'done', '1.5', 's', 'для'])
   t.equal(spacedWords('使用 SSE'), undefined)
+  t.same(table.valuesIn('It’s “done” — 1.5 s ✓ для'), ['It’s', 'done', '1.5', 's', 'для'])
+  t.equal(table.valuesIn('使用 SSE'), undefined)
+})
+
+t.test('a table of words makes each value once, and forgets all when it is full', async t => {
+  let made = 0
+  const table = new WordTable(word => {
+    made++
+    return word
+  })
+  const numbers = (count: number) => Array.from({ length: count }, (_, i) => `w${i}`)
+  for (const round of [1, 2])
+    t.same(table.valuesIn(numbers(50_000).join(' ')), numbers(50_000), `round ${round}`)
+  t.equal(made, 50_000)
+  for (const round of [1, 2])
+    t.same(table.valuesIn(numbers(100_000).join(' ')), numbers(100_000), `round ${round}`)
+  const long = 'x'.repeat(5_000)
+  t.same(table.valuesIn(`${long} ${long}y ${long}`), [long, `${long}y`, long], 'long words')
 })
 
 t.test('the forms of a word have one stem, different words have different ones', async t => {

@@ -11,6 +11,12 @@ interface Waiting {
   reject(error: Error): void
 }
 
+/**
+ * Room for young objects, in MB. In the 48 MB that Node gives, tokens of documents are often copied before they are
+ * dropped.
+ */
+const YOUNG_MB = 96
+
 /** How far the documents are read. */
 export interface Progress {
   readonly files: number
@@ -35,7 +41,10 @@ export class CorpusThread {
   constructor(input: WorkerInput, log: (message: string) => void) {
     // The build has JavaScript beside this file, the tests TypeScript.
     const file = import.meta.url.endsWith('.ts') ? './corpus-worker.ts' : './corpus-worker.js'
-    this.#worker = new Worker(new URL(file, import.meta.url), { workerData: input })
+    this.#worker = new Worker(new URL(file, import.meta.url), {
+      workerData: input,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    })
     this.ready = new Promise((resolve, reject) => {
       this.#worker.on('message', (message: FromWorker) => this.#message(message, resolve, log))
       const fail = (error: Error) => {

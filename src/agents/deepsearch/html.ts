@@ -93,32 +93,39 @@ export function* htmlBlocks(source: string): Generator<Block> {
 }
 
 /** The blocks inside an element. Text directly in the element becomes blocks of the given kind. */
-export function* blocksIn(parent: Element, kind: 'prose' | 'item'): Generator<Block> {
-  let text = ''
-  for (const child of parent.children) {
-    if (isInline(child)) {
-      text += rawText(child)
-      continue
-    }
-    const line = tidy(text)
-    text = ''
-    if (line) yield { kind, text: line }
-    if (isElement(child) && !SKIPPED.has(child.name)) yield* elementBlocks(child, kind)
-  }
-  const line = tidy(text)
-  if (line) yield { kind, text: line }
+export function blocksIn(parent: Element, kind: 'prose' | 'item'): Block[] {
+  const blocks: Block[] = []
+  addBlocksIn(blocks, parent, kind)
+  return blocks
 }
 
-function* elementBlocks(element: Element, kind: 'prose' | 'item'): Generator<Block> {
+function addBlocksIn(blocks: Block[], parent: Element, kind: 'prose' | 'item'): void {
+  let text = ''
+  const endLine = () => {
+    const line = tidy(text)
+    text = ''
+    if (line) blocks.push({ kind, text: line })
+  }
+  for (const child of parent.children) {
+    if (isInline(child)) text += rawText(child)
+    else {
+      endLine()
+      if (isElement(child) && !SKIPPED.has(child.name)) addElement(blocks, child, kind)
+    }
+  }
+  endLine()
+}
+
+function addElement(blocks: Block[], element: Element, kind: 'prose' | 'item'): void {
   const { name } = element
-  if (name === 'p') yield* blocksIn(element, kind)
-  else if (name === 'title') yield { kind: 'title', text: inlineText(element) }
-  else if (/^h[1-6]$/.test(name)) yield heading(element)
+  if (name === 'p') addBlocksIn(blocks, element, kind)
+  else if (name === 'title') blocks.push({ kind: 'title', text: inlineText(element) })
+  else if (/^h[1-6]$/.test(name)) blocks.push(heading(element))
   else if (name === 'li' && isOnlyLink(element)) return
-  else if (name === 'pre') yield preformatted(element)
-  else if (name === 'table') yield* tableRows(element)
-  else if (name === 'dl') yield* definitions(element)
-  else yield* blocksIn(element, name === 'li' ? 'item' : /^[uo]l$/.test(name) ? 'prose' : kind)
+  else if (name === 'pre') blocks.push(preformatted(element))
+  else if (name === 'table') addRows(blocks, element)
+  else if (name === 'dl') addDefinitions(blocks, element)
+  else addBlocksIn(blocks, element, name === 'li' ? 'item' : /^[uo]l$/.test(name) ? 'prose' : kind)
 }
 
 function heading(element: Element): Block {
@@ -127,12 +134,12 @@ function heading(element: Element): Block {
   return { kind: 'heading', level: Number(element.name.slice(1)), text, ...(id && { id }) }
 }
 
-function* tableRows(table: Element): Generator<Block> {
+function addRows(blocks: Block[], table: Element): void {
   let headers: string[] = []
   for (const row of outermost(table, 'tr')) {
     const cells = outermost(row, 'td', 'th')
     if (cells.every(cell => cell.name === 'th')) headers = cells.map(inlineText)
-    else yield { kind: 'row', text: rowText(headers, cells.map(inlineText)) }
+    else blocks.push({ kind: 'row', text: rowText(headers, cells.map(inlineText)) })
   }
 }
 
@@ -150,11 +157,11 @@ function rowText(headers: readonly string[], cells: readonly string[]): string {
   return subject && rest ? `${subject}${values.length > 1 ? ' –' : ':'} ${rest}` : subject || rest
 }
 
-function* definitions(list: Element): Generator<Block> {
+function addDefinitions(blocks: Block[], list: Element): void {
   let term = ''
   for (const part of outermost(list, 'dt', 'dd')) {
     if (part.name === 'dt') term = inlineText(part)
-    else yield { kind: 'row', text: rowText([], [term, inlineText(part)]) }
+    else blocks.push({ kind: 'row', text: rowText([], [term, inlineText(part)]) })
   }
 }
 

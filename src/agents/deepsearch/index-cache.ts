@@ -10,7 +10,7 @@ import type { PostingsData } from './postings.ts'
 import { SearchIndex } from './search-index.ts'
 
 /** Raised whenever the same files give another index. */
-const VERSION = 2
+const VERSION = 3
 
 interface Kept {
   readonly key: string

@@ -18,11 +18,17 @@ const FRONT_MATTER = /^---\r?\n((?:.*\r?\n){0,50}?)---[^\S\n]*(?:\r?\n|$)/
 const FOREIGN_MARKS = /^\[![A-Z]+\]\s*|^:::[^\S\n]*[\w-]*\s*|\s*:::$|\[\^[^\][]{1,100}\]:?/g
 
 /** What may start or end inline markup. */
-const MARKUP = /[\\<[\]`*~]|(?<![a-z\d])_|_(?![a-z\d])|[\w.+-]@|https?:|ftp:|www\.|mailto:|xmpp:| {2}|!$/i
+const MARKUP = /[\\<[\]`*~]|(?<![a-z\d])_|_(?![a-z\d])| {2}\n|!$/i
 
-/** The most frequent inline markup: text without any, a code span, a link, and words in bold. */
+/** What may be a link without markup. */
+const AUTOLINK = /[\w.+-]@|https?:|ftp:|www\.|mailto:|xmpp:/i
+
+/** Two words: what is only a link is read in another way. */
+const TWO_WORDS = /[^\s.,;]\s+[^\s.,;]/
+
+/** The most frequent inline markup: text without any, a code span, a link to a text or code, and words in bold. */
 const FREQUENT_MARKUP =
-  /([^`*[\]]+)|`([^`]+)`(?!`)|\[([^`*[\]]+)\]\([^\s()<>\\`]+\)|\*\*([a-z\d](?:[^`*[\]]*[a-z\d])?)\*\*(?!\*)/giy
+  /([^`*[\]]+)|`([^`]+)`(?!`)|\[(?:([^`*[\]]+)|`([^`[\]]+)`)\]\([^\s()<>\\`]+\)|\*\*([a-z\d](?:[^`*[\]]*(?:[a-z\d]|[.:!?)](?=\*\*(?:\s|$))))?)\*\*(?!\*)/giy
 
 /** Reads a Markdown document. */
 export function* markdownBlocks(source: string): Generator<Block> {
@@ -62,26 +68,42 @@ function addInlineTokens(lexer: Lexer, source: string, tokens: Token[]): void {
  * `undefined` for other texts. Only such fields are set as {@link addToken} reads.
  */
 export function frequentTokens(source: string): Token[] | undefined {
-  if (!MARKUP.test(source)) return [textToken(source)]
+  if (!MARKUP.test(source)) {
+    const isText = !AUTOLINK.test(source) || (TWO_WORDS.test(source) && !source.includes('&'))
+    return isText ? [textToken(source)] : undefined
+  }
   const tokens: Token[] = []
   FREQUENT_MARKUP.lastIndex = 0
   while (FREQUENT_MARKUP.lastIndex < source.length) {
-    const [raw, plain, code, link, strong] = FREQUENT_MARKUP.exec(source) ?? []
+    const [raw, plain, code, link, linkedCode, strong] = FREQUENT_MARKUP.exec(source) ?? []
     const text = plain ?? link ?? strong
-    if (raw === undefined || (text !== undefined && MARKUP.test(text))) return undefined
-    if (code !== undefined) tokens.push({ type: 'codespan', raw, text: code.replaceAll('\n', ' ') })
+    if (raw === undefined || (text !== undefined && (MARKUP.test(text) || AUTOLINK.test(text))))
+      return undefined
+    if (code !== undefined) tokens.push(codeToken(raw, code))
     else if (plain !== undefined) tokens.push(textToken(plain))
-    else tokens.push({ type: link === undefined ? 'strong' : 'link', raw, tokens: [textToken(text ?? '')] })
+    else {
+      const inner = linkedCode === undefined ? textToken(text ?? '') : codeToken(raw, linkedCode)
+      tokens.push({ type: strong === undefined ? 'link' : 'strong', raw, tokens: [inner] })
+    }
   }
   return tokens
+}
+
+function codeToken(raw: string, text: string): Token {
+  return { type: 'codespan', raw, text: text.replaceAll('\n', ' ') }
 }
 
 function textToken(text: string): Token {
   return { type: 'text', raw: text, text, escaped: false }
 }
 
-/** Tests the first character before the rules of marked, which try every rule at every place. */
+/** Tests the first character, or for a line below, before the rules of marked, which try every rule at every place. */
 class GuardedTokenizer extends Tokenizer {
+  override lheading(src: string): Tokens.Heading | undefined {
+    const end = src.indexOf('\n\n')
+    return /\n {0,3}[=-]/.test(end === -1 ? src : src.slice(0, end)) ? super.lheading(src) : undefined
+  }
+
   override escape(src: string): Tokens.Escape | undefined {
     return src.startsWith('\\') ? super.escape(src) : undefined
   }

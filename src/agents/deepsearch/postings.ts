@@ -1,5 +1,6 @@
 /** The passages of a corpus, and the places of their terms. */
 import type { Passage } from './passage.ts'
+import { TermLists, type TermListsData } from './term-lists.ts'
 import { terms } from './text.ts'
 import { Vocabulary } from './vocabulary.ts'
 
@@ -12,8 +13,8 @@ export const HEADING = 4
 export interface PostingsData {
   readonly passages: Passage[]
   readonly terms: string[]
-  readonly inText: number[][]
-  readonly inContext: number[][]
+  readonly inText: TermListsData
+  readonly inContext: TermListsData
   readonly folders: Set<string>
   readonly files: Set<string>
   readonly headingLengths: number[]
@@ -22,7 +23,7 @@ export interface PostingsData {
   readonly sections: number[]
 }
 
-const NONE: readonly number[] = []
+const NONE = new Uint32Array()
 
 export class Postings {
   readonly passages: readonly Passage[]
@@ -32,8 +33,12 @@ export class Postings {
   readonly sectionOf: readonly number[]
   /** For each section the number of terms of its heading. */
   readonly headingLengths: readonly number[]
-  readonly #data: PostingsData
+  readonly #data: Omit<PostingsData, 'inText' | 'inContext'>
   readonly #vocabulary: Vocabulary
+  readonly #inText: TermLists
+  readonly #inContext: TermLists
+  /** For each term its number in {@link inText} for the latest passage that has it. */
+  readonly #latest: number[] = []
   #totalLength: number
   #latestPath: { path: string; terms: ReadonlySet<number> } | undefined
 
@@ -41,6 +46,8 @@ export class Postings {
   constructor(data?: PostingsData) {
     this.#data = data ?? emptyData()
     this.#vocabulary = new Vocabulary(this.#data.terms)
+    this.#inText = new TermLists(data?.inText)
+    this.#inContext = new TermLists(data?.inContext)
     this.passages = this.#data.passages
     this.lengths = this.#data.lengths
     this.sectionOf = this.#data.sectionOf
@@ -49,7 +56,7 @@ export class Postings {
   }
 
   get data(): PostingsData {
-    return this.#data
+    return { ...this.#data, inText: this.#inText.data, inContext: this.#inContext.data }
   }
 
   /** All terms of the corpus. */
@@ -63,15 +70,15 @@ export class Postings {
   }
 
   /** The passages with a term in text or lead: number of the passage × 8 + times in the text, at most 7. */
-  inText(term: string): readonly number[] {
+  inText(term: string): Uint32Array {
     const number = this.#vocabulary.number(term)
-    return number === undefined ? NONE : (this.#data.inText[number] ?? NONE)
+    return number === undefined ? NONE : this.#inText.of(number)
   }
 
   /** The sections with a term in their context: number of the section × 8 + {@link PATH} and so on. */
-  inContext(term: string): readonly number[] {
+  inContext(term: string): Uint32Array {
     const number = this.#vocabulary.number(term)
-    return number === undefined ? NONE : (this.#data.inContext[number] ?? NONE)
+    return number === undefined ? NONE : this.#inContext.of(number)
   }
 
   /** Whether the name of a folder has the term. */
@@ -106,30 +113,36 @@ export class Postings {
     const previous = passages.at(-1)
     if (passage.url !== previous?.url || passage.title !== previous.title) this.#addSection(passage)
     const number = passages.length
+    const found: number[] = []
     for (const word of this.#vocabulary.addText(passage.lead)) {
-      for (const term of word) this.#count(term, number, 0)
+      for (const term of word) this.#count(term, number, 0, found)
     }
     let length = 0
     for (const word of this.#vocabulary.addText(passage.text)) {
       length += word.length
-      for (const term of word) this.#count(term, number, 1)
+      for (const term of word) this.#count(term, number, 1, found)
     }
+    for (const term of found) this.#inText.add(term, this.#latest[term]!)
     lengths.push(length)
     sectionOf.push(sections.length - 1)
     this.#totalLength += length
     passages.push(passage)
   }
 
-  /** Counts a term of the passage that is being added: once more in its text, or 0 times when it is in its lead. */
-  #count(term: number, passage: number, times: number): void {
-    const list = listAt(this.#data.inText, term)
-    const last = list.at(-1)
-    if (last === undefined || last >>> 3 !== passage) list.push(passage * 8 + times)
-    else if ((last & 7) < 7) list[list.length - 1] = last + times
+  /**
+   * Counts a term of the passage that is being added: once more in its text, or 0 times when it is in its lead.
+   * @param found takes the term when it is the first time
+   */
+  #count(term: number, passage: number, times: number, found: number[]): void {
+    const latest = this.#latest[term]
+    if (latest === undefined || latest >>> 3 !== passage) {
+      this.#latest[term] = passage * 8 + times
+      found.push(term)
+    } else if ((latest & 7) < 7) this.#latest[term] = latest + times
   }
 
   #addSection({ url, title, heading }: Passage): void {
-    const { headingLengths, inContext, sections, passages } = this.#data
+    const { headingLengths, sections, passages } = this.#data
     const number = sections.length
     const [path = ''] = url.split('#')
     const inPath = this.#addPath(path)
@@ -146,7 +159,7 @@ export class Postings {
       if (isNew) length += Math.max(1, word.length - 1)
     }
     headingLengths.push(length)
-    for (const [term, place] of places) listAt(inContext, term).push(number * 8 + place)
+    for (const [term, place] of places) this.#inContext.add(term, number * 8 + place)
     sections.push(passages.length)
   }
 
@@ -168,12 +181,10 @@ export class Postings {
   }
 }
 
-function emptyData(): PostingsData {
+function emptyData(): Omit<PostingsData, 'inText' | 'inContext'> {
   return {
     passages: [],
     terms: [],
-    inText: [],
-    inContext: [],
     folders: new Set(),
     files: new Set(),
     headingLengths: [],
@@ -181,10 +192,4 @@ function emptyData(): PostingsData {
     sectionOf: [],
     sections: [],
   }
-}
-
-/** The list at a place of a list of lists, where missing ones are empty. */
-function listAt(lists: number[][], at: number): number[] {
-  while (lists.length <= at) lists.push([])
-  return lists[at]!
 }

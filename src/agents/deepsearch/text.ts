@@ -23,17 +23,19 @@ const ABBREVIATION =
 const HAN_CHARACTER = /^\p{Script=Han}$/u
 
 /** Splits text into slices of at most `size` chars: at a space where possible, never inside a surrogate pair. */
-export function* slices(text: string, size: number): Generator<string> {
+export function slices(text: string, size: number): string[] {
+  const found: string[] = []
   let start = 0
   while (text.length - start > size) {
     const end = start + size
     const afterSpace = text.lastIndexOf(' ', end - 1) + 1
     const splitsPair = /[\uD800-\uDBFF]/.test(text[end - 1] ?? '')
     const cut = afterSpace > start + size / 2 ? afterSpace : splitsPair ? end - 1 : end
-    yield text.slice(start, cut)
+    found.push(text.slice(start, cut))
     start = cut
   }
-  if (start < text.length) yield text.slice(start)
+  if (start < text.length) found.push(text.slice(start))
+  return found
 }
 
 /** Joins the lines of one paragraph with spaces; between two Han or kana characters a line break is no space. */
@@ -62,7 +64,7 @@ const ASCII_WORD = /\d+(?:[.,]\d+)+|[A-Za-z\d_]+(?:'[A-Za-z]+)*/g
 const ASCII = /^[\0-\x7f]*$/
 
 /** Scripts that put no spaces between words. */
-const UNSPACED =
+export const UNSPACED =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}ー\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
 /** Blocks that have such scripts. Punctuation, symbols and emoji are in none of them. */
 const MAYBE_UNSPACED = /[\u0e00-\u1fff\u2e80-\ud7ff\ud840-\udbff\uf900-\ufdff\ufe10-\uffff]/
@@ -125,7 +127,14 @@ export function termsOf(word: string): readonly string[] {
   return found
 }
 
+/** A word in ASCII that is no name of several parts. */
+const SIMPLE_WORD = /^[A-Z]?[a-z\d]*$/
+
 function newTerms(written: string): readonly string[] {
+  if (SIMPLE_WORD.test(written)) {
+    const word = written.toLowerCase()
+    return stopWords.has(word) ? [] : [stem(word)]
+  }
   const word = written.replace(/(?<=\p{Lu}{2})s$/u, '')
   const whole = fold(word)
   if (stopWords.has(whole)) return []
@@ -188,7 +197,7 @@ function quantity(unit: string): string {
 
 /** Removes case and accents. */
 function fold(word: string): string {
-  if (/^[a-z\d_]+$/.test(word)) return word
+  if (ASCII.test(word)) return word.toLowerCase()
   const unaccented = word.normalize('NFKD').replace(/[\u0300-\u036f]/g, '')
   return unaccented.normalize('NFC').toLowerCase().replace(/’/g, "'")
 }

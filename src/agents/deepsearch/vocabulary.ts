@@ -1,15 +1,12 @@
-import { spacedWords, termsOf, tokens } from './text.ts'
-
-/** Number of words whose terms are remembered; most texts repeat a few thousand words. */
-const MAX_KNOWN_WORDS = 200_000
+import { termsOf, tokens } from './text.ts'
+import { WordTable } from './word-table.ts'
 
 /** Numbers the terms of a corpus. Numbers are cheaper to count and to store than strings. */
 export class Vocabulary {
   /** The terms, in the order of their numbers. */
   readonly terms: string[]
   readonly #numbers: Map<string, number>
-  /** The numbers of the terms of a word: one look-up for each word of a text. */
-  readonly #known = new Map<string, readonly number[]>()
+  readonly #words = new WordTable(word => this.#numbersOf(termsOf(word)))
 
   constructor(terms: string[] = []) {
     this.terms = terms
@@ -31,17 +28,10 @@ export class Vocabulary {
 
   /** For each word of a text the numbers of its terms, in text order. New terms are added. */
   addText(text: string): (readonly number[])[] {
-    const words = spacedWords(text)
-    if (words) return words.map(word => this.#addWord(word))
-    return [...tokens(text)].map(token => token.terms.map(term => this.add(term)))
+    return this.#words.valuesIn(text) ?? [...tokens(text)].map(({ terms }) => this.#numbersOf(terms))
   }
 
-  #addWord(word: string): readonly number[] {
-    const known = this.#known.get(word)
-    if (known) return known
-    if (this.#known.size >= MAX_KNOWN_WORDS) this.#known.clear()
-    const added = termsOf(word).map(term => this.add(term))
-    if (word.length <= 64) this.#known.set(word, added)
-    return added
+  #numbersOf(terms: readonly string[]): readonly number[] {
+    return terms.map(term => this.add(term))
   }
 }
