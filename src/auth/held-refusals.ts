@@ -1,5 +1,5 @@
 /** Holds refusals by a limit back, so that a client that sends too much is refused no faster than it may send. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { sleep } from '../protocol/timers.ts'
 import type { LimitError } from './quotas.ts'
 
 /** The longest time for which a refusal is held, in ms. */
@@ -32,7 +32,7 @@ export class HeldRefusals {
     const leaves = Math.min((this.#lines.get(line) ?? now) + everyMs, now + LONGEST_MS)
     this.#lines.set(line, leaves)
     this.#bytes += bytes
-    await sleep(leaves - now, undefined, { signal: this.#closing.signal }).catch(() => {})
+    await sleep(leaves - now, this.#closing.signal).catch(() => {})
     this.#bytes -= bytes
     if (this.#lines.get(line) === leaves) this.#lines.delete(line)
     refusal.retryAfterMs = Math.max(1, Math.ceil(refusal.retryAfterMs - (performance.now() - now)))

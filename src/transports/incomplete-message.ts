@@ -30,9 +30,12 @@ export function dropIncomplete(socket: WebSocket): void {
   const receiver = receiverOf(socket)
   // A thread may be inflating a part of the same buffer, which must stay where it is.
   if (!receiver || socket.extensions !== '') return
-  for (const { buffer } of [...receiver._buffers, ...receiver._fragments]) {
-    // Smaller ones may be parts of Node's pool.
-    if (buffer.byteLength > Buffer.poolSize) structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+  for (const buffer of new Set([...receiver._buffers, ...receiver._fragments].map(piece => piece.buffer))) {
+    try {
+      structuredClone(buffer, { transfer: [buffer as ArrayBuffer] })
+    } catch {
+      // A small piece is a part of Node's pool, which must stay. Node 20 copies the pool instead.
+    }
   }
   Object.assign(receiver, { _buffers: [], _bufferedBytes: 0, _fragments: [], _messageLength: 0 })
 }

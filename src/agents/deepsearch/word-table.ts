@@ -26,7 +26,7 @@ for (const [kind, chars] of [
   [LETTER, /\p{L}/gu],
   [PART, /[\p{M}\p{N}_]/gu],
   [DIGIT, /\d/g],
-  [FOREIGN, new RegExp(UNSPACED, 'gu')],
+  [FOREIGN, new RegExp(`${UNSPACED.source}`, 'gu')],
   [FOREIGN, /[\ud800-\udfff]/g],
 ] as const) {
   for (const { index } of allChars.matchAll(chars)) KINDS[index] = kind
