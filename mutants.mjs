@@ -33,11 +33,15 @@ const testsOf = {
   'src/sessions': [
     ...tests('sessions', 'parts state schemas states run-log fencing reaper producers *'),
     ...tests('wire', 'commands runs inputs questions sessions ingest given-up.long'),
-    ...tests('sessions', 'retention.long nodes.long'),
+    ...tests('workers', 'worker wire'),
+    ...tests('sessions', 'archive schemas.long states.long retention takeover nodes.long'),
+    ...tests('workers', 'nodes restart'),
   ],
   'src/transports': [
     ...tests('transports', '*'),
     ...tests('wire', 'lost bad-events bad-websocket window long-poll compression closing *'),
+    ...tests('workers', 'worker wire'),
+    ...tests('wire', 'inspect'),
     ...tests('wire', 'resume.long metrics.long disconnect.long flood.long policies.long folding.long'),
   ],
   'client/connection': tests(

@@ -3,11 +3,11 @@ import t from 'tap'
 import type { TwinrailError } from '../../src/protocol/index.ts'
 import { type Connection, Connections } from '../../src/transports/connections.ts'
 
-function connection(connections: Connections) {
+function connection(connections: Connections, id = 'c') {
   const reasons: TwinrailError[] = []
   const made: Connection & { reasons: TwinrailError[] } = {
     transport: 'sse',
-    id: 'c',
+    id,
     principal: 'ann',
     sentBytes: 0,
     waitingBytes: 0,
@@ -37,6 +37,16 @@ t.test('a stopping server refuses connections, and closeAll closes the open ones
   t.match(one.reasons, [{ code: 'restart' }])
   t.same(gone.reasons, [])
   t.same([...connections], [])
+})
+
+t.test('an open connection is found by its id', async t => {
+  const connections = new Connections(1000)
+  const [first, second] = [connection(connections, 'first'), connection(connections, 'second')]
+  t.equal(connections.find('second'), second)
+  t.equal(connections.find('first'), first)
+  t.equal(connections.find('third'), undefined)
+  connections.remove(first)
+  t.equal(connections.find('first'), undefined)
 })
 
 t.test('requests that wait are let go with the connections, and at once after that', async t => {

@@ -63,6 +63,30 @@ t.test('an idle connection beats once for each heartbeat, a quarter of a second 
   }
 })
 
+t.test('a connection that is due at a tick beats in this tick', async t => {
+  const { clock, pass, connection } = wheel(t)
+  const one = connection(1000)
+  clock.add(one)
+  pass(1500)
+  t.same(one.beats, [1000])
+})
+
+t.test('a busy connection is looked at about once for each heartbeat', async t => {
+  const { clock, pass, connection } = wheel(t)
+  const busy = connection(1000)
+  let looks = 0
+  clock.add({
+    ...busy,
+    get wroteAt() {
+      looks++
+      return clock.now()
+    },
+  })
+  pass(10_000)
+  // Each look reads the time of the last write twice.
+  t.ok(looks >= 10 && looks <= 25, `${looks}`)
+})
+
 t.test('one that is written to is not looked at before it has been silent as long', async t => {
   const { clock, pass, connection } = wheel(t)
   const busy = connection(1000)
