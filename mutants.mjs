@@ -31,10 +31,10 @@ const testsOf = {
   'src/bus': tests('bus', 'subscription catch-up live-group topic * compression.long'),
   'src/log/conditions.ts': tests('log', 'conditions memory'),
   'src/sessions': [
-    ...tests('sessions', 'parts state schemas states run-log fencing reaper producers *'),
-    ...tests('wire', 'commands runs inputs questions sessions ingest given-up.long'),
-    ...tests('workers', 'worker wire'),
-    ...tests('sessions', 'archive schemas.long states.long retention takeover nodes.long'),
+    ...tests('sessions', 'parts state schemas states copies agent-labels run-log fencing reaper producers *'),
+    ...tests('wire', 'commands runs inputs steering questions sessions ingest given-up.long'),
+    ...tests('workers', 'agents worker wire'),
+    ...tests('sessions', 'leases archive schemas.long states.long retention takeover nodes.long'),
     ...tests('workers', 'nodes restart'),
   ],
   'src/transports': [

@@ -132,7 +132,7 @@ const sources: Record<string, [file: string, ...names: string[]]> = {
   'answer about one session’s state': ['src/protocol/limits.ts', 'PAGE_BYTES'],
   'ended runs in a session’s state': ['src/sessions/state.ts', 'ENDED_RUNS'],
   'states of sessions kept in memory': ['src/sessions/states.ts', 'MAX_CACHED', 'MAX_CACHED_BYTES'],
-  'agents that metrics name': ['src/sessions/sessions.ts', 'AGENT_LABELS'],
+  'agents that metrics name': ['src/sessions/agent-labels.ts', 'AGENT_LABELS'],
   'runs whose times are measured for metrics': ['src/sessions/run-meter.ts', 'MEASURED'],
   'folded event': ['src/protocol/limits.ts', 'FOLD_BYTES'],
   'agents of one worker': ['src/protocol/limits.ts', 'WORKER_AGENTS'],

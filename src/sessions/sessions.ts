@@ -8,6 +8,7 @@ import { keys, partsOf } from '../log/keys.ts'
 import type { SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
 import { check, FreeObject, formatOffset, type SessionCommand, TwinrailError } from '../protocol/index.ts'
+import { AgentLabels } from './agent-labels.ts'
 import { AgentList } from './agent-list.ts'
 import { Commands } from './commands.ts'
 import { describe, type SessionBase, type SessionDescription } from './description.ts'
@@ -63,12 +64,6 @@ export interface SessionsOptions {
 /** An entry of the response of `GET /v1/sessions`. */
 export type SessionSummary = SessionBase
 
-/** Agents that metrics name, each under its own label. */
-const AGENT_LABELS = 100
-
-/** The label of all other agents, such as those of producers. */
-const OTHER = 'other'
-
 /** Attempts to change the metadata, while others change it as well. */
 const UPDATES = 20
 
@@ -99,7 +94,7 @@ export class Sessions {
   readonly #ingest: Ingest
   readonly #producerRuns: ProducerRuns
   /** The agents that metrics name. */
-  readonly #labels: Set<string>
+  readonly #labels: AgentLabels
   readonly #tracing: Tracing | undefined
 
   constructor(options: SessionsOptions) {
@@ -107,7 +102,7 @@ export class Sessions {
     this.#journal = journal
     this.#tracing = options.tracing
     this.agents = new Map(options.agents.map(agent => [agent.name, agent]))
-    this.#labels = new Set([...this.agents.keys()].slice(0, AGENT_LABELS))
+    this.#labels = new AgentLabels(this.agents.keys(), agent => this.workers.agent(agent) !== undefined)
     this.#states = new SessionStates(journal)
     this.#retention = new Retention({
       journal,
@@ -116,7 +111,7 @@ export class Sessions {
       everyMs: options.retentionEveryMs,
       onError: (error, about) => onError(error, { what: 'retention', ...about }),
     })
-    const meter = new RunMeter(journal, options.observer ?? noopRunObserver, agent => this.#labelOf(agent))
+    const meter = new RunMeter(journal, options.observer ?? noopRunObserver, agent => this.#labels.of(agent))
     journal.onAppended(growth => {
       const { sessionId, epoch, first, head, taken } = growth
       meter.appended(growth)
@@ -262,14 +257,6 @@ export class Sessions {
     return this.#expiry.size
   }
 
-  /** The name of an agent in metrics. Agents that the server does not know, or knows too many of, are `other`. */
-  #labelOf(agent: string): string {
-    if (this.#labels.has(agent)) return agent
-    if (this.#labels.size >= AGENT_LABELS || !this.workers.agent(agent)) return OTHER
-    this.#labels.add(agent)
-    return agent
-  }
-
   /** See {@link Commands.execute}. */
   execute(command: SessionCommand, principal: Principal): Promise<AckFields> {
     const work = () => this.#commands.execute(command, principal)
@@ -277,7 +264,7 @@ export class Sessions {
     const { type, sessionId, traceparent } = command
     const runId = 'runId' in command ? command.runId : undefined
     // A name that no agent has may be anything.
-    const agent = type === 'run.start' ? this.#labelOf(command.agent) : undefined
+    const agent = type === 'run.start' ? this.#labels.of(command.agent) : undefined
     return this.#tracing.command({ type, sessionId, runId, agent, traceparent }, work)
   }
 

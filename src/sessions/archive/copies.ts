@@ -101,7 +101,7 @@ async function* recordsOf(
 }
 
 /** The record as it was when the session had this head, or `undefined`. */
-function upTo(record: SessionRecord, head: number): SessionRecord | undefined {
+export function upTo(record: SessionRecord, head: number): SessionRecord | undefined {
   switch (record.kind) {
     case 'key':
       return record.seq <= head ? record : undefined
