@@ -158,6 +158,38 @@ t.test('after a failed append the run fails, and no later event is appended', as
   t.same(gate.seen.calls, [1])
 })
 
+for (const [code, types] of [
+  ['unavailable', ['run.started']],
+  ['too-large', ['run.started', 'run.failed']],
+] as const) {
+  t.test(`a resumable run whose append fails as ${code} has the events ${types}`, async t => {
+    const gate = gated(createMemoryLog())
+    const [agent] = counting(10).agents as [Agent]
+    const wire = await serve(t, { log: gate.log, agents: [{ ...agent, resume: agent.run as never }] })
+    gate.fail(new TwinrailError(code, 'the test says so'))
+    await startRun(wire.url, 's', 'test', null)
+    await eventually(t, 'the run is over here', () => wire.server.sessions.runner.active === 0)
+    t.same(typesOf(await parsed(wire)), types)
+  })
+}
+
+t.test('an agent whose run has another holder is stopped', async t => {
+  const log = createMemoryLog()
+  const renew: EventLog['renew'] = async () => false
+  let isStopped = false
+  const { agents } = agentOf(async function* (_, { signal }) {
+    signal.addEventListener('abort', () => {
+      isStopped = true
+    })
+    yield said(1)
+    await new Promise(() => {})
+  })
+  const wire = await serve(t, { log: { ...log, renew }, agents, leaseMs: 300 })
+  await startRun(wire.url, 's', 'test', null)
+  await eventually(t, 'it is told', () => isStopped)
+  await eventually(t, 'the run is over here', () => wire.server.sessions.runner.active === 0)
+})
+
 for (const [how, end, last] of [
   ['returns', () => ({ result: 7 }), { type: 'run.completed', data: { result: 7 } }],
   [
