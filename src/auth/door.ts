@@ -85,7 +85,7 @@ export class Door {
     this.#rechecks = new Rechecks({
       recheckMs,
       onError,
-      allow: async held => (this.isOpen ? (held.principal ?? local) : this.#allowAll(held)),
+      allow: held => this.#allowAll(held),
       onLost: (held, refusal) => this.#lost(held, refusal),
     })
     this.#revocations = new Revocations(parts.journal, target => this.#rechecks.recheck(target))

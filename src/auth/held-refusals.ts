@@ -15,7 +15,7 @@ const REQUEST_BYTES = 8 * 1024
  * The refusals of one principal or address stand in a line: each leaves when the limit would have allowed one more use
  * since the one before it. A client that ignores `retryAfterMs` and sends its next request after each answer would
  * otherwise take more of the server's time than one that keeps to the limit, since a refused HTTP request costs about as
- * much as an allowed one. It takes at most twice as much this way.
+ * much as an allowed one. While its line is shorter than {@link LONGEST_MS}, it is refused no more often than it is served.
  */
 export class HeldRefusals {
   /** When the last refusal of each line leaves. */
@@ -23,7 +23,10 @@ export class HeldRefusals {
   readonly #closing = new AbortController()
   #bytes = 0
 
-  /** Resolves when the refusal may be sent: at once, or at most half a second later. @param bodyBytes what the request's body occupies */
+  /**
+   * Resolves when the refusal may be sent: at once, or at most half a second later. Its `retryAfterMs` is then what is left.
+   * @param bodyBytes what the request's body occupies
+   */
   async hold(refusal: LimitError, bodyBytes: number): Promise<void> {
     const { line, everyMs } = refusal
     const bytes = REQUEST_BYTES + bodyBytes

@@ -3,6 +3,7 @@ import type { LogEvent } from '../log/event.ts'
 import type { Encoding } from './encoding.ts'
 import { fold } from './fold.ts'
 import type { Journal } from './journal.ts'
+import { areLarge } from './large-events.ts'
 import type { KeptPage, PageBudget } from './page-budget.ts'
 import type { Ring } from './ring.ts'
 
@@ -38,9 +39,6 @@ const SHARED_BYTES = 1024 * 1024
 
 /** A page that is larger than this once folded is not shared: it would be too much for a slow socket at once. */
 const SHARED_FOLDED_BYTES = 128 * 1024
-
-/** UTF-16 units of a large event. */
-const LARGE_EVENT = 8 * 1024
 
 /** Memory of a kept page: bytes for its objects, and bytes per unit of text, which is held as a string and for two wires. */
 const KEPT = { own: 1024, ofText: 3 }
@@ -82,9 +80,6 @@ class Page implements CatchUpPage {
     return bytes
   }
 }
-
-/** Whether the page has few events for its size. */
-const hasLargeEvents = ({ events, covered }: Page) => covered >= LARGE_EVENT * Math.max(1, events.length)
 
 const sizeOf = (events: readonly LogEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
 
@@ -194,7 +189,7 @@ export class Pages {
     try {
       const read = await page
       // Another reading may have taken its place meanwhile, or `close` has dropped it.
-      if (read && hasLargeEvents(read) && this.#reading.get(cursor) === reading) {
+      if (read && areLarge(read.covered, read.events.length) && this.#reading.get(cursor) === reading) {
         reading.kept = keptPage(read, drop)
         this.#budget.use(reading.kept)
       }

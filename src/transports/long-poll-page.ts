@@ -4,6 +4,7 @@ import type { Bus } from '../bus/bus.ts'
 import { type RunRange, startOf } from '../bus/cursor.ts'
 import { fold } from '../bus/fold.ts'
 import type { Journal } from '../bus/journal.ts'
+import { areLarge } from '../bus/large-events.ts'
 import type { LogEvent } from '../log/event.ts'
 import type { LogPage, ReadBounds, SessionInfo } from '../log/log.ts'
 import type { Presence } from '../presence/presence.ts'
@@ -18,7 +19,7 @@ import {
   type SubscriptionOptions,
 } from '../protocol/index.ts'
 import { startTimer } from '../protocol/timers.ts'
-import type { Page } from './page.ts'
+import { bytesOf, type Page } from './page.ts'
 import type { SharedPages } from './shared-pages.ts'
 
 /** The parts of the server that pages are read from. */
@@ -202,19 +203,13 @@ async function scan(
     const seen = runId === undefined ? page.events : page.events.filter(event => event.runId === runId)
     const events = fit(folds ? fold(epoch, seen) : seen, limit)
     const whole = events.length === 0 || events.at(-1)?.seq === seen.at(-1)?.seq
-    const large = cursor === after && areLarge(page.events) ? page.events : undefined
+    const large =
+      cursor === after && areLarge(bytesOf(page.events), page.events.length) ? page.events : undefined
     cursor = whole ? last.seq : (events.at(-1) as LogEvent).seq
     if (events.length > 0 || cursor >= page.head) return { events, large, cursor, head: page.head }
     await new Promise(resolve => setImmediate(resolve))
   }
 }
-
-/** Bytes of a large event. */
-const LARGE_EVENT = 8 * 1024
-
-const bytesOf = (events: readonly LogEvent[]) => events.reduce((sum, { bytes }) => sum + bytes, 0)
-
-const areLarge = (events: readonly LogEvent[]) => bytesOf(events) >= events.length * LARGE_EVENT
 
 /** As `journal.read`. Where it begins with the events that are at hand, only those behind them are read. */
 async function readOn(

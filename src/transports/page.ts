@@ -17,3 +17,7 @@ export interface Page {
   /** Its JSON, once it was made. In a WeakMap it would survive V8's quick collections, which drop no values of a map. */
   encoded?: Buffer
 }
+
+/** The bytes of events together, as they stand in the log. */
+export const bytesOf = (events: readonly LogEvent[]): number =>
+  events.reduce((sum, { bytes }) => sum + bytes, 0)

@@ -1,6 +1,6 @@
 /** Pages that were read for one request and serve others, such as a thousand long-polls that wait for the same event. */
 import { type Cancel, startTimer } from '../protocol/timers.ts'
-import type { Page } from './page.ts'
+import { bytesOf, type Page } from './page.ts'
 
 /** Time for which a page is kept, in ms: requests that wait for the same event are answered within it. */
 const KEPT_MS = 1000
@@ -10,8 +10,6 @@ const KEPT_BYTES = 8 * 1024 * 1024
 
 /** What a page takes besides its events, in bytes. */
 const PAGE_BYTES = 1024
-
-const bytesOf = (events: Page['events']) => events.reduce((sum, { bytes }) => sum + bytes, 0)
 
 interface Kept {
   /** Number of the log's last event when the page was read. */

@@ -11,10 +11,7 @@ interface Waiting {
   reject(error: Error): void
 }
 
-/**
- * Room for young objects, in MB. In the 48 MB that Node gives, tokens of documents are often copied before they are
- * dropped.
- */
+/** Room for young objects, in MB. In what Node gives by default, tokens of documents are often copied before they are dropped. */
 const YOUNG_MB = 96
 
 /** How far the documents are read. */

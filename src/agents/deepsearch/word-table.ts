@@ -20,16 +20,13 @@ const PART = 3
 /** Of a script without spaces, or half a character: the words of such texts are not cut here. */
 const FOREIGN = 4
 
-const KINDS = new Uint8Array(2 ** 16)
-const allChars = Array.from(KINDS, (_, code) => String.fromCharCode(code)).join('')
-for (const [kind, chars] of [
-  [LETTER, /\p{L}/gu],
-  [PART, /[\p{M}\p{N}_]/gu],
-  [DIGIT, /\d/g],
-  [FOREIGN, new RegExp(`${UNSPACED.source}`, 'gu')],
-  [FOREIGN, /[\ud800-\udfff]/g],
-] as const) {
-  for (const { index } of allChars.matchAll(chars)) KINDS[index] = kind
+const KINDS = Uint8Array.from({ length: 2 ** 16 }, (_, code) => kindOf(String.fromCharCode(code)))
+
+function kindOf(char: string): number {
+  if (UNSPACED.test(char) || /[\ud800-\udfff]/.test(char)) return FOREIGN
+  if (/\d/.test(char)) return DIGIT
+  if (/[\p{M}\p{N}_]/u.test(char)) return PART
+  return /\p{L}/u.test(char) ? LETTER : NONE
 }
 
 /** A value for each word of the texts that were read lately, in scripts with spaces. */
