@@ -2,6 +2,8 @@
 import { once } from 'node:events'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
+import type { WebSocket } from 'ws'
+import { incompleteBytes } from '../../src/transports/incomplete-message.ts'
 import { openHttp2, openRaw, tls } from '../fixtures/raw-http.ts'
 import { registeredRoutes } from '../fixtures/routes.ts'
 import { openWs } from '../fixtures/wire-clients.ts'
@@ -155,7 +157,9 @@ t.test('clients that leave in the middle are no errors of the server', async t =
 })
 
 t.test('of lines and messages that are not complete the oldest are given up', async t => {
-  const { url } = await serve(t, { connections: { arrivingBytes: 300_000 } })
+  const { url, server } = await serve(t, { connections: { arrivingBytes: 300_000 } })
+  const sockets: WebSocket[] = []
+  server.app.websocketServer.on('connection', socket => sockets.push(socket))
   const half = 'x'.repeat(100_000)
   const open = {
     async line() {
@@ -186,6 +190,9 @@ t.test('of lines and messages that are not complete the oldest are given up', as
     await oldest
     t.pass(`${name}: closed when another one began`)
   }
+  const givenUp = sockets.filter(({ readyState, OPEN }) => readyState !== OPEN)
+  t.ok(givenUp.length >= 2)
+  for (const socket of givenUp) t.equal(incompleteBytes(socket), 0, 'what was sent of it is dropped')
   const whole = await openWs(t, url)
   t.match(await whole.command({ type: 'publish', sessionId: 's', event: { type: 'x.a', data: half } }), {
     type: 'ack',
