@@ -83,6 +83,7 @@ class Page implements CatchUpPage {
 
 const sizeOf = (events: readonly LogEvent[]) => events.reduce((sum, event) => sum + event.json.length, 0)
 
+/** @param page nothing where only a note is kept that it was read */
 const keptPage = (page: Page | undefined, drop: () => void): KeptPage => ({
   bytes: KEPT.own + KEPT.ofText * (page ? sizeOf(page.events) : 0),
   drop,
@@ -98,11 +99,14 @@ function fitting(events: readonly LogEvent[]): readonly LogEvent[] {
   return end < 0 ? events : events.slice(0, end)
 }
 
-/** A page that is being read or kept. */
+/** A page that is being read or kept, or was read once. */
 interface Reading {
-  readonly page: Promise<Page | undefined>
+  /** Absent where the page was read for one subscriber and not kept. */
+  page: Promise<Page | undefined> | undefined
   /** The number up to which it is read. */
   readonly through: number
+  /** Whether a second subscriber asked for it. */
+  wanted: boolean
   kept: KeptPage | undefined
 }
 
@@ -163,23 +167,27 @@ export class Pages {
 
   /**
    * Subscribers at the same cursor share a page while it is being read. After that a page is kept only where its events
-   * are large: each reading and each encoding of it is garbage until V8's next full collection, some 100 MB of it where
-   * hundreds of clients ask for the same megabyte. Kept pages of small events outlive the young generation: 100,000 events
-   * to 20 subscribers then took 150 MB more of resident memory, not 50.
+   * are large and a second subscriber asked for it: each reading and each encoding of it is garbage until V8's next full
+   * collection, some 100 MB of it where hundreds of clients ask for the same megabyte. Kept pages of small events outlive
+   * the young generation: 100,000 events to 20 subscribers then took 150 MB more of resident memory, not 50.
    */
   async #readTogether(epoch: number, cursor: number, through: number): Promise<Page | undefined> {
-    const known = this.#reading.get(cursor)
-    if (known) {
+    let known = this.#reading.get(cursor)
+    while (known?.page) {
+      known.wanted = true
       const page = await known.page
+      const latest = this.#reading.get(cursor)
       // A page that ends before it had to is full, wherever the log ends now.
       if (page && page.last <= through && (page.last === through || page.last < known.through)) {
-        if (known.kept && this.#reading.get(cursor) === known) this.#budget.use(known.kept)
+        if (known.kept && latest === known) this.#budget.use(known.kept)
         return page
       }
+      if (latest === known) break
+      known = latest
     }
     const bounds = { events: PAGE_EVENTS, bytes: PAGE_BYTES }
     const page = this.#read(epoch, cursor, through, bounds)
-    const reading: Reading = { page, through, kept: undefined }
+    const reading: Reading = { page, through, wanted: known !== undefined, kept: undefined }
     const drop = () => {
       if (this.#reading.get(cursor) === reading) this.#reading.delete(cursor)
     }
@@ -190,7 +198,8 @@ export class Pages {
       const read = await page
       // Another reading may have taken its place meanwhile, or `close` has dropped it.
       if (read && areLarge(read.covered, read.events.length) && this.#reading.get(cursor) === reading) {
-        reading.kept = keptPage(read, drop)
+        if (!reading.wanted) reading.page = undefined
+        reading.kept = keptPage(reading.wanted ? read : undefined, drop)
         this.#budget.use(reading.kept)
       }
       return read
