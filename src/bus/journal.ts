@@ -139,7 +139,7 @@ export class Journal {
       for (const text of texts) this.#appended.bytes += text.length
       const { epoch, first, head } = appended
       const { once: taken = [], leases = [] } = conditions
-      const runs = leases.flatMap(({ runId, from }) => (from === undefined ? [runId] : []))
+      const runs = leases.filter(({ from }) => from === undefined).map(({ runId }) => runId)
       // A producer that repeats itself may have added only the last events, and where its first one lies may be unknown.
       for (const listener of this.#listeners)
         listener({ sessionId, epoch, first: first || head, head, taken, runs })

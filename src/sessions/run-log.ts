@@ -52,6 +52,8 @@ function isOfQuestion(refused: Appended & { accepted: false }): boolean {
 
 export class RunLog {
   readonly #parts: RunLogParts
+  /** The run has no terminal event and this process still holds its lease. */
+  readonly #conditions: AppendConditions
   #calls: Call[] = []
   #working: Promise<void> | undefined
   /** The latest call of the log. */
@@ -64,6 +66,8 @@ export class RunLog {
 
   constructor(parts: RunLogParts) {
     this.#parts = parts
+    const { epoch, runId, lease } = parts
+    this.#conditions = { epoch, absent: [keys.end(runId)], leases: [lease] }
     this.#stopped = new Promise((_, reject) => {
       this.#stop = reject
     })
@@ -177,15 +181,11 @@ export class RunLog {
   }
 
   /** Appends on condition that the run has no terminal event and this process still holds its lease. */
-  #write(texts: readonly string[], conditions: AppendConditions = {}): Promise<Appended> {
-    const { journal, sessionId, runId, epoch, lease } = this.#parts
-    const writing = journal.appendTexts(sessionId, texts, {
-      ...conditions,
-      // Last, so that no condition of a caller replaces them.
-      epoch,
-      absent: [keys.end(runId)],
-      leases: [lease],
-    })
+  #write(texts: readonly string[], further?: AppendConditions): Promise<Appended> {
+    const { journal, sessionId } = this.#parts
+    // Its own conditions last, so that none of a caller replaces them.
+    const conditions = further ? { ...further, ...this.#conditions } : this.#conditions
+    const writing = journal.appendTexts(sessionId, texts, conditions)
     this.#writing = writing
     return writing
   }

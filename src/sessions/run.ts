@@ -173,7 +173,7 @@ export class Run {
           await this.end({ type: body.type, data: body.data })
           throw new RunStopped()
         }
-        const room = this.#log.add({ ...body, runId })
+        const room = this.#log.add({ type: body.type, runId, data: body.data })
         if (room) await room
         const held = bus.admitted(sessionId)
         if (held) await held
