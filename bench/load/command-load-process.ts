@@ -37,6 +37,9 @@ interface Room {
   readonly members: readonly Member[]
 }
 
+/** Tokens of a run. */
+const RUN_TOKENS = 50
+
 let rooms: Room[] = []
 let where: Rooms
 let made = 0
@@ -52,7 +55,7 @@ const handlers = {
   },
 
   /**
-   * Each session has so many commands answered, `pipeline` of them at the same time. Of runs, `count` are their tokens.
+   * Each session has so many commands answered, `pipeline` of them at the same time, or so many runs, one after the other.
    * Resolves once each member has every event.
    */
   async work(work: Work, count: number, pipeline: number): Promise<Worked> {
@@ -60,10 +63,11 @@ const handlers = {
     for (const member of all) member.delaysUs.length = 0
     let delivered = 0
     let faults = 0
+    const expected = work === 'run' ? count * RUN_TOKENS : count
     const waits = rooms.map(room =>
       Promise.all(
         room.members.map(member =>
-          expect(member, work, count, (isRight: boolean) => {
+          expect(member, work, expected, (isRight: boolean) => {
             delivered++
             if (!isRight) faults++
           }),
@@ -76,7 +80,7 @@ const handlers = {
     const seconds = (micros() - began) / 1e6
     const us = delays.length > 0 ? delays : rooms.flatMap(({ members }) => members[0]?.delaysUs ?? [])
     return {
-      count: count * rooms.length,
+      count: expected * rooms.length,
       seconds,
       delivered,
       p50Ms: quantile(us, 0.5) / 1000,
@@ -128,7 +132,8 @@ function expect(
     member.onEvent = event => {
       if (event.type !== type) return
       const n = of(event)
-      onEvent(work === 'post' ? n < count && !seen.has(n) : n === next)
+      if (work === 'post') onEvent(n < count && !seen.has(n))
+      else onEvent(n === (work === 'run' ? next % RUN_TOKENS : next))
       seen.add(n)
       if (++next === count) resolve()
     }
@@ -148,7 +153,11 @@ async function send(
   const sender = members[0] as Member
   const delaysUs: number[] = []
   if (work === 'run') {
-    await sender.send({ type: 'run.start', sessionId, agent: 'tokens', input: { count } })
+    for (let run = 0; run < count; run++) {
+      const ended = endOfRun(sender)
+      await sender.send({ type: 'run.start', sessionId, agent: 'tokens', input: { count: RUN_TOKENS } })
+      await ended
+    }
     return delaysUs
   }
   if (work === 'answer') {
@@ -183,6 +192,20 @@ async function send(
   }
   await Promise.all(Array.from({ length: pipeline }, lane))
   return delaysUs
+}
+
+/** Resolves when the member is told that a run ended; rejects when it did not end well. */
+function endOfRun(member: Member): Promise<void> {
+  const check = member.onEvent
+  return new Promise((resolve, reject) => {
+    member.onEvent = event => {
+      check(event)
+      if (event.type === 'run.completed') resolve()
+      else if (event.type === 'run.failed') reject(new Error(`a run failed: ${event.data['code']}`))
+      else return
+      member.onEvent = check
+    }
+  })
 }
 
 /** Publishes by HTTP. @returns the time to the answer, in µs */

@@ -56,7 +56,7 @@ const parts: readonly Part[] = [
     sessions: SESSIONS,
     members,
     pipeline: 1,
-    servers: ours,
+    servers: ['ws' as const, ...ours],
     unit: 'token',
   })),
   {
@@ -79,8 +79,8 @@ const parts: readonly Part[] = [
   },
 ]
 
-/** Commands of each session in one round. */
-const COMMANDS: Record<Work, number> = { publish: 200, post: 100, run: 50, steer: 100, answer: 50 }
+/** Commands of each session in one round; each run has 50 tokens. */
+const COMMANDS: Record<Work, number> = { publish: 200, post: 100, run: 10, steer: 100, answer: 50 }
 
 /** What each server did in each round of one part. */
 interface Measured {
@@ -167,7 +167,7 @@ export const commands: Scenario = async (settings, progress) => {
         'CPU: user and system time of the server’s process per command, with its ack and its delivery to each member',
         'as many commands at once as the pipeline has, so the delays are those of a busy server; the load is a process of its own',
         'ws and socket.io relay without a log, a cursor, keys and checks; “recovery” is socket.io’s connection state recovery',
-        'tokens: the agent yields one per turn of the event loop; the cost of the run’s own events is in it',
+        'tokens: runs of 50, one after the other in each session; the agent yields one per turn of the event loop, and the cost of starting and ending the runs is in it',
         ...(redis ? [] : [noRedis]),
         isThere.nchan
           ? 'Nchan keeps the last 1000 events of a channel; CPU of nginx’s worker from /proc'

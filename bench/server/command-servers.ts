@@ -75,7 +75,7 @@ async function relay(): Promise<number> {
   const http = createHttpServer()
   new WebSocketServer({ server: http, perMessageDeflate: false }).on('connection', socket => {
     socket.on('message', data => {
-      const { type, id, sessionId, event } = JSON.parse(String(data))
+      const { type, id, sessionId, event, input } = JSON.parse(String(data))
       const room = rooms.get(sessionId) ?? { members: new Set(), head: 0 }
       rooms.set(sessionId, room)
       if (type === 'subscribe') {
@@ -84,14 +84,32 @@ async function relay(): Promise<number> {
         socket.send(JSON.stringify({ type: 'ack', id }))
         return
       }
-      const offset = ++room.head
-      const text = JSON.stringify({ offset, sessionId, time: Date.now(), ...event })
-      for (const member of room.members) member.send(text)
-      socket.send(JSON.stringify({ type: 'ack', id, offset }))
+      const relayed = (event: object) => {
+        const offset = ++room.head
+        const text = JSON.stringify({ offset, sessionId, time: Date.now(), ...event })
+        for (const member of room.members) member.send(text)
+        return offset
+      }
+      if (type === 'run.start') {
+        socket.send(JSON.stringify({ type: 'ack', id }))
+        void relayTokens(input.count, relayed)
+      } else socket.send(JSON.stringify({ type: 'ack', id, offset: relayed(event) }))
     })
   })
   return listen(http)
 }
+
+/** What the agent `tokens` says, without an agent. */
+async function relayTokens(count: number, relayed: (event: object) => void): Promise<void> {
+  relayed({ type: 'run.started', data: {} })
+  for (let i = 0; i < count; i++) {
+    await turn()
+    relayed(token(i))
+  }
+  relayed({ type: 'run.completed', data: {} })
+}
+
+const token = (i: number) => ({ type: 'text.delta' as const, data: { partId: 'p', delta: `word ${i} ` } })
 
 async function socketIo(options: object): Promise<number> {
   const http = createHttpServer()
@@ -130,7 +148,7 @@ const tokens = defineAgent({
   async *run({ count }) {
     for (let i = 0; i < count; i++) {
       await turn()
-      yield { type: 'text.delta', data: { partId: 'p', delta: `word ${i} ` } }
+      yield token(i)
     }
   },
 })
