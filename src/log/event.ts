@@ -96,18 +96,33 @@ export class LogEvent {
     return this.#event
   }
 
+  /** The JSON of the data; `undefined` in an event with an author, without data, or folded: these are to be parsed. */
+  get dataJson(): string | undefined {
+    const at = this.#dataAt
+    return at < 0 ? undefined : this.#rest.slice(at, -1)
+  }
+
+  /** The text of this event with `from` and other data. Only for events that have a `dataJson`. */
+  textWith(from: string, dataJson: string): string {
+    return `{${this.#rest.slice(0, this.#dataAt - DATA.length)},"from":"${from}"${DATA}${dataJson}}`
+  }
+
+  /** Where the data begins in `#rest`; -1 when it does not come right after the time. */
+  get #dataAt(): number {
+    const timeEnd = this.#rest.indexOf(',', this.#afterType + TIME.length)
+    return timeEnd >= 0 && this.#rest.startsWith(DATA, timeEnd) ? timeEnd + DATA.length : -1
+  }
+
   /** Of most events only the data is parsed: the rest is known, and takes longer than small data. */
   #parse(): TwinrailEvent {
     const { offset, runId, type } = this
     const rest = this.#rest
-    const timeAt = this.#afterType + TIME.length
-    const timeEnd = rest.indexOf(',', timeAt)
-    // An event with an author, or without data.
-    if (timeEnd < 0 || !rest.startsWith(DATA, timeEnd)) return JSON.parse(this.json) as TwinrailEvent
+    const dataAt = this.#dataAt
+    if (dataAt < 0) return JSON.parse(this.json) as TwinrailEvent
     const sessionAt = SESSION_ID - 1
     const sessionId = rest.slice(sessionAt, rest.indexOf('"', sessionAt))
-    const time = Number(rest.slice(timeAt, timeEnd))
-    const data: unknown = JSON.parse(rest.slice(timeEnd + DATA.length, -1))
+    const time = Number(rest.slice(this.#afterType + TIME.length, dataAt - DATA.length))
+    const data: unknown = JSON.parse(rest.slice(dataAt, -1))
     const event =
       runId === undefined
         ? { offset, sessionId, type, time, data }

@@ -63,8 +63,8 @@ function isPartOfNumber(json: string, start: number, end: number): boolean {
   return /[.eE]/.test(json.charAt(end)) || /([.eE]|[eE][+-])$/.test(json.slice(Math.max(0, start - 2), start))
 }
 
-/** The place behind a string's closing quote. @param start its opening quote */
-function endOfString(json: string, start: number): number {
+/** The place behind a string's closing quote. @param json valid JSON; @param start the string's opening quote */
+export function endOfString(json: string, start: number): number {
   for (let end = json.indexOf('"', start + 1); ; end = json.indexOf('"', end + 1)) {
     let backslashes = 0
     while (json[end - 1 - backslashes] === '\\') backslashes++

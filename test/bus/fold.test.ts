@@ -188,3 +188,14 @@ t.test('an event that is too large by itself passes as it is', async t => {
 t.test('no events give no events', async t => {
   t.same(fold(EPOCH, []), [])
 })
+
+t.test('two halves of a character in two deltas are one in the folded event, without an escape', async t => {
+  const halves = ['\ud83d', '\ude00'].map(delta => ({
+    type: 'text.delta',
+    runId: 'r',
+    by: undefined,
+    data: { partId: 'p', delta },
+  }))
+  const [folded] = fold(EPOCH, log(halves))
+  t.match(folded?.json, '"delta":"😀"')
+})
