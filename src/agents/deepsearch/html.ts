@@ -167,15 +167,23 @@ function addDefinitions(blocks: Block[], list: Element): void {
 
 /** The outermost descendants with one of these names. */
 function outermost(parent: Element, ...names: string[]): Element[] {
-  return parent.children
-    .filter(isElement)
-    .flatMap(child => (names.includes(child.name) ? [child] : outermost(child, ...names)))
+  const found: Element[] = []
+  addOutermost(found, parent, names)
+  return found
+}
+
+function addOutermost(found: Element[], parent: Element, names: readonly string[]): void {
+  for (const child of parent.children) {
+    if (!isElement(child)) continue
+    if (names.includes(child.name)) found.push(child)
+    else addOutermost(found, child, names)
+  }
 }
 
 function preformatted(pre: Element): Block {
   const [code = pre] = outermost(pre, 'code')
   const language = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '')?.[1]
-  return { kind: 'code', text: textOf(pre).replace(/^\n+|\s+$/g, ''), ...(language && { language }) }
+  return { kind: 'code', text: textOf(pre).trimEnd().replace(/^\n+/, ''), ...(language && { language }) }
 }
 
 function inlineText(node: Node): string {
@@ -187,7 +195,8 @@ function tidy(text: string): string {
   const isTidy = !/[^\S ]| {2}|^ | $/.test(text)
   if (isTidy) return text
   const joined = hasNoHan(text) ? text.trim() : joinLines(text.split('\n'))
-  return joined.replace(/\s+/g, ' ')
+  // A single space is left alone: most white space is one.
+  return joined.replace(/\s*[^\S ]\s*| {2,}/g, ' ')
 }
 
 /** Text with code in backticks; block elements are surrounded by spaces. */
@@ -208,7 +217,10 @@ function codeSpan(text: string): string {
 }
 
 function textOf(node: Node): string {
-  return typeof node === 'string' ? node : node.children.map(textOf).join('')
+  if (typeof node === 'string') return node
+  let text = ''
+  for (const child of node.children) text += textOf(child)
+  return text
 }
 
 function isElement(node: Node): node is Element {

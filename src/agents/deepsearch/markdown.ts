@@ -175,7 +175,7 @@ function withoutEntities(text: string): string {
 
 /** Removes {@link FOREIGN_MARKS} outside of code spans. */
 function withoutForeignMarks(text: string): string {
-  if (!text.includes('[') && !text.includes(':::')) return text
+  if (!text.includes('[^') && !text.includes('[!') && !text.includes(':::')) return text
   const parts = text.split(/(`[^`]+`)/)
   return parts
     .map((part, i) => (i % 2 === 1 ? part : part.replace(FOREIGN_MARKS, '')))
