@@ -304,11 +304,19 @@ t.test('text with frequent markup gives the same inline tokens without the rules
     '[a] [l] [a b][l] [a](b "c")',
     'a\\*',
     '@a/b@1.0.0',
+    'a* or * and ~b\\c',
+    "<b c d='e' f=g>a</b>",
   ])
     t.ok(inlineTokens(source, definitions), source)
+  for (const source of ['a [b[0]] `c`', '[a][m]', 'a@b.co', 'https://a.b/c']) {
+    t.ok(inlineTokens(source, {}), source)
+  }
   for (const source of [
-    'a@b.co',
+    'a [b[0]] `c`',
     '[a][m]',
+    '*\\*',
+    '*a _**',
+    '~a ~',
     'see https://a.b?c&d',
     '`a` https://a.b?c&d',
     'https://a.b`c` d',
@@ -318,7 +326,6 @@ t.test('text with frequent markup gives the same inline tokens without the rules
     '2*3',
     '[a [b](c)](d)',
     '***a***',
-    '** a**',
     '[l][l](*a*)',
     'a  \n`b`',
   ])

@@ -16,11 +16,21 @@ const OPEN_AUTOLINK = /(?:[\w.+-]@|https?:|ftp:|www\.|mailto:|xmpp:)\S*$/i
 /** Two words, or what no link starts with: what is only a link is read in another way. */
 const NO_LINK = /[^\s.,;]\s+[^\s.,;]|^@/
 
+/** A text that is one link without markup. */
+const BARE_LINK =
+  /^(?:https?:\/\/[a-z\d-]+\.[^\s<>&]*[a-z\d/]|[a-z\d.+-]+@[a-z\d-]+(?:\.[a-z\d-]*[a-z\d])+)$/i
+
 /** What stands for itself: no markup can start or end here. */
-const PLAIN = /(?:[^\\<[\]`*~_!]+|!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|<(?=[\s=]))+/iy
+const LITERAL =
+  /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?<![*_])(?:\*+|_+)(?=\s|$)|<(?=[\s=])|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/
+    .source
+const PLAIN = new RegExp(String.raw`(?:[^\\<[\]\`*~_!]+|${LITERAL})+`, 'iy')
+/** The same of a text that has no links. */
+const PLAIN_WITH_BRACKETS = new RegExp(String.raw`(?:[^\\<\`*~_!]+|${LITERAL})+`, 'iy')
 const CODE = /`([^`]+)`(?!`)/y
 const ESCAPE = /\\([!-/:-@[-`{-~])/y
-const TAG = /<(?:\/[a-z][a-z\d]*|[a-z][a-z\d]*(?:\s+[a-z-]+="[^"<>`]*")*\s*\/?)>/iy
+const TAG =
+  /<(?:\/[a-z][a-z\d]*|[a-z][a-z\d]*(?:\s+[a-z:_][\w.:-]*(?:\s*=\s*(?:"[^"<>`]*"|'[^'<>`\n]*'|[^\s"'=<>`]+))?)*\s*\/?)>/iy
 const URL_IN_BRACKETS = /<(https?:\/\/[^\s<>`*_[\]\\]+)>/y
 
 const TARGET = /\([^\s()<>\\`]+(?:\s+"[^"\\<`]*")?\)/.source
@@ -54,13 +64,15 @@ export function inlineTokens(
 ): Token[] | undefined {
   if (!MARKUP.test(source)) {
     const isText = isInLink || !AUTOLINK.test(source) || (NO_LINK.test(source) && !source.includes('&'))
-    return isText ? [textToken(source)] : undefined
+    if (isText) return [textToken(source)]
+    return BARE_LINK.test(source) ? [bareLinkToken(source, source)] : undefined
   }
   const tokens: Token[] = []
+  const plain = hasLinks(source, definitions) ? PLAIN : PLAIN_WITH_BRACKETS
   let isRaw = false
   let isInAnchor = false
   for (let at = 0; at < source.length; ) {
-    const token = tokenAt(source, at, definitions, isInLink)
+    const token = plainToken(plain, source, at) ?? tokenAt(source, at, definitions, isInLink)
     if (token === undefined) return undefined
     at += token.raw.length
     if (token.type === 'html') {
@@ -94,14 +106,22 @@ function tokenAt(source: string, at: number, definitions: Definitions, isInLink:
     case '_':
       return emphasisToken(matchAt(EMPHASIS[1], source, at), definitions, isInLink)
   }
-  const [plain] = matchAt(PLAIN, source, at) ?? []
-  if (plain !== undefined) return plain.includes('  \n') ? undefined : textToken(plain)
   const [image] = matchAt(IMAGE, source, at) ?? []
   if (image !== undefined) return { type: 'image', raw: image, text: '', href: '', title: null, tokens: [] }
   const [tag] = matchAt(TAG, source, at) ?? []
   if (tag !== undefined) return { type: 'html', raw: tag, text: tag, block: false, pre: false }
   const [url, text = ''] = matchAt(URL_IN_BRACKETS, source, at) ?? []
-  return url === undefined ? undefined : { type: 'link', raw: url, text, autolink: true, tokens: [] }
+  return url === undefined ? undefined : bareLinkToken(url, text)
+}
+
+/** Whether some of the brackets may be those of a link. */
+function hasLinks(source: string, definitions: Definitions): boolean {
+  return source.includes('](') || (source.includes('[') && Object.keys(definitions).length > 0)
+}
+
+function plainToken(rule: RegExp, source: string, at: number): Token | undefined {
+  const [text] = matchAt(rule, source, at) ?? []
+  return text === undefined || text.includes('  \n') ? undefined : textToken(text)
 }
 
 function matchAt(rule: RegExp, source: string, at: number): RegExpExecArray | null {
@@ -111,6 +131,10 @@ function matchAt(rule: RegExp, source: string, at: number): RegExpExecArray | nu
 
 function textToken(text: string): Token {
   return { type: 'text', raw: text, text, escaped: false }
+}
+
+function bareLinkToken(raw: string, text: string): Token {
+  return { type: 'link', raw, text, autolink: true, tokens: [] }
 }
 
 function codeToken(match: RegExpExecArray | null): Token | undefined {
