@@ -1,6 +1,6 @@
 /** Reads HTML as blocks. Markdown is read through the same tree, since it may contain HTML. */
 import { type Handler, Parser } from 'htmlparser2'
-import type { Block } from './block.ts'
+import { type Block, codeBlock, headingBlock, PAUSE, textBlock } from './block.ts'
 import { hasNoHan, joinLines, slices } from './text.ts'
 
 /** A text, or an element with its children. */
@@ -86,7 +86,7 @@ export function* htmlBlocks(source: string): Generator<Block> {
   const tree = new TreeBuilder()
   for (const piece of slices(source, HTML_CHARS)) {
     tree.html(piece)
-    yield { kind: 'pause' }
+    yield PAUSE
   }
   tree.end()
   yield* blocksIn(tree.root, 'prose')
@@ -104,7 +104,7 @@ function addBlocksIn(blocks: Block[], parent: Element, kind: 'prose' | 'item'): 
   const endLine = () => {
     const line = tidy(text)
     text = ''
-    if (line) blocks.push({ kind, text: line })
+    if (line) blocks.push(textBlock(kind, line))
   }
   for (const child of parent.children) {
     if (isInline(child)) text += rawText(child)
@@ -119,7 +119,7 @@ function addBlocksIn(blocks: Block[], parent: Element, kind: 'prose' | 'item'): 
 function addElement(blocks: Block[], element: Element, kind: 'prose' | 'item'): void {
   const { name } = element
   if (name === 'p') addBlocksIn(blocks, element, kind)
-  else if (name === 'title') blocks.push({ kind: 'title', text: inlineText(element) })
+  else if (name === 'title') blocks.push(textBlock('title', inlineText(element)))
   else if (/^h[1-6]$/.test(name)) blocks.push(heading(element))
   else if (name === 'li' && isOnlyLink(element)) return
   else if (name === 'pre') blocks.push(preformatted(element))
@@ -131,7 +131,7 @@ function addElement(blocks: Block[], element: Element, kind: 'prose' | 'item'): 
 function heading(element: Element): Block {
   const id = element.attribs['id'] ?? outermost(element, 'a')[0]?.attribs['id']
   const text = inlineText(element).replace(/\s*[#¶]$/, '')
-  return { kind: 'heading', level: Number(element.name.slice(1)), text, ...(id && { id }) }
+  return headingBlock(text, Number(element.name.slice(1)), id)
 }
 
 function addRows(blocks: Block[], table: Element): void {
@@ -139,7 +139,7 @@ function addRows(blocks: Block[], table: Element): void {
   for (const row of outermost(table, 'tr')) {
     const cells = outermost(row, 'td', 'th')
     if (cells.every(cell => cell.name === 'th')) headers = cells.map(inlineText)
-    else blocks.push({ kind: 'row', text: rowText(headers, cells.map(inlineText)) })
+    else blocks.push(textBlock('row', rowText(headers, cells.map(inlineText))))
   }
 }
 
@@ -161,7 +161,7 @@ function addDefinitions(blocks: Block[], list: Element): void {
   let term = ''
   for (const part of outermost(list, 'dt', 'dd')) {
     if (part.name === 'dt') term = inlineText(part)
-    else blocks.push({ kind: 'row', text: rowText([], [term, inlineText(part)]) })
+    else blocks.push(textBlock('row', rowText([], [term, inlineText(part)])))
   }
 }
 
@@ -182,8 +182,8 @@ function addOutermost(found: Element[], parent: Element, names: readonly string[
 
 function preformatted(pre: Element): Block {
   const [code = pre] = outermost(pre, 'code')
-  const language = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '')?.[1]
-  return { kind: 'code', text: textOf(pre).trimEnd().replace(/^\n+/, ''), ...(language && { language }) }
+  const [, language = ''] = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '') ?? []
+  return codeBlock(textOf(pre).trimEnd().replace(/^\n+/, ''), language)
 }
 
 function inlineText(node: Node): string {

@@ -1,7 +1,7 @@
 /** Reads Markdown (CommonMark and GFM, with front matter) as blocks, from the tokens of marked. */
 import { Parser } from 'htmlparser2'
 import { getDefaults, Lexer, type MarkedToken, type Token, Tokenizer, type Tokens } from 'marked'
-import type { Block } from './block.ts'
+import { type Block, PAUSE, textBlock } from './block.ts'
 import { blocksIn, TreeBuilder } from './html.ts'
 import { inlineTokens } from './inline.ts'
 import { slices } from './text.ts'
@@ -22,7 +22,7 @@ const FOREIGN_MARKS = /^\[![A-Z]+\]\s*|^:::[^\S\n]*[\w-]*\s*|\s*:::$|\[\^[^\][]{
 export function* markdownBlocks(source: string): Generator<Block> {
   const [whole = '', frontMatter = ''] = FRONT_MATTER.exec(source) ?? []
   const title = /^title:\s*["']?(.*?)["']?\s*$/m.exec(frontMatter)?.[1]
-  if (title) yield { kind: 'title', text: title }
+  if (title) yield textBlock('title', title)
   const lexer = new Lexer({ ...getDefaults(), tokenizer: new GuardedTokenizer() })
   lexer.blockTokens(source.slice(whole.length).replace(/\r\n?/g, '\n'), lexer.tokens)
   let chars = 0
@@ -31,7 +31,7 @@ export function* markdownBlocks(source: string): Generator<Block> {
     chars += src.length
     if (chars < PAUSE_CHARS) continue
     chars = 0
-    yield { kind: 'pause' }
+    yield PAUSE
   }
   const tree = new TreeBuilder()
   addTokens(tree, lexer.tokens)
@@ -40,7 +40,7 @@ export function* markdownBlocks(source: string): Generator<Block> {
     if (block.kind !== 'prose' && block.kind !== 'item') yield block
     else {
       const text = withoutForeignMarks(block.text)
-      if (text) yield { kind: block.kind, text }
+      if (text) yield textBlock(block.kind, text)
     }
   }
 }
