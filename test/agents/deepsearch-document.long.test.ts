@@ -317,6 +317,7 @@ t.test('text with frequent markup gives the same inline tokens without the rules
     '*\\*',
     '*a _**',
     '~a ~',
+    '<=a@b.co>',
     'see https://a.b?c&d',
     '`a` https://a.b?c&d',
     'https://a.b`c` d',

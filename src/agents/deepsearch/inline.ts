@@ -22,16 +22,16 @@ const BARE_LINK =
 
 /** What stands for itself: no markup can start or end here. */
 const LITERAL =
-  /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?<![*_])(?:\*+|_+)(?=\s|$)|<(?=[\s=])|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/
+  /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?<![*_])(?:\*+|_+)(?=\s|$)|<(?==?\s)|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/
     .source
 const PLAIN = new RegExp(String.raw`(?:[^\\<[\]\`*~_!]+|${LITERAL})+`, 'iy')
 /** The same of a text that has no links. */
 const PLAIN_WITH_BRACKETS = new RegExp(String.raw`(?:[^\\<\`*~_!]+|${LITERAL})+`, 'iy')
-const CODE = /`([^`]+)`(?!`)/y
-const ESCAPE = /\\([!-/:-@[-`{-~])/y
+const CODE = /`[^`]+`(?!`)/y
+const ESCAPE = /\\[!-/:-@[-`{-~]/y
 const TAG =
   /<(?:\/[a-z][a-z\d]*|[a-z][a-z\d]*(?:\s+[a-z:_][\w.:-]*(?:\s*=\s*(?:"[^"<>`]*"|'[^'<>`\n]*'|[^\s"'=<>`]+))?)*\s*\/?)>/iy
-const URL_IN_BRACKETS = /<(https?:\/\/[^\s<>`*_[\]\\]+)>/y
+const URL_IN_BRACKETS = /<https?:\/\/[^\s<>`*_[\]\\]+>/y
 
 const TARGET = /\([^\s()<>\\`]+(?:\s+"[^"\\<`]*")?\)/.source
 const IMAGE = new RegExp(String.raw`!\[[^\`*[\]\\<>_]*\]${TARGET}`, 'y')
@@ -94,24 +94,24 @@ export function inlineTokens(
 function tokenAt(source: string, at: number, definitions: Definitions, isInLink: boolean): Token | undefined {
   switch (source[at]) {
     case '`':
-      return codeToken(matchAt(CODE, source, at))
+      return codeToken(textAt(CODE, source, at))
     case '[':
       return isInLink && source[at + 1] !== '!' ? undefined : linkToken(source, at, definitions)
     case '\\': {
-      const [raw, text = ''] = matchAt(ESCAPE, source, at) ?? []
-      return raw === undefined ? undefined : { type: 'escape', raw, text }
+      const raw = textAt(ESCAPE, source, at)
+      return raw === '' ? undefined : { type: 'escape', raw, text: raw.slice(1) }
     }
     case '*':
       return emphasisToken(matchAt(EMPHASIS[0], source, at), definitions, isInLink)
     case '_':
       return emphasisToken(matchAt(EMPHASIS[1], source, at), definitions, isInLink)
   }
-  const [image] = matchAt(IMAGE, source, at) ?? []
-  if (image !== undefined) return { type: 'image', raw: image, text: '', href: '', title: null, tokens: [] }
-  const [tag] = matchAt(TAG, source, at) ?? []
-  if (tag !== undefined) return { type: 'html', raw: tag, text: tag, block: false, pre: false }
-  const [url, text = ''] = matchAt(URL_IN_BRACKETS, source, at) ?? []
-  return url === undefined ? undefined : bareLinkToken(url, text)
+  const image = textAt(IMAGE, source, at)
+  if (image !== '') return { type: 'image', raw: image, text: '', href: '', title: null, tokens: [] }
+  const tag = textAt(TAG, source, at)
+  if (tag !== '') return { type: 'html', raw: tag, text: tag, block: false, pre: false }
+  const url = textAt(URL_IN_BRACKETS, source, at)
+  return url === '' ? undefined : bareLinkToken(url, url.slice(1, -1))
 }
 
 /** Whether some of the brackets may be those of a link. */
@@ -120,8 +120,14 @@ function hasLinks(source: string, definitions: Definitions): boolean {
 }
 
 function plainToken(rule: RegExp, source: string, at: number): Token | undefined {
-  const [text] = matchAt(rule, source, at) ?? []
-  return text === undefined || text.includes('  \n') ? undefined : textToken(text)
+  const text = textAt(rule, source, at)
+  return text === '' || text.includes('  \n') ? undefined : textToken(text)
+}
+
+/** The text that a rule matches at a place; empty for none. */
+function textAt(rule: RegExp, source: string, at: number): string {
+  rule.lastIndex = at
+  return rule.test(source) ? source.slice(at, rule.lastIndex) : ''
 }
 
 function matchAt(rule: RegExp, source: string, at: number): RegExpExecArray | null {
@@ -137,14 +143,14 @@ function bareLinkToken(raw: string, text: string): Token {
   return { type: 'link', raw, text, autolink: true, tokens: [] }
 }
 
-function codeToken(match: RegExpExecArray | null): Token | undefined {
-  const [raw, text = ''] = match ?? []
-  return raw === undefined ? undefined : { type: 'codespan', raw, text: text.replaceAll('\n', ' ') }
+function codeToken(raw: string): Token | undefined {
+  return raw === '' ? undefined : { type: 'codespan', raw, text: raw.slice(1, -1).replaceAll('\n', ' ') }
 }
 
 function linkToken(source: string, at: number, definitions: Definitions): Token | undefined {
-  const [raw, text = '', target, reference] = matchAt(LINK, source, at) ?? []
-  if (raw === undefined) return undefined
+  const match = matchAt(LINK, source, at)
+  if (match === null) return undefined
+  const [raw, text = '', target, reference] = match
   if (target === undefined && !isDefined(reference ?? text, definitions)) {
     const isText = reference === undefined && !MARKUP.test(text) && !AUTOLINK.test(text)
     return isText ? textToken(raw) : undefined
@@ -164,8 +170,8 @@ function emphasisToken(
   definitions: Definitions,
   isInLink: boolean,
 ): Token | undefined {
-  const [raw, mark = '', text = ''] = match ?? []
-  if (raw === undefined) return undefined
+  if (match === null) return undefined
+  const [raw, mark = '', text = ''] = match
   const tokens = inlineTokens(text, definitions, isInLink)
   return tokens && { type: mark.length === 1 ? 'em' : 'strong', raw, tokens }
 }
