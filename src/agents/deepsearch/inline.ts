@@ -22,8 +22,7 @@ const BARE_LINK =
 
 /** What stands for itself: no markup can start or end here. */
 const LITERAL =
-  /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?<![*_])(?:\*+|_+)(?=\s|$)|<(?==?\s)|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/
-    .source
+  /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?:\*+|_+)(?=\s|$)|<(?==?\s)|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/.source
 const PLAIN = new RegExp(String.raw`(?:[^\\<[\]\`*~_!]+|${LITERAL})+`, 'iy')
 /** The same of a text that has no links. */
 const PLAIN_WITH_BRACKETS = new RegExp(String.raw`(?:[^\\<\`*~_!]+|${LITERAL})+`, 'iy')
