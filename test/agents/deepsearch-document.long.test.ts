@@ -3,7 +3,7 @@ import { Lexer, type Token } from 'marked'
 import t from 'tap'
 import type { Block } from '../../src/agents/deepsearch/block.ts'
 import { documentBlocks } from '../../src/agents/deepsearch/document.ts'
-import { frequentTokens } from '../../src/agents/deepsearch/markdown.ts'
+import { inlineTokens } from '../../src/agents/deepsearch/inline.ts'
 
 /** Blocks in short: `prose: text`. */
 function inShort(blocks: Iterable<Block>): string[] {
@@ -197,9 +197,11 @@ t.test('any text can be read in any format', async t => {
 /** The text that inline tokens stand for, with the kind of each element. */
 function inlineText(tokens: readonly Token[]): string {
   const texts = tokens.map(token => {
-    if (token.type === 'text') return token.raw
+    if (token.type === 'text' || token.type === 'html') return token.raw
     // Beside other words, a link that is its own text is read as text.
     if (token.type === 'link' && token['autolink']) return token['text']
+    if (token.type === 'escape') return token['text']
+    if (token.type === 'image') return '<image>'
     if (token.type === 'codespan') return `<code>${token['text'].trim()}</code>`
     return `<${token.type}>${inlineText((token as { tokens?: Token[] }).tokens ?? [])}</${token.type}>`
   })
@@ -207,6 +209,7 @@ function inlineText(tokens: readonly Token[]): string {
 }
 
 t.test('text with frequent markup gives the same inline tokens without the rules of marked', async t => {
+  const definitions = { l: { href: 'a', title: null } }
   const pieces = fc.constantFrom(
     ...[
       'a',
@@ -226,6 +229,13 @@ t.test('text with frequent markup gives the same inline tokens without the rules
       '**bold**',
       '**a b**',
       '**a:**',
+      '*a*',
+      '_a_',
+      '__b c__',
+      '*`',
+      '`*',
+      '_(',
+      '._',
     ],
     ...[
       '[',
@@ -236,6 +246,22 @@ t.test('text with frequent markup gives the same inline tokens without the rules
       '[a b](c.md#d)',
       '[`a`](b)',
       '![i](j)',
+      '[![i](j)](k)',
+      '![',
+      '](b)',
+      '](b "t")',
+      '[l]',
+      '[a b][l]',
+      '[a][m]',
+      '[a]',
+      '<a href="b">',
+      '</a>',
+      '<code>',
+      '</code>',
+      '</b>',
+      '<br/>',
+      '< ',
+      '<https://a.b>',
       '<b>',
       '&amp;',
       '&',
@@ -243,6 +269,9 @@ t.test('text with frequent markup gives the same inline tokens without the rules
       'a@b.co',
       '~',
       '\\',
+      '\\*',
+      '\\[',
+      '\\a',
     ],
     ...['https://a.b', 'www.a.b', '  \n', '中', '**中**', '"', "'", '5', ':'],
   )
@@ -250,10 +279,12 @@ t.test('text with frequent markup gives the same inline tokens without the rules
   fc.assert(
     fc.property(fc.array(pieces, { minLength: 1, maxLength: 7 }), list => {
       const source = list.join('')
-      const tokens = frequentTokens(source)
+      const lexer = new Lexer()
+      lexer.tokens.links = definitions
+      const tokens = inlineTokens(source, definitions)
       if (!tokens) return
       taken++
-      const expected = inlineText(new Lexer().inlineTokens(source))
+      const expected = inlineText(lexer.inlineTokens(source))
       if (inlineText(tokens) !== expected)
         throw new Error(`${JSON.stringify(source)}: ${inlineText(tokens)}, not ${expected}`)
     }),
@@ -266,19 +297,38 @@ t.test('text with frequent markup gives the same inline tokens without the rules
     'snake_case, 3 & 4',
     'see https://a.b',
     '**Note:** [`a`](b)',
-  ])
-    t.ok(frequentTokens(source), source)
-  for (const source of [
-    '*a*',
-    '_a_',
-    '![a](b)',
-    '<b>',
-    'a@b.co',
-    'see https://a.b?c&d',
-    '`a` https://a.b',
-    '[a]',
-    '``a``',
+    '*a* and _b c_, not a < b!',
+    '![a](b) [![a](b)](c)',
+    '<b>a</b> <code>b</code>',
+    '`a` https://a.b (c)',
+    '[a] [l] [a b][l] [a](b "c")',
     'a\\*',
+    '@a/b@1.0.0',
+    'a* or * and ~b\\c',
+    "<b c d='e' f=g>a</b>",
   ])
-    t.equal(frequentTokens(source), undefined, source)
+    t.ok(inlineTokens(source, definitions), source)
+  for (const source of ['a [b[0]] `c`', '[a][m]', 'a@b.co', 'https://a.b/c']) {
+    t.ok(inlineTokens(source, {}), source)
+  }
+  for (const source of [
+    'a [b[0]] `c`',
+    '[a][m]',
+    '*\\*',
+    '*a _**',
+    '~a ~',
+    '<=a@b.co>',
+    'see https://a.b?c&d',
+    '`a` https://a.b?c&d',
+    'https://a.b`c` d',
+    '<code>a',
+    '<code>https://a.b</code>',
+    '``a``',
+    '2*3',
+    '[a [b](c)](d)',
+    '***a***',
+    '[l][l](*a*)',
+    'a  \n`b`',
+  ])
+    t.equal(inlineTokens(source, definitions), undefined, source)
 })

@@ -247,10 +247,9 @@ export function* passagesOf(file: string, blocks: Iterable<Block>): Generator<Pa
       opensSection = true
       continue
     }
-    const { kind } = block
+    const { kind, language } = block
     if (kind === 'prose') lead = ''
     const { title, heading, url } = section
-    const language = (kind === 'code' && block.language) || ''
     for (const text of slices(block.text, PASSAGE_CHARS)) {
       if (!/[a-z\d]/i.test(text) && !/[\p{L}\p{N}]/u.test(text)) continue
       number++
@@ -283,11 +282,11 @@ class Section {
     this.url = this.#path
   }
 
-  enter(block: Extract<Block, { kind: 'title' | 'heading' }>): void {
+  enter(block: Block): void {
     const text = block.text.replaceAll('`', '')
     if (!text) return
     if (block.kind === 'heading') {
-      const fragment = block.id ?? this.#slug(text)
+      const fragment = block.id || this.#slug(text)
       this.url = fragment ? `${this.#path}#${fragment}` : this.#path
     }
     // The first heading is the document's title, whatever its level.

@@ -1,5 +1,5 @@
 /** Reads a Markdown, HTML or plain text document as a flat sequence of blocks. */
-import type { Block } from './block.ts'
+import { type Block, headingBlock, textBlock } from './block.ts'
 import { htmlBlocks } from './html.ts'
 import { markdownBlocks } from './markdown.ts'
 import { joinLines, slices } from './text.ts'
@@ -41,7 +41,7 @@ const markedHeading: HeadingRule = ([line = '']) => {
 function* markupBlocks(source: string, headingOf: HeadingRule): Generator<Block> {
   for (const paragraph of source.split(/\r?\n[^\S\n]*(?:\r?\n)+/)) {
     const heading = headingOf(paragraph.split(/\r?\n/))
-    if (heading) yield { kind: 'heading', ...heading }
+    if (heading) yield headingBlock(heading.text, heading.level)
     const rest = heading
       ? paragraph
           .split(/\r?\n/)
@@ -65,7 +65,7 @@ function* textBlocks(source: string): Generator<Block> {
   for (const paragraph of source.split(/\r?\n[^\S\n]*(?:\r?\n)+/)) {
     for (const part of slices(paragraph, PARAGRAPH_CHARS)) {
       const text = joinLines(part.split('\n'))
-      if (text) yield { kind: 'prose', text }
+      if (text) yield textBlock('prose', text)
     }
   }
 }

@@ -14,8 +14,8 @@ const GBK_FREQUENT = 0.7
  * (Windows-1252) by how its bytes are distributed. `undefined` for a file that is no text.
  */
 export function decodeText(bytes: Uint8Array): string | undefined {
-  const encoding = markedEncoding(bytes) ?? guessedEncoding(bytes)
-  const text = encoding && decoded(bytes, encoding)
+  const marked = markedEncoding(bytes)
+  const text = marked ? decoded(bytes, marked) : guessedText(bytes)
   return text?.includes('\0') ? undefined : text
 }
 
@@ -26,13 +26,17 @@ function markedEncoding([first, second, third]: Uint8Array): string | undefined 
   return undefined
 }
 
-function guessedEncoding(bytes: Uint8Array): string | undefined {
+function guessedText(bytes: Uint8Array): string | undefined {
   const sample = bytes.subarray(0, SAMPLE_BYTES)
-  if (sample.includes(0)) return utf16(sample)
-  if (decoded(bytes, 'utf-8') !== undefined) return 'utf-8'
+  if (sample.includes(0)) {
+    const encoding = utf16(sample)
+    return encoding && decoded(bytes, encoding)
+  }
+  const utf8 = decoded(bytes, 'utf-8')
+  if (utf8 !== undefined) return utf8
   const controls = sample.filter(byte => byte < 32 && ![9, 10, 12, 13, 27].includes(byte)).length
   if (controls > 0) return undefined
-  return isGbk(sample) && decoded(bytes, 'gb18030') !== undefined ? 'gb18030' : 'windows-1252'
+  return (isGbk(sample) ? decoded(bytes, 'gb18030') : undefined) ?? decoded(bytes, 'windows-1252')
 }
 
 /** Latin text in UTF-16 has a zero in each character, on one side. */

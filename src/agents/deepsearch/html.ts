@@ -1,6 +1,6 @@
 /** Reads HTML as blocks. Markdown is read through the same tree, since it may contain HTML. */
 import { type Handler, Parser } from 'htmlparser2'
-import type { Block } from './block.ts'
+import { type Block, codeBlock, headingBlock, PAUSE, textBlock } from './block.ts'
 import { hasNoHan, joinLines, slices } from './text.ts'
 
 /** A text, or an element with its children. */
@@ -86,7 +86,7 @@ export function* htmlBlocks(source: string): Generator<Block> {
   const tree = new TreeBuilder()
   for (const piece of slices(source, HTML_CHARS)) {
     tree.html(piece)
-    yield { kind: 'pause' }
+    yield PAUSE
   }
   tree.end()
   yield* blocksIn(tree.root, 'prose')
@@ -104,7 +104,7 @@ function addBlocksIn(blocks: Block[], parent: Element, kind: 'prose' | 'item'): 
   const endLine = () => {
     const line = tidy(text)
     text = ''
-    if (line) blocks.push({ kind, text: line })
+    if (line) blocks.push(textBlock(kind, line))
   }
   for (const child of parent.children) {
     if (isInline(child)) text += rawText(child)
@@ -119,7 +119,7 @@ function addBlocksIn(blocks: Block[], parent: Element, kind: 'prose' | 'item'): 
 function addElement(blocks: Block[], element: Element, kind: 'prose' | 'item'): void {
   const { name } = element
   if (name === 'p') addBlocksIn(blocks, element, kind)
-  else if (name === 'title') blocks.push({ kind: 'title', text: inlineText(element) })
+  else if (name === 'title') blocks.push(textBlock('title', inlineText(element)))
   else if (/^h[1-6]$/.test(name)) blocks.push(heading(element))
   else if (name === 'li' && isOnlyLink(element)) return
   else if (name === 'pre') blocks.push(preformatted(element))
@@ -131,7 +131,7 @@ function addElement(blocks: Block[], element: Element, kind: 'prose' | 'item'): 
 function heading(element: Element): Block {
   const id = element.attribs['id'] ?? outermost(element, 'a')[0]?.attribs['id']
   const text = inlineText(element).replace(/\s*[#¶]$/, '')
-  return { kind: 'heading', level: Number(element.name.slice(1)), text, ...(id && { id }) }
+  return headingBlock(text, Number(element.name.slice(1)), id)
 }
 
 function addRows(blocks: Block[], table: Element): void {
@@ -139,7 +139,7 @@ function addRows(blocks: Block[], table: Element): void {
   for (const row of outermost(table, 'tr')) {
     const cells = outermost(row, 'td', 'th')
     if (cells.every(cell => cell.name === 'th')) headers = cells.map(inlineText)
-    else blocks.push({ kind: 'row', text: rowText(headers, cells.map(inlineText)) })
+    else blocks.push(textBlock('row', rowText(headers, cells.map(inlineText))))
   }
 }
 
@@ -161,21 +161,29 @@ function addDefinitions(blocks: Block[], list: Element): void {
   let term = ''
   for (const part of outermost(list, 'dt', 'dd')) {
     if (part.name === 'dt') term = inlineText(part)
-    else blocks.push({ kind: 'row', text: rowText([], [term, inlineText(part)]) })
+    else blocks.push(textBlock('row', rowText([], [term, inlineText(part)])))
   }
 }
 
 /** The outermost descendants with one of these names. */
 function outermost(parent: Element, ...names: string[]): Element[] {
-  return parent.children
-    .filter(isElement)
-    .flatMap(child => (names.includes(child.name) ? [child] : outermost(child, ...names)))
+  const found: Element[] = []
+  addOutermost(found, parent, names)
+  return found
+}
+
+function addOutermost(found: Element[], parent: Element, names: readonly string[]): void {
+  for (const child of parent.children) {
+    if (!isElement(child)) continue
+    if (names.includes(child.name)) found.push(child)
+    else addOutermost(found, child, names)
+  }
 }
 
 function preformatted(pre: Element): Block {
   const [code = pre] = outermost(pre, 'code')
-  const language = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '')?.[1]
-  return { kind: 'code', text: textOf(pre).replace(/^\n+|\s+$/g, ''), ...(language && { language }) }
+  const [, language = ''] = /(?:^|\s)language-(\S+)/.exec(code.attribs['class'] ?? '') ?? []
+  return codeBlock(textOf(pre).trimEnd().replace(/^\n+/, ''), language)
 }
 
 function inlineText(node: Node): string {
@@ -187,7 +195,8 @@ function tidy(text: string): string {
   const isTidy = !/[^\S ]| {2}|^ | $/.test(text)
   if (isTidy) return text
   const joined = hasNoHan(text) ? text.trim() : joinLines(text.split('\n'))
-  return joined.replace(/\s+/g, ' ')
+  // A single space is left alone: most white space is one.
+  return joined.replace(/\s*[^\S ]\s*| {2,}/g, ' ')
 }
 
 /** Text with code in backticks; block elements are surrounded by spaces. */
@@ -208,7 +217,10 @@ function codeSpan(text: string): string {
 }
 
 function textOf(node: Node): string {
-  return typeof node === 'string' ? node : node.children.map(textOf).join('')
+  if (typeof node === 'string') return node
+  let text = ''
+  for (const child of node.children) text += textOf(child)
+  return text
 }
 
 function isElement(node: Node): node is Element {

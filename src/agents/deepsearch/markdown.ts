@@ -1,8 +1,9 @@
 /** Reads Markdown (CommonMark and GFM, with front matter) as blocks, from the tokens of marked. */
 import { Parser } from 'htmlparser2'
 import { getDefaults, Lexer, type MarkedToken, type Token, Tokenizer, type Tokens } from 'marked'
-import type { Block } from './block.ts'
+import { type Block, PAUSE, textBlock } from './block.ts'
 import { blocksIn, TreeBuilder } from './html.ts'
+import { inlineTokens } from './inline.ts'
 import { slices } from './text.ts'
 
 /** Inline markup is parsed in pieces of this length, in chars: marked takes quadratic time (100 KB of `*a` took 7 s). */
@@ -17,24 +18,11 @@ const FRONT_MATTER = /^---\r?\n((?:.*\r?\n){0,50}?)---[^\S\n]*(?:\r?\n|$)/
 /** Marks that GFM does not define: admonitions (`[!NOTE]`, `:::note`) and footnotes. */
 const FOREIGN_MARKS = /^\[![A-Z]+\]\s*|^:::[^\S\n]*[\w-]*\s*|\s*:::$|\[\^[^\][]{1,100}\]:?/g
 
-/** What may start or end inline markup. */
-const MARKUP = /[\\<[\]`*~]|(?<![a-z\d])_|_(?![a-z\d])| {2}\n|!$/i
-
-/** What may be a link without markup. */
-const AUTOLINK = /[\w.+-]@|https?:|ftp:|www\.|mailto:|xmpp:/i
-
-/** Two words: what is only a link is read in another way. */
-const TWO_WORDS = /[^\s.,;]\s+[^\s.,;]/
-
-/** The most frequent inline markup: text without any, a code span, a link to a text or code, and words in bold. */
-const FREQUENT_MARKUP =
-  /([^`*[\]]+)|`([^`]+)`(?!`)|\[(?:([^`*[\]]+)|`([^`[\]]+)`)\]\([^\s()<>\\`]+\)|\*\*([a-z\d](?:[^`*[\]]*(?:[a-z\d]|[.:!?)](?=\*\*(?:\s|$))))?)\*\*(?!\*)/giy
-
 /** Reads a Markdown document. */
 export function* markdownBlocks(source: string): Generator<Block> {
   const [whole = '', frontMatter = ''] = FRONT_MATTER.exec(source) ?? []
   const title = /^title:\s*["']?(.*?)["']?\s*$/m.exec(frontMatter)?.[1]
-  if (title) yield { kind: 'title', text: title }
+  if (title) yield textBlock('title', title)
   const lexer = new Lexer({ ...getDefaults(), tokenizer: new GuardedTokenizer() })
   lexer.blockTokens(source.slice(whole.length).replace(/\r\n?/g, '\n'), lexer.tokens)
   let chars = 0
@@ -43,7 +31,7 @@ export function* markdownBlocks(source: string): Generator<Block> {
     chars += src.length
     if (chars < PAUSE_CHARS) continue
     chars = 0
-    yield { kind: 'pause' }
+    yield PAUSE
   }
   const tree = new TreeBuilder()
   addTokens(tree, lexer.tokens)
@@ -52,49 +40,15 @@ export function* markdownBlocks(source: string): Generator<Block> {
     if (block.kind !== 'prose' && block.kind !== 'item') yield block
     else {
       const text = withoutForeignMarks(block.text)
-      if (text) yield { kind: block.kind, text }
+      if (text) yield textBlock(block.kind, text)
     }
   }
 }
 
 function addInlineTokens(lexer: Lexer, source: string, tokens: Token[]): void {
-  const frequent = source.length <= INLINE_CHARS ? frequentTokens(source) : undefined
+  const frequent = source.length <= INLINE_CHARS ? inlineTokens(source, lexer.tokens.links) : undefined
   if (frequent) tokens.push(...frequent)
   else for (const part of slices(source, INLINE_CHARS)) lexer.inlineTokens(part, tokens)
-}
-
-/**
- * The tokens of a text that has no other markup than {@link FREQUENT_MARKUP}, which takes a tenth of marked's time;
- * `undefined` for other texts. Only such fields are set as {@link addToken} reads.
- */
-export function frequentTokens(source: string): Token[] | undefined {
-  if (!MARKUP.test(source)) {
-    const isText = !AUTOLINK.test(source) || (TWO_WORDS.test(source) && !source.includes('&'))
-    return isText ? [textToken(source)] : undefined
-  }
-  const tokens: Token[] = []
-  FREQUENT_MARKUP.lastIndex = 0
-  while (FREQUENT_MARKUP.lastIndex < source.length) {
-    const [raw, plain, code, link, linkedCode, strong] = FREQUENT_MARKUP.exec(source) ?? []
-    const text = plain ?? link ?? strong
-    if (raw === undefined || (text !== undefined && (MARKUP.test(text) || AUTOLINK.test(text))))
-      return undefined
-    if (code !== undefined) tokens.push(codeToken(raw, code))
-    else if (plain !== undefined) tokens.push(textToken(plain))
-    else {
-      const inner = linkedCode === undefined ? textToken(text ?? '') : codeToken(raw, linkedCode)
-      tokens.push({ type: strong === undefined ? 'link' : 'strong', raw, tokens: [inner] })
-    }
-  }
-  return tokens
-}
-
-function codeToken(raw: string, text: string): Token {
-  return { type: 'codespan', raw, text: text.replaceAll('\n', ' ') }
-}
-
-function textToken(text: string): Token {
-  return { type: 'text', raw: text, text, escaped: false }
 }
 
 /** Tests the first character, or for a line below, before the rules of marked, which try every rule at every place. */
@@ -221,7 +175,7 @@ function withoutEntities(text: string): string {
 
 /** Removes {@link FOREIGN_MARKS} outside of code spans. */
 function withoutForeignMarks(text: string): string {
-  if (!text.includes('[') && !text.includes(':::')) return text
+  if (!text.includes('[^') && !text.includes('[!') && !text.includes(':::')) return text
   const parts = text.split(/(`[^`]+`)/)
   return parts
     .map((part, i) => (i % 2 === 1 ? part : part.replace(FOREIGN_MARKS, '')))
