@@ -23,9 +23,11 @@ const BARE_LINK =
 /** What stands for itself: no markup can start or end here. */
 const LITERAL =
   /!(?!\[)|(?<=[a-z\d])_(?=[a-z\d])|(?:\*+|_+)(?=\s|$)|<(?==?\s)|~(?![^~]*~)|\\(?=[^!-/:-@[-`{-~\n])/.source
-const PLAIN = new RegExp(String.raw`(?:[^\\<[\]\`*~_!]+|${LITERAL})+`, 'iy')
+const NO_MARKUP = /[^\\<[\]`*~_!]+/.source
 /** The same of a text that has no links. */
-const PLAIN_WITH_BRACKETS = new RegExp(String.raw`(?:[^\\<\`*~_!]+|${LITERAL})+`, 'iy')
+const NO_MARKUP_OR_LINK = /[^\\<`*~_!]+/.source
+const PLAIN = new RegExp(`(?:${NO_MARKUP}|${LITERAL})+`, 'iy')
+const PLAIN_WITH_BRACKETS = new RegExp(`(?:${NO_MARKUP_OR_LINK}|${LITERAL})+`, 'iy')
 const CODE = /`[^`]+`(?!`)/y
 const ESCAPE = /\\[!-/:-@[-`{-~]/y
 const TAG =
@@ -33,12 +35,13 @@ const TAG =
 const URL_IN_BRACKETS = /<https?:\/\/[^\s<>`*_[\]\\]+>/y
 
 const TARGET = /\([^\s()<>\\`]+(?:\s+"[^"\\<`]*")?\)/.source
-const IMAGE = new RegExp(String.raw`!\[[^\`*[\]\\<>_]*\]${TARGET}`, 'y')
+const ALT = /!\[[^`*[\]\\<>_]*\]/.source
+const IMAGE = new RegExp(`${ALT}${TARGET}`, 'y')
+const LINK_TEXT = /(?:[^`[\]\\<]|`[^`]+`)+/.source
+/** A label in brackets, or nothing where the text is the label. */
+const REFERENCE = /\[([^`*[\]\\<>_]+)\](?!\()|(?![([])/.source
 /** A text, code or image with a target, or a text that may be the label of one. */
-const LINK = new RegExp(
-  String.raw`\[(${IMAGE.source}|(?:[^\`[\]\\<]|\`[^\`]+\`)+)\](?:(${TARGET})|\[([^\`*[\]\\<>_]+)\](?!\()|(?![([]))`,
-  'y',
-)
+const LINK = new RegExp(`\\[(${IMAGE.source}|${LINK_TEXT})\\](?:(${TARGET})|${REFERENCE})`, 'y')
 
 /**
  * Words between one or two `*` or `_`. Before and after the marks is what makes it certain that they open and close: a space,
