@@ -15,12 +15,12 @@ t.test('those of one line leave one after the other, those of another beside the
     await held.hold(refusal(line, everyMs), 0)
     left.push(name)
   }
-  // The third of ann leaves after 90 ms, the only one of bob after 60.
+  // Those of ann leave after 100, 200 and 300 ms, the only one of bob after 215: these may be late by 80 ms.
   await Promise.all([
-    hold('a1', 'ann', 30),
-    hold('a2', 'ann', 30),
-    hold('a3', 'ann', 30),
-    hold('b', 'bob', 75),
+    hold('a1', 'ann', 100),
+    hold('a2', 'ann', 100),
+    hold('a3', 'ann', 100),
+    hold('b', 'bob', 215),
   ])
   t.same(left, ['a1', 'a2', 'b', 'a3'])
 })
