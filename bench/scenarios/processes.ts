@@ -134,8 +134,12 @@ async function start(
     wires.map(wire => dialTwinrail(wire, served.port, { replay: 'none' }, false, sessionId)),
   )
   await load.call.open(dials, subscribers / wires.length, 4)
+  await load.call.pongEvery(PONG_MS)
   return { count, served, load, publishers }
 }
+
+/** Subscribers are idle while the other server has its turn; the server closes a WebSocket that is silent for 45 s. */
+const PONG_MS = 10_000
 
 const sessionOf = (count: number, i: number) => `of-${count}-${i}`
 

@@ -43,7 +43,7 @@ export class Cursor {
     const seen = this.#offset === undefined ? undefined : positionOf(this.#offset)
     if (seen?.epoch === at.epoch && at.seq <= seen.seq) return false
     if (seen) {
-      const first = positionOf(from ?? offset)
+      const first = from ? positionOf(from) : at
       const fits = this.#contiguous ? first.seq === seen.seq + 1 : first.seq > seen.seq
       if (!fits || at.epoch !== seen.epoch) {
         throw new ClientError('out-of-step', `${from ?? offset} came after ${this.#offset}`)

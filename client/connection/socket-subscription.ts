@@ -101,15 +101,12 @@ export class SocketSubscription {
   }
 
   async #next(): Promise<Message> {
-    const idle = this.#offset === undefined ? undefined : setTimeout(() => this.#grant(), IDLE_MS)
-    try {
-      while (this.#taken === this.#entries.length) {
-        if (this.#failure) throw this.#failure
-        await new Promise<void>(resolve => {
-          this.#wake = resolve
-        })
-      }
-    } finally {
+    while (this.#taken === this.#entries.length) {
+      if (this.#failure) throw this.#failure
+      const idle = this.#offset === undefined ? undefined : setTimeout(() => this.#grant(), IDLE_MS)
+      await new Promise<void>(resolve => {
+        this.#wake = resolve
+      })
       clearTimeout(idle)
     }
     const { message, bytes } = this.#entries[this.#taken++]!
