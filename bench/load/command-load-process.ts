@@ -1,6 +1,7 @@
 /** Rooms whose members send commands, in a process of its own. Every event is checked at every member. */
 import { Agent, request } from 'node:http'
 import { micros } from '../clock.ts'
+import { isTerminal } from '../package/protocol.ts'
 import { nchanPaths } from '../peers/nchan.ts'
 import { serveWorker } from '../serve.ts'
 import { quantile } from '../stats.ts'
@@ -201,7 +202,7 @@ function endOfRun(member: Member): Promise<void> {
     member.onEvent = event => {
       check(event)
       if (event.type === 'run.completed') resolve()
-      else if (event.type === 'run.failed') reject(new Error(`a run failed: ${event.data['code']}`))
+      else if (isTerminal(event.type)) reject(new Error(`a run ended with ${event.type}`))
       else return
       member.onEvent = check
     }

@@ -30,13 +30,16 @@ export interface RunLogParts {
   onFailed(error: unknown): void
 }
 
+/** What a caller may add to the conditions of each append of the run. */
+type Further = Omit<AppendConditions, 'epoch' | 'absent' | 'leases'>
+
 /** A queued call of the log's `append`. */
 interface Call {
   readonly texts: string[]
   size: number
   /** Set for calls whose outcome a caller awaits. */
   readonly awaited?: {
-    readonly conditions: AppendConditions
+    readonly conditions: Further
     resolve(appended: Appended): void
     reject(error: unknown): void
   }
@@ -97,7 +100,7 @@ export class RunLog {
   }
 
   /** Appends events behind all queued ones, under further conditions. @throws RunStopped; errors of the log */
-  async append(bodies: readonly Body[], conditions: AppendConditions = {}): Promise<Appended> {
+  async append(bodies: readonly Body[], conditions: Further = {}): Promise<Appended> {
     if (this.#failed) throw this.#failed.error
     const texts = bodies.map(body => this.#encode(body))
     return new Promise((resolve, reject) => {
@@ -107,7 +110,7 @@ export class RunLog {
   }
 
   /** Appends at once, ahead of the queue. For a terminal event that cuts the run short. */
-  appendNow(body: Body, conditions: AppendConditions): Promise<Appended> {
+  appendNow(body: Body, conditions: Further): Promise<Appended> {
     return this.#write([this.#encode(body)], conditions)
   }
 
@@ -181,10 +184,9 @@ export class RunLog {
   }
 
   /** Appends on condition that the run has no terminal event and this process still holds its lease. */
-  #write(texts: readonly string[], further?: AppendConditions): Promise<Appended> {
+  #write(texts: readonly string[], further?: Further): Promise<Appended> {
     const { journal, sessionId } = this.#parts
-    // Its own conditions last, so that none of a caller replaces them.
-    const conditions = further ? { ...further, ...this.#conditions } : this.#conditions
+    const conditions = further ? { ...this.#conditions, ...further } : this.#conditions
     const writing = journal.appendTexts(sessionId, texts, conditions)
     this.#writing = writing
     return writing

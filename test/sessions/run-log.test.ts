@@ -285,3 +285,16 @@ t.test('a run completes although its agent does not await the answer to a questi
   t.match(await terminalOf(wire.url, 's', runId), { type: 'run.completed' })
   t.same(typesOf(await parsed(wire)), ['run.started', 'input.requested', 'x.said', 'run.completed'])
 })
+
+t.test('an event has the id of its agent’s run, whatever the agent says', async t => {
+  const { agents } = agentOf(async function* () {
+    yield { ...said(1), runId: 'other' }
+  })
+  const wire = await serve(t, { agents })
+  const runId = await startRun(wire.url, 's', 'test', null)
+  await terminalOf(wire.url, 's', runId)
+  t.match(
+    (await parsed(wire)).find(({ type }) => type === 'x.said'),
+    { runId },
+  )
+})

@@ -1,4 +1,7 @@
-/** One block of a document, in document order. All have the same fields: V8 compiles what reads them once and not for each. */
+/**
+ * One block of a document, in document order. Blocks of all kinds have the same fields, so that V8 compiles the code that
+ * reads them once, and not again for each kind.
+ */
 export interface Block {
   /**
    * `title` is what the document calls itself, apart from its headings. `pause` has no content: the parser has worked for a
