@@ -69,7 +69,7 @@ const PLAIN: Writes = { ...NOTHING, skip: 0 }
 const isNone = (list: readonly unknown[] | undefined) => list === undefined || list.length === 0
 
 /** Whether nothing but the session's epoch decides, and nothing but events is written: most appends. */
-const isPlain = ({ producer, once, opens, absent, leases, release, metadata }: AppendConditions) =>
+export const isPlain = ({ producer, once, opens, absent, leases, release, metadata }: AppendConditions) =>
   !producer &&
   isNone(once) &&
   isNone(opens) &&

@@ -197,7 +197,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
         const takenBy = announced instanceof Promise ? await announced : announced
         const sender = { now: store.now, fresh, node, channel, takenBy, isOver: over }
         const args = appendArguments(texts, conditions, sender)
-        const answer = await store.script<string[]>('append', sessionId, args)
+        const answer = await store.append(sessionId, args)
         if (answer[0] === OVER_LIMIT) throw limit.refusal()
         if (answer[0] !== UNANNOUNCED) return answer
         // This process or Redis paused for longer than the lease's duration.
@@ -212,6 +212,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       )
     }
     let answer = await run('')
+    const moved = movedAt(answer)
     if (answer[0] === 'session' && conditions.create && conditions.epoch === undefined) {
       // A refused append must not create a session or use up an epoch.
       const verdict = judge(EMPTY, texts.length, conditions, 0)
@@ -220,20 +221,23 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       const { createdBy } = conditions
       const [fresh] = await Promise.all([
         store.giveEpoch(),
-        store.list(sessionId, undefined),
+        store.listNew(sessionId),
         store.countIn(createdBy, sessionId),
       ])
       answer = await run(fresh)
-      await store.list(sessionId, movedAt(answer))
+      const createdAt = movedAt(answer)
+      // It was refused, or another process was faster.
+      if (createdAt === undefined) await store.unlistUnlessThere(sessionId)
+      else await store.list(sessionId, createdAt)
+    } else if (moved !== undefined) {
+      // The order of activity is on another slot. A move that is lost is made up for by the next one.
+      await store.move(sessionId, moved).catch(() => {})
     }
     const appended = appendedOf(answer)
     if (!appended.accepted) return appended
     leases.forget(sessionId, release)
     const { epoch, head } = appended
     const added = addedOf(answer)
-    const moved = movedAt(answer)
-    // The order of activity is on another slot. A move that is lost is made up for by the next one.
-    if (moved !== undefined) await store.move(sessionId, moved).catch(() => {})
     memory.add(bytes)
     const fresh = texts.slice(texts.length - added)
     tails.appended(sessionId, epoch, () =>
@@ -246,7 +250,8 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
   function correct(place: Place, session: SessionInfo | undefined): void {
     // It may be about to be created.
     if (!session && (options.clock?.() ?? Date.now()) - place.activeAt < CREATING_MS) return
-    store.settle(place, session?.activeAt).catch(() => {})
+    const corrected = session ? store.settle(place, session.activeAt) : store.unlist(place.sessionId)
+    corrected.catch(() => {})
   }
 
   return {
@@ -261,7 +266,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       memory.add(bytes)
       const [fresh] = await Promise.all([
         store.giveEpoch(),
-        store.list(sessionId, undefined),
+        store.listNew(sessionId),
         store.countIn(createdBy, sessionId),
       ])
       const args = [store.now, fresh, JSON.stringify(metadata), createdBy ?? '']
@@ -421,7 +426,7 @@ export async function createRedisLog(options: RedisLogOptions = {}): Promise<Eve
       // Also when the epoch is given: later ones are greater.
       const fresh = await store.giveEpoch(epoch)
       const given = epoch ?? Number(fresh)
-      await Promise.all([store.list(sessionId, undefined), store.countIn(createdBy, sessionId)])
+      await Promise.all([store.listNew(sessionId), store.countIn(createdBy, sessionId)])
       const args = [given, earliest, createdAt, json, createdBy ?? '', snapshot?.seq ?? '', state]
       if ((await store.script<number>('restore', sessionId, args)) === 1) {
         return { restored: true, epoch: given }

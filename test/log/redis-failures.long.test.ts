@@ -334,6 +334,78 @@ t.test('deleting a session frees everything', skip, async t => {
   t.ok((await admin.ttl('twinrail:{s}:d')) > 0, 'the mark of the deletion goes by itself')
 })
 
+t.test('the commands of one turn leave in one write', skip, async t => {
+  const redis = await RedisServer.start(t)
+  const clients: Redis[] = []
+  const log = await open(t, redis, {
+    connect: options => {
+      const client = new Redis(redis.url, options as object)
+      clients.push(client)
+      return client
+    },
+  })
+  await log.create('s', {})
+  const { stream } = clients[0] as Redis
+  const writes: number[] = []
+  const writev = stream._writev as NonNullable<typeof stream._writev>
+  stream._writev = (chunks, done) => {
+    writes.push(chunks.length)
+    writev.call(stream, chunks, done)
+  }
+  await Promise.all(texts(1, 20).map(text => put(log, [text])))
+  t.same(writes, [20])
+})
+
+/** A process at which something happens before it has listed or moved a session that it has just written to. */
+async function openBefore(t: Test, redis: RedisServer, happens: () => Promise<unknown>): Promise<EventLog> {
+  let isWritten = false
+  return open(t, redis, {
+    connect: options =>
+      new Proxy(new Redis(redis.url, options as object), {
+        get(target, name) {
+          const found = Reflect.get(target, name, target)
+          if (typeof found !== 'function') return found
+          if (!/^(zadd|twinrail_(append|create))$/.test(String(name))) return found.bind(target)
+          return async (...args: unknown[]) => {
+            if (name === 'zadd') {
+              if (isWritten) await happens()
+              return found.apply(target, args)
+            }
+            const answer = await found.apply(target, args)
+            isWritten = answer[0] === 'accepted' || answer[0] === 1
+            return answer
+          }
+        },
+      }),
+  })
+}
+
+for (const [what, write] of [
+  ['a creation', log => log.create('s', {})],
+  ['a first append', log => put(log, texts(1, 1), { create: true })],
+] as [string, (log: EventLog) => Promise<unknown>][]) {
+  t.test(`of a session that another process deletes during ${what} nothing is left`, skip, async t => {
+    const redis = await RedisServer.start(t)
+    const other = await open(t, redis)
+    await write(await openBefore(t, redis, () => other.delete('s')))
+    const admin = new Redis(redis.url)
+    t.teardown(() => admin.disconnect())
+    t.same((await admin.keys('*')).sort(), ['twinrail:epoch', 'twinrail:{s}:d'])
+  })
+}
+
+t.test('of a session that is deleted during an append that moves it nothing is left', skip, async t => {
+  const redis = await RedisServer.start(t)
+  // It was last active so long ago that the append moves it.
+  const other = await open(t, redis, { clock: () => Date.now() - 5000 })
+  await other.create('s', {})
+  const log = await openBefore(t, redis, () => other.delete('s'))
+  await put(log, texts(1, 1))
+  const admin = new Redis(redis.url)
+  t.teardown(() => admin.disconnect())
+  t.same((await admin.keys('*')).sort(), ['twinrail:epoch', 'twinrail:{s}:d'])
+})
+
 t.test('a Redis that may evict is refused, one that may forget is warned of', skip, async t => {
   const evicting = await RedisServer.start(t, ['--maxmemory-policy', 'allkeys-lru'])
   await t.rejects(createRedisLog({ url: evicting.url }), { message: /maxmemory-policy noeviction/ })

@@ -1,4 +1,5 @@
 /** Arguments and results of the script `append`. */
+import { isPlain } from '../conditions.ts'
 import type { AppendConditions, Appended } from '../log.ts'
 
 export interface Sender {
@@ -21,53 +22,52 @@ export const OVER_LIMIT = 'over-limit'
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
 
-/** The flat list of arguments, in the order in which the script reads them. */
+/** Whether the script needs all keys of the session, and not only those of its header and its events. */
+export const needsAllKeys = (args: readonly string[]) => args[CONDITIONS] !== ''
+
+const CONDITIONS = 7
+
+/** The arguments of the script `append`. Each costs some µs here and in Redis, so that most conditions share one. */
 export function appendArguments(
   texts: readonly string[],
-  {
-    epoch,
-    createdBy,
-    once = [],
-    absent = [],
-    leases = [],
-    release = [],
-    producer,
-    opens = [],
-    metadata,
-  }: AppendConditions,
+  conditions: AppendConditions,
   { now, fresh, node, channel, takenBy, isOver }: Sender,
 ): string[] {
-  const flat: (string | number)[] = [
+  const { epoch, createdBy } = conditions
+  return [
     now,
     fresh,
     createdBy ?? '',
-    epoch ?? '',
+    epoch === undefined ? '' : String(epoch),
     node,
     channel,
-    isOver ? 1 : 0,
-    metadata ? JSON.stringify(metadata.from) : '',
-    metadata ? JSON.stringify(metadata.to) : '',
-    once.length,
+    isOver ? '1' : '0',
+    conditionsText(conditions, takenBy),
+    ...texts,
   ]
-  for (const { key, index = 0, ttlMs, note } of once) flat.push(key, index, ttlMs ?? '', noteText(note))
-  flat.push(absent.length, ...absent, leases.length)
-  for (const [i, { runId, token, ttlMs, from, fromLive }] of leases.entries()) {
-    flat.push(runId, token, ttlMs, from ?? '', fromLive ? 1 : 0, takenBy[i] as number)
-  }
-  flat.push(release.length, ...release, producer?.id ?? '', producer?.seq ?? 0, opens.length)
-  for (const { tally, index = 0, until, max, size = 0, maxSize, group, maxInGroup } of opens) {
-    flat.push(
-      tally,
-      index,
-      max,
-      size,
-      maxSize ?? '',
-      group === undefined ? '' : `=${group}`,
-      maxInGroup ?? '',
-    )
-    flat.push(until.length, ...until)
-  }
-  return [...flat.map(String), ...texts]
+}
+
+/** Conditions as the script reads them: JSON, or '' when there are none. */
+function conditionsText(conditions: AppendConditions, takenBy: readonly number[]): string {
+  if (isPlain(conditions)) return ''
+  const { once, absent, leases, release, producer, opens, metadata } = conditions
+  return wellFormed(
+    JSON.stringify({
+      once: once?.map(({ note, ...one }) => ({ ...one, note: noteText(note) })),
+      absent,
+      leases: leases?.map((lease, i) => ({ ...lease, takenBy: takenBy[i] })),
+      release,
+      producer,
+      opens,
+      metadata: metadata && { from: JSON.stringify(metadata.from), to: JSON.stringify(metadata.to) },
+    }),
+  )
+}
+
+/** Replaces halves of surrogate pairs, which Redis's parser refuses, as UTF-8 does. JSON escapes these and no others. */
+function wellFormed(json: string): string {
+  if (!json.includes('\\ud')) return json
+  return json.replace(/\\\\|\\ud[89a-f][0-9a-f]{2}/g, found => (found === '\\\\' ? found : '\ufffd'))
 }
 
 /** Number of texts that an accepted call appended: fewer than given when a producer repeated events. */

@@ -23,6 +23,12 @@ export interface RedisClientOptions {
   retryStrategy(attempt: number): number
 }
 
+/** A connection that can hold back what is written, as streams of Node.js do. */
+export interface RedisStream {
+  cork(): void
+  uncork(): void
+}
+
 /**
  * A client of Redis, as the log uses it: the methods have the names and meanings of ioredis and of the
  * commands of Redis.
@@ -30,6 +36,8 @@ export interface RedisClientOptions {
 export interface RedisClient {
   /** The client's options: `db` and `username`, which a Cluster does not have. */
   readonly options?: object
+  /** The connection, which a Cluster has for each node. */
+  readonly stream?: RedisStream | null
   /** Calls the listener when the connection fails. */
   on(event: 'error', listener: (error: Error) => void): unknown
   /** Calls the listener when the client is ready for commands, or its connection has ended. */
@@ -48,8 +56,11 @@ export interface RedisClient {
   info(section: string): Promise<string>
   /** `CONFIG GET`. */
   config(subcommand: 'GET', parameter: string): Promise<unknown>
-  /** Adds a method that runs a script, by `EVALSHA` where the server knows it. */
-  defineCommand(name: string, definition: { numberOfKeys: number; lua: string }): void
+  /**
+   * Adds a method that runs a script, by `EVALSHA` where the server knows it. Without `numberOfKeys` it is the first
+   * argument of each call.
+   */
+  defineCommand(name: string, definition: { numberOfKeys?: number; lua: string }): void
   /** `TIME`: seconds and microseconds. */
   time(): Promise<(number | string)[]>
   /** `HGET`. */
@@ -58,9 +69,9 @@ export interface RedisClient {
   hmget(key: string, ...fields: string[]): Promise<(string | null)[]>
   /** `HSCAN`. */
   hscan(key: string, cursor: string, option: 'COUNT', count: number): Promise<[string, string[]]>
-  /** `ZADD`. */
+  /** `ZADD`. Resolves with 1 when the member was not there, else with 0. */
   zadd(key: string, score: number, member: string): Promise<unknown>
-  /** `ZADD` that only lowers a score. */
+  /** `ZADD` that only lowers a score. Resolves as the other. */
   zadd(key: string, only: 'LT', score: number, member: string): Promise<unknown>
   /** `ZREM`. */
   zrem(key: string, member: string): Promise<unknown>
@@ -82,7 +93,7 @@ export interface RedisClient {
   /** `PING`. */
   ping(): Promise<unknown>
   /** A Cluster's masters. */
-  nodes?(role: 'master'): { info(section: string): Promise<string> }[]
+  nodes?(role: 'master'): { readonly stream?: RedisStream | null; info(section: string): Promise<string> }[]
   /** `PUBLISH`. */
   publish(channel: string, message: string): Promise<unknown>
   /** `SUBSCRIBE`. Resolves once the server has taken the subscriptions. */

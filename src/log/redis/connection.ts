@@ -81,6 +81,7 @@ export class Connection {
   #up: Promise<void>
   #open: () => void = () => {}
   #isUp = false
+  #isJoining = false
   #isRenewing = false
   #renewedAt = -Infinity
   readonly #onNotMaster: () => void
@@ -149,6 +150,7 @@ export class Connection {
 
   /** As {@link send}, for commands of `onConnect`, which are sent before all others. */
   async sendNow<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
+    this.#joinWrites()
     try {
       return await command(this.client)
     } catch (error) {
@@ -171,6 +173,19 @@ export class Connection {
   async close(): Promise<void> {
     if (this.#isUp) await this.client.quit().catch(() => {})
     this.client.disconnect()
+  }
+
+  /** Holds back what is written until the end of this turn's microtasks, so that its commands leave in one write. */
+  #joinWrites(): void {
+    if (this.#isJoining) return
+    this.#isJoining = true
+    const { stream } = this.client
+    const streams = stream ? [stream] : (this.client.nodes?.('master').map(node => node.stream) ?? [])
+    for (const stream of streams) stream?.cork()
+    process.nextTick(() => {
+      this.#isJoining = false
+      for (const stream of streams) stream?.uncork()
+    })
   }
 
   #down(): Promise<void> {

@@ -15,6 +15,9 @@ import { STRETCHES } from '../conditions.ts'
 /** The keys of a session, in the order in which every script gets them. */
 export const SESSION_KEYS = ['h', 'l', 'k', 'x', 'r', 'p', 's', 'd', 'm', 'o'] as const
 
+/** The keys that an append without conditions needs. */
+export const HEADER_AND_EVENTS = SESSION_KEYS.slice(0, 2)
+
 /** How long it is remembered that a session was deleted and not lost, in s. */
 const TOMBSTONE_S = 3600
 
@@ -49,15 +52,14 @@ end
 
 /**
  * now, epoch to create with or '', creator or '', epoch that must be or '', node, channel, 1 when the log has no room or 0,
- * metadata that must be and that shall be (both '' to leave it), once (count; key, index, ttl or '', note),
- * absent (count; key), leases (count; runId, token, ttl, token to replace or '', 1 to
- * replace it before it expires or 0, by when), release (count;
- * runId), producer id or '', its seq, openings (count; tally, index, maximum, size, maximum of the sizes or '', '=' and group
- * or '', the group's maximum or '', keys (count; key)), texts.
+ * conditions as JSON or '', texts. The conditions are those of `AppendConditions` in `log.ts`, without those that are
+ * arguments; notes and metadata are JSON texts, and a lease has `takenBy`, by when it must be taken. Without conditions
+ * there are no other keys than the first two.
  */
 const append = `
 local now, fresh, creator, wanted, node, channel, over = time(arg()), arg(), arg(), arg(), arg(), arg(), arg()
-local metadata, change = arg(), arg()
+local given = arg()
+local conditions = given == '' and {} or cjson.decode(given)
 local header = redis.call('HMGET', h, 'epoch', 'head', 'active', 'created')
 local epoch, head, active = header[1], tonumber(header[2]), tonumber(header[3] or header[4])
 local made = not epoch
@@ -68,18 +70,12 @@ elseif wanted ~= '' and wanted ~= epoch then
   return {'epoch', epoch}
 end
 
-local once, absent, leases, release, opens = {}, {}, {}, {}, {}
-for i = 1, tonumber(arg()) do
-  once[i] = { key = arg(), index = tonumber(arg()), ttl = tonumber(arg()), note = arg() }
-end
-for i = 1, tonumber(arg()) do absent[i] = arg() end
-for i = 1, tonumber(arg()) do leases[i] = { run = arg(), token = arg(), ttl = arg(), from = arg(), live = arg(), by = arg() } end
-for i = 1, tonumber(arg()) do release[i] = arg() end
-local producer, number = arg(), tonumber(arg())
-for i = 1, tonumber(arg()) do
-  opens[i] = { tally = arg(), index = tonumber(arg()), max = tonumber(arg()), size = tonumber(arg()), room = tonumber(arg()), group = arg(), most = tonumber(arg()), keys = {} }
-  for j = 1, tonumber(arg()) do opens[i].keys[j] = arg() end
-end
+local once, absent, leases = conditions.once or {}, conditions.absent or {}, conditions.leases or {}
+local release, opens, metadata = conditions.release or {}, conditions.opens or {}, conditions.metadata
+local producer, number = '', 0
+if conditions.producer then producer, number = conditions.producer.id, conditions.producer.seq end
+for _, one in ipairs(once) do one.index = one.index or 0 end
+for _, opening in ipairs(opens) do opening.index, opening.size = opening.index or 0, opening.size or 0 end
 local count = #ARGV - at
 
 -- Of a producer: its next number, then pairs of its own number and the log's, with which a stretch in a row begins.
@@ -110,7 +106,7 @@ for _, one in ipairs(once) do
     if taken[one.key] then return {'key', epoch, one.key, '0', taken[one.key]} end
     local held = entry(one.key)
     if held then return held end
-    taken[one.key] = one.note
+    taken[one.key] = one.note or ''
   end
 end
 for _, key in ipairs(absent) do
@@ -118,16 +114,16 @@ for _, key in ipairs(absent) do
   if held then return held end
 end
 for _, lease in ipairs(leases) do
-  local held = redis.call('HGET', r, lease.run)
+  local held = redis.call('HGET', r, lease.runId)
   if held then
     local expires, token = string.match(held, '^(%d+) (.*)$')
-    local left = token == lease.from and (lease.live == '1' or tonumber(expires) <= now)
+    local left = token == (lease.from or '') and (lease.fromLive or tonumber(expires) <= now)
     if token ~= lease.token and not left then return {'lease', epoch} end
   end
 end
 for _, lease in ipairs(leases) do
   -- The index may have been looked at since it was announced, and found nothing: nobody would look again.
-  if now >= tonumber(lease.by) then return {'unannounced', epoch} end
+  if now >= lease.takenBy then return {'unannounced', epoch} end
 end
 if producer ~= '' then
   local expected = next or math.min(number, 1)
@@ -187,18 +183,18 @@ if #opens > 0 and count > 0 then
   local tallies = {}
   for _, opening in ipairs(opens) do
     if skip == 0 or opening.index >= skip then
-      local name, group, seq = opening.tally, opening.group, seqAt(opening.index)
+      local name, group, seq = opening.tally, opening.group and '=' .. opening.group or '', seqAt(opening.index)
       tallies[name] = tallies[name] or read(name)
       local tally = tallies[name]
       takeThrough(tally, seq)
       if tally.count >= opening.max then return {'open', epoch, name, whole(opening.max)} end
-      if opening.room and tally.size + opening.size > opening.room then
-        return {'open', epoch, name, whole(opening.room), 'size'}
+      if opening.maxSize and tally.size + opening.size > opening.maxSize then
+        return {'open', epoch, name, whole(opening.maxSize), 'size'}
       end
-      if group ~= '' and opening.most and (tally.groups[group] or 0) >= opening.most then
-        return {'open', epoch, name, whole(opening.most), group}
+      if group ~= '' and opening.maxInGroup and (tally.groups[group] or 0) >= opening.maxInGroup then
+        return {'open', epoch, name, whole(opening.maxInGroup), group}
       end
-      add(tally, seq, group, opening.keys, opening.size)
+      add(tally, seq, group, opening['until'], opening.size)
     end
   end
   for name, tally in pairs(tallies) do
@@ -211,15 +207,15 @@ if #opens > 0 and count > 0 then
   end
 end
 
-if change ~= '' and (redis.call('HGET', h, 'metadata') or '{}') ~= metadata then return {'metadata', epoch} end
+if metadata and (redis.call('HGET', h, 'metadata') or '{}') ~= metadata.from then return {'metadata', epoch} end
 
 if over == '1' and (count > skip or #once > 0) then return {'over-limit'} end
 
 -- Nothing is refused from here on.
 if made then put(fresh, now, '{}', creator) end
-if change ~= '' then redis.call('HSET', h, 'metadata', change) end
+if metadata then redis.call('HSET', h, 'metadata', metadata.to) end
 local brief = 0
-for _, one in ipairs(once) do if one.ttl then brief = brief + 1 end end
+for _, one in ipairs(once) do if one.ttlMs then brief = brief + 1 end end
 if brief > 0 then
   -- Twice as many as are taken, so that expired ones do not gather.
   local over = redis.call('ZRANGEBYSCORE', x, '-inf', whole(now), 'LIMIT', 0, 2 * brief)
@@ -230,13 +226,13 @@ if brief > 0 then
 end
 for _, one in ipairs(once) do
   if skip == 0 or one.index >= skip then
-    local expires = one.ttl and whole(now + one.ttl) or '-'
-    redis.call('HSET', k, one.key, whole(seqAt(one.index)) .. ' ' .. expires .. ' ' .. one.note)
-    if one.ttl then redis.call('ZADD', x, expires, one.key) else redis.call('ZREM', x, one.key) end
+    local expires = one.ttlMs and whole(now + one.ttlMs) or '-'
+    redis.call('HSET', k, one.key, whole(seqAt(one.index)) .. ' ' .. expires .. ' ' .. (one.note or ''))
+    if one.ttlMs then redis.call('ZADD', x, expires, one.key) else redis.call('ZREM', x, one.key) end
   end
 end
 for _, lease in ipairs(leases) do
-  redis.call('HSET', r, lease.run, whole(now + lease.ttl) .. ' ' .. lease.token)
+  redis.call('HSET', r, lease.runId, whole(now + lease.ttlMs) .. ' ' .. lease.token)
 end
 for _, run in ipairs(release) do redis.call('HDEL', r, run) end
 local first = skip > 0 and repeats or head + 1

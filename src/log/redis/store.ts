@@ -2,12 +2,13 @@
 import { createHash } from 'node:crypto'
 import { LogEvent } from '../event.ts'
 import type { LogPage, Place, ReadBounds, SessionInfo, SessionRecord } from '../log.ts'
+import { needsAllKeys } from './arguments.ts'
 import { databaseOf, type RedisClient, type RedisClientOptions } from './client.ts'
 import type { Connection } from './connection.ts'
 import { globalScripts } from './global-scripts.ts'
 import type { LeaseCommands } from './leases.ts'
 import { RECORD_HASHES, recordOf } from './records.ts'
-import { SESSION_KEYS, sessionScripts } from './scripts.ts'
+import { HEADER_AND_EVENTS, SESSION_KEYS, sessionScripts } from './scripts.ts'
 import type { Recovery } from './tails.ts'
 
 type SessionScript = keyof typeof sessionScripts
@@ -38,7 +39,7 @@ export class Store {
     const { client } = commands
     this.#database = String(databaseOf(client) || '')
     for (const [name, lua] of Object.entries(sessionScripts)) {
-      client.defineCommand(`twinrail_${name}`, { numberOfKeys: SESSION_KEYS.length, lua })
+      client.defineCommand(`twinrail_${name}`, { lua })
     }
     for (const [name, lua] of Object.entries(globalScripts)) {
       client.defineCommand(`twinrail_${name}`, { numberOfKeys: 1, lua })
@@ -73,7 +74,7 @@ export class Store {
     await this.#run('probe', [`${this.#prefix}probe`, this.#node])
   }
 
-  /** Runs a script over a session's keys. */
+  /** Runs a script over all keys of a session. */
   script<T>(
     name: SessionScript,
     sessionId: string,
@@ -81,7 +82,17 @@ export class Store {
     turn: Turn = 'in-turn',
   ): Promise<T> {
     const keys = SESSION_KEYS.map(part => this.keyOf(sessionId, part))
-    return this.#run<T>(name, [...keys, ...args.map(String)], turn)
+    return this.#run<T>(name, [String(keys.length), ...keys, ...args.map(String)], turn)
+  }
+
+  /** Runs the script `append`. @param args see {@link appendArguments} */
+  append(sessionId: string, args: readonly string[]): Promise<string[]> {
+    const keys = needsAllKeys(args) ? SESSION_KEYS : HEADER_AND_EVENTS
+    return this.#run('append', [
+      String(keys.length),
+      ...keys.map(part => this.keyOf(sessionId, part)),
+      ...args,
+    ])
   }
 
   /** Assigns a new epoch. @param least its minimum */
@@ -109,23 +120,32 @@ export class Store {
     return { epoch, head, earliest, events: texts.map((text, i) => new LogEvent(epoch, from + i, text)) }
   }
 
-  /**
-   * Adds the session to {@link listed} and {@link recent}; called before and after it is created, so that none is ever
-   * missing.
-   * @param activeAt `undefined` before it is created
-   */
-  async list(sessionId: string, activeAt: number | undefined, turn: Turn = 'in-turn'): Promise<void> {
+  /** Adds the session to {@link listed} and {@link recent} before it is created, so that none is ever missing. */
+  async listNew(sessionId: string): Promise<void> {
     await Promise.all([
-      this.#send(turn, client => client.zadd(`${this.#prefix}sessions`, 0, sessionId)),
-      activeAt === undefined
-        ? this.#run('enter', [this.#activityKey, sessionId, this.now], turn)
-        : this.move(sessionId, activeAt, turn),
+      this.commands.send(client => client.zadd(this.#sessionsKey, 0, sessionId)),
+      this.#run('enter', [this.#activityKey, sessionId, this.now]),
     ])
+  }
+
+  /** Lists a session that is there, also when a deletion of the one before has just unlisted it. */
+  async list(sessionId: string, activeAt: number, turn: Turn = 'in-turn'): Promise<void> {
+    const [added] = await Promise.all([
+      this.#send(turn, client => client.zadd(this.#sessionsKey, 0, sessionId)),
+      this.move(sessionId, activeAt, turn),
+    ])
+    if (added === 1) await this.unlistUnlessThere(sessionId)
   }
 
   /** Moves the session in {@link recent}; never back, since calls of different processes may come in any order. */
   async move(sessionId: string, activeAt: number, turn: Turn = 'in-turn'): Promise<void> {
-    await this.#send(turn, client => client.zadd(this.#activityKey, 'LT', -activeAt, sessionId))
+    const added = await this.#send(turn, client => client.zadd(this.#activityKey, 'LT', -activeAt, sessionId))
+    if (added === 1) await this.unlistUnlessThere(sessionId)
+  }
+
+  /** Called when a session may be listed that another process has deleted, or that was not created. */
+  async unlistUnlessThere(sessionId: string): Promise<void> {
+    if (!(await this.headerOf(sessionId))) await this.unlist(sessionId)
   }
 
   /** Gives the session a place in {@link recent}, also one further back. */
@@ -152,10 +172,10 @@ export class Store {
 
   async unlist(sessionId: string): Promise<void> {
     await Promise.all([
-      this.commands.send(client => client.zrem(`${this.#prefix}sessions`, sessionId)),
+      this.commands.send(client => client.zrem(this.#sessionsKey, sessionId)),
       this.commands.send(client => client.zrem(this.#activityKey, sessionId)),
     ])
-    // The session may have been created again concurrently; then it is added again.
+    // The session may have been created again concurrently.
     const header = await this.headerOf(sessionId)
     if (header) await this.list(sessionId, header.activeAt)
   }
@@ -195,9 +215,7 @@ export class Store {
   /** Ids of possible sessions, in order. */
   listed(after: string | undefined, limit: number): Promise<string[]> {
     const min = after === undefined ? '-' : `(${after}`
-    return this.commands.send(client =>
-      client.zrangebylex(`${this.#prefix}sessions`, min, '+', 'LIMIT', 0, limit),
-    )
+    return this.commands.send(client => client.zrangebylex(this.#sessionsKey, min, '+', 'LIMIT', 0, limit))
   }
 
   /** Places of possible sessions in the order of their last activity, behind one of them. */
@@ -211,10 +229,9 @@ export class Store {
     return places
   }
 
-  /** Corrects what {@link recent} gave for a session, unless the session moved since. @param real `undefined`: it is gone */
-  async settle({ sessionId, activeAt }: Place, real: number | undefined): Promise<void> {
-    const score = real === undefined ? '' : String(-real)
-    await this.#run('settle', [this.#activityKey, sessionId, String(-activeAt), score])
+  /** Corrects what {@link recent} gave for a session, unless the session moved since. */
+  async settle({ sessionId, activeAt }: Place, real: number): Promise<void> {
+    await this.#run('settle', [this.#activityKey, sessionId, String(-activeAt), String(-real)])
   }
 
   /** See the script `lost`. */
@@ -267,6 +284,10 @@ export class Store {
     if (this.#clock) return this.#clock()
     const [seconds, micros] = await this.commands.send(client => client.time())
     return Number(seconds) * 1000 + Math.floor(Number(micros) / 1000)
+  }
+
+  get #sessionsKey(): string {
+    return `${this.#prefix}sessions`
   }
 
   get #activityKey(): string {
