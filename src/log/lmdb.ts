@@ -26,7 +26,7 @@ import {
 } from './lmdb/tables.ts'
 import { Usage } from './lmdb/usage.ts'
 import { type Transaction, Writer } from './lmdb/writer.ts'
-import type { EventLog, SessionInfo } from './log.ts'
+import type { Appended, EventLog, SessionInfo } from './log.ts'
 import { Marks } from './marks.ts'
 import { logClosed, mustReach } from './refusals.ts'
 import { lengthOf, SizeLimit } from './size-limit.ts'
@@ -99,8 +99,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
 
   /** Runs a job in the next commit; resolves when the commit is on the disk. */
   function write<T>(job: (transaction: Transaction) => T, options?: { frees: boolean }): Promise<T> {
-    mustBeOpen()
-    return writer.run(job, options)
+    return closing ? Promise.reject(logClosed()) : writer.run(job, options)
   }
 
   /** @throws TwinrailError `rate-limited` */
@@ -199,8 +198,8 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
       })
     },
 
-    async append(sessionId, texts, conditions = {}) {
-      return write(transaction => {
+    append(sessionId, texts, conditions = {}) {
+      return write<Appended>(transaction => {
         const there = find(transaction, sessionId)
         if (!there && !(conditions.create && conditions.epoch === undefined)) {
           return { accepted: false, reason: 'session' }
@@ -210,13 +209,12 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const now = clock()
         const { appended, writes } = judge(session, texts.length, conditions, now)
         if (!writes) return appended
-        const added = texts.slice(writes.skip)
+        const added = writes.skip > 0 ? texts.slice(writes.skip) : texts
         if (!conditions.beyondLimit && adds(texts.length, writes)) mustHaveRoom(lengthOf(added))
         if (!there) keep(transaction, session, {})
 
-        for (const [i, text] of added.entries()) {
-          transaction.put(tables.events, eventKey(epoch, head + 1 + i), text)
-        }
+        let seq = head
+        for (const text of added) transaction.add(tables.events, eventKey(epoch, ++seq), text)
         if (added.length > 0) session.grow(appended.head, now)
         if (writes.metadata) session.setMetadata(writes.metadata)
         for (const [key, held] of writes.keys) session.takeKey(key, held)

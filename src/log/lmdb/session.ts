@@ -57,8 +57,11 @@ export class OpenSession implements Held {
 
   /** Saves that the session has grown, and moves it in the order of activity if it is to move. */
   grow(head: number, now: number): void {
-    if (moves(this.row.activeAt, now)) this.move(now, { head })
-    else this.save({ head })
+    if (moves(this.row.activeAt, now)) return this.move(now, { head })
+    // Faster in Node 20 than a spread with a changed property.
+    const row: { -readonly [K in keyof SessionRow]: SessionRow[K] } = { ...this.row }
+    row.head = head
+    this.#put(row)
   }
 
   /** Saves when it was last active, and moves it in the order of activity. */
@@ -84,7 +87,11 @@ export class OpenSession implements Held {
   }
 
   save(change: Partial<SessionRow>): void {
-    this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), { ...this.row, ...change })
+    this.#put({ ...this.row, ...change })
+  }
+
+  #put(row: SessionRow): void {
+    this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), row)
   }
 
   takeKey(name: string, held: HeldKey): void {

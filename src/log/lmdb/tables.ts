@@ -26,6 +26,11 @@ export interface LeaseRow extends HeldLease {
 interface Codec<V> {
   write(value: V): string
   read(text: string): V
+  /**
+   * No text of the value is longer, in bytes. For values that one commit often changes several times: their text is made
+   * once, when the commit is written.
+   */
+  maxBytes?(value: V): number
 }
 
 /** Runs a read. A failure may be temporary, and is not the caller's fault. @throws TwinrailError `unavailable` */
@@ -115,6 +120,8 @@ const text: Codec<string> = { write: text => text, read: text => text }
 
 /** Rows are arrays: field names would be most of them. Older versions wrote no `activeAt`, and no creator as nothing. */
 const row: Codec<SessionRow> = {
+  // Five numbers, and at most six bytes for each character of the creator.
+  maxBytes: ({ createdBy = '' }) => 128 + 6 * createdBy.length,
   write: ({ epoch, head, earliest, createdAt, createdBy, activeAt }) =>
     JSON.stringify([epoch, head, earliest, createdAt, createdBy ?? null, activeAt]),
   read(text) {

@@ -8,20 +8,31 @@ interface Change {
   readonly table: Table<unknown>
   readonly key: Buffer
   readonly value: unknown
-  /** `undefined` removes the row. */
+  readonly isRemoval: boolean
+  /** The value's text, unless it is written with the commit: see {@link Codec.maxBytes}. */
   readonly text: string | undefined
+  /** What it adds to the demand, in bytes. */
+  readonly bytes: number
+}
+
+/** A row that is new, and that no job of its commit reads. */
+interface Addition {
+  readonly table: Table<string>
+  readonly key: Buffer
+  readonly text: string
 }
 
 /** The changes of one commit. Its jobs see the store with the changes of the jobs before. */
 export class Transaction {
   readonly #changes = new Map<Table<unknown>, Map<string, Change>>()
+  readonly #additions: Addition[] = []
   /** The changes of the current job, with the previous values. */
   #undo: { changes: Map<string, Change>; id: string; before: Change | undefined }[] = []
   /** Called after the commit, in order. */
   readonly afterwards: (() => void)[] = []
-  /** Sessions with changes in sequential tables, where one session's rows are contiguous. */
-  readonly #stretches = new Map<Table<unknown>, Set<string>>()
-  #demand: Demand = { places: 0, removed: 0, large: 0, bytes: 0 }
+  /** Epochs with changes in sequential tables, where the rows of one are contiguous. */
+  readonly #stretches = new Map<Table<unknown>, Set<number>>()
+  #demand: { -readonly [K in keyof Demand]: Demand[K] } = { places: 0, removed: 0, large: 0, bytes: 0 }
 
   /** The space that it needs in the file. */
   get demand(): Demand {
@@ -29,7 +40,7 @@ export class Transaction {
   }
 
   get isEmpty(): boolean {
-    return this.#changes.size === 0
+    return this.#changes.size === 0 && this.#additions.length === 0
   }
 
   get<V>(table: Table<V>, key: Buffer): V | undefined {
@@ -38,17 +49,33 @@ export class Transaction {
   }
 
   put<V>(table: Table<V>, key: Buffer, value: V): void {
-    this.#change(table as Table<unknown>, key, value, table.codec.write(value))
+    const text = table.codec.maxBytes ? undefined : table.codec.write(value)
+    const size = text === undefined ? (table.codec.maxBytes?.(value) ?? 0) : Buffer.byteLength(text)
+    if (size > LARGE) this.#demand.large++
+    const bytes = key.length + size + ROW_BYTES
+    this.#change({ table: table as Table<unknown>, key, value, isRemoval: false, text, bytes })
   }
 
   remove<V>(table: Table<V>, key: Buffer): void {
-    this.#change(table as Table<unknown>, key, undefined, undefined)
+    this.#demand.removed++
+    const removal = { value: undefined, isRemoval: true, text: undefined, bytes: 0 }
+    this.#change({ table: table as Table<unknown>, key, ...removal })
+  }
+
+  /** Puts a row under a new key. Later jobs of this commit do not see it. */
+  add(table: Table<string>, key: Buffer, text: string): void {
+    this.#additions.push({ table, key, text })
+    const size = Buffer.byteLength(text)
+    if (this.#isNewPlace(table as Table<unknown>, key)) this.#demand.places++
+    if (size > LARGE) this.#demand.large++
+    this.#demand.bytes += key.length + size + ROW_BYTES
   }
 
   /** Runs a job. When it throws, all its changes are undone. */
   attempt<T>(job: (transaction: Transaction) => T): T {
-    const demand = this.#demand
+    const demand = { ...this.#demand }
     const told = this.afterwards.length
+    const added = this.#additions.length
     this.#undo = []
     try {
       return job(this)
@@ -57,6 +84,7 @@ export class Transaction {
         if (before) changes.set(id, before)
         else changes.delete(id)
       }
+      this.#additions.length = added
       this.afterwards.length = told
       this.#demand = demand
       this.#stretches.clear()
@@ -67,14 +95,16 @@ export class Transaction {
   /** Passes all changes to LMDB. */
   write(): void {
     for (const changes of this.#changes.values()) {
-      for (const { table, key, text } of changes.values()) {
-        if (text === undefined) void table.db.remove(key)
-        else void table.db.put(key, text)
+      for (const { table, key, value, isRemoval, text } of changes.values()) {
+        if (isRemoval) void table.db.remove(key)
+        else void table.db.put(key, text ?? table.codec.write(value))
       }
     }
+    for (const { table, key, text } of this.#additions) void table.db.put(key, text)
   }
 
-  #change(table: Table<unknown>, key: Buffer, value: unknown, text: string | undefined): void {
+  #change(change: Change): void {
+    const { table, key, bytes } = change
     let changes = this.#changes.get(table)
     if (!changes) {
       changes = new Map()
@@ -83,32 +113,25 @@ export class Transaction {
     const id = key.toString('latin1')
     const before = changes.get(id)
     this.#undo.push({ changes, id, before })
-    changes.set(id, { table, key, value, text })
-    const isNewPlace = !before && this.#isNewPlace(table, id)
-    const { places, removed, large, bytes } = this.#demand
-    const size = text === undefined ? 0 : Buffer.byteLength(text)
-    this.#demand = {
-      places: places + (isNewPlace ? 1 : 0),
-      removed: removed + (text === undefined ? 1 : 0),
-      large: large + (size > LARGE ? 1 : 0),
-      bytes: bytes + (text === undefined ? 0 : key.length + size + ROW_BYTES),
-    }
+    changes.set(id, change)
+    this.#demand.bytes += bytes - (before?.bytes ?? 0)
+    if (!before && this.#isNewPlace(table, key)) this.#demand.places++
   }
 
-  /** @param id the key, with one character for each byte */
-  #isNewPlace(table: Table<unknown>, id: string): boolean {
+  #isNewPlace(table: Table<unknown>, key: Buffer): boolean {
     if (!table.isSequential) return true
-    const stretches = this.#stretches.get(table) ?? new Set()
-    this.#stretches.set(table, stretches)
-    const epoch = id.slice(0, EPOCH_BYTES)
+    let stretches = this.#stretches.get(table)
+    if (!stretches) {
+      stretches = new Set()
+      this.#stretches.set(table, stretches)
+    }
+    // Keys of sequential tables begin with their session's epoch.
+    const epoch = key.readDoubleBE(0)
     const isNew = !stretches.has(epoch)
-    stretches.add(epoch)
+    if (isNew) stretches.add(epoch)
     return isNew
   }
 }
-
-/** Keys of sequential tables begin with their session's epoch. */
-const EPOCH_BYTES = 8
 
 /** Size from which a value may get its own pages, in bytes; LMDB's limit is just below half a page. */
 const LARGE = 1000
