@@ -1,13 +1,14 @@
-/** Bounds the memory of unsent responses: limits requests per connection, and cuts clients that do not read. */
+/** Bounds the memory of unsent responses: limits the requests of a connection that are answered at a time. */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
-import { constants, type Http2ServerRequest, type Http2Session, type ServerHttp2Stream } from 'node:http2'
+import { constants, type Http2ServerRequest, type Http2Session } from 'node:http2'
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { PAGE_BYTES } from '../protocol/index.ts'
-import { type Cancel, startInterval } from '../protocol/timers.ts'
 import type { Arriving } from './arriving.ts'
 import { streamOf } from './http2.ts'
 import type { ConnectionLimits } from './limits.ts'
+import { dropRest, withoutStacks, withStacks } from './pipelines.ts'
+import { type Sending, StallWatch } from './stalled-answers.ts'
 import type { Turnstile } from './turnstile.ts'
 import { countWaitingBody } from './waiting-bodies.ts'
 
@@ -16,9 +17,6 @@ const PIECE_BYTES = 64 * 1024
 
 /** Maximum number of waiting requests of all connections. A connection that adds one more is closed. */
 const WAITING = 2000
-
-/** While requests wait for memory that other answers use, an answer without progress is cut after this time, in ms. */
-const CROWDED_MS = 1000
 
 export type AnswerLimits = Pick<ConnectionLimits, 'answers' | 'answerBytes' | 'allAnswerBytes'> & {
   /** Time without progress after which an answer's connection, or on HTTP/2 its stream, is closed; in ms. */
@@ -49,18 +47,10 @@ interface Connection {
 }
 
 /** An answer in preparation or being sent. */
-interface Answer {
+interface Answer extends Sending {
   readonly connection: Connection
   /** Bytes booked for it: the maximum size of a page until its own size is known. */
   bytes: number
-  /**
-   * Bytes of pieces that have not been written to the connection yet. The last piece counts until the answer ends: it may
-   * wait in a buffer when no more pieces are asked for.
-   */
-  left: number
-  /** Unsent bytes at the last check, and the time since which this number is the same. */
-  waited: number
-  since: number
   /** No bytes are booked for it: an event stream, a waiting long-poll, or a command. */
   parked: boolean
 }
@@ -85,11 +75,9 @@ export class Answers {
   readonly #keepPaused: (this: Socket) => void
   /** Listener for the end of an HTTP/1.1 connection. */
   readonly #onClose: (this: Socket) => void
-  /** What is about to be closed. */
-  readonly #stalled = new Set<Socket | ServerHttp2Stream>()
+  readonly #stalls: StallWatch
   #bytes = 0
   #waiting = 0
-  #stopLooking: Cancel | undefined
 
   /**
    * @param turnstile what every request passes once it may be answered
@@ -99,6 +87,7 @@ export class Answers {
     this.#limits = limits
     this.#turnstile = turnstile
     this.#arriving = arriving
+    this.#stalls = new StallWatch(this.#answers, limits.stallMs, () => this.#crowd.size > 0)
     const isHeld = (socket: Socket) => this.#connections.get(socket)?.held
     this.#keepPaused = function () {
       if (isHeld(this)) this.pause()
@@ -277,11 +266,10 @@ export class Answers {
     const since = performance.now()
     const answer: Answer = { connection, bytes: 0, left: 0, waited: 0, since, parked: !heavy }
     this.#answers.set(response, answer)
+    this.#stalls.begin()
     if (connection.socket || heavy) connection.running++
     if (heavy) this.#book(answer, PAGE_BYTES)
     response.once('close', () => this.#end(answer, response))
-    const everyMs = Math.min(CROWDED_MS, this.#limits.stallMs) / 4
-    this.#stopLooking ??= startInterval(everyMs, () => this.#look(), { unref: true })
   }
 
   #end(answer: Answer, response: ServerResponse): void {
@@ -290,9 +278,7 @@ export class Answers {
     if (connection.socket || !answer.parked) connection.running--
     this.#book(answer, 0)
     this.#schedule(connection)
-    if (this.#answers.size > 0) return
-    this.#stopLooking?.()
-    this.#stopLooking = undefined
+    if (this.#answers.size === 0) this.#stalls.end()
   }
 
   /** Changes an answer's booking. A smaller one makes room for waiting requests. */
@@ -320,34 +306,6 @@ export class Answers {
   }
 
   /**
-   * Closes connections or streams of answers without progress. One in each turn: a connection may have a thousand requests,
-   * each of which is ended with it.
-   */
-  #look(): void {
-    const now = performance.now()
-    const { stallMs } = this.#limits
-    const patience = this.#crowd.size > 0 ? Math.min(CROWDED_MS, stallMs) : stallMs
-    for (const [response, answer] of this.#answers) {
-      const wire = wireOf(response)
-      // An open event stream has a time limit of its own.
-      const waits = response.writableEnded || answer.left > 0 ? answer.left + (wire?.writableLength ?? 0) : 0
-      if (waits !== answer.waited || waits === 0) {
-        answer.waited = waits
-        answer.since = now
-      } else if (now - answer.since >= patience && wire) this.#stalled.add(wire)
-    }
-    if (this.#stalled.size > 0) this.#cutNext()
-  }
-
-  #cutNext(): void {
-    const [wire] = this.#stalled
-    if (!wire) return
-    wire.destroy()
-    this.#stalled.delete(wire)
-    if (this.#stalled.size > 0) setImmediate(() => this.#cutNext())
-  }
-
-  /**
    * Too many wait: the connection that brings one more is ended. On HTTP/2 a connection that has few waiting loses only
    * the stream, since it may have others that are in use.
    */
@@ -361,31 +319,6 @@ export class Answers {
     stream?.session?.goaway(constants.NGHTTP2_ENHANCE_YOUR_CALM)
     stream?.session?.destroy()
   }
-}
-
-/**
- * Node goes on to read all requests that came together, although the connection is closed. Without this it would prepare
- * and then abort each of them, 700 in 64 KiB. The parser is not documented; where it has no such field nothing changes.
- */
-function dropRest(socket: Socket): void {
-  const { parser } = socket as { parser?: { onIncoming?: unknown } | null }
-  if (typeof parser?.onIncoming === 'function') parser.onIncoming = () => 0
-}
-
-let stackTraceLimit = Error.stackTraceLimit
-
-/**
- * Called before Node's own listener for the end of a connection. It makes an error for each request that has not been
- * answered, and nobody looks at their stacks: with them the end of a thousand pipelined requests takes 60 ms.
- */
-function withoutStacks(): void {
-  if (Error.stackTraceLimit > 0) stackTraceLimit = Error.stackTraceLimit
-  Error.stackTraceLimit = 0
-}
-
-/** Called after it. */
-function withStacks(): void {
-  Error.stackTraceLimit = stackTraceLimit
 }
 
 const waitingOf = ({ resumed, waiting }: Connection): number => resumed.length + waiting.length
@@ -412,11 +345,6 @@ function isHeavy(request: IncomingMessage): boolean {
 
 function isGone(response: ServerResponse): boolean {
   return (streamOf(response) ?? response).destroyed
-}
-
-/** The socket or HTTP/2 stream that the answer is written to. */
-function wireOf(response: ServerResponse): Socket | ServerHttp2Stream | undefined {
-  return streamOf(response) ?? response.socket ?? undefined
 }
 
 function* pieces(bytes: Buffer, answer: Answer | undefined): Generator<Buffer> {
