@@ -1,22 +1,22 @@
 /** The door: every route, upgrade and command passes it before it does anything, and open streams pass it again. */
 import type { FastifyRequest } from 'fastify'
-import { type Journal, sessionNotFound } from '../bus/journal.ts'
+import type { Journal } from '../bus/journal.ts'
 import type { Addresses } from '../http/address.ts'
 import { takeBodySize } from '../http/bodies.ts'
 import type { SessionInfo } from '../log/log.ts'
 import { TwinrailError } from '../protocol/index.ts'
 import type { Principal } from '../sessions/principal.ts'
-import { type Action, createsSession, type Group, groupOf, isCommand } from './actions.ts'
-import { type Authorize, allowLocal, local, type SessionFacts, type Wanted } from './authorize.ts'
+import { type Action, createsSession, groupOf, isCommand } from './actions.ts'
+import { type Authorize, allowLocal, local } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
-import { covers } from './grants.ts'
 import { HeldRefusals } from './held-refusals.ts'
 import type { OpenKind } from './holdings.ts'
+import { hasNoCredentials, Judge } from './judge.ts'
 import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
 import { LimitError, Quotas, type Who } from './quotas.ts'
 import { Held, Rechecks } from './rechecks.ts'
 import { Revocations, type Target } from './revocations.ts'
-import { DEFAULT_TICKET_MS, type Proof, Tickets, ticketOf } from './tickets.ts'
+import { DEFAULT_TICKET_MS, Tickets } from './tickets.ts'
 
 export interface DoorParts {
   readonly authorize: Authorize
@@ -65,21 +65,17 @@ export class Door {
   /** Whether every action is allowed to everybody: nobody is asked, and nothing is asked again. */
   readonly isOpen: boolean
   readonly #parts: DoorParts
-  readonly #tickets: Tickets
+  readonly #judge: Judge
   readonly #revocations: Revocations
   readonly #quotas: Quotas
   readonly #refusals = new HeldRefusals()
   readonly #rechecks: Rechecks
-  readonly #proofs = new WeakMap<FastifyRequest, Promise<Proof>>()
-  /** Connections that have proven their principal in band. */
-  readonly #proven = new WeakSet<FastifyRequest>()
   /** Requests for which the hook was asked. */
   readonly #asked = new WeakSet<FastifyRequest>()
 
   constructor(parts: DoorParts) {
     this.#parts = parts
     this.isOpen = parts.authorize === allowLocal
-    this.#tickets = new Tickets(parts.journal)
     this.#quotas = new Quotas(parts)
     const { recheckMs, onError } = parts
     this.#rechecks = new Rechecks({
@@ -89,6 +85,7 @@ export class Door {
       onLost: (held, refusal) => this.#lost(held, refusal),
     })
     this.#revocations = new Revocations(parts.journal, target => this.#rechecks.recheck(target))
+    this.#judge = new Judge(parts.authorize, new Tickets(parts.journal), this.#revocations)
     if (!this.isOpen) this.#revocations.start()
   }
 
@@ -127,7 +124,7 @@ export class Door {
     try {
       const isKnown = sessionId === undefined || (this.isOpen && address === undefined)
       session = isKnown ? undefined : await this.#parts.journal.findSession(sessionId)
-      principal = await this.#judge(request, action, sessionId, session)
+      principal = await this.#judge.judge(request, action, sessionId, session)
     } catch (error) {
       if (error instanceof TwinrailError && !error.retryable) {
         this.#refused(error, action, sessionId, address)
@@ -225,7 +222,7 @@ export class Door {
 
   /** As `allow`, for a session that was just read from the log. Refusals are not reported. */
   allowOn(request: FastifyRequest, action: Action, session: SessionInfo): Promise<Principal> {
-    return this.#judge(request, action, session.sessionId, session)
+    return this.#judge.judge(request, action, session.sessionId, session)
   }
 
   /** Whether the request may do all of these on a session. Refusals are not reported. */
@@ -276,12 +273,7 @@ export class Door {
    * @throws TwinrailError `unauthorized`; `forbidden` when the token is of another principal
    */
   async renew(request: FastifyRequest, token: string, before: Principal | undefined): Promise<Principal> {
-    const authorization = `Bearer ${token}`
-    const { cookie: _, ...others } = request.headers
-    const headers = { ...others, authorization }
-    const renewed = Object.create(request, { headers: { value: headers } }) as FastifyRequest
-    // Its ticket, if it had one, was used when it was opened.
-    this.#proven.add(renewed)
+    const renewed = this.#judge.withToken(request, token)
     const principal = await this.allow(renewed, 'connect')
     if (before && principal.id !== before.id) {
       throw new TwinrailError(
@@ -289,17 +281,14 @@ export class Door {
         'the token is of another principal; open another connection for it',
       )
     }
-    request.raw.headers = headers
-    // Its ticket, if it had one, binds it no longer.
-    this.#proofs.delete(request)
-    this.#proven.add(request)
+    this.#judge.takeCredentials(request, renewed)
     this.#rechecks.recheckRequest(request)
     return principal
   }
 
   /** Whether a request came without credentials, so that its connection may prove them in band. */
-  hasNoCredentials({ headers, raw }: FastifyRequest): boolean {
-    return headers.authorization === undefined && headers.cookie === undefined && ticketOf(raw) === undefined
+  hasNoCredentials(request: FastifyRequest): boolean {
+    return hasNoCredentials(request)
   }
 
   /** Issues a ticket for the request's principal, with no more than its rights. */
@@ -316,11 +305,7 @@ export class Door {
     },
   ): Promise<{ ticket: string; expiresAt: number }> {
     const { id } = await this.#allow(request, 'ticket.create', undefined)
-    const { headers } = request
-    const issued = await this.#tickets.issue(
-      { principal: id, headers, origin: originOf(request), sessionId, allow },
-      ttlMs,
-    )
+    const issued = await this.#judge.issueTicket(request, { principal: id, sessionId, allow }, ttlMs)
     this.#parts.audit({ what: 'ticket', action: 'ticket.create', principal: id, sessionId })
     return issued
   }
@@ -356,8 +341,9 @@ export class Door {
   }
 
   async #allow(request: FastifyRequest, action: Action, sessionId: string | undefined): Promise<Principal> {
-    if (this.isOpen || sessionId === undefined) return this.#judge(request, action, sessionId, undefined)
-    return this.#judge(request, action, sessionId, await this.#parts.journal.findSession(sessionId))
+    if (this.isOpen || sessionId === undefined)
+      return this.#judge.judge(request, action, sessionId, undefined)
+    return this.#judge.judge(request, action, sessionId, await this.#parts.journal.findSession(sessionId))
   }
 
   async #allowAll({ request, actions, sessionId, principal: before }: Held): Promise<Principal> {
@@ -365,55 +351,6 @@ export class Door {
     if (before && before.id !== principal.id)
       throw unauthorized('the credentials are of another principal now')
     return principal
-  }
-
-  async #judge(
-    request: FastifyRequest,
-    action: Action,
-    sessionId: string | undefined,
-    session: SessionInfo | undefined,
-  ): Promise<Principal> {
-    const wanted = { action, group: groupOf(action), sessionId }
-    const refusal = await this.#ask(request, { ...wanted, session: session && factsOf(session) })
-    if (!(refusal instanceof TwinrailError)) return refusal
-    if (!session || refusal.code !== 'forbidden' || createsSession(action)) throw refusal
-    // The answer must be the one that is given for a session that does not exist.
-    const asMissing = await this.#ask(request, wanted)
-    throw asMissing instanceof TwinrailError ? asMissing : sessionNotFound(session.sessionId)
-  }
-
-  /** The principal, or the refusal. @throws the exception of the hook */
-  async #ask(request: FastifyRequest, wanted: Wanted): Promise<Principal | TwinrailError> {
-    const { action, sessionId } = wanted
-    try {
-      const proof = await this.#proofOf(request)
-      if (proof && !proofAllows(proof, wanted)) return notAllowed(action)
-      const principal = await this.#parts.authorize(request, wanted)
-      if (!principal) return notAllowed(action)
-      if (proof && proof.principal !== principal.id) return unauthorized('the ticket is of another principal')
-      if (await this.#revocations.isVoid(principal, sessionId)) {
-        return unauthorized('the credentials were revoked; get new ones')
-      }
-      return principal
-    } catch (error) {
-      if (error instanceof TwinrailError && !error.retryable) return error
-      throw error
-    }
-  }
-
-  /** What the request's ticket stands for. Its credentials become those of the request. */
-  #proofOf(request: FastifyRequest): Promise<Proof> | undefined {
-    if (this.isOpen) return undefined
-    const known = this.#proofs.get(request)
-    if (known) return known
-    const ticket = ticketOf(request.raw)
-    if (ticket === undefined || this.#proven.has(request)) return undefined
-    const redeemed = this.#tickets.redeem(ticket, originOf(request)).then(proof => {
-      Object.assign(request.raw.headers, proof.headers)
-      return proof
-    })
-    this.#proofs.set(request, redeemed)
-    return redeemed
   }
 
   /** Reports a refusal. @throws TwinrailError `rate-limited` when the address was refused too often */
@@ -442,27 +379,4 @@ export class Door {
     this.#parts.audit({ what: 'lost', action, code: refusal.code, principal: principal?.id, sessionId })
     onLost(refusal)
   }
-}
-
-function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {
-  return { ...(createdBy !== undefined && { createdBy }), metadata, createdAt }
-}
-
-function notAllowed(action: Action): TwinrailError {
-  return new TwinrailError('forbidden', `not allowed: ${action}`, { details: { action } })
-}
-
-/** What a ticket was not issued for is refused, whatever its principal may do. */
-function proofAllows({ sessionId, allow }: Proof, wanted: Wanted): boolean {
-  if (sessionId !== undefined && wanted.sessionId !== undefined && wanted.sessionId !== sessionId)
-    return false
-  const free: readonly Group[] = ['any', 'public']
-  return (
-    allow === undefined || free.includes(wanted.group) || allow.some(right => covers(right, wanted.group))
-  )
-}
-
-/** The origin of the page that sent a request. A page's own server often gets none from it. */
-function originOf({ headers: { origin }, host }: FastifyRequest): string {
-  return origin === undefined || origin === `http://${host}` || origin === `https://${host}` ? 'own' : origin
 }
