@@ -5,12 +5,18 @@
  */
 import * as module from 'node:module'
 import * as workers from 'node:worker_threads'
+import beforeTap from './before-tap.cjs'
+import { registerInThread } from './in-thread.mjs'
 import { load } from './load.mjs'
 import { resolve } from './names.mjs'
 
-// Node 20 has hooks in a thread of their own only.
+beforeTap.restore()
 if (module.registerHooks) module.registerHooks({ load, resolve })
-else for (const hooks of ['./load.mjs', './names.mjs']) module.register(hooks, import.meta.url)
+else if (!registerInThread({ load, resolve }, register)) register()
+
+function register() {
+  for (const hooks of ['./load.mjs', './names.mjs']) module.register(hooks, import.meta.url)
+}
 
 // A thread of a test gets this loader alone. By default it would also load what tap puts into each process, a second of
 // CPU each time, and tests of threads that are stopped start many.
@@ -18,7 +24,7 @@ if (workers.isMainThread) {
   const { Worker } = workers.default
   workers.default.Worker = class extends Worker {
     constructor(file, options) {
-      super(file, { execArgv: [`--import=${import.meta.url}`], ...options })
+      super(file, { execArgv: ['--expose-internals', `--import=${import.meta.url}`], ...options })
     }
   }
   module.syncBuiltinESMExports()
