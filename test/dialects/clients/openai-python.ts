@@ -1,12 +1,24 @@
 /** OpenAI's client for Python, in a process of its own that does as it is told line by line. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { connect } from 'node:net'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import root from 'tap'
 import { missing } from '../../foreign/clients.ts'
 import type { ForeignClient, Shown, Tab } from './client.ts'
 import { completions } from './openai.ts'
 
 const script = fileURLToPath(new URL('openai_client.py', import.meta.url))
+
+let port: Promise<number> | undefined
+
+/** Starts what the clients are forked from, for all of them together. */
+async function listen(): Promise<number> {
+  const python = spawn('python3', [script], { stdio: ['pipe', 'pipe', 'inherit'] })
+  root.teardown(() => python.kill())
+  for await (const line of createInterface({ input: python.stdout })) return Number(line)
+  throw new Error('Python ended before it listened')
+}
 
 /** What the process says after each order, and while a response comes. */
 interface Said {
@@ -19,17 +31,15 @@ interface Said {
 const inPython = (api: 'responses' | 'completions', lacks: ForeignClient['lacks']): ForeignClient => ({
   skip: missing({ python: 'openai' }),
   lacks,
-  open(t, { url, agent, id }, saved): Tab {
-    const child: ChildProcess = spawn(
-      'python3',
-      [script, JSON.stringify({ api, url: `${url}/openai/v1`, agent, id, saved })],
-      { stdio: ['pipe', 'pipe', 'inherit'] },
-    )
-    t.teardown(() => child.kill())
+  async open(t, { url, agent, id }, saved): Promise<Tab> {
+    port ??= listen()
+    const child = connect(await port, '127.0.0.1')
+    t.teardown(() => child.destroy())
+    child.write(`${JSON.stringify({ api, url: `${url}/openai/v1`, agent, id, saved })}\n`)
     let said: Said = { shown: { text: '', verdict: undefined }, saved: saved ?? null }
     let orders = 0
     const open = new Map<number, () => void>()
-    createInterface({ input: child.stdout as NodeJS.ReadableStream }).on('line', line => {
+    createInterface({ input: child }).on('line', line => {
       said = JSON.parse(line)
       if (said.done !== undefined) open.get(said.done)?.()
     })
@@ -39,7 +49,7 @@ const inPython = (api: 'responses' | 'completions', lacks: ForeignClient['lacks'
     const order = (what: string, value: unknown = null) =>
       new Promise<void>(resolve => {
         open.set(++orders, resolve)
-        child.stdin?.write(`${JSON.stringify([orders, what, value])}\n`)
+        child.write(`${JSON.stringify([orders, what, value])}\n`)
       })
     return {
       send: text => order('send', text),
@@ -49,7 +59,7 @@ const inPython = (api: 'responses' | 'completions', lacks: ForeignClient['lacks'
       giveResult: output => order('give_result', output),
       ...(lacks.cancel === undefined && { cancel: () => order('cancel') }),
       saved: () => said.saved,
-      leave: () => child.kill(),
+      leave: () => child.destroy(),
     }
   },
 })

@@ -1,15 +1,35 @@
-"""The unmodified client of OpenAI for Python. Its only argument: {api, url, agent, id, saved} as JSON.
+"""The unmodified client of OpenAI for Python, as many as are asked for, each in a process of its own.
 
-Each line of its input is an order [number, what, value]. It prints what it shows and keeps, as JSON lines, while a
-response comes and after each order.
+It prints the port that it listens on. Each connection is one client, forked from this process: to import the package
+takes two seconds of CPU. The first line is {api, url, agent, id, saved} as JSON, each further line an order
+[number, what, value]. The answer is what it shows and keeps, as JSON lines, while a response comes and after each order.
 """
 import json
+import os
+import select
+import signal
+import socket
 import sys
 import threading
 
 from openai import APIError, OpenAI
 
-place = json.loads(sys.argv[1])
+
+def accept():
+    """Returns in each forked process, with its connection. The listening one ends with its input."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        print(listener.getsockname()[1], flush=True)
+        while sys.stdin not in select.select([listener, sys.stdin], [], [])[0]:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                return connection
+            connection.close()
+    sys.exit()
+
+
+lines = accept().makefile("rw", encoding="utf-8")
+place = json.loads(lines.readline())
 client = OpenAI(base_url=place["url"], api_key="none", max_retries=0)
 printing = threading.Lock()
 
@@ -26,7 +46,7 @@ class Tab:
         if done is not None:
             said["done"] = done
         with printing:
-            print(json.dumps(said), flush=True)
+            print(json.dumps(said), file=lines, flush=True)
 
     def begin(self, text=""):
         self.shown.pop("verdict", None)
@@ -156,6 +176,8 @@ class Completions(Tab):
 
 tab = {"responses": Responses, "completions": Completions}[place["api"]](place.get("saved"))
 
-for line in sys.stdin:
+for line in lines:
     # A run may be cancelled while its response comes.
     threading.Thread(target=tab.obey, args=json.loads(line), daemon=True).start()
+# At once, as when it is killed.
+os._exit(0)
