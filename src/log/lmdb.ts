@@ -115,8 +115,13 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
   }
 
   function find(transaction: Transaction, sessionId: string): OpenSession | undefined {
+    const known = transaction.kept.get(sessionId)
+    if (known) return known as OpenSession
     const row = transaction.get(tables.sessions, Buffer.from(sessionId))
-    return row && new OpenSession(tables, transaction, sessionId, row)
+    if (!row) return undefined
+    const session = new OpenSession(tables, transaction, sessionId, row)
+    transaction.kept.set(sessionId, session)
+    return session
   }
 
   function newEpoch(transaction: Transaction): number {
@@ -142,6 +147,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
     transaction.put(tables.activity, activityKey(session.place), PRESENT)
     session.setMetadata(metadata)
     session.save({})
+    transaction.kept.set(session.sessionId, session)
     count(transaction, session.row, 1)
   }
 
@@ -307,6 +313,7 @@ export async function openLmdbLog(options: LmdbLogOptions): Promise<LmdbLog> {
         const session = find(transaction, sessionId)
         if (!session) return false
         transaction.remove(tables.sessions, Buffer.from(sessionId))
+        transaction.kept.delete(sessionId)
         count(transaction, session.row, -1)
         transaction.remove(tables.activity, activityKey(session.place))
         transaction.put(tables.garbage, numberKey(session.epoch), 'all')

@@ -78,7 +78,9 @@ export class Room {
 
   static async open(parts: RoomParts): Promise<Room> {
     // In append mode existing data cannot be overwritten, even if another process writes.
-    return new Room(parts, await open(parts.path, 'a+'))
+    const room = new Room(parts, await open(parts.path, 'a+'))
+    await room.#measure()
+    return room
   }
 
   /** Whether the file's last attempt to grow failed. */
@@ -92,7 +94,6 @@ export class Room {
    * @throws TwinrailError `unavailable`, with `details.reason` `full`; the commit must not be written then
    */
   async provide(demand: Demand, frees: boolean): Promise<void> {
-    if (this.#size === 0) await this.#look()
     const growth = this.#growth(demand)
     const hasRoom = frees ? await this.#roomToFree(growth) : await this.#roomToAppend(demand)
     if (!hasRoom) throw await this.#full()
@@ -133,7 +134,7 @@ export class Room {
 
   /** Grows the file until `wanted` bytes follow its last page, if the disk keeps `reserve` bytes free. */
   async #reach(wanted: number, reserve: number): Promise<boolean> {
-    if (this.#tail < wanted) await this.#look()
+    if (this.#tail < wanted) this.#look()
     if (this.#tail < wanted) await this.#grow(wanted - this.#tail, reserve)
     return this.#tail >= wanted
   }
@@ -151,10 +152,15 @@ export class Room {
     return (2 * large + Math.ceil((2 * bytes) / this.#pageSize)) * this.#pageSize
   }
 
-  async #look(): Promise<void> {
-    const { size } = await this.#file.stat()
+  async #measure(): Promise<void> {
+    this.#size = (await this.#file.stat()).size
+    this.#look()
+  }
+
+  /** Finds the end of the last page. The file never shrinks, and LMDB makes it longer only by pages. */
+  #look(): void {
     const { pageSize, end } = endOfPages(this.#file.fd)
-    this.#size = size
+    this.#size = Math.max(this.#size, end)
     this.#pageSize = pageSize
     this.#end = end
   }
@@ -173,7 +179,7 @@ export class Room {
     } catch {
       // The disk, a quota or a limit on the file's size refused more. The file's size tells how much was written.
     }
-    await this.#look()
+    await this.#measure()
   }
 
   async #diskFree(): Promise<number> {

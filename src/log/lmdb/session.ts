@@ -8,15 +8,21 @@ import type { Transaction } from './writer.ts'
 /** Reads a session's rows as the transaction sees them, and writes changes to it. */
 export class OpenSession implements Held {
   readonly sessionId: string
-  readonly row: SessionRow
   readonly #tables: Tables
   readonly #transaction: Transaction
+  readonly #key: Buffer
+  #row: SessionRow
 
   constructor(tables: Tables, transaction: Transaction, sessionId: string, row: SessionRow) {
     this.#tables = tables
     this.#transaction = transaction
     this.sessionId = sessionId
-    this.row = row
+    this.#key = Buffer.from(sessionId)
+    this.#row = row
+  }
+
+  get row(): SessionRow {
+    return this.#row
   }
 
   get epoch(): number {
@@ -67,10 +73,9 @@ export class OpenSession implements Held {
   /** Saves when it was last active, and moves it in the order of activity. */
   move(activeAt: number, change: Partial<SessionRow> = {}): void {
     const { activity } = this.#tables
-    const { sessionId } = this
-    this.save({ ...change, activeAt })
     this.#transaction.remove(activity, activityKey(this.place))
-    this.#transaction.put(activity, activityKey({ sessionId, activeAt }), PRESENT)
+    this.save({ ...change, activeAt })
+    this.#transaction.put(activity, activityKey(this.place), PRESENT)
   }
 
   setRecord(record: SessionRecord): void {
@@ -91,7 +96,8 @@ export class OpenSession implements Held {
   }
 
   #put(row: SessionRow): void {
-    this.#transaction.put(this.#tables.sessions, Buffer.from(this.sessionId), row)
+    this.#row = row
+    this.#transaction.put(this.#tables.sessions, this.#key, row)
   }
 
   takeKey(name: string, held: HeldKey): void {

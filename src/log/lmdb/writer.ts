@@ -28,6 +28,8 @@ export class Transaction {
   readonly #additions: Addition[] = []
   /** The changes of the current job, with the previous values. */
   #undo: { changes: Map<string, Change>; id: string; before: Change | undefined }[] = []
+  /** What jobs keep for the later jobs of the commit, such as the sessions that they have read. */
+  readonly kept = new Map<string, object>()
   /** Called after the commit, in order. */
   readonly afterwards: (() => void)[] = []
   /** Epochs with changes in sequential tables, where the rows of one are contiguous. */
@@ -88,6 +90,7 @@ export class Transaction {
       this.afterwards.length = told
       this.#demand = demand
       this.#stretches.clear()
+      this.kept.clear()
       throw error
     }
   }
