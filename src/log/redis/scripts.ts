@@ -259,7 +259,8 @@ if made or (count > skip and now - active >= ${ACTIVITY_MS}) then
   moved = whole(now)
   redis.call('HSET', h, 'active', moved)
 end
-return {'accepted', epoch, whole(first), whole(head), whole(count - skip), moved}
+-- One string is read faster than a list.
+return table.concat({'accepted', epoch, whole(first), whole(head), whole(count - skip), moved}, ' ')
 `
 
 /** now, epoch, metadata, creator or ''. Gives 1 and the header when it was made, 0 and the header otherwise. */

@@ -86,13 +86,14 @@ export class Store {
   }
 
   /** Runs the script `append`. @param args see {@link appendArguments} */
-  append(sessionId: string, args: readonly string[]): Promise<string[]> {
+  async append(sessionId: string, args: readonly string[]): Promise<readonly string[]> {
     const keys = needsAllKeys(args) ? SESSION_KEYS : HEADER_AND_EVENTS
-    return this.#run('append', [
+    const answer = await this.#run<string | string[]>('append', [
       String(keys.length),
       ...keys.map(part => this.keyOf(sessionId, part)),
       ...args,
     ])
+    return typeof answer === 'string' ? answer.split(' ') : answer
   }
 
   /** Assigns a new epoch. @param least its minimum */
