@@ -17,6 +17,7 @@ import { Progress } from './progress.ts'
 import { environment, keptResults, printResult, type Result, readResult, writeResult } from './report.ts'
 import { agents } from './scenarios/agents.ts'
 import { client } from './scenarios/client.ts'
+import { cluster } from './scenarios/cluster.ts'
 import { commands } from './scenarios/commands.ts'
 import { compression } from './scenarios/compression.ts'
 import { connections } from './scenarios/connections.ts'
@@ -44,6 +45,7 @@ const scenarios: Record<string, Scenario> = {
   commands,
   connections,
   processes,
+  cluster,
   client,
   dialects,
   networks,

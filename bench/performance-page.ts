@@ -27,6 +27,10 @@ const sections: Readonly<Record<string, Section>> = {
     title: 'Several processes on one machine',
     text: 'What `serve --processes 2` costs over one process with the same clients and events, on one Redis.',
   },
+  cluster: {
+    title: 'A Redis Cluster',
+    text: 'How many events several processes append over a Redis Cluster of three masters, compared with one master. Sessions spread over the slots; here all processes share two cores.',
+  },
   networks: {
     title: 'Over networks',
     text: 'What a network adds, through a proxy that delays: round trips to connect, to resume and for commands, and what a lost packet holds up. A WebSocket subscribes after its upgrade and therefore has its first event one round trip later than SSE; commands on a kept connection take one round trip on every transport.',

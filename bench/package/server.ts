@@ -10,6 +10,6 @@ export {
 } from '../../src/index.ts'
 export { createMemoryLog } from '../../src/log/index.ts'
 export { openLmdbLog } from '../../src/log/lmdb.ts'
-export { createRedisLog } from '../../src/log/redis.ts'
+export { createRedisLog, type RedisClient } from '../../src/log/redis.ts'
 /** With the server's inside, whose costs the benchmark measures, too. */
 export { createServer, type ServerOptions, type WholeServer } from '../../src/server.ts'

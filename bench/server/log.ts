@@ -20,6 +20,12 @@ export interface Filling {
   readonly inFlight: number
 }
 
+/** How long a filling took, and user and system time of this process, µs. */
+export interface Filled {
+  readonly seconds: number
+  readonly cpu: number
+}
+
 export interface Pacing {
   readonly sessionId: string
   readonly events: number
@@ -60,24 +66,15 @@ export const handlers = {
   },
 
   /** Fills a session. @returns how long that took, and user and system time of this process, µs */
-  async fill(
+  fill: (name: StoreName, { sessionId, ...sizes }: Filling): Promise<Filled> =>
+    fillAll(of(name), [sessionId], sizes),
+
+  /** Fills several sessions by turns, each with so many events. */
+  fillAll: (
     name: StoreName,
-    { sessionId, events, perCall, inFlight }: Filling,
-  ): Promise<{ seconds: number; cpu: number }> {
-    const store = of(name)
-    const calls = Array.from({ length: Math.ceil(events / perCall) }, () =>
-      Array.from({ length: perCall }, () => textOf(sessionId, bodies.next().value)),
-    )
-    const before = process.cpuUsage()
-    const begun = micros()
-    let next = 0
-    const writer = async () => {
-      while (next < calls.length) await store.append(sessionId, calls[next++] as string[])
-    }
-    await Promise.all(Array.from({ length: inFlight }, writer))
-    const { user, system } = process.cpuUsage(before)
-    return { seconds: (micros() - begun) / 1e6, cpu: user + system }
-  },
+    sessionIds: readonly string[],
+    sizes: Omit<Filling, 'sessionId'>,
+  ): Promise<Filled> => fillAll(of(name), sessionIds, sizes),
 
   /** Appends one by one at a fixed rate. */
   async pace(name: StoreName, { sessionId, events, perSecond }: Pacing): Promise<Paced> {
@@ -107,6 +104,28 @@ export const handlers = {
   async close(): Promise<void> {
     for (const store of opened.values()) await store.close()
   },
+}
+
+async function fillAll(
+  store: Store,
+  sessionIds: readonly string[],
+  { events, perCall, inFlight }: Omit<Filling, 'sessionId'>,
+): Promise<Filled> {
+  const calls = Array.from({ length: Math.ceil(events / perCall) }, () =>
+    sessionIds.map(sessionId => ({
+      sessionId,
+      texts: Array.from({ length: perCall }, () => textOf(sessionId, bodies.next().value)),
+    })),
+  ).flat()
+  const before = process.cpuUsage()
+  const begun = micros()
+  let next = 0
+  const writer = async () => {
+    for (let call = calls[next++]; call; call = calls[next++]) await store.append(call.sessionId, call.texts)
+  }
+  await Promise.all(Array.from({ length: inFlight }, writer))
+  const { user, system } = process.cpuUsage(before)
+  return { seconds: (micros() - begun) / 1e6, cpu: user + system }
 }
 
 serveWorker(handlers)

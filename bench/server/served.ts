@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { build } from '../build.ts'
+import { cpuOf } from '../cpu.ts'
 import { freePort, isListening } from '../peers/peer.ts'
 
 export interface Served {
@@ -49,11 +50,4 @@ export async function startServed(processes: number, redis: string): Promise<Ser
       await gone
     },
   }
-}
-
-/** User and system time of a process with all its threads, in µs: the 14th and 15th field of its stat, in ticks of 10 ms. */
-function cpuOf(pid: string): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'utf8')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) * 10_000
 }

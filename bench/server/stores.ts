@@ -1,7 +1,13 @@
 /** Stores of events: each driver under our server, and its bare library for comparison. */
-import { Redis } from 'ioredis'
+import { Cluster, Redis } from 'ioredis'
 import { open } from 'lmdb'
-import { createMemoryLog, createRedisLog, type EventLog, openLmdbLog } from '../package/server.ts'
+import {
+  createMemoryLog,
+  createRedisLog,
+  type EventLog,
+  openLmdbLog,
+  type RedisClient,
+} from '../package/server.ts'
 import { startServer } from '../peers/twinrail.ts'
 
 export interface Store {
@@ -26,6 +32,18 @@ export const stores = {
   memory: () => twinrailStore(createMemoryLog()),
   lmdb: async ({ folder }) => twinrailStore(await openLmdbLog({ folder: `${folder}/log` })),
   redis: async ({ redis = '' }) => twinrailStore(await createRedisLog({ url: redis, warn() {} })),
+  'redis cluster': async ({ redis = '' }) =>
+    twinrailStore(
+      await createRedisLog({
+        connect: redisOptions =>
+          new Cluster([redis], {
+            redisOptions: redisOptions as object,
+            lazyConnect: true,
+            enableOfflineQueue: false,
+          }) as unknown as RedisClient,
+        warn() {},
+      }),
+    ),
   'bare lmdb': async ({ folder }) => bareLmdb(`${folder}/bare`),
   'bare redis': async ({ redis = '' }) => bareRedis(redis),
 } as const satisfies Record<string, (places: Places) => Promise<Store>>
