@@ -138,10 +138,12 @@ export class Connection {
   async send<T>(command: (client: RedisClient) => Promise<T>): Promise<T> {
     for (;;) {
       if (!this.#isUp) await this.#untilUp()
+      this.#joinWrites()
       try {
-        return await this.sendNow(command)
+        return await command(this.client)
       } catch (error) {
-        if (!wasNotSent(error)) throw error
+        const refusal = this.#failed(error as Error)
+        if (!wasNotSent(refusal)) throw refusal
         // The connection is lost, but its `close` event has not been emitted yet.
         if (this.#isUp) this.#up = this.#down()
       }
@@ -154,11 +156,16 @@ export class Connection {
     try {
       return await command(this.client)
     } catch (error) {
-      // A server that hangs keeps its connection open; only a new connection shows whether it has recovered.
-      if (isTimeout(error)) this.renew()
-      if (NOT_MASTER.test((error as Error).message)) this.#onNotMaster()
-      throw refusalOf(error as Error)
+      throw this.#failed(error as Error)
     }
+  }
+
+  /** Called when a command has failed. @returns what its caller is told */
+  #failed(error: Error): Error {
+    // A server that hangs keeps its connection open; only a new connection shows whether it has recovered.
+    if (isTimeout(error)) this.renew()
+    if (NOT_MASTER.test(error.message)) this.#onNotMaster()
+    return refusalOf(error)
   }
 
   /** Reconnects, once for all commands that a hanging server has not answered. */

@@ -42,6 +42,7 @@ export class LeaseIndex {
    * obsolete
    */
   announce(sessionId: string, leases: readonly Lease[]): number[] | Promise<number[]> {
+    if (leases.length === 0) return []
     const now = this.#clock()
     const dues = leases.map(({ runId, ttlMs }) => {
       const known = this.#known.get(memberOf(sessionId, runId))
