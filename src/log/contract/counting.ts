@@ -32,6 +32,13 @@ export async function counting(t: Test, setting: Setting): Promise<void> {
     t.match(await open(log, 'f'), full(), 'also where more are open than may be')
   })
 
+  t.test('a maximum may be infinite', async t => {
+    const { log } = await setting(t)
+    const unlimited = { max: Infinity, size: 1, maxSize: Infinity, group: 'g', maxInGroup: Infinity }
+    for (const id of ['a', 'b', 'c', 'd']) t.equal(reasonOf(await open(log, id, unlimited)), 'accepted')
+    t.match(await open(log, 'e'), full(), 'they count towards others')
+  })
+
   t.test('a group has a maximum of its own', async t => {
     const { log } = await setting(t)
     const ask = (id: string, group?: string) => open(log, id, { group, max: 5, maxInGroup: 2 })

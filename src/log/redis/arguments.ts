@@ -22,10 +22,11 @@ export const OVER_LIMIT = 'over-limit'
 /** The script's answer when a lease is taken too late after it was announced: announce it again. */
 export const UNANNOUNCED = 'unannounced'
 
+/** Index of the conditions among the arguments. */
+const CONDITIONS = 7
+
 /** Whether the script needs all keys of the session, and not only those of its header and its events. */
 export const needsAllKeys = (args: readonly string[]) => args[CONDITIONS] !== ''
-
-const CONDITIONS = 7
 
 /** The arguments of the script `append`. Each costs some µs here and in Redis, so that most conditions share one. */
 export function appendArguments(

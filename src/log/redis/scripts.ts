@@ -75,7 +75,13 @@ local release, opens, metadata = conditions.release or {}, conditions.opens or {
 local producer, number = '', 0
 if conditions.producer then producer, number = conditions.producer.id, conditions.producer.seq end
 for _, one in ipairs(once) do one.index = one.index or 0 end
-for _, opening in ipairs(opens) do opening.index, opening.size = opening.index or 0, opening.size or 0 end
+for _, opening in ipairs(opens) do
+  opening.index, opening.size = opening.index or 0, opening.size or 0
+  for _, limit in ipairs({'max', 'maxSize', 'maxInGroup'}) do
+    -- JSON has no Infinity.
+    if opening[limit] == cjson.null then opening[limit] = math.huge end
+  end
+end
 local count = #ARGV - at
 
 -- Of a producer: its next number, then pairs of its own number and the log's, with which a stretch in a row begins.
