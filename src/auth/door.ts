@@ -11,12 +11,12 @@ import { type Authorize, allowLocal, local } from './authorize.ts'
 import { unauthorized } from './bearer.ts'
 import { HeldRefusals } from './held-refusals.ts'
 import type { OpenKind } from './holdings.ts'
-import { hasNoCredentials, Judge } from './judge.ts'
+import { Judge } from './judge.ts'
 import type { LimitName, LimitOf, PrincipalLimits } from './limits.ts'
 import { LimitError, Quotas, type Who } from './quotas.ts'
 import { Held, Rechecks } from './rechecks.ts'
 import { Revocations, type Target } from './revocations.ts'
-import { DEFAULT_TICKET_MS, Tickets } from './tickets.ts'
+import { DEFAULT_TICKET_MS, Tickets, ticketOf } from './tickets.ts'
 
 export interface DoorParts {
   readonly authorize: Authorize
@@ -124,7 +124,7 @@ export class Door {
     try {
       const isKnown = sessionId === undefined || (this.isOpen && address === undefined)
       session = isKnown ? undefined : await this.#parts.journal.findSession(sessionId)
-      principal = await this.#judge.judge(request, action, sessionId, session)
+      principal = await this.#judge.decide(request, action, sessionId, session)
     } catch (error) {
       if (error instanceof TwinrailError && !error.retryable) {
         this.#refused(error, action, sessionId, address)
@@ -222,7 +222,7 @@ export class Door {
 
   /** As `allow`, for a session that was just read from the log. Refusals are not reported. */
   allowOn(request: FastifyRequest, action: Action, session: SessionInfo): Promise<Principal> {
-    return this.#judge.judge(request, action, session.sessionId, session)
+    return this.#judge.decide(request, action, session.sessionId, session)
   }
 
   /** Whether the request may do all of these on a session. Refusals are not reported. */
@@ -287,8 +287,8 @@ export class Door {
   }
 
   /** Whether a request came without credentials, so that its connection may prove them in band. */
-  hasNoCredentials(request: FastifyRequest): boolean {
-    return hasNoCredentials(request)
+  hasNoCredentials({ headers, raw }: FastifyRequest): boolean {
+    return headers.authorization === undefined && headers.cookie === undefined && ticketOf(raw) === undefined
   }
 
   /** Issues a ticket for the request's principal, with no more than its rights. */
@@ -342,8 +342,8 @@ export class Door {
 
   async #allow(request: FastifyRequest, action: Action, sessionId: string | undefined): Promise<Principal> {
     if (this.isOpen || sessionId === undefined)
-      return this.#judge.judge(request, action, sessionId, undefined)
-    return this.#judge.judge(request, action, sessionId, await this.#parts.journal.findSession(sessionId))
+      return this.#judge.decide(request, action, sessionId, undefined)
+    return this.#judge.decide(request, action, sessionId, await this.#parts.journal.findSession(sessionId))
   }
 
   async #allowAll({ request, actions, sessionId, principal: before }: Held): Promise<Principal> {

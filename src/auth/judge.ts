@@ -11,6 +11,7 @@ import { covers } from './grants.ts'
 import type { Revocations } from './revocations.ts'
 import { type Proof, type Tickets, ticketOf } from './tickets.ts'
 
+/** Decides who a request is from and whether it may do something. It counts and reports nothing: see `Door`. */
 export class Judge {
   readonly #authorize: Authorize
   readonly #tickets: Tickets
@@ -55,7 +56,7 @@ export class Judge {
    * Asks whether a request may do something. A session that its principal may not see is answered as a missing one.
    * @returns the principal @throws TwinrailError the refusal; or the exception of the hook
    */
-  async judge(
+  async decide(
     request: FastifyRequest,
     action: Action,
     sessionId: string | undefined,
@@ -103,11 +104,6 @@ export class Judge {
     this.#proofs.set(request, redeemed)
     return redeemed
   }
-}
-
-/** Whether a request came without credentials, so that its connection may prove them in band. */
-export function hasNoCredentials({ headers, raw }: FastifyRequest): boolean {
-  return headers.authorization === undefined && headers.cookie === undefined && ticketOf(raw) === undefined
 }
 
 function factsOf({ createdBy, metadata, createdAt }: SessionInfo): SessionFacts {

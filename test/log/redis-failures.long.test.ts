@@ -394,6 +394,18 @@ for (const [what, write] of [
   })
 }
 
+t.test('of a session that is deleted while its records are restored nothing is left', skip, async t => {
+  const redis = await RedisServer.start(t)
+  const other = await open(t, redis)
+  const log = await openBefore(t, redis, () => other.delete('s'))
+  await put(log, texts(1, 1), { create: true })
+  const { session } = await other.create('s', {})
+  await log.restoreRecords('s', session.epoch, [], Date.now())
+  const admin = new Redis(redis.url)
+  t.teardown(() => admin.disconnect())
+  t.same((await admin.keys('*')).sort(), ['twinrail:epoch', 'twinrail:{s}:d'])
+})
+
 t.test('of a session that is deleted during an append that moves it nothing is left', skip, async t => {
   const redis = await RedisServer.start(t)
   // It was last active so long ago that the append moves it.

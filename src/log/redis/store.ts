@@ -151,7 +151,8 @@ export class Store {
 
   /** Gives the session a place in {@link recent}, also one further back. */
   async place(sessionId: string, activeAt: number): Promise<void> {
-    await this.commands.send(client => client.zadd(this.#activityKey, -activeAt, sessionId))
+    const added = await this.commands.send(client => client.zadd(this.#activityKey, -activeAt, sessionId))
+    if (added === 1) await this.unlistUnlessThere(sessionId)
   }
 
   /** The records of a session, expired keys included, until it has another epoch. */
